@@ -1,0 +1,1 @@
+"""Keep product recommendations in e-mails fresh: warehouse, Amazon Personalize and Braze joined by Airflow."""

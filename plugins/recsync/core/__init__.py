@@ -1,0 +1,1 @@
+"""Pure rules and formats: no Airflow, no boto3, no clock, no network."""

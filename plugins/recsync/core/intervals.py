@@ -1,0 +1,53 @@
+"""Export intervals: half-open spans of time, named by their start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+# Colons are legal in S3 keys but not in many tools that copy them, so hours are written without.
+KEY_FORMAT = "%Y-%m-%dT%H%MZ"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, order=True)
+class Interval:
+    """``[start, end)`` in UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("an interval needs times with a time zone")
+        if self.end <= self.start:
+            raise ValueError(
+                f"the interval {self.start.isoformat()} to {self.end.isoformat()} holds no time; a bare cron "
+                "schedule gives zero-length data intervals: use CronDataIntervalTimetable"
+            )
+
+    @property
+    def key(self) -> str:
+        """Name the interval, e.g. ``2026-11-22T0500Z``; names sort by time."""
+        return self.start.astimezone(UTC).strftime(KEY_FORMAT)
+
+    @classmethod
+    def until(cls, end: datetime) -> Interval:
+        """Give everything before ``end``."""
+        return cls(EPOCH, end)
+
+
+def parse_key(key: str) -> datetime:
+    """Read an interval's start back from its name."""
+    return datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
+
+
+def floor_hour(moment: datetime) -> datetime:
+    """Give the last full hour, so that full snapshots and hourly intervals meet without overlap."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def last_full_hour(moment: datetime) -> Interval:
+    """Give the last hour that is over at ``moment``."""
+    end = floor_hour(moment)
+    return Interval(end - timedelta(hours=1), end)

@@ -1,0 +1,91 @@
+"""Every S3 key of recsync, made in one place.
+
+<program>/exports/<dataset>/<interval>.csv       one object per dataset and interval, overwritten by reruns
+<program>/exports/manifests/<interval>.json      publishes the interval
+<program>/full/<run>/<dataset>.csv               a fresh snapshot for a FULL import
+<program>/full/<run>/manifest.json
+<program>/imports/<job>/<dataset>/<interval>.csv the pending intervals that one INCREMENTAL import takes
+<program>/batch/<run>/input/users.json           input of a batch inference job
+<program>/batch/<run>/output/                    its output
+<program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json
+<program>/deliveries/<run>/report.json           what the push did
+<program>/state/…                                champion.json, imports.json, last_sent/…, catalog.json
+
+Personalize reads first-level objects of a folder only, so no folder it reads has folders below it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recsync.core.program import DatasetType
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one program."""
+
+    program: str
+
+    def export(self, dataset_type: DatasetType, interval: str) -> str:
+        """Give the object of one dataset and interval."""
+        return f"{self.program}/exports/{dataset_type.folder}/{interval}.csv"
+
+    @property
+    def export_manifests(self) -> str:
+        """Give the prefix of all interval manifests."""
+        return f"{self.program}/exports/manifests/"
+
+    def export_manifest(self, interval: str) -> str:
+        """Give the manifest that publishes one interval."""
+        return f"{self.export_manifests}{interval}.json"
+
+    def full(self, run: str, dataset_type: DatasetType) -> str:
+        """Give the snapshot object of one dataset."""
+        return f"{self.program}/full/{run}/{dataset_type.folder}.csv"
+
+    def full_manifest(self, run: str) -> str:
+        """Give the manifest of one full snapshot."""
+        return f"{self.program}/full/{run}/manifest.json"
+
+    def import_folder(self, job: str, dataset_type: DatasetType) -> str:
+        """Give the folder that one INCREMENTAL import job reads; ends with a slash."""
+        return f"{self.program}/imports/{job}/{dataset_type.folder}/"
+
+    def batch_input(self, run: str) -> str:
+        """Give the input object of a batch inference job."""
+        return f"{self.program}/batch/{run}/input/users.json"
+
+    def batch_output(self, run: str) -> str:
+        """Give the output folder of a batch inference job; ends with a slash."""
+        return f"{self.program}/batch/{run}/output/"
+
+    def audience(self, run: str) -> str:
+        """Give the audience of one recommend run."""
+        return f"{self.recommendations(run)}audience.parquet"
+
+    @property
+    def all_recommendations(self) -> str:
+        """Give the prefix of every recommend run."""
+        return f"{self.program}/recommendations/"
+
+    def recommendations(self, run: str) -> str:
+        """Give the folder of one recommend run; ends with a slash."""
+        return f"{self.all_recommendations}{run}/"
+
+    def recommendations_manifest(self, run: str) -> str:
+        """Give the manifest that publishes one recommend run."""
+        return f"{self.recommendations(run)}manifest.json"
+
+    def delivery(self, run: str) -> str:
+        """Give the folder of one delivery; ends with a slash."""
+        return f"{self.program}/deliveries/{run}/"
+
+    def state(self, name: str) -> str:
+        """Give one object of the program's state."""
+        return f"{self.program}/state/{name}"
+
+
+def uri(bucket: str, key: str) -> str:
+    """Write an S3 URI."""
+    return f"s3://{bucket}/{key}"

@@ -1,0 +1,58 @@
+"""Names of Amazon Personalize resources and jobs, derived so that a second try finds the first one's job.
+
+Job names are single-use for ever, so a run's name holds the program, the stage and a hash of the run id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from recsync.core.program import DatasetType, Program
+
+# https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDatasetImportJob.html#personalize-CreateDatasetImportJob-request-jobName
+MAX_LENGTH = 63
+
+
+def job_name(program: str, stage: str, run_id: str) -> str:
+    """Name the job that one run of a stage pays for: the same run always gets the same name.
+
+    The hook that creates jobs appends ``-2``, ``-3``… after a failure, and needs 3 characters for it.
+    """
+    digest = hashlib.blake2b(f"{program}/{stage}/{run_id}".encode(), digest_size=6).hexdigest()
+    return f"{program}-{stage}"[: MAX_LENGTH - len(digest) - 4] + f"-{digest}"
+
+
+def run_key(run_id: str, created_at: str) -> str:
+    """Key the S3 objects of one run: sortable by time, unique by run.
+
+    :param created_at: ISO 8601 time at which the run was created, not the clock of a retry.
+    """
+    stamp = "".join(c for c in created_at[:19] if c.isdigit())
+    digest = hashlib.blake2b(run_id.encode(), digest_size=4).hexdigest()
+    return f"{stamp[:8]}T{stamp[8:]}-{digest}"
+
+
+def dataset_group_name(program: Program) -> str:
+    """Name the dataset group of a program."""
+    return program.name
+
+
+def dataset_name(program: Program, dataset_type: DatasetType) -> str:
+    """Name one dataset of a program."""
+    return f"{program.name}-{dataset_type.folder}"
+
+
+def schema_name(program: Program, dataset_type: DatasetType, text: str) -> str:
+    """Name a schema by its content: schemas are immutable and outlive their dataset group."""
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return f"{dataset_name(program, dataset_type)}-{digest}"
+
+
+def solution_name(program: Program, recipe: str) -> str:
+    """Name the solution of a program that uses ``recipe``."""
+    return f"{program.name}-{recipe.removeprefix('aws-')}"[:MAX_LENGTH]
+
+
+def recipe_arn(recipe: str) -> str:
+    """Give the service-owned ARN of a recipe."""
+    return f"arn:aws:personalize:::recipe/{recipe}"

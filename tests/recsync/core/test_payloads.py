@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsync.core import payloads
+from recsync.core.program import Braze
+
+IDS = Braze(attribute="recs")
+OBJECTS = Braze(attribute="recs", payload="objects", item_fields=("name", "price"))
+
+
+def test_ids_are_strings_and_objects_leave_absent_fields_out() -> None:
+    items: dict[str, dict[str, Any]] = {
+        "1": {"name": "n" * 300, "price": None},
+        "2": {"name": "b", "price": 1.5},
+    }
+    assert payloads.list_value(IDS, ("2", "1"), items) == ["2", "1"]
+    assert payloads.list_value(OBJECTS, ("2", "1"), items) == [
+        {"id": "2", "name": "b", "price": 1.5},
+        {"id": "1", "name": "n" * 255},
+    ]
+
+
+def test_none_removes_the_attribute() -> None:
+    assert payloads.attributes_object(IDS, "u", None) == {"external_id": "u", "recs": None}
+
+
+def test_existing_only_is_said_to_braze() -> None:
+    braze = IDS.model_copy(update={"update_existing_only": True})
+    assert payloads.attributes_object(braze, "u", ["1"])["_update_existing_only"] is True
+
+
+def test_warehouse_values_become_json() -> None:
+    values = [Decimal("2.50"), Decimal("3"), float("nan"), datetime(2026, 1, 1, tzinfo=UTC), "x", None, True]
+    assert [payloads.to_json(v) for v in values] == [
+        2.5,
+        3,
+        None,
+        "2026-01-01T00:00:00+00:00",
+        "x",
+        None,
+        True,
+    ]
+
+
+def test_fingerprints_do_not_depend_on_key_order_but_on_item_order() -> None:
+    assert payloads.fingerprint({"a": 1, "b": 2}) == payloads.fingerprint({"b": 2, "a": 1})
+    assert payloads.fingerprint(["a", "b"]) != payloads.fingerprint(["b", "a"])
+
+
+def test_catalog_items_carry_every_field() -> None:
+    item = payloads.catalog_item("1", {"name": "x" * 6000}, {"name": "string", "price": "number"})
+    assert item == {"id": "1", "name": "x" * 5000, "price": None}
+
+
+@given(st.lists(st.text(max_size=50), max_size=400), st.integers(1, 75))
+def test_batches_keep_every_object_in_order_within_the_limits(names: list[str], limit: int) -> None:
+    objects = [{"external_id": name} for name in names]
+    cut = list(payloads.batches(objects, max_objects=limit))
+    assert [o for batch in cut for o in batch] == objects
+    assert all(0 < len(batch) <= limit for batch in cut)
+
+
+def test_batches_respect_the_byte_guard() -> None:
+    objects = [{"external_id": str(n), "recs": "x" * 900_000} for n in range(10)]
+    cut = list(payloads.batches(objects))
+    assert max(len(json.dumps(batch)) for batch in cut) <= 4_000_000
+    assert [len(batch) for batch in cut] == [3, 3, 3, 1]

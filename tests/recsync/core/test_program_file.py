@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recsync.core.program import DatasetType
+from recsync.core.program_file import program_files, read_program
+from recsync.errors import ProgramError
+
+REPO = Path(__file__).resolve().parents[3]
+SCHEMA = (
+    '{"type": "record", "name": "Interactions", "fields": [{"name": "USER_ID", "type": "string"},'
+    ' {"name": "ITEM_ID", "type": "string"}, {"name": "TIMESTAMP", "type": "long"}]}'
+)
+
+
+@pytest.fixture
+def include(tmp_path: Path) -> Path:
+    for name in ("programs", "sql/shop", "schemas/shop"):
+        (tmp_path / name).mkdir(parents=True)
+    for query in ("interactions", "audience", "catalogue"):
+        (tmp_path / "sql" / "shop" / f"{query}.sql").write_text("SELECT 1")
+    (tmp_path / "schemas" / "shop" / "interactions.json").write_text(SCHEMA)
+    return tmp_path
+
+
+def write(include: Path, text: str) -> Path:
+    path = include / "programs" / "shop.yaml"
+    path.write_text(text)
+    return path
+
+
+def problems(include: Path, text: str) -> tuple[str, ...]:
+    with pytest.raises(ProgramError) as caught:
+        read_program(write(include, text), include)
+    return caught.value.problems
+
+
+def test_every_committed_program_is_sound() -> None:
+    include = REPO / "include"
+    assert [read_program(path, include).name for path in program_files(include)] == ["grocery"]
+
+
+def test_defaults_fill_what_is_left_out(include: Path) -> None:
+    program = read_program(write(include, "braze: {attribute: recs}\n"), include)
+    assert program.name == "shop"
+    assert program.dataset_types == (DatasetType.INTERACTIONS,)
+    assert program.sql_file("interactions") == "shop/interactions.sql"
+    assert program.braze.payload == "ids"
+    assert program.schedules.export == "0 * * * *"
+
+
+def test_all_problems_are_told_at_once_with_line_field_and_value(include: Path) -> None:
+    found = problems(
+        include,
+        "braze:\n  attribute: $recs\n  payload: ids\npersonalise: {}\nrecommendations:\n  length: many\n",
+    )
+    assert len(found) == 3
+    assert found[0].startswith("shop.yaml:6: recommendations.length:") or any(
+        line.startswith("shop.yaml:6: recommendations.length:") and "'many'" in line for line in found
+    )
+    assert any(line.startswith("shop.yaml:2: braze.attribute:") and "'$recs'" in line for line in found)
+    assert any(line.startswith("shop.yaml:4: personalise: unknown field") for line in found)
+
+
+def test_a_recipe_that_is_not_built_names_the_alternatives(include: Path) -> None:
+    (line,) = problems(include, "braze: {attribute: recs}\npersonalize: {recipe: aws-sims}\n")
+    assert "aws-user-personalization" in line
+    assert "'aws-sims'" in line
+
+
+def test_broken_yaml_names_the_line(include: Path) -> None:
+    (line,) = problems(include, "braze:\n  attribute: [\n")
+    assert line.startswith("shop.yaml:3: not valid YAML")
+
+
+def test_a_file_that_is_missing_is_named(include: Path) -> None:
+    (include / "sql" / "shop" / "audience.sql").unlink()
+    assert problems(include, "braze: {attribute: recs}\n") == (
+        "shop.yaml: include/sql/shop/audience.sql does not exist; the program needs it",
+    )
+
+
+def test_a_broken_schema_is_named(include: Path) -> None:
+    (include / "schemas" / "shop" / "interactions.json").write_text(SCHEMA.replace('"long"', '"string"'))
+    (line,) = problems(include, "braze: {attribute: recs}\n")
+    assert line == "include/schemas/shop/interactions.json: needs field TIMESTAMP of type long, not null"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("braze: {attribute: r, payload: objects}", "payload: objects needs item_fields"),
+        ("braze: {attribute: r, item_fields: [name]}", "item_fields belong to payload: objects"),
+        (
+            "braze: {attribute: r}\npersonalize: {num_results: 5}",
+            "must be at least recommendations.length (12)",
+        ),
+        ("braze: {attribute: r}\nschedules: {export: hourly now}", "must be a cron expression"),
+        ("braze: {attribute: r}\ndatasets: {interactions: {sql: ../x.sql}}", "must be a path below include/"),
+        ("braze: {attribute: r, catalog: {name: c, fields: {id: string}}}", "not be 'id'"),
+        ("- a list", "valid dictionary"),
+        ("", "valid dictionary"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(include: Path, text: str, expected: str) -> None:
+    assert any(expected in line for line in problems(include, text))
