@@ -1,0 +1,1 @@
+"""Clients of services that Airflow's providers do not cover."""
