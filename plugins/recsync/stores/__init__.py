@@ -1,0 +1,1 @@
+"""What recsync keeps on S3: exports, recommendations and state, each published whole."""

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from recsync.core.delivery import Wanted, Write
+from recsync.core.intervals import Interval
+from recsync.core.keys import Keys
+from recsync.core.program import DatasetType
+from recsync.errors import FatalError, RetriableError
+from recsync.stores.bucket import Bucket
+from recsync.stores.champion import Champion, ChampionStore
+from recsync.stores.exports import ExportedObject, Exports, Manifest
+from recsync.stores.imports import ImportState
+from recsync.stores.last_sent import LastSent
+from recsync.stores.recommendations import RecommendationsManifest, RecommendationsStore
+
+FIVE = datetime(2026, 11, 22, 5, tzinfo=UTC)
+KIND = DatasetType.INTERACTIONS
+
+
+def publish(bucket: Bucket, keys: Keys, hour: int, body: bytes, rows: int) -> Manifest:
+    interval = Interval(FIVE + timedelta(hours=hour), FIVE + timedelta(hours=hour + 1))
+    key = keys.export(KIND, interval.key)
+    exported = ExportedObject(key, rows, len(body), body.decode(), bucket.put(key, body))
+    manifest = Manifest(interval, {KIND: exported})
+    Exports(bucket, keys).publish_interval(manifest)
+    return manifest
+
+
+def test_intervals_are_read_from_a_point_in_time_and_oldest_first(bucket: Bucket, keys: Keys) -> None:
+    published = [publish(bucket, keys, hour, b"x", 1) for hour in (2, 0, 1)]
+    found = Exports(bucket, keys).intervals_since(FIVE + timedelta(hours=1))
+    assert found == [published[2], published[0]]
+
+
+def test_an_object_newer_than_its_manifest_is_never_read(bucket: Bucket, keys: Keys) -> None:
+    publish(bucket, keys, 0, b"x", 1)
+    bucket.put(keys.export(KIND, "2026-11-22T0500Z"), b"half of a rerun")
+    with pytest.raises(RetriableError, match="2026-11-22T0500Z is under way or died"):
+        Exports(bucket, keys).intervals_since(FIVE)
+
+
+def test_pending_is_what_was_not_imported_with_these_bytes(bucket: Bucket, keys: Keys) -> None:
+    state = ImportState(bucket, keys)
+    assert state.read() is None
+    state.record_full(FIVE)
+    first, empty = publish(bucket, keys, 0, b"x", 1), publish(bucket, keys, 1, b"", 0)
+    read = state.read()
+    assert read is not None
+    assert read.pending([first, empty]) == [first]
+    state.record_intervals([first])
+    rerun = publish(bucket, keys, 0, b"late rows too", 2)
+    read = state.read()
+    assert read is not None
+    assert read.pending([first, empty]) == []
+    assert read.pending([rerun]) == [rerun]
+    state.record_full(FIVE + timedelta(hours=1))
+    read = state.read()
+    assert read is not None
+    assert read.intervals == {}
+
+
+def test_promotions_are_kept_and_repeating_one_changes_nothing(bucket: Bucket, keys: Keys) -> None:
+    store = ChampionStore(bucket, keys)
+    assert store.read() is None
+    first = Champion("arn:1", "FULL", "2026", "run", {"coverage": 1.0}, None)
+    second = replace(first, solution_version_arn="arn:2", training_mode="UPDATE")
+    for champion in (first, second, second):
+        store.promote(champion)
+    assert store.history() == [first, second]
+    assert store.read() == second
+
+
+def test_recommendations_are_visible_only_after_their_manifest(bucket: Bucket, keys: Keys) -> None:
+    store = RecommendationsStore(bucket, keys)
+    assert store.latest_run() is None
+    with pytest.raises(FatalError, match="run shop_recommend first"):
+        store.manifest("20261122T050000-aa")
+    wanted = [Wanted("a", ("1", "2")), Wanted("b", (), "too few")]
+    for run in ("20261122T050000-aa", "20261122T060000-bb"):
+        store.publish(
+            RecommendationsManifest(run, run, "arn", "job", 2, 1, {"too few": 1}, 2), wanted, {"1": {"n": 1}}
+        )
+    bucket.put_table(f"{keys.recommendations('20261122T070000-cc')}lists.parquet", pa.table({"x": [1]}))
+    assert store.latest_run() == "20261122T060000-bb"
+    assert list(store.wanted("20261122T050000-aa")) == wanted
+    assert store.items("20261122T050000-aa") == {"1": {"n": 1}}
+
+
+def test_what_was_sent_survives_in_parts_and_compaction(bucket: Bucket, keys: Keys) -> None:
+    state = LastSent(bucket, keys)
+    state.append("1-000001", [Write("a", ["1"], "fa"), Write("b", ["2"], "fb")])
+    state.append("1-000002", [Write("b", None, None), Write("c", ["3"], "fc")])
+    assert state.read() == {"a": "fa", "c": "fc"}
+    state.compact()
+    assert state.read() == {"a": "fa", "c": "fc"}
+    assert bucket.keys(keys.state("last_sent/parts/")) == []
+    state.append("2-000001", [Write("a", ["9"], "fa2")])
+    assert state.read() == {"a": "fa2", "c": "fc"}
+
+
+def test_a_part_that_outlived_its_compaction_is_not_applied_again(bucket: Bucket, keys: Keys) -> None:
+    state = LastSent(bucket, keys)
+    state.append("1-000001", [Write("a", ["1"], "old")])
+    key = bucket.keys(keys.state("last_sent/parts/"))[0]
+    body = bucket.get(key)
+    assert body is not None
+    state.append("2-000001", [Write("a", ["2"], "new")])
+    state.compact()
+    bucket.put(key, body)  # as if the task had been killed before it deleted the part
+    assert state.read() == {"a": "new"}
