@@ -1,0 +1,5 @@
+"""Speak Braze's REST API on a laptop: profiles, catalogs, limits, faults and a data-point meter.
+
+``python -m braze_local --port N --data DIR --key KEY`` starts it. See https://www.braze.com/docs/api/home
+for what it imitates; everything is kept in one SQLite file under ``DIR``.
+"""

@@ -1,0 +1,98 @@
+"""Apply accepted changes to the database, inside a transaction the caller owns."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from braze_local.catalog_items import patched_item
+from braze_local.changes import Change
+from braze_local.profiles import apply_attributes, apply_event, apply_purchase
+from braze_local.tally import Tally
+from braze_local.workset import Workset
+
+_Step = Callable[[dict[str, Any], dict[str, Any], Tally], bool]
+# Braze starts attributes, then events, then purchases of one request.
+_STEPS: list[tuple[str, _Step]] = [
+    ("attributes", apply_attributes),
+    ("events", apply_event),
+    ("purchases", apply_purchase),
+]
+
+
+def apply_changes(connection: sqlite3.Connection, changes: Sequence[Change], now_seconds: float) -> Tally:
+    """Apply changes in their order and return what they cost."""
+    tally = Tally()
+    bodies = [(change.kind, msgspec.json.decode(change.payload)) for change in changes]
+    work = Workset(connection, now_seconds)
+    work.prefetch(
+        {
+            item["external_id"]
+            for kind, body in bodies
+            if kind == "track"
+            for array, _ in _STEPS
+            for item in body.get(array, ())
+            if "external_id" in item
+        }
+    )
+    for kind, body in bodies:
+        if kind == "track":
+            _apply_track(work, body, tally)
+        else:
+            _apply_items(connection, body)
+    work.save()
+    return tally
+
+
+def _apply_track(work: Workset, body: dict[str, Any], tally: Tally) -> None:
+    for array, step in _STEPS:
+        for item in body.get(array, ()):
+            record = work.target(item)
+            if record is None:
+                tally.missing_users += 1
+            elif step(record.document, item, tally):
+                record.dirty = True
+
+
+def _apply_items(connection: sqlite3.Connection, body: dict[str, Any]) -> None:
+    catalog_id, items = body["catalog_id"], body["items"]
+    # The catalogue may have been deleted since the request was accepted.
+    if connection.execute("SELECT 1 FROM catalogs WHERE id = ?", (catalog_id,)).fetchone():
+        _ITEM_STEPS[body["method"]](connection, catalog_id, items)
+
+
+def _replace(connection: sqlite3.Connection, catalog_id: int, items: list[dict[str, Any]]) -> None:
+    connection.executemany(
+        "INSERT INTO items (catalog_id, id, document) VALUES (?, ?, ?)"
+        " ON CONFLICT (catalog_id, id) DO UPDATE SET document = excluded.document",
+        [(catalog_id, item["id"], msgspec.json.encode(item)) for item in items],
+    )
+
+
+def _create(connection: sqlite3.Connection, catalog_id: int, items: list[dict[str, Any]]) -> None:
+    connection.executemany(
+        "INSERT INTO items (catalog_id, id, document) VALUES (?, ?, ?)"
+        " ON CONFLICT (catalog_id, id) DO NOTHING",
+        [(catalog_id, item["id"], msgspec.json.encode(item)) for item in items],
+    )
+
+
+def _edit(connection: sqlite3.Connection, catalog_id: int, items: list[dict[str, Any]]) -> None:
+    for item in items:
+        row = connection.execute(
+            "SELECT document FROM items WHERE catalog_id = ? AND id = ?", (catalog_id, item["id"])
+        ).fetchone()
+        if row:
+            _replace(connection, catalog_id, [patched_item(msgspec.json.decode(row[0]), item)])
+
+
+def _delete(connection: sqlite3.Connection, catalog_id: int, items: list[dict[str, Any]]) -> None:
+    connection.executemany(
+        "DELETE FROM items WHERE catalog_id = ? AND id = ?", [(catalog_id, item["id"]) for item in items]
+    )
+
+
+_ITEM_STEPS = {"PUT": _replace, "POST": _create, "PATCH": _edit, "DELETE": _delete}

@@ -1,0 +1,206 @@
+"""Check catalog items and edit one. Pure. A call is taken as a whole or not at all.
+
+https://www.braze.com/docs/api/endpoints/catalogs/catalog_items/asynchronous/put_update_catalog_items
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from braze_local.catalog_definitions import NAME_MAX_CHARACTERS, is_name
+from braze_local.catalog_errors import CatalogError
+
+Item = dict[str, Any]
+# Braze: items per call, characters per value, elements per array field, levels of an object field.
+ITEMS_MAX = 50
+VALUE_MAX_CHARACTERS = 5_000
+ARRAY_MAX_ELEMENTS = 100
+NESTING_MAX_LEVELS = 50
+_EDITS = {"$add", "$remove"}
+
+
+def checked_items(fields: dict[str, str], body: Any, *, edits: bool) -> list[Item]:
+    """Return the items of a PUT, POST or (`edits`) PATCH body, values coerced to the columns' types.
+
+    Raises CatalogError with the id Braze gives the first thing that is wrong.
+    """
+    items = _items(body)
+    _check_ids([item.get("id") for item in items])
+    return [_coerced_item(fields, item, edits) for item in items]
+
+
+def checked_ids(body: Any) -> list[Item]:
+    """Return the items of a DELETE body, ids only. Raises CatalogError."""
+    ids = [item.get("id") for item in _items(body)]
+    _check_ids(ids)
+    return [{"id": item_id} for item_id in ids]
+
+
+def patched_item(held: Item, patch: Item) -> Item:
+    """Return the held item with the fields of a PATCH; ``$add``/``$remove`` edit an array field."""
+    return held | {
+        name: _edited_array(held.get(name), value) if _is_edit(value) else value
+        for name, value in patch.items()
+    }
+
+
+def _items(body: Any) -> list[Item]:
+    items = body.get("items") if isinstance(body, dict) else None
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+        raise CatalogError("item-array-invalid", "items must be an array of objects", parameters=["items"])
+    if len(items) > ITEMS_MAX:
+        raise CatalogError("request-includes-too-many-items", f"A request has at most {ITEMS_MAX} items")
+    return items
+
+
+def _check_ids(ids: list[Any]) -> None:
+    def refuse(error_id: str, message: str, values: list[Any]) -> None:
+        if values:
+            raise CatalogError(error_id, message, parameters=["id"] * len(values), values=values)
+
+    if any(item_id is None for item_id in ids):
+        raise CatalogError("items-missing-ids", "Every item must have an id", parameters=["id"])
+    refuse("ids-not-strings", "Item ids must be strings", [one for one in ids if not isinstance(one, str)])
+    too_large = [one for one in ids if len(one) > NAME_MAX_CHARACTERS]
+    refuse("ids-too-large", f"Item ids have at most {NAME_MAX_CHARACTERS} characters", too_large)
+    invalid = [one for one in ids if not is_name(one)]
+    refuse("invalid-ids", "Item ids consist of letters, digits, hyphens and underscores", invalid)
+    refuse("ids-not-unique", "Item ids must be unique within the request", _repeated(ids))
+
+
+def _repeated(ids: list[str]) -> list[str]:
+    seen: set[str] = set()
+    return [one for one in ids if one in seen or seen.add(one)]  # type: ignore[func-returns-value]  # add() is the loop's memory
+
+
+def _coerced_item(fields: dict[str, str], item: Item, edits: bool) -> Item:
+    unknown = [name for name in item if name not in fields]
+    if unknown:
+        raise CatalogError(
+            "invalid-fields",
+            "Some of the fields given do not exist in the catalog",
+            parameters=unknown,
+            values=[item["id"]],
+        )
+    return {"id": item["id"]} | {
+        name: _coerced(name, fields[name], value, edits) for name, value in item.items() if name != "id"
+    }
+
+
+def _coerced(name: str, kind: str, value: Any, edits: bool) -> Any:
+    if value is None:
+        return None
+    try:
+        if edits and kind == "array" and _is_edit(value):
+            return {key: _strings(operand) for key, operand in value.items()}
+        coerced = _COERCIONS[kind](value)
+    except (TypeError, ValueError):
+        raise CatalogError(
+            "unable-to-coerce-value",
+            f"Could not coerce a value to {kind}",
+            parameters=[name],
+            values=[value],
+        ) from None
+    text = coerced if isinstance(coerced, str) else msgspec.json.encode(coerced).decode()
+    if len(text) > VALUE_MAX_CHARACTERS:
+        raise CatalogError(
+            "items-too-large", f"Values have at most {VALUE_MAX_CHARACTERS} characters", parameters=[name]
+        )
+    return coerced
+
+
+def _is_edit(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and value.keys() <= _EDITS
+
+
+def _edited_array(held: Any, edit: dict[str, list[str]]) -> list[str]:
+    kept = [*(held or []), *edit.get("$add", [])]
+    return [one for one in kept if one not in edit.get("$remove", [])][:ARRAY_MAX_ELEMENTS]
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, bool | list | dict):
+        raise TypeError
+    return str(value)
+
+
+def _number(value: Any) -> float | int:
+    if isinstance(value, bool | list | dict):
+        raise TypeError
+    return value if isinstance(value, int | float) else _finite(value)
+
+
+def _finite(text: str) -> float | int:
+    number = msgspec.json.decode(text, type=int | float)
+    return int(number) if isinstance(number, int) else float(number)
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower() if isinstance(value, str | int) else ""
+    if text not in _TRUE | _FALSE:
+        raise ValueError(text)
+    return text in _TRUE
+
+
+def _time(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise TypeError
+    if not isinstance(value, int | float):
+        datetime.fromisoformat(value)
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError
+    _check_object(value, 1)
+    return value
+
+
+def _check_object(value: Any, level: int) -> None:
+    if level > NESTING_MAX_LEVELS:
+        raise CatalogError(
+            "too-deep-nesting-in-value-object", f"Objects nest at most {NESTING_MAX_LEVELS} levels"
+        )
+    if isinstance(value, dict):
+        wrong = [key for key in value if "." in key or "$" in key]
+        if wrong:
+            raise CatalogError(
+                "invalid-keys-in-value-object", "Keys of objects hold no dot and no dollar", values=wrong
+            )
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        _check_object(child, level + 1)
+
+
+def _strings(value: Any) -> list[str]:
+    if not isinstance(value, list) or len(value) > ARRAY_MAX_ELEMENTS:
+        raise ValueError
+    if not all(isinstance(one, str) for one in value):
+        raise TypeError
+    return value
+
+
+def _geo(value: Any) -> list[float]:
+    longitude, latitude = (_number(one) for one in value)
+    if isinstance(value, str) or abs(longitude) > 180 or abs(latitude) > 90:
+        raise ValueError(value)
+    return [longitude, latitude]
+
+
+_TRUE, _FALSE = {"true", "1", "t"}, {"false", "0", "f"}
+_COERCIONS: dict[str, Callable[[Any], Any]] = {
+    "string": _string,
+    "number": _number,
+    "boolean": _boolean,
+    "time": _time,
+    "object": _object,
+    "array": _strings,
+    "geo": _geo,
+}

@@ -1,0 +1,97 @@
+"""Read the command line and start the server."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from braze_local.limits import DEFAULT_WINDOWS, Dialect, Window
+from braze_local.server import serve
+from braze_local.settings import ObjectLimit, Settings
+from braze_local.store import DataDirectoryInUseError
+
+KEY_VARIABLE = "BRAZE_LOCAL_KEY"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until stopped and return the exit status: 0 when stopped by a signal, 1 or 2 otherwise."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    keys = options.key or os.environ.get(KEY_VARIABLE, "").split()
+    if not keys or any(not key.partition(":")[0] for key in keys):
+        parser.error(f"a key is needed: --key KEY or {KEY_VARIABLE}")
+    try:
+        serve(_settings(options, keys))
+    except DataDirectoryInUseError as error:
+        print(f"braze_local: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _settings(options: argparse.Namespace, keys: list[str]) -> Settings:
+    return Settings(
+        data=options.data,
+        keys=tuple(keys),
+        host=options.host,
+        port=options.port,
+        apply_delay_seconds=options.apply_delay_seconds,
+        object_limit=options.object_limit,
+        objects_per_request=options.objects_per_request,
+        dialect=options.rate_limit_dialect,
+        windows={**DEFAULT_WINDOWS, **dict(options.limit)},
+        echo_invalid_key=options.echo_invalid_key,
+        require_fields_to_export=not options.optional_fields_to_export,
+        missing_users=options.missing_users,
+        open_to_all=options.open_to_all,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="braze_local", description="Speak Braze's REST API on this machine."
+    )
+    add = parser.add_argument
+    add("--port", type=int, required=True, help="0 takes a free one")
+    add("--host", default="127.0.0.1")
+    add("--data", type=Path, required=True, metavar="DIR", help="where everything is kept")
+    add(
+        "--key",
+        action="append",
+        metavar="KEY[:PERMISSION,...]",
+        help=f"a REST API key, all permissions unless listed; repeatable; else {KEY_VARIABLE}, by spaces",
+    )
+    add("--apply-delay-seconds", type=_seconds, default=1.0, metavar="S", help="from accepted to visible")
+    add("--object-limit", choices=get_args(ObjectLimit), default="combined")
+    add("--objects-per-request", type=int, default=75, metavar="N")
+    add("--rate-limit-dialect", choices=get_args(Dialect), default="classic")
+    add(
+        "--limit",
+        action="append",
+        type=_limit,
+        default=[],
+        metavar="FAMILY=REQUESTS/SECONDS",
+        help="one of " + ", ".join(f"{name}={w.requests}/{w.seconds}" for name, w in DEFAULT_WINDOWS.items()),
+    )
+    add("--echo-invalid-key", action="store_true", help="401 repeats the key it was sent, as Braze may")
+    add("--optional-fields-to-export", action="store_true", help="as for accounts older than August 2024")
+    add("--missing-users", choices=("report", "ignore"), default="report", help="_update_existing_only")
+    add("--open-to-all", action="store_true", help="pages and /_local for other machines too")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(text)
+    return seconds
+
+
+def _limit(text: str) -> tuple[str, Window]:
+    family, _, window = text.partition("=")
+    if family not in DEFAULT_WINDOWS:
+        raise ValueError(text)
+    return family, Window.parse(window)

@@ -1,0 +1,123 @@
+"""Limit requests per endpoint family in fixed windows aligned to the clock, in both header dialects.
+
+https://www.braze.com/docs/api/api_limits
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from braze_local.wire import Header
+
+Dialect = Literal["classic", "mau", "none"]
+
+
+class Window(NamedTuple):
+    """Allow `requests` in every window of `seconds`."""
+
+    requests: int
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str) -> Window:
+        """Read ``REQUESTS/SECONDS``. Raises ValueError."""
+        requests, slash, seconds = text.partition("/")
+        window = cls(int(requests), int(seconds if slash else ""))
+        if window.requests < 0 or window.seconds < 1:
+            raise ValueError(f"not a window: {text}")
+        return window
+
+
+# Braze's documented limits; the two of MAU contracts are contract-specific, so theirs are examples.
+DEFAULT_WINDOWS: Mapping[str, Window] = {
+    "track": Window(3_000, 3),
+    "track-hourly": Window(1_000_000, 3_600),
+    "track-burst": Window(3_000, 3),
+    "export": Window(250, 60),
+    "export-fields": Window(40, 1),
+    "catalogs": Window(50, 60),
+    "catalog-items": Window(16_000, 60),
+    "catalog-items-sync": Window(50, 60),
+}
+
+
+@dataclass(slots=True)
+class _Counter:
+    window: Window
+    index: int = -1
+    used: int = 0
+
+    def refresh(self, now_seconds: float) -> None:
+        index = int(now_seconds // self.window.seconds)
+        if index != self.index:
+            self.index, self.used = index, 0
+
+    @property
+    def full(self) -> bool:
+        return self.used >= self.window.requests
+
+    @property
+    def end_seconds(self) -> int:
+        return (self.index + 1) * self.window.seconds
+
+
+class Verdict(NamedTuple):
+    """Say whether a request may pass, and the headers its answer carries."""
+
+    allowed: bool
+    headers: list[Header]
+
+
+class Limiter:
+    """Count requests; a refused one does not count.
+
+    `classic`: headers on every answer, Reset in epoch seconds. `mau`: /users/track has an hourly window and
+    a burst window the headers do not show; Reset in seconds left; a 429 carries only the seconds to wait.
+    `none`: no limits, no headers.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        windows: Mapping[str, Window] = DEFAULT_WINDOWS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._dialect = dialect
+        self._clock = clock
+        self._counters = {family: _Counter(window) for family, window in windows.items()}
+
+    def take(self, family: str) -> Verdict:
+        """Count one request of this family."""
+        if self._dialect == "none":
+            return Verdict(True, [])
+        now_seconds = self._clock()
+        counters = [self._counters[name] for name in self._names(family)]
+        for counter in counters:
+            counter.refresh(now_seconds)
+        full = [counter for counter in counters if counter.full]
+        if not full:
+            for counter in counters:
+                counter.used += 1
+        if self._dialect == "classic":
+            return Verdict(not full, _headers(counters[0], counters[0].end_seconds))
+        if full:
+            wait_seconds = max(counter.end_seconds for counter in full) - now_seconds
+            return Verdict(False, [(b"x-ratelimit-retry-after", b"%d" % math.ceil(wait_seconds))])
+        return Verdict(True, _headers(counters[0], math.ceil(counters[0].end_seconds - now_seconds)))
+
+    def _names(self, family: str) -> list[str]:
+        if self._dialect == "mau" and family == "track":
+            return ["track-hourly", "track-burst"]
+        return [family]
+
+
+def _headers(counter: _Counter, reset: int) -> list[Header]:
+    return [
+        (b"x-ratelimit-limit", b"%d" % counter.window.requests),
+        (b"x-ratelimit-remaining", b"%d" % (counter.window.requests - counter.used)),
+        (b"x-ratelimit-reset", b"%d" % reset),
+    ]

@@ -1,0 +1,59 @@
+"""Meter requests, bytes, objects and data points, for a report a client's tests can assert on."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+from braze_local.tally import Tally
+
+
+class Meter:
+    """Count what was requested and what applied writes cost; shared by the server and the writer thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.dirty = False
+        self._requests: dict[str, Counter[str]] = {}
+        self._objects: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
+        self._tally = Tally()
+
+    def count_request(self, path: str, outcome: str, objects: int, received_bytes: int) -> None:
+        """Count one request; `path` is its route's template, `outcome` its status or the fault's kind."""
+        with self._lock:
+            self._requests.setdefault(path, Counter())[outcome] += 1
+            self._objects[path] += objects
+            self._bytes[path] += received_bytes
+            self.dirty = True
+
+    def add(self, tally: Tally) -> None:
+        """Add what a transaction's writes cost."""
+        with self._lock:
+            self._tally.add(tally)
+
+    def reset(self) -> None:
+        """Set every counter to zero."""
+        with self._lock:
+            self._requests, self._objects, self._bytes = {}, Counter(), Counter()
+            self._tally = Tally()
+            self.dirty = True
+
+    def report(self) -> dict[str, Any]:
+        """Return every counter as JSON."""
+        with self._lock:
+            return {
+                "requests": {path: dict(outcomes) for path, outcomes in self._requests.items()},
+                "objects": dict(self._objects),
+                "bytes": dict(self._bytes),
+                **self._tally.report(),
+            }
+
+    def load(self, report: dict[str, Any]) -> None:
+        """Go on from what `report` returned."""
+        with self._lock:
+            self._requests = {path: Counter(outcomes) for path, outcomes in report["requests"].items()}
+            self._objects = Counter(report["objects"])
+            self._bytes = Counter(report["bytes"])
+            self._tally = Tally.from_report(report)

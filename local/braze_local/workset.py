@@ -1,0 +1,146 @@
+"""Hold the profiles one transaction touches: read together, changed in memory, written together."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from braze_local.profiles import Document, new_document
+
+_SELECT = "SELECT id, document FROM profiles "
+
+
+@dataclass(slots=True)
+class Record:
+    """Hold one profile; `row` is None until it is stored."""
+
+    row: int | None
+    document: Document
+    dirty: bool = False
+
+
+class Workset:
+    """Find or create profiles by any identifier, within one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, now_seconds: float) -> None:
+        self._connection = connection
+        self._now_seconds = now_seconds
+        self._by_external_id: dict[str, Record | None] = {}
+        self._others: list[Record] = []
+
+    def prefetch(self, external_ids: Iterable[str]) -> None:
+        """Read these profiles in one query, noting those that do not exist."""
+        ids = list(external_ids)
+        self._by_external_id.update(dict.fromkeys(ids))
+        rows = self._connection.execute(
+            "SELECT id, document, external_id FROM profiles"
+            " WHERE external_id IN (SELECT value FROM json_each(?))",
+            (msgspec.json.encode(ids).decode(),),
+        )
+        for row, document, external_id in rows:
+            self._by_external_id[external_id] = Record(row, msgspec.json.decode(document))
+
+    def target(self, identified: dict[str, Any]) -> Record | None:
+        """Return the profile an accepted object is about, creating it where Braze would, or None."""
+        external_id = identified.get("external_id")
+        only_existing = identified.get("_update_existing_only")
+        if external_id is not None:
+            return self._external(external_id) or (
+                None if only_existing is True else self._create_external(external_id)
+            )
+        self.save()
+        return self._by_other_identifier(identified, only_existing)
+
+    def save(self) -> None:
+        """Write every changed profile; the transaction is the caller's to commit."""
+        held = [record for record in self._by_external_id.values() if record is not None] + self._others
+        dirty = [record for record in held if record.dirty]
+        self._connection.executemany(
+            "UPDATE profiles SET email = ?, phone = ?, updated_at = ?, document = ? WHERE id = ?",
+            [(*self._values(record), record.row) for record in dirty if record.row is not None],
+        )
+        self._connection.executemany(
+            "INSERT INTO profiles (email, phone, updated_at, document, external_id, braze_id)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [self._new_row(record) for record in dirty if record.row is None],
+        )
+        # What was inserted has a row number now that only the database knows.
+        fresh = [key for key, record in self._by_external_id.items() if record and record.row is None]
+        for external_id in fresh:
+            del self._by_external_id[external_id]
+        self._others.clear()
+        for record in dirty:
+            record.dirty = False
+
+    def _external(self, external_id: str) -> Record | None:
+        if external_id not in self._by_external_id:
+            self.prefetch([external_id])
+        return self._by_external_id[external_id]
+
+    def _create_external(self, external_id: str) -> Record:
+        record = self._created(external_id=external_id)
+        self._by_external_id[external_id] = record
+        return record
+
+    def _by_other_identifier(self, identified: dict[str, Any], only_existing: bool | None) -> Record | None:
+        alias = identified.get("user_alias")
+        if alias:
+            record = self._found(
+                "JOIN aliases USING (braze_id) WHERE label = ? AND name = ?",
+                alias["alias_label"],
+                alias["alias_name"],
+            )
+            # For an alias, Braze's default is to update existing users only.
+            return record or (self._create_alias(alias) if only_existing is False else None)
+        if identified.get("braze_id"):
+            return self._found("WHERE braze_id = ?", identified["braze_id"])
+        column = "email" if identified.get("email") else "phone"
+        record = self._found(_LATEST_BY[column], identified[column])
+        return record or (None if only_existing is True else self._create_other())
+
+    def _found(self, condition: str, *parameters: str) -> Record | None:
+        row = self._connection.execute(_SELECT + condition, parameters).fetchone()
+        if row is None:
+            return None
+        document = msgspec.json.decode(row[1])
+        external_id = document.get("external_id")
+        # One profile must have one record, or two objects about it would overwrite each other.
+        if external_id is not None:
+            return self._external(external_id)
+        record = Record(row[0], document)
+        self._others.append(record)
+        return record
+
+    def _create_alias(self, alias: dict[str, str]) -> Record:
+        record = self._create_other()
+        record.document["user_aliases"] = [alias]
+        self._connection.execute(
+            "INSERT INTO aliases (label, name, braze_id) VALUES (?, ?, ?)",
+            (alias["alias_label"], alias["alias_name"], record.document["braze_id"]),
+        )
+        return record
+
+    def _create_other(self) -> Record:
+        record = self._created()
+        self._others.append(record)
+        return record
+
+    def _created(self, **identifiers: str) -> Record:
+        return Record(None, {**identifiers, **new_document(self._now_seconds)}, dirty=True)
+
+    def _values(self, record: Record) -> tuple[str | None, str | None, float, bytes]:
+        document = record.document
+        encoded = msgspec.json.encode(document)
+        return document.get("email"), document.get("phone"), self._now_seconds, encoded
+
+    def _new_row(self, record: Record) -> tuple[Any, ...]:
+        return *self._values(record), record.document.get("external_id"), record.document["braze_id"]
+
+
+# Braze: with several matches, the most recently updated profile that has an external_id wins.
+_ORDER = " ORDER BY external_id IS NULL, updated_at DESC, id DESC LIMIT 1"
+_LATEST_BY = {"email": "WHERE email = ?" + _ORDER, "phone": "WHERE phone = ?" + _ORDER}

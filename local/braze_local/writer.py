@@ -1,0 +1,194 @@
+"""Write behind: one thread that alone changes the database, in a transaction several times a second."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+
+from braze_local.applier import apply_changes
+from braze_local.changes import Change
+from braze_local.meter import Meter
+
+# How often accepted changes reach the disk: what a kill -9 can lose.
+CYCLE_SECONDS = 0.1
+# Changes applied in one transaction, so that a long queue does not delay the journal.
+CHANGES_PER_CYCLE = 64
+_METER = "meter"
+
+
+class WriterStoppedError(RuntimeError):
+    """Say that the thread has ended, so nothing more can be accepted."""
+
+
+class Writer:
+    """Journal what was accepted, apply it when it is due, and keep the meter, all in one transaction.
+
+    Whatever the process is killed in the middle of, the next start finds the state of one commit.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, meter: Meter) -> None:
+        self._connection = connection
+        self._meter = meter
+        self._accepted: deque[Change] = deque()
+        self._commands: deque[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]] = deque()
+        self._flushes: deque[Future[None]] = deque()
+        self._queue: list[tuple[float, int, Change]] = []
+        self._serial = itertools.count()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="braze-writer", daemon=True)
+
+    def start(self) -> None:
+        """Load the meter and what was accepted before the last stop, then start the thread."""
+        row = self._connection.execute("SELECT value FROM state WHERE key = ?", (_METER,)).fetchone()
+        if row:
+            self._meter.load(msgspec.json.decode(row[0]))
+        rows = self._connection.execute("SELECT due, kind, payload, id FROM pending ORDER BY id").fetchall()
+        for row in rows:
+            self._enqueue(Change(*row))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Journal what is not yet due, commit, and end the thread."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the thread still takes changes."""
+        return self._error is None and self._thread.is_alive()
+
+    @property
+    def pending(self) -> int:
+        """Count the accepted requests that are not applied yet."""
+        return len(self._queue) + len(self._accepted)
+
+    def accept(self, change: Change) -> None:
+        """Take a change; it is on disk within `CYCLE_SECONDS` and visible once it is due.
+
+        Raises WriterStoppedError when the thread has ended.
+        """
+        if not self.running:
+            raise WriterStoppedError(f"the writer has stopped: {self._error}")
+        self._accepted.append(change)
+
+    def run(self, command: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
+        """Run a command in the next transaction, at once; the future holds its result or its error."""
+        future: Future[Any] = Future()
+        self._commands.append((command, future))
+        return self._woken(future)
+
+    def flush(self) -> Future[None]:
+        """Apply everything accepted so far, due or not; the future is done once that is committed."""
+        future: Future[None] = Future()
+        self._flushes.append(future)
+        return self._woken(future)
+
+    def _woken(self, future: Future[Any]) -> Future[Any]:
+        if not self.running:
+            future.cancel()
+        self._wake.set()
+        return future
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                if not self._backlog():
+                    self._wake.wait(CYCLE_SECONDS)
+                    self._wake.clear()
+                self._cycle()
+            self._cycle()
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            for future in [*(future for _, future in self._commands), *self._flushes]:
+                future.cancel()
+
+    def _backlog(self) -> bool:
+        return bool(self._queue) and self._queue[0][0] <= time.time()
+
+    def _cycle(self) -> None:
+        flushes = [self._flushes.popleft() for _ in range(len(self._flushes))]
+        fresh = [self._accepted.popleft() for _ in range(len(self._accepted))]
+        for change in fresh:
+            self._enqueue(change)
+        commands = [self._commands.popleft() for _ in range(len(self._commands))]
+        if fresh or commands or self._backlog() or self._meter.dirty:
+            self._transact(fresh, commands)
+        while flushes and self._queue:
+            self._transact([], [], everything=True)
+        for future in flushes:
+            future.set_result(None)
+
+    def _transact(
+        self,
+        fresh: list[Change],
+        commands: list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]],
+        *,
+        everything: bool = False,
+    ) -> None:
+        now_seconds = time.time()
+        due = self._take_due(float("inf") if everything else now_seconds)
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._meter.add(apply_changes(self._connection, due, now_seconds))
+        self._forget(due)
+        self._journal(fresh, due)
+        results = [(future, *_outcome(command, self._connection)) for command, future in commands]
+        self._save_meter()
+        self._connection.execute("COMMIT")
+        for future, result, error in results:
+            future.set_exception(error) if error else future.set_result(result)
+
+    def _enqueue(self, change: Change) -> None:
+        heapq.heappush(self._queue, (change.due_seconds, next(self._serial), change))
+
+    def _take_due(self, until_seconds: float) -> list[Change]:
+        due: list[Change] = []
+        while self._queue and self._queue[0][0] <= until_seconds and len(due) < CHANGES_PER_CYCLE:
+            due.append(heapq.heappop(self._queue)[2])
+        return due
+
+    def _journal(self, fresh: list[Change], due: list[Change]) -> None:
+        applied = {id(change) for change in due}
+        for change in fresh:
+            if id(change) not in applied:
+                cursor = self._connection.execute(
+                    "INSERT INTO pending (due, kind, payload) VALUES (?, ?, ?)",
+                    (change.due_seconds, change.kind, change.payload),
+                )
+                change.journal_id = cursor.lastrowid
+
+    def _forget(self, applied: list[Change]) -> None:
+        self._connection.executemany(
+            "DELETE FROM pending WHERE id = ?",
+            [(change.journal_id,) for change in applied if change.journal_id is not None],
+        )
+
+    def _save_meter(self) -> None:
+        self._meter.dirty = False
+        self._connection.execute(
+            "INSERT INTO state (key, value) VALUES (?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (_METER, msgspec.json.encode(self._meter.report())),
+        )
+
+
+def _outcome(
+    command: Callable[[sqlite3.Connection], Any], connection: sqlite3.Connection
+) -> tuple[Any, sqlite3.Error | None]:
+    try:
+        return command(connection), None
+    except sqlite3.Error as error:
+        return None, error

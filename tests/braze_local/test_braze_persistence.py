@@ -1,0 +1,121 @@
+"""What survives a stop and a kill, and how the process starts and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FIELDS = [{"name": "id", "type": "string"}, {"name": "name", "type": "string"}]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_is_clean_and_loses_nothing(start: Callable[..., Any], number: int) -> None:
+    braze = start("--apply-delay-seconds", "600")
+    braze.post("/catalogs", {"catalogs": [{"name": "c", "fields": FIELDS}]})
+    braze.call("PUT", "/catalogs/c/items", {"items": [{"id": "a", "name": "A"}]})
+    braze.applied({"external_id": "u", "a": 1})
+    braze.track({"external_id": "u", "b": 2})
+    before = braze.meter()
+    assert braze.stop(number) == 0
+
+    again = start("--apply-delay-seconds", "600")
+    assert again.meter() == before
+    assert again.custom("u") == {"a": 1}
+    assert again.get("/catalogs/c/items/a").json()["items"] == [{"id": "a", "name": "A"}]
+    again.flush()
+    assert again.custom("u") == {"a": 1, "b": 2}
+    assert again.meter()["data_points"]["attributes"] == {"a": 1, "b": 1}
+
+
+def test_a_kill_loses_at_most_the_last_second_and_tears_nothing(start: Callable[..., Any]) -> None:
+    braze = start("--apply-delay-seconds", "0")
+    users = [f"u{i}" for i in range(75)]
+    for number in range(30):
+        braze.track(*({"external_id": user, "a": number, "b": number} for user in users))
+    time.sleep(1)
+    for number in range(30, 60):
+        braze.track(*({"external_id": user, "a": number, "b": number} for user in users))
+    braze.stop(signal.SIGKILL)
+
+    again = start("--apply-delay-seconds", "0")
+    again.flush()
+    states = {tuple(again.custom(user).values()) for user in users}
+    assert len(states) == 1, "every request is applied as a whole"
+    ((a, b),) = states
+    assert a == b >= 29
+    meter = again.meter()["data_points"]
+    assert meter["attributes"] == {"a": (a + 1) * 75, "b": (a + 1) * 75}
+
+
+def test_a_kill_keeps_what_waits_for_its_delay(start: Callable[..., Any]) -> None:
+    braze = start("--apply-delay-seconds", "600")
+    braze.track({"external_id": "u", "a": 1})
+    time.sleep(1)
+    braze.stop(signal.SIGKILL)
+    again = start()
+    assert again.meter()["pending_requests"] == 1
+    again.flush()
+    assert again.custom("u") == {"a": 1}
+
+
+def test_users_known_before_the_restart_exist(start: Callable[..., Any]) -> None:
+    braze = start("--apply-delay-seconds", "0")
+    braze.track({"external_id": "u", "a": 1})
+    braze.stop()
+    again = start()
+    again.flush()
+    only = {"external_id": "u", "_update_existing_only": True, "a": 2}
+    assert again.track(only, {**only, "external_id": "other"}).json()["errors"][0]["index"] == 1
+
+
+def test_the_ready_line_tells_the_url_and_not_the_key(start: Callable[..., Any]) -> None:
+    braze = start(keys=("very-secret",))
+    assert braze.ready_line == f"braze_local is ready at {braze.url}\n"
+    braze.session.get(braze.url + "/catalogs", headers={"Authorization": "Bearer very-secret"}, timeout=10)
+    braze.process.send_signal(signal.SIGTERM)
+    output, errors = braze.process.communicate(timeout=20)
+    assert "very-secret" not in output + errors
+
+
+def _run(*flags: str, key: str = "k", local: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(local), "BRAZE_LOCAL_KEY": key}
+    return subprocess.run(
+        [sys.executable, "-m", "braze_local", "--port", "0", *flags],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+
+
+LOCAL = Path(__file__).resolve().parents[2] / "local"
+
+
+def test_a_second_server_is_kept_out_of_the_data(start: Callable[..., Any]) -> None:
+    braze = start()
+    second = _run("--data", str(braze.data), local=LOCAL)
+    assert second.returncode == 1
+    assert "another server is using the data directory" in second.stderr
+
+
+def test_a_key_is_needed(tmp_path: Path) -> None:
+    for key in ("", ":users.track"):
+        refused = _run("--data", str(tmp_path), key=key, local=LOCAL)
+        assert refused.returncode == 2
+        assert "BRAZE_LOCAL_KEY" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "flags", [("--limit", "speed=1/1"), ("--limit", "track=1"), ("--apply-delay-seconds", "-1")]
+)
+def test_flags_are_checked(tmp_path: Path, flags: tuple[str, str]) -> None:
+    assert _run("--data", str(tmp_path), *flags, local=LOCAL).returncode == 2
