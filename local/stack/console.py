@@ -1,0 +1,32 @@
+"""Put together what every command needs, and talk to the person at the terminal."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+
+from stack.parts import Plan
+from stack.ports import PortBook
+from stack.secret_files import ADMIN, load_secrets
+from stack.settings import read_settings
+
+_STARTED = time.monotonic()
+
+
+def make_plan(environ: Mapping[str, str] = os.environ) -> Plan:
+    """Read settings, ports and secrets of the stack that the environment names."""
+    settings = read_settings(environ)
+    return Plan(settings, PortBook(settings.home, environ), load_secrets(settings.home), environ)
+
+
+def say(line: str) -> None:
+    """Print one line with the seconds since the command began."""
+    print(f"[{time.monotonic() - _STARTED:6.1f} s] {line}", flush=True)
+
+
+def login_hint(plan: Plan, *, show_password: bool) -> str:
+    """Tell how to log in to Airflow."""
+    file = plan.settings.home / "secrets" / "airflow_admin_password"
+    password = plan.secrets.airflow_admin_password if show_password else f"the password in {file}"
+    return f"Airflow: {plan.url('airflow')}  log in as {ADMIN} with {password}"

@@ -1,0 +1,42 @@
+"""Ask each kind of part whether it does its work, not only whether it runs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import requests
+
+_TIMEOUT_SECONDS = 3.0
+
+
+def get_json(url: str) -> Any:
+    """Fetch a JSON document from a local server past any proxy; None if it does not answer with 200."""
+    with requests.Session() as session, suppress(requests.RequestException, ValueError):
+        session.trust_env = False
+        response = session.get(url, timeout=_TIMEOUT_SECONDS)
+        if response.status_code == 200:
+            return response.json()
+    return None
+
+
+def answers(url: str) -> bool:
+    """Tell whether a local server answers a GET with status 200, whatever the body."""
+    with requests.Session() as session, suppress(requests.RequestException):
+        session.trust_env = False
+        return session.get(url, timeout=_TIMEOUT_SECONDS).status_code == 200
+    return False
+
+
+def component_is_healthy(health: Any, component: str, started_at: float) -> bool:
+    """Read one component from Airflow's health report.
+
+    A heartbeat from before `started_at` is that of an earlier process, which Airflow still calls healthy for
+    half a minute. https://airflow.apache.org/docs/apache-airflow/stable/administration-and-deployment/logging-monitoring/check-health.html
+    """
+    state = (health or {}).get(component) or {}
+    if state.get("status") != "healthy":
+        return False
+    beat = state.get(f"latest_{component}_heartbeat")
+    return beat is None or datetime.fromisoformat(beat).timestamp() >= started_at

@@ -1,0 +1,170 @@
+"""List the parts of the stack: how each is started, where it listens, and how its health is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack import connections
+from stack.environment import airflow_variables, base_environment, local_environment
+from stack.health import answers, component_is_healthy, get_json
+from stack.ports import HOST, PortBook
+from stack.processes import MARKER, Record
+from stack.secret_files import Secrets
+from stack.settings import Settings
+from warehouse_local.server import EmbeddedServer
+
+
+@dataclass(frozen=True)
+class Part:
+    """Describe one supervised process."""
+
+    name: str
+    argv: list[str]
+    environ: dict[str, str]
+    address: str
+    is_healthy: Callable[[Record], bool]
+    port: int | None = None
+    start_timeout_seconds: float = 60.0
+
+    @property
+    def fingerprint(self) -> str:
+        """Sum up command and settings, to notice that a running process was started with others."""
+        settings = sorted(
+            (name, value)
+            for name, value in self.environ.items()
+            if name.startswith(("AIRFLOW", "AWS_", "BRAZE_"))
+        )
+        return hashlib.sha256(repr((self.argv, settings)).encode()).hexdigest()[:16]
+
+
+PORTED = ("postgres", "s3", "personalize", "braze", "airflow")
+SERVICES = ("postgres", "s3", "personalize", "braze")
+AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+REPLACED_BY = {"s3": connections.AWS, "personalize": connections.AWS, "braze": connections.BRAZE}
+# From a cold start on two busy cores an Airflow component took 58 s.
+_AIRFLOW_TIMEOUT_SECONDS = 240.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold all that the parts are made from."""
+
+    settings: Settings
+    ports: PortBook
+    secrets: Secrets
+    environ: Mapping[str, str]
+
+    @property
+    def replaced(self) -> set[str]:
+        """Name the parts the caller's own connections stand in for."""
+        given = connections.replaced_by_caller(self.environ)
+        return {part for part, variable in REPLACED_BY.items() if variable in given}
+
+    @property
+    def own_warehouse(self) -> bool:
+        """Tell whether the embedded PostgreSQL is the warehouse; Airflow's own database it is in any case."""
+        return connections.WAREHOUSE not in connections.replaced_by_caller(self.environ)
+
+    def server(self) -> EmbeddedServer:
+        """Describe the embedded PostgreSQL."""
+        port = self.ports.get("postgres")
+        return EmbeddedServer(self.settings.home / "postgres", port, self.secrets.postgres_password)
+
+    def url(self, part: str) -> str:
+        """Name the HTTP address of a part."""
+        return f"http://{HOST}:{self.ports.get(part)}"
+
+    def airflow_environ(self) -> dict[str, str]:
+        """Build the whole environment of an Airflow process or command."""
+        own = airflow_variables(self.settings, self.ports, self.secrets, self.environ)
+        return {**base_environment(_without_local(self.environ)), **own}
+
+    def part(self, name: str) -> Part:
+        """Describe one part by name."""
+        if name in AIRFLOW:
+            return _airflow_part(self, name)
+        return {"postgres": _postgres, "s3": _s3, "personalize": _personalize, "braze": _braze}[name](self)
+
+
+def _without_local(environ: Mapping[str, str]) -> dict[str, str]:
+    """Take local/ off PYTHONPATH: what runs in Airflow must not lean on it."""
+    local = str(Path(__file__).resolve().parents[1])
+    entries = environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = os.pathsep.join(entry for entry in entries if entry and str(Path(entry).resolve()) != local)
+    return (
+        {**environ, "PYTHONPATH": kept} if kept else {k: v for k, v in environ.items() if k != "PYTHONPATH"}
+    )
+
+
+def _marked(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
+    return {**environ, MARKER: plan.secrets.stack_id}
+
+
+def _postgres(plan: Plan) -> Part:
+    server = plan.server()
+    address = f"postgresql://{HOST}:{server.port}/warehouse"
+    environ = _marked(plan, base_environment(plan.environ))
+    return Part("postgres", server.argv(), environ, address, lambda _: server.is_ready(), server.port)
+
+
+def _s3(plan: Plan) -> Part:
+    port = plan.ports.get("s3")
+    argv = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
+    environ = _marked(plan, base_environment(plan.environ))
+    return Part("s3", argv, environ, plan.url("s3"), lambda _: answers(f"{plan.url('s3')}/moto-api/"), port)
+
+
+def _personalize(plan: Plan) -> Part:
+    port, data = plan.ports.get("personalize"), plan.settings.home / "personalize"
+    argv = [sys.executable, "-m", "personalize_local", "--port", str(port), "--data", str(data)]
+    if plan.settings.time_scale is not None:
+        argv += ["--time-scale", plan.settings.time_scale]
+    environ = {
+        **local_environment(plan.environ),
+        "AWS_ENDPOINT_URL_S3": plan.url("s3"),
+        "AWS_ACCESS_KEY_ID": connections.ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": connections.SECRET_KEY,
+        "AWS_DEFAULT_REGION": connections.REGION,
+    }
+    health = f"{plan.url('personalize')}/health"
+    return Part(
+        "personalize", argv, _marked(plan, environ), plan.url("personalize"), lambda _: answers(health), port
+    )
+
+
+def _braze(plan: Plan) -> Part:
+    port, data = plan.ports.get("braze"), plan.settings.home / "braze"
+    argv = [sys.executable, "-m", "braze_local", "--port", str(port), "--data", str(data)]
+    # By the environment: a key among the arguments would show in the list of processes.
+    environ = {**local_environment(plan.environ), "BRAZE_LOCAL_KEY": plan.secrets.braze_api_key}
+    health = f"{plan.url('braze')}/health"
+    return Part("braze", argv, _marked(plan, environ), plan.url("braze"), lambda _: answers(health), port)
+
+
+def _airflow_part(plan: Plan, name: str) -> Part:
+    """Describe one Airflow component.
+
+    `airflow standalone` would start the same four, but with log servers open on all interfaces, and a SIGTERM
+    to it orphans them. The logs need no server here: all components share one folder.
+    """
+    argv = [str(Path(sys.executable).parent / "airflow"), name]
+    if name in {"scheduler", "triggerer"}:
+        argv.append("--skip-serve-logs")
+    health_url = f"{plan.url('airflow')}/api/v2/monitor/health"
+    component = name.replace("-", "_")
+
+    def is_healthy(record: Record) -> bool:
+        health = get_json(health_url)
+        if name == "api-server":
+            return bool(health) and health["metadatabase"]["status"] == "healthy"
+        return component_is_healthy(health, component, record.started_at)
+
+    port = plan.ports.get("airflow") if name == "api-server" else None
+    address = plan.url("airflow") if name == "api-server" else "-"
+    environ = _marked(plan, plan.airflow_environ())
+    return Part(name, argv, environ, address, is_healthy, port, _AIRFLOW_TIMEOUT_SECONDS)

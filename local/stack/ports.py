@@ -1,0 +1,89 @@
+"""Choose a port per part: the one asked for, else the one used before, else the default or the next free one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from stack.errors import PortTakenError, StackError
+
+HOST = "127.0.0.1"
+DEFAULT_PORTS = {"postgres": 5433, "s3": 9000, "personalize": 9100, "braze": 9200, "airflow": 8080}
+_TRIES = 100
+
+
+def variable(part: str) -> str:
+    """Name the environment variable that sets a part's port."""
+    return f"STACK_{part.upper()}_PORT"
+
+
+def is_free(port: int) -> bool:
+    """Tell whether nothing listens on the port of the loopback address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+class PortBook:
+    """Remember in `home`/ports.json which port each part has, so that all commands agree."""
+
+    def __init__(self, home: Path, environ: Mapping[str, str] = os.environ) -> None:
+        self._path = home / "ports.json"
+        self._environ = environ
+        self._ports: dict[str, int] = json.loads(self._path.read_text()) if self._path.exists() else {}
+
+    def get(self, part: str) -> int:
+        """Name the port of a part as remembered, asked for or by default; nothing is probed."""
+        return self._ports.get(part) or self._asked(part) or DEFAULT_PORTS[part]
+
+    def choose(self, part: str, running_on: int | None, say: Callable[[str], None]) -> int:
+        """Settle the port a part starts on, and remember it; `running_on` is where it runs already.
+
+        Raises PortTakenError if the port asked for by the environment is taken, StackError if the part runs elsewhere.
+        """
+        asked = self._asked(part)
+        if running_on is not None:
+            if asked not in {None, running_on}:
+                raise StackError(
+                    f"{part} runs on port {running_on}, but {variable(part)}={asked}. Stop the stack first (down)."
+                )
+            return self._remember(part, running_on)
+        if asked is not None:
+            if not is_free(asked):
+                raise PortTakenError(
+                    f"port {asked} ({variable(part)}) is taken by another program. Stop it, or set {variable(part)}."
+                )
+            return self._remember(part, asked)
+        return self._remember(part, self._next_free(part, say))
+
+    def _next_free(self, part: str, say: Callable[[str], None]) -> int:
+        first = self._ports.get(part, DEFAULT_PORTS[part])
+        others = {port for name, port in self._ports.items() if name != part}
+        for port in range(first, first + _TRIES):
+            if port not in others and is_free(port):
+                if port != first:
+                    say(f"port {first} is taken, so {part} uses {port} (set {variable(part)} to choose)")
+                return port
+        raise PortTakenError(f"ports {first} to {first + _TRIES - 1} are taken; set {variable(part)}.")
+
+    def _asked(self, part: str) -> int | None:
+        text = self._environ.get(variable(part))
+        if not text:
+            return None
+        if not text.isdigit() or not 0 < int(text) < 65536:
+            raise StackError(f"{variable(part)}={text!r} is not a port number (1 to 65535).")
+        return int(text)
+
+    def _remember(self, part: str, port: int) -> int:
+        if self._ports.get(part) != port:
+            self._ports[part] = port
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text(json.dumps(self._ports, indent=2) + "\n")
+        return port
