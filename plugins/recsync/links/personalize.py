@@ -1,0 +1,94 @@
+"""Link a task instance to the AWS console's page of the Personalize resource it made.
+
+The console's address holds ARNs with ``$`` in place of ``/``. The forms of dataset group (``/setup``) and
+solution (``/solutionsAndRecipes/solutionDetail/…``) were seen in addresses people copied from the console;
+no address of a single dataset, filter or batch job was found, so those links name the section of the dataset
+group that should list them. ``/datasets``, ``/filters`` and ``/batchInferenceJobs`` are not verified.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
+
+_DATASET_GROUP = BASE_AWS_CONSOLE_LINK + "/personalize/home?region={region_name}#{dataset_group_arn}"
+
+
+class PersonalizeBaseLink(BaseAwsLink):
+    """Format what ``persist`` stored: ``arn`` and ``dataset_group_arn`` as the API writes them."""
+
+    def format_link(self, **kwargs: Any) -> str:
+        """Write ARNs the way the console does; a solution version is shown on its solution's page."""
+        solution_arn = "/".join(kwargs.get("arn", "").split("/")[:2])
+        words = {**kwargs, "solution_arn": solution_arn}
+        return super().format_link(
+            **{key: value.replace("/", "$") if key.endswith("arn") else value for key, value in words.items()}
+        )
+
+
+class PersonalizeDatasetGroupLink(PersonalizeBaseLink):
+    """Lead to a dataset group."""
+
+    name = "Amazon Personalize dataset group"
+    key = "personalize_dataset_group"
+    format_str = _DATASET_GROUP + "/setup"
+
+
+class PersonalizeDatasetLink(PersonalizeBaseLink):
+    """Lead to the datasets of a dataset group."""
+
+    name = "Amazon Personalize datasets"
+    key = "personalize_dataset"
+    format_str = _DATASET_GROUP + "/datasets"
+
+
+class PersonalizeDatasetImportJobLink(PersonalizeBaseLink):
+    """Lead to the datasets of a dataset group, whose pages list the import jobs."""
+
+    name = "Amazon Personalize dataset import jobs"
+    key = "personalize_dataset_import_job"
+    format_str = _DATASET_GROUP + "/datasets"
+
+
+class PersonalizeSolutionLink(PersonalizeBaseLink):
+    """Lead to a solution."""
+
+    name = "Amazon Personalize solution"
+    key = "personalize_solution"
+    format_str = _DATASET_GROUP + "/solutionsAndRecipes/solutionDetail/{solution_arn}"
+
+
+class PersonalizeSolutionVersionLink(PersonalizeBaseLink):
+    """Lead to the solution that lists a solution version."""
+
+    name = "Amazon Personalize solution versions"
+    key = "personalize_solution_version"
+    format_str = _DATASET_GROUP + "/solutionsAndRecipes/solutionDetail/{solution_arn}"
+
+
+class PersonalizeFilterLink(PersonalizeBaseLink):
+    """Lead to the filters of a dataset group."""
+
+    name = "Amazon Personalize filters"
+    key = "personalize_filter"
+    format_str = _DATASET_GROUP + "/filters"
+
+
+class PersonalizeBatchInferenceJobLink(PersonalizeBaseLink):
+    """Lead to the batch inference jobs of a dataset group."""
+
+    name = "Amazon Personalize batch inference jobs"
+    key = "personalize_batch_inference_job"
+    format_str = _DATASET_GROUP + "/batchInferenceJobs"
+
+
+ALL = (
+    PersonalizeDatasetGroupLink,
+    PersonalizeDatasetLink,
+    PersonalizeDatasetImportJobLink,
+    PersonalizeSolutionLink,
+    PersonalizeSolutionVersionLink,
+    PersonalizeFilterLink,
+    PersonalizeBatchInferenceJobLink,
+)

@@ -1,0 +1,1 @@
+"""Operators: one step of a DAG each."""

@@ -1,0 +1,1 @@
+"""Waiter models, in botocore's own format: data only."""
