@@ -1,0 +1,1 @@
+"""Serve Amazon Personalize's own protocols from a laptop, with models that are really trained."""

@@ -1,0 +1,65 @@
+"""Start the server: `python -m personalize_local --port N --data DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from personalize_local.server import Server
+from personalize_local.service import DEFAULT_ACCOUNT, Settings
+from personalize_local.storage import FolderInUse
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m personalize_local",
+        description="Amazon Personalize on this machine. S3 is found through boto3's environment: "
+        "AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY. "
+        "Automatic training (performAutoTraining) reads back as asked for, but nothing trains by schedule.",
+    )
+    parser.add_argument("--port", type=int, required=True, help="0 takes a free port")
+    parser.add_argument("--data", type=Path, required=True, help="folder for state, datasets and models")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument(
+        "--time-scale",
+        type=float,
+        default=1.0,
+        help="least seconds in each state; 0: jobs finish as fast as they compute (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--account", type=_account, default=DEFAULT_ACCOUNT, help="account id in ARNs, 12 digits"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="processes for heavy work")
+    return parser
+
+
+def _account(text: str) -> str:
+    if re.fullmatch(r"\d{12}", text) is None:
+        raise argparse.ArgumentTypeError(f"{text} does not have 12 digits")
+    return text
+
+
+def main() -> int:
+    """Serve until SIGINT or SIGTERM; return the exit status."""
+    options = _parser().parse_args()
+    settings = Settings(options.data, options.account, options.time_scale, options.workers)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        server = Server(settings, options.host, options.port)
+    except (FolderInUse, OSError) as error:
+        print(f"personalize_local: {error}", file=sys.stderr)
+        return 1
+    with server:
+        print(f"personalize_local is ready at {server.url}", flush=True)
+        ended.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

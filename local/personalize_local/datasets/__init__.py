@@ -1,0 +1,1 @@
+"""Turn CSV objects into checked rows, and keep the rows of each dataset as Parquet."""

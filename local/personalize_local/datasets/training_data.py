@@ -1,0 +1,114 @@
+"""Gather what a solution trains on: its events, and the columns the service would train with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from personalize_local.datasets.avro import DatasetSchema
+from personalize_local.datasets.parquet import read_parts
+from personalize_local.datasets.parts import DatasetParts
+from personalize_local.engine.data import TrainingData
+from personalize_local.errors import JobFailed
+
+# Minimum data: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+_FEWEST_INTERACTIONS = 1000
+_FEWEST_REPEATING_USERS = 25
+_FEWEST_INTERACTIONS_PER_USER = 2
+_LEAST_SHARE_OF_REPEATING_USERS = 0.01
+
+_INTERACTION_COLUMNS = ("USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE", "EVENT_VALUE")
+_NUMERIC_TYPES = frozenset({"int", "long", "float", "double"})
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """Say what to train on; datasets by type, columns as in `trainingDataConfig`."""
+
+    datasets: dict[str, DatasetParts]
+    event_type: str | None = None
+    event_value_threshold: float | None = None
+    excluded_columns: dict[str, list[str]] = field(default_factory=dict)
+    included_columns: dict[str, list[str]] = field(default_factory=dict)
+
+
+def read_training_data(request: TrainingRequest) -> TrainingData:
+    """Return the data of a training; raise `JobFailed` when it is less than the service's minimum."""
+    interactions = _interactions(request)
+    _check_minimum(interactions, request.event_type)
+    return TrainingData(
+        interactions=interactions,
+        items=_metadata(request, "ITEMS", ("ITEM_ID", "CREATION_TIMESTAMP")),
+        users=_metadata(request, "USERS", ("USER_ID",)),
+    )
+
+
+def _interactions(request: TrainingRequest) -> pa.Table:
+    dataset = request.datasets.get("INTERACTIONS")
+    if dataset is None or not dataset.parts:
+        raise JobFailed(_too_few(request.event_type))
+    schema = dataset.schema
+    columns = [name for name in _INTERACTION_COLUMNS if name in schema.names]
+    table = read_parts(dataset.parts, "INTERACTIONS", columns)
+    return _kept_events(table, request)
+
+
+def _kept_events(table: pa.Table, request: TrainingRequest) -> pa.Table:
+    if request.event_type is None:
+        return table
+    if "EVENT_TYPE" not in table.column_names:
+        return table.slice(0, 0)
+    table = table.filter(pc.equal(table["EVENT_TYPE"], request.event_type))
+    if request.event_value_threshold is None:
+        return table
+    if "EVENT_VALUE" not in table.column_names:
+        return table.slice(0, 0)
+    return table.filter(pc.greater_equal(table["EVENT_VALUE"], request.event_value_threshold))
+
+
+def _check_minimum(interactions: pa.Table, event_type: str | None) -> None:
+    if interactions.num_rows < _FEWEST_INTERACTIONS:
+        raise JobFailed(_too_few(event_type))
+    counts = pc.value_counts(interactions["USER_ID"].combine_chunks()).field("counts")
+    repeating = pc.sum(pc.greater_equal(counts, _FEWEST_INTERACTIONS_PER_USER)).as_py() or 0
+    if repeating < _FEWEST_REPEATING_USERS:
+        raise JobFailed(
+            f"Create failed. Dataset has fewer than {_FEWEST_REPEATING_USERS} users"
+            f" with at least {_FEWEST_INTERACTIONS_PER_USER} interactions each."
+        )
+    if repeating < _LEAST_SHARE_OF_REPEATING_USERS * len(counts):
+        raise JobFailed(
+            f"Create failed. Fewer than {_LEAST_SHARE_OF_REPEATING_USERS:.0%} of the users in the dataset"
+            f" have at least {_FEWEST_INTERACTIONS_PER_USER} interactions each."
+        )
+
+
+def _too_few(event_type: str | None) -> str:
+    text = f"Dataset has fewer than {_FEWEST_INTERACTIONS} interactions"
+    return f"{text} after filtering by event type: {event_type}" if event_type else f"{text}."
+
+
+def _metadata(request: TrainingRequest, dataset_type: str, always: tuple[str, ...]) -> pa.Table | None:
+    dataset = request.datasets.get(dataset_type)
+    if dataset is None or not dataset.parts:
+        return None
+    schema = dataset.schema
+    wanted = [name for name in schema.names if name in always or _trains(name, schema, request)]
+    return read_parts(dataset.parts, dataset_type, wanted)
+
+
+def _trains(name: str, schema: DatasetSchema, request: TrainingRequest) -> bool:
+    """Tell whether a column trains: categories, the textual column and numbers do; free strings do not."""
+    if name in _columns(request.excluded_columns, schema.dataset_type):
+        return False
+    included = _columns(request.included_columns, schema.dataset_type)
+    if included and name not in included:
+        return False
+    column = next(field for field in schema.fields if field.name == name)
+    return column.categorical or column.textual or column.type in _NUMERIC_TYPES
+
+
+def _columns(config: dict[str, list[str]], dataset_type: str) -> list[str]:
+    return [name for key, names in config.items() if key.upper() == dataset_type for name in names]

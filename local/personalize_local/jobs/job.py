@@ -1,0 +1,40 @@
+"""Say what a job is: how one kind of resource is made and unmade."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from personalize_local.jobs.workers import Task
+from personalize_local.resources import Resource
+from personalize_local.storage import Storage
+from personalize_local.store import Store
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Carry what jobs may use."""
+
+    store: Store
+    storage: Storage
+
+
+class Job:
+    """Make and unmake resources that need no work: dataset groups, datasets, solutions, filters."""
+
+    heavy = False
+
+    def must_wait(self, _around: Surroundings, _resource: Resource) -> bool:
+        """Tell whether another job has to end first."""
+        return False
+
+    def begin(self, _around: Surroundings, _resource: Resource) -> Task | None:
+        """Return the work to be done, from the state as it is now; raise `JobFailed`."""
+        return None
+
+    def finish(self, _around: Surroundings, _resource: Resource, _result: Any, _wall_seconds: float) -> None:
+        """Take over the result, in the transaction that makes the resource ACTIVE; raise `JobFailed`."""
+
+    def delete(self, around: Surroundings, resource: Resource) -> None:
+        """Remove the resource, in one transaction."""
+        around.store.delete(resource.arn)

@@ -1,0 +1,1 @@
+"""Answer the operations of the control plane; each module has those of one kind of resource."""

@@ -1,0 +1,109 @@
+"""Train solution versions, stop them, and read their metrics.
+
+API: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateSolutionVersion.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from personalize_local.arns import solution_version_tail
+from personalize_local.context import Context, Params
+from personalize_local.errors import already_exists, in_use, invalid_input
+from personalize_local.operations.common import create, find, find_active, operations_of
+from personalize_local.quotas import check_in_progress
+from personalize_local.recipes import get_recipe
+from personalize_local.resources import (
+    ACTIVE,
+    CREATE_STOPPING,
+    CREATING,
+    DATASET,
+    DELETING,
+    SOLUTION,
+    SOLUTION_VERSION,
+    Resource,
+)
+
+_COPIED = ("performHPO", "performAutoML", "performIncrementalUpdate", "recipeArn", "eventType")
+
+
+def create_solution_version(context: Context, params: Params) -> dict[str, Any]:
+    """Start a training; a name can be used once within its solution."""
+    solution = find_active(context, SOLUTION, params["solutionArn"])
+    mode = params.get("trainingMode", "FULL")
+    _check_name(context, solution, params.get("name"))
+    _check_interactions(context, solution)
+    _check_mode(context, solution, mode)
+    check_in_progress(context.store, SOLUTION_VERSION, context.region)
+    tail = solution_version_tail(solution.body["name"])
+    body = {
+        **{key: solution.body.get(key) for key in _COPIED},
+        # Without a name of its own a version is called by the tail of its ARN.
+        "name": params.get("name", tail.removeprefix(f"{SOLUTION.tail}/")),
+        "solutionArn": solution.arn,
+        "datasetGroupArn": solution.parent_arn,
+        "solutionConfig": solution.body["solutionConfig"],
+        "trainingMode": mode,
+        "trainingType": "MANUAL",
+    }
+    return create(context, SOLUTION_VERSION, context.arn(tail), body, parent=solution, params=params)
+
+
+def stop_solution_version_creation(context: Context, params: Params) -> dict[str, Any]:
+    """Ask a training to stop; it passes CREATE STOPPING and ends in CREATE STOPPED."""
+    version = find(context, SOLUTION_VERSION, params["solutionVersionArn"])
+    if version.status not in CREATING:
+        raise invalid_input(
+            f"Only a solution version in creation can be stopped. {version.arn} is {version.status}."
+        )
+    version.move_to(CREATE_STOPPING)
+    context.store.save(version)
+    context.to_cancel.append(version.arn)
+    return {}
+
+
+def get_solution_metrics(context: Context, params: Params) -> dict[str, Any]:
+    """Return the metrics of a trained version."""
+    version = find(context, SOLUTION_VERSION, params["solutionVersionArn"])
+    if version.status in (*CREATING, CREATE_STOPPING):
+        raise in_use(f"Solution version {version.arn} is in {version.status}.")
+    if version.status != ACTIVE:
+        raise invalid_input(f"Solution version {version.arn} has no metrics. Its status is {version.status}.")
+    return {"solutionVersionArn": version.arn, "metrics": version.internal["metrics"]}
+
+
+def _check_name(context: Context, solution: Resource, name: str | None) -> None:
+    for version in context.store.select(SOLUTION_VERSION.noun, parent_arn=solution.arn):
+        if name is not None and version.body["name"] == name:
+            raise already_exists(version.arn)
+
+
+def _check_interactions(context: Context, solution: Resource) -> None:
+    datasets = context.store.select(DATASET.noun, parent_arn=solution.parent_arn)
+    for dataset in datasets:
+        if dataset.status in DELETING:
+            raise in_use(f"Dataset {dataset.arn} is being deleted.")
+        if dataset.body["datasetType"] == "INTERACTIONS" and dataset.status == ACTIVE:
+            return
+    raise invalid_input(f"Dataset group {solution.parent_arn} has no active Interactions dataset.")
+
+
+def _check_mode(context: Context, solution: Resource, mode: str) -> None:
+    if mode == "FULL":
+        return
+    if mode != "UPDATE":
+        raise invalid_input(f"trainingMode {mode} is set by the service only.")
+    recipe = get_recipe(solution.body["recipeArn"])
+    if not recipe.update:
+        raise invalid_input(f"trainingMode UPDATE is not supported by the recipe {recipe.name}.")
+    versions = context.store.select(SOLUTION_VERSION.noun, parent_arn=solution.arn, statuses=[ACTIVE])
+    if not any(version.body["trainingMode"] == "FULL" for version in versions):
+        raise invalid_input("trainingMode UPDATE requires an ACTIVE solution version trained with FULL.")
+
+
+OPERATIONS = {
+    "CreateSolutionVersion": create_solution_version,
+    "StopSolutionVersionCreation": stop_solution_version_creation,
+    "GetSolutionMetrics": get_solution_metrics,
+    **operations_of(SOLUTION_VERSION),
+}

@@ -1,0 +1,94 @@
+"""What the server keeps for each resource, and how each kind is spelt on the wire."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+CREATE_PENDING = "CREATE PENDING"
+CREATE_IN_PROGRESS = "CREATE IN_PROGRESS"
+CREATE_FAILED = "CREATE FAILED"
+CREATE_STOPPING = "CREATE STOPPING"
+CREATE_STOPPED = "CREATE STOPPED"
+ACTIVE = "ACTIVE"
+DELETE_PENDING = "DELETE PENDING"
+DELETE_IN_PROGRESS = "DELETE IN_PROGRESS"
+
+# States that occupy a quota of "PENDING or IN_PROGRESS" resources.
+CREATING = (CREATE_PENDING, CREATE_IN_PROGRESS)
+DELETING = (DELETE_PENDING, DELETE_IN_PROGRESS)
+# States that a job still has to move on from, also after a restart.
+UNFINISHED = (*CREATING, CREATE_STOPPING, *DELETING)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Spell one kind of resource: its words in ARNs, in operation names and in replies."""
+
+    noun: str  # as in operation names: Create<noun>
+    tail: str  # first segment of the ARN tail
+    arn_member: str
+    describe_member: str
+    list_member: str
+    parent_member: str | None = None  # the member by which List<noun>s narrows down
+
+
+def _kind(noun: str, tail: str, parent_member: str | None = None, list_member: str = "") -> Kind:
+    member = noun[0].lower() + noun[1:]
+    return Kind(noun, tail, f"{member}Arn", member, list_member or f"{member}s", parent_member)
+
+
+DATASET_GROUP = _kind("DatasetGroup", "dataset-group")
+SCHEMA = _kind("Schema", "schema")
+DATASET = _kind("Dataset", "dataset", "datasetGroupArn")
+DATASET_IMPORT_JOB = _kind("DatasetImportJob", "dataset-import-job", "datasetArn")
+SOLUTION = _kind("Solution", "solution", "datasetGroupArn")
+SOLUTION_VERSION = _kind("SolutionVersion", "solution", "solutionArn")
+# `Filters` is the one list member that the service spells with a capital.
+FILTER = _kind("Filter", "filter", "datasetGroupArn", list_member="Filters")
+BATCH_INFERENCE_JOB = _kind("BatchInferenceJob", "batch-inference-job", "solutionVersionArn")
+
+KINDS = {
+    kind.noun: kind
+    for kind in (
+        DATASET_GROUP,
+        SCHEMA,
+        DATASET,
+        DATASET_IMPORT_JOB,
+        SOLUTION,
+        SOLUTION_VERSION,
+        FILTER,
+        BATCH_INFERENCE_JOB,
+    )
+}
+
+
+def now_seconds() -> float:
+    """Return the time as the service reports it: epoch seconds with milliseconds."""
+    return round(time.time(), 3)
+
+
+@dataclass
+class Resource:
+    """Hold one resource: `body` in the members of its Describe reply, `internal` for the server alone."""
+
+    arn: str
+    kind: str
+    region: str
+    parent_arn: str | None
+    body: dict[str, Any]
+    internal: dict[str, Any] = field(default_factory=dict)
+    sequence: int = 0
+
+    @property
+    def status(self) -> str:
+        """Return the life cycle state; empty for schemas, which have none."""
+        return str(self.body.get("status", ""))
+
+    def move_to(self, status: str, failure_reason: str | None = None) -> None:
+        """Enter a state and note when."""
+        self.body["status"] = status
+        self.body["lastUpdatedDateTime"] = now_seconds()
+        if failure_reason is not None:
+            self.body["failureReason"] = failure_reason
