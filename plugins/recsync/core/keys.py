@@ -4,7 +4,7 @@
 <program>/exports/manifests/<interval>.json      publishes the interval
 <program>/full/<run>/<dataset>.csv               a fresh snapshot for a FULL import
 <program>/full/<run>/manifest.json
-<program>/imports/<job>/<dataset>/<interval>.csv the pending intervals that one INCREMENTAL import takes
+<program>/imports/<run>/<dataset>/<interval>.csv the pending intervals that one INCREMENTAL import takes
 <program>/batch/<run>/input/users.json           input of a batch inference job
 <program>/batch/<run>/output/                    its output
 <program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json
@@ -48,9 +48,9 @@ class Keys:
         """Give the manifest of one full snapshot."""
         return f"{self.program}/full/{run}/manifest.json"
 
-    def import_folder(self, job: str, dataset_type: DatasetType) -> str:
-        """Give the folder that one INCREMENTAL import job reads; ends with a slash."""
-        return f"{self.program}/imports/{job}/{dataset_type.folder}/"
+    def import_folder(self, run: str, dataset_type: DatasetType) -> str:
+        """Give the folder that one run's INCREMENTAL import reads; ends with a slash."""
+        return f"{self.program}/imports/{run}/{dataset_type.folder}/"
 
     def batch_input(self, run: str) -> str:
         """Give the input object of a batch inference job."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 from recsync.core.intervals import Interval, parse_key
 from recsync.core.keys import Keys
 from recsync.core.program import DatasetType
-from recsync.errors import RetriableError
+from recsync.errors import FatalError, RetriableError
 from recsync.stores.bucket import Bucket
 
 
@@ -71,6 +71,18 @@ class Exports:
     def publish_full(self, run: str, manifest: Manifest) -> None:
         """Make a snapshot visible."""
         self.bucket.put_json(self.keys.full_manifest(run), manifest.to_json())
+
+    def full(self, run: str) -> Manifest:
+        """Read the published snapshot of one run.
+
+        :raises RetriableError: when an object is not the one its manifest names.
+        """
+        document = self.bucket.get_json(self.keys.full_manifest(run))
+        if document is None:
+            raise FatalError(f"Run {run} published no snapshot; start a new {self.keys.program}_train_full.")
+        manifest = Manifest.from_json(document)
+        self._verify(manifest)
+        return manifest
 
     def intervals_since(self, start: datetime) -> list[Manifest]:
         """Read the published intervals that begin at ``start`` or later, oldest first.

@@ -1,0 +1,77 @@
+"""### Full training
+
+A fresh snapshot of every dataset, FULL imports, a solution version trained with `trainingMode=FULL`, its metrics,
+the gate, and the champion. With a `baseline_recipe` in the program file, a baseline is trained on the same data.
+
+Waits until no `train_update` of the program runs; while this runs, `train_update` skips. A retried task adopts
+the job of the first try; only a job that failed is paid for again, under the next name.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk import Param, get_current_context, task
+
+from recsync.core.intervals import EPOCH, floor_hour
+from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
+from recsync.stage_dags import cron_trigger, programs, stage_dag
+from recsync.task_groups import PLAN, setup, train
+
+PLANNED_KEY = "{{ ti.xcom_pull(task_ids='plan')['keys']['%s'] }}"
+PARAMS = {
+    "until": Param(
+        None,
+        type=["null", "string"],
+        format="date-time",
+        description="End of the data to train on; empty means the last full hour.",
+    )
+}
+
+
+@task.sensor(mode="reschedule", poke_interval=30, timeout=6 * 3600)
+def no_update_runs(program: str) -> bool:
+    """Wait for train_update: an INCREMENTAL import that ends after a FULL one began would be lost."""
+    ti = get_current_context()["ti"]
+    return ti.get_dr_count(dag_id=f"{program}_train_update", states=["running"]) == 0
+
+
+@task(multiple_outputs=False)
+def plan(program: str) -> dict[str, Any]:
+    """Fix the end of the data and the names of the jobs."""
+    from recsync.stages.train import plan_full
+
+    context = get_current_context()
+    run, until = context["dag_run"], context["params"].get("until")
+    end = datetime.fromisoformat(until) if until else floor_hour(run.run_after)
+    return plan_full(program, run.run_id, run.run_after, end)
+
+
+@task(multiple_outputs=False)
+def publish(program: str, plan: dict[str, Any], exported: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """Publish the snapshot, now that every dataset passed its checks."""
+    from recsync.stages.train import publish_full
+
+    return publish_full(program, plan, exported)
+
+
+for program in programs("train_full"):
+    schedule = cron_trigger(program.schedules.train_full)
+    with stage_dag(program, "train_full", schedule=schedule, doc_md=__doc__, params=PARAMS):
+        planned = plan(program.name)
+        no_update_runs(program.name) >> planned
+        exported = {
+            kind.value: WarehouseToS3Operator(
+                task_id=f"export_{kind.folder}",
+                program=program.name,
+                dataset_type=kind.value,
+                interval_start=EPOCH.isoformat(),
+                interval_end=PLAN % "until",
+                s3_key=PLANNED_KEY % kind.value,
+            )
+            for kind in program.dataset_types
+        }
+        planned >> list(exported.values())
+        published = publish(program.name, planned, {kind: op.output for kind, op in exported.items()})
+        train(program, planned, setup(program, after=planned), "FULL", after=published)

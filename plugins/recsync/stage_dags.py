@@ -1,0 +1,76 @@
+"""What all DAG files share: one DAG per stage and program, and what becomes of a broken program file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from recsync import settings
+from recsync.core.program import Program
+from recsync.core.program_file import program_files, read_program
+from recsync.errors import ProgramError
+
+DEFAULT_ARGS = {
+    "owner": "recsync",
+    # A task killed with its worker or refused by a busy service is tried again; every task may be repeated.
+    "retries": 3,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=10),
+}
+
+
+def cron_trigger(cron: str | None) -> CronTriggerTimetable | None:
+    """Schedule runs at the ticks of a cron expression in UTC, beginning with the next one.
+
+    Airflow starts the tick that is past when a DAG has a start date, or when its last tenth is not over; the first
+    unpause of a weekly training must start none, so the DAGs have no start date and the grace is zero.
+    """
+    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta()) if cron else None
+
+
+def programs(stage: str) -> Iterator[Program]:
+    """Yield every sound program; a broken one gets, for this stage, a DAG that says what is wrong."""
+    include = settings.include_folder()
+    for path in program_files(include):
+        try:
+            yield read_program(path, include)
+        except ProgramError as error:
+            _broken_dag(path.stem, stage, str(error))
+
+
+def stage_dag(program: Program, stage: str, *, schedule: Any, doc_md: str | None, **kwargs: Any) -> DAG:
+    """Make the DAG of one stage and program, to be used in a ``with`` block."""
+    return DAG(
+        dag_id=f"{program.name}_{stage}",
+        schedule=schedule,
+        doc_md="\n\n".join(text for text in (program.description, doc_md) if text),
+        tags=["recsync", program.name, stage],
+        catchup=False,
+        default_args=DEFAULT_ARGS,
+        **{"max_active_runs": 1, **kwargs},
+    )
+
+
+def asset(program: Program, kind: str) -> Asset:
+    """Name what one stage hands to the next: ``exports``, ``champion`` or ``recommendations``."""
+    return Asset(name=f"{program.name}_{kind}", uri=f"recsync://{program.name}/{kind}")
+
+
+def _broken_dag(name: str, stage: str, problems: str) -> None:
+    with DAG(
+        dag_id=f"{name}_{stage}",
+        schedule=None,
+        doc_md=f"**The program file is broken; nothing of {name} runs until it is mended.**\n\n```\n{problems}\n```",
+        tags=["recsync", name, stage, "broken"],
+    ):
+
+        @task(retries=0)
+        def read_program_file() -> None:
+            raise AirflowFailException(problems)
+
+        read_program_file()

@@ -1,0 +1,1 @@
+"""What the stages do, one module each: bodies for the tasks of the DAGs."""

@@ -1,0 +1,66 @@
+"""What every stage works with: the program, its bucket and its keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+from recsync import settings
+from recsync.core.keys import Keys
+from recsync.core.program import Program
+from recsync.stores.bucket import Bucket
+from recsync.stores.champion import ChampionStore
+from recsync.stores.exports import Exports
+from recsync.stores.imports import ImportState
+from recsync.stores.last_sent import LastSent
+from recsync.stores.recommendations import RecommendationsStore
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """One program and where its things lie."""
+
+    program: Program
+
+    @classmethod
+    def of(cls, name: str) -> StageContext:
+        """Read the program file anew, so that a task sees the file as it is now."""
+        return cls(settings.program(name))
+
+    @cached_property
+    def keys(self) -> Keys:
+        """S3 keys of the program."""
+        return Keys(self.program.name)
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        """Bucket of the program, reached through its AWS connection."""
+        client = S3Hook(aws_conn_id=self.program.aws).get_conn()
+        return Bucket(client, settings.bucket_of(self.program))
+
+    @property
+    def exports(self) -> Exports:
+        """Published exports."""
+        return Exports(self.bucket, self.keys)
+
+    @property
+    def imports(self) -> ImportState:
+        """What Amazon Personalize was given."""
+        return ImportState(self.bucket, self.keys)
+
+    @property
+    def champions(self) -> ChampionStore:
+        """The champion and its history."""
+        return ChampionStore(self.bucket, self.keys)
+
+    @property
+    def recommendations(self) -> RecommendationsStore:
+        """Published recommendations."""
+        return RecommendationsStore(self.bucket, self.keys)
+
+    @property
+    def last_sent(self) -> LastSent:
+        """What Braze was last told."""
+        return LastSent(self.bucket, self.keys)

@@ -1,0 +1,116 @@
+"""The DAG files parse, cheaply, into the DAGs that the design names, on the schedules that it asks for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pendulum
+import pytest
+import time_machine
+from airflow.dag_processing.dagbag import DagBag
+from airflow.timetables.base import TimeRestriction
+
+REPO = Path(__file__).resolve().parents[2]
+STAGES = {"setup", "export", "train_full", "train_update", "recommend", "push"}
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(REPO / "dags")
+
+
+@pytest.fixture(scope="module")
+def timetables(bag: DagBag) -> dict[str, Any]:
+    """Give the scheduler's side of each timetable, as it comes out of serialisation."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    return {
+        dag_id.removeprefix("grocery_"): DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
+        for dag_id, dag in bag.dags.items()
+    }
+
+
+def test_every_stage_has_a_dag_per_program(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {f"grocery_{stage}" for stage in STAGES}
+    assert {path.stem for path in (REPO / "dags").glob("*.py")} == STAGES
+
+
+def test_dags_are_tagged_documented_retried_and_never_catch_up(bag: DagBag) -> None:
+    for dag_id, dag in bag.dags.items():
+        stage = dag_id.removeprefix("grocery_")
+        assert {"grocery", stage} <= set(dag.tags)
+        assert dag.doc_md
+        assert "###" in dag.doc_md
+        assert dag.catchup is False
+        assert all(task.retries >= 1 for task in dag.tasks)
+
+
+def test_an_hourly_interval_holds_exactly_one_hour(timetables: dict[str, Any]) -> None:
+    restriction = TimeRestriction(earliest=pendulum.datetime(2026, 11, 22), latest=None, catchup=True)
+    interval = None
+    starts = []
+    for _ in range(5):
+        info = timetables["export"].next_dagrun_info(
+            last_automated_data_interval=interval, restriction=restriction
+        )
+        interval = info.data_interval
+        starts.append(interval.start)
+        assert interval.end - interval.start == timedelta(hours=1)
+    assert starts == [datetime(2026, 11, 22, hour, tzinfo=UTC) for hour in range(5)]
+
+
+@pytest.mark.parametrize("stage", ["train_full", "recommend"])
+@pytest.mark.parametrize("now", ["2026-11-22T03:00:05Z", "2026-11-22T06:00:00Z", "2026-11-25T12:00:00Z"])
+def test_a_first_unpause_starts_nothing_for_a_tick_that_is_past(
+    bag: DagBag, timetables: dict[str, Any], stage: str, now: str
+) -> None:
+    dag = bag.dags[f"grocery_{stage}"]
+    restriction = TimeRestriction(earliest=dag.start_date, latest=None, catchup=dag.catchup)
+    with time_machine.travel(now, tick=False):
+        info = timetables[stage].next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
+    assert info.run_after > datetime.fromisoformat(now)
+
+
+def test_what_must_not_collapse_is_handed_over_by_partition(timetables: dict[str, Any]) -> None:
+    assert timetables["train_update"].partitioned
+    assert timetables["push"].partitioned
+    # Several champions in a row are one recommend run with the newest: here collapsing is what is wanted.
+    assert not timetables["recommend"].partitioned
+
+
+def test_heavy_libraries_are_not_imported_to_parse_a_dag() -> None:
+    code = (
+        "import sys; sys.path[:0] = ['plugins', 'dags']\n"
+        "import airflow.sdk, recsync.stage_dags\n"
+        "before = set(sys.modules)\n"
+        "import export, train_full, train_update, recommend, push\n"
+        "print(sorted({'pandas', 'pyarrow', 'psycopg'} & (set(sys.modules) - before)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_airflow_executes_only_the_plugin_module() -> None:
+    from airflow._shared.module_loading import find_path_from_directory
+
+    found = find_path_from_directory(str(REPO / "plugins"), ".airflowignore", "glob")
+    executed = {Path(path).relative_to(REPO / "plugins").as_posix() for path in found if path.endswith(".py")}
+    assert executed == {"recsync_plugin.py"}
+
+
+def test_every_sql_file_is_used_by_a_program() -> None:
+    from recsync.core.program_file import program_files, read_program
+
+    include = REPO / "include"
+    used = {name for path in program_files(include) for name in read_program(path, include).files()}
+    there = {
+        p.relative_to(include).as_posix()
+        for kind in ("sql", "schemas")
+        for p in (include / kind).rglob("*.*")
+    }
+    assert there == used
