@@ -1,0 +1,33 @@
+"""Train, evaluate and query the recommenders behind the local Amazon Personalize.
+
+The numerical core only: it knows pyarrow tables and folders, not ARNs, S3 or HTTP.
+Recipes: https://docs.aws.amazon.com/personalize/latest/dg/working-with-predefined-recipes.html
+"""
+
+from personalize_local.engine.base import Exploration, Recommendation, Recommender, TrainedModel
+from personalize_local.engine.data import TrainingData
+from personalize_local.engine.errors import (
+    EngineError,
+    HyperparameterError,
+    ModelFolderError,
+    RecipeError,
+    TrainingDataError,
+)
+from personalize_local.engine.recipes import TRAINABLE_RECIPES, load, train, update
+
+__all__ = [
+    "TRAINABLE_RECIPES",
+    "EngineError",
+    "Exploration",
+    "HyperparameterError",
+    "ModelFolderError",
+    "RecipeError",
+    "Recommendation",
+    "Recommender",
+    "TrainedModel",
+    "TrainingData",
+    "TrainingDataError",
+    "load",
+    "train",
+    "update",
+]

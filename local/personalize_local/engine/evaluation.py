@@ -1,0 +1,40 @@
+"""Measure a fitted recommender on held-out users."""
+
+from collections.abc import Iterator, Set
+
+import numpy as np
+
+from personalize_local.engine.base import Exploration, Recommender
+from personalize_local.engine.interactions import Interactions
+from personalize_local.engine.metrics import COVERAGE, LIST_LENGTH, accuracy_metrics, coverage
+from personalize_local.engine.split import hash_ids
+
+# Coverage needs a list per user; so many users show nearly all of what more of them would.
+MAX_COVERAGE_USERS = 5_000
+
+
+def accuracy_of(recommender: Recommender, labels: Interactions) -> dict[str, float]:
+    """Compute the accuracy metrics, without exploration, over the users that have labels."""
+    relevant = dict(labels_per_user(labels))
+    lists = recommender.recommend(list(relevant), LIST_LENGTH, None)
+    return accuracy_metrics((found.item_ids, relevant[found.user_id]) for found in lists)
+
+
+def labels_per_user(labels: Interactions) -> Iterator[tuple[str, Set[str]]]:
+    """Yield each user with the distinct items to find."""
+    users, starts = np.unique(labels.user, return_index=True)
+    for user, items in zip(users, np.split(labels.item, starts[1:]), strict=True):
+        yield labels.user_ids[user].as_py(), set(labels.item_ids.take(items).to_pylist())
+
+
+def coverage_of(recommender: Recommender, interactions: Interactions) -> dict[str, float]:
+    """Compute coverage: what occurs in the 25 best of the users, with the service's default exploration.
+
+    The depth the service counts to is not published.
+    """
+    user_ids = interactions.user_ids.to_pylist()
+    if len(user_ids) > MAX_COVERAGE_USERS:
+        order = np.argsort(hash_ids(user_ids, COVERAGE), kind="stable")
+        user_ids = [user_ids[position] for position in order[:MAX_COVERAGE_USERS]]
+    lists = recommender.recommend(user_ids, LIST_LENGTH, Exploration())
+    return {COVERAGE: coverage((found.item_ids for found in lists), interactions.num_items)}

@@ -1,0 +1,120 @@
+"""Put cold items into some places of a list, so that they can be learned about.
+
+The service's formula is unpublished; its cheat sheet says that explorable items get a bonus that falls with
+their interactions, plus noise. Here:
+
+- Cold is an item that the weights do not know, or with fewer than 5 interactions and fewer than a quarter of
+  the catalogue's mean; explorable is a cold item no older than the cut-off.
+- Every place but the first may be given away; over the first 25 the expected share is 0.2 x weight, most of it
+  low in the list, where it costs least. What stood there moves down by one.
+- Half of what is given away goes to items that an UPDATE brought, half of the rest to items unknown
+  to the weights whose creation time is stated, the rest to the others; inside a group by 1 / (1 + interactions).
+  Groups that are empty leave their part to the next.
+- All noise comes from hashes of user id, place and dataset: the same question gets the same answer.
+- An explored item takes the score of the item it pushed down, so scores never rise along the list.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from personalize_local.engine.base import Exploration
+from personalize_local.engine.catalogue import Catalogue
+from personalize_local.engine.interactions import BoolArray, FloatArray, IntArray
+
+MAX_COLD_ROWS = 5
+COLD_SHARE_OF_MEAN = 0.25
+SHARE_AT_FULL_WEIGHT = 0.2
+# The share holds over these places, beyond which it stays at 0.2 x weight.
+RAMP_PLACES = 25
+UintArray = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """Hold the explorable items with the cumulated chance of each."""
+
+    items: IntArray
+    cumulated: FloatArray
+    weight: float
+    salt: int
+
+    def places(self, user_hashes: IntArray, length: int) -> tuple[BoolArray, IntArray]:
+        """Choose places and the items for them, both of shape (users, length)."""
+        place = np.arange(1, length + 1)
+        seeds = (
+            mix(user_hashes.astype(np.uint64)[:, None] + np.uint64(self.salt)) + place.astype(np.uint64)[None]
+        )
+        chosen = uniform(seeds) < chance_at(place, self.weight)[None]
+        drawn = np.searchsorted(self.cumulated, uniform(mix(seeds)), side="right")
+        return chosen, self.items[np.minimum(drawn, len(self.items) - 1)]
+
+
+def chance_at(place: IntArray, weight: float) -> FloatArray:
+    """Give the chance that a place is given away: none for the first, then rising to the 25th."""
+    share = SHARE_AT_FULL_WEIGHT * min(1.0, max(0.0, weight))
+    # (place - 1) over its mean of 12 makes the mean over the first 25 places the share.
+    ramp = np.where(place <= RAMP_PLACES, (place - 1) / ((RAMP_PLACES - 1) / 2), 1.0)
+    return share * ramp
+
+
+def make_explorer(catalogue: Catalogue, exploration: Exploration | None, known: BoolArray) -> Explorer | None:
+    """Find the explorable items; None when there are none or nothing is to be explored.
+
+    :param known: the items that the weights know, shape (items,).
+    """
+    if exploration is None or exploration.weight <= 0:
+        return None
+    limit = min(MAX_COLD_ROWS, COLD_SHARE_OF_MEAN * catalogue.rows.sum() / len(catalogue))
+    cold = ~known | (catalogue.rows < limit)
+    items = np.flatnonzero(cold & (catalogue.age_days <= exploration.item_age_cut_off_days))
+    if len(items) == 0:
+        return None
+    chances = draw_chances(catalogue, items, known)
+    salt = len(catalogue) * 1_000_003 + int(catalogue.rows.sum())
+    return Explorer(items, np.cumsum(chances), exploration.weight, salt)
+
+
+def draw_chances(catalogue: Catalogue, items: IntArray, known: BoolArray) -> FloatArray:
+    """Give each explorable item its chance to be drawn; they sum to 1."""
+    is_new = catalogue.new[items]
+    is_announced = ~is_new & catalogue.created[items] & ~known[items]
+    groups = [group for group in (is_new, is_announced, ~is_new & ~is_announced) if group.any()]
+    chances = np.zeros(len(items))
+    left = 1.0
+    for group in groups:
+        part = left if group is groups[-1] else left / 2
+        wish = 1 / (1 + catalogue.rows[items[group]])
+        chances[group] = part * wish / wish.sum()
+        left -= part
+    return chances
+
+
+def mix(values: UintArray) -> UintArray:
+    """Scramble 64-bit integers (the finaliser of splitmix64)."""
+    with np.errstate(over="ignore"):
+        values = values + np.uint64(0x9E3779B97F4A7C15)
+        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return values ^ (values >> np.uint64(31))
+
+
+def uniform(seeds: UintArray) -> FloatArray:
+    """Turn seeds into numbers in [0, 1)."""
+    return np.asarray((mix(seeds) >> np.uint64(11)) / 2.0**53)
+
+
+def insert(
+    items: list[int], scores: list[float], places: list[int], explored: list[int]
+) -> tuple[list[int], list[float]]:
+    """Insert explored items at 0-based places, keep the length; those already in the list are left out."""
+    length = len(items)
+    present = set(items)
+    for place, item in zip(places, explored, strict=True):
+        if item in present:
+            continue
+        present.add(item)
+        items.insert(place, item)
+        scores.insert(place, scores[place])
+    return items[:length], scores[:length]

@@ -1,0 +1,118 @@
+"""Check exploration and training mode UPDATE."""
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from engine_data import DAY, START, shop, user_ids, with_rows
+
+from personalize_local.engine import Exploration, RecipeError, TrainingData, load, train, update
+
+RECIPE = "aws-user-personalization"
+NEW = "brand new"
+AT_ONCE = Exploration(weight=1.0, item_age_cut_off_days=30)
+
+
+def with_new_item(data: TrainingData, created_days: int) -> TrainingData:
+    ids = [*data.items["ITEM_ID"].to_pylist(), NEW]
+    created = [None] * (len(ids) - 1) + [START + created_days * DAY]
+    return replace(
+        data, items=pa.table({"ITEM_ID": ids, "CREATION_TIMESTAMP": pa.array(created, pa.int64())})
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "full"
+    train(RECIPE, shop(1_000), {}).save(path)
+    return path
+
+
+def takers(recommender, exploration, depth=12, data=None) -> set[str]:
+    found = recommender.recommend(user_ids(data or shop(1_000)), depth, exploration)
+    return {one.user_id for one in found if NEW in one.item_ids}
+
+
+def test_an_update_brings_a_new_item_to_some_users_only_by_exploration(folder):
+    updated = update(RECIPE, folder, with_new_item(shop(1_000), created_days=110))
+    assert not takers(load(RECIPE, folder), AT_ONCE)
+    assert 50 < len(takers(updated.recommender, Exploration())) < 500
+    assert not takers(updated.recommender, Exploration(weight=0.0))
+    assert not takers(updated.recommender, None)
+
+
+def test_an_update_keeps_the_lists_of_known_items(folder):
+    updated = update(RECIPE, folder, with_new_item(shop(1_000), created_days=110)).recommender
+    users = user_ids(shop(1_000))
+    before, after = (list(model.recommend(users, 25, None)) for model in (load(RECIPE, folder), updated))
+    assert [one.item_ids for one in after] == [one.item_ids for one in before]
+
+
+def test_an_item_stays_new_over_updates_until_the_next_full_training(folder, tmp_path):
+    data = with_new_item(shop(1_000), created_days=110)
+    bought = with_rows(data, [(f"kunde-{user} ü", NEW, 112 * DAY) for user in range(40)])
+    update(RECIPE, folder, data).save(tmp_path / "first")
+    update(RECIPE, tmp_path / "first", bought).save(tmp_path / "second")
+    buyers = {f"kunde-{user} ü" for user in range(40)}
+    assert takers(load(RECIPE, tmp_path / "second"), Exploration(), data=bought) - buyers
+    trained = train(RECIPE, bought, {}).recommender
+    assert next(trained.recommend(["kunde-1 ü"], 5, AT_ONCE)).item_ids[0] != NEW
+    assert takers(trained, None, depth=86, data=bought) - buyers
+
+
+def test_an_old_item_is_not_explored(folder):
+    updated = update(RECIPE, folder, with_new_item(shop(1_000), created_days=30)).recommender
+    assert not takers(updated, AT_ONCE)
+    assert takers(updated, replace(AT_ONCE, item_age_cut_off_days=365))
+
+
+def test_exploration_never_takes_the_first_place_and_little_of_the_others(folder):
+    data = with_new_item(shop(1_000), created_days=110)
+    updated = update(RECIPE, folder, data).recommender
+    users = user_ids(data)
+    plain = list(updated.recommend(users, 25, None))
+    explored = list(updated.recommend(users, 25, Exploration()))
+    assert [one.item_ids[0] for one in plain] == [one.item_ids[0] for one in explored]
+    replaced = [len(set(one.item_ids) - set(two.item_ids)) for one, two in zip(explored, plain, strict=True)]
+    assert 0 < sum(replaced) / len(users) <= 0.3 * 0.2 * 25
+
+
+def test_an_update_knows_new_users_and_new_purchases(folder):
+    rows = [("somebody", "artikel 8", (100 + day) * DAY) for day in range(8)]
+    updated = update(RECIPE, folder, with_rows(shop(1_000), rows)).recommender
+    found = list(updated.recommend(["somebody", "nobody"], 10, None))
+    assert found[0].item_ids[0] == "artikel 8"
+    assert found[0].item_ids != found[1].item_ids
+
+
+def test_an_update_carries_accuracy_over(folder):
+    full = train(RECIPE, shop(1_000), {}).metrics
+    updated = update(RECIPE, folder, with_new_item(shop(1_000), created_days=110)).metrics
+    assert updated.pop("coverage") > 0
+    full.pop("coverage")
+    assert updated == full
+
+
+def test_an_update_can_be_saved_and_loaded(folder, tmp_path):
+    updated = update(RECIPE, folder, with_new_item(shop(1_000), created_days=110))
+    updated.save(tmp_path / "update")
+    users = user_ids(shop(1_000))
+    again = load(RECIPE, tmp_path / "update").recommend(users, 25, Exploration())
+    assert list(again) == list(updated.recommender.recommend(users, 25, Exploration()))
+
+
+def test_items_that_left_the_data_leave_the_lists(folder):
+    data = shop(1_000)
+    kept = data.interactions.filter(pa.compute.not_equal(data.interactions["ITEM_ID"], "artikel 0"))
+    items = data.items.filter(pa.compute.not_equal(data.items["ITEM_ID"], "artikel 0"))
+    updated = update(RECIPE, folder, TrainingData(kept, items)).recommender
+    for one in updated.recommend(user_ids(data), 500, None):
+        assert len(one.item_ids) == 84
+        assert "artikel 0" not in one.item_ids
+
+
+def test_popularity_has_no_update(tmp_path):
+    recipe = "aws-popularity-count"
+    train(recipe, shop(), {}).save(tmp_path)
+    with pytest.raises(RecipeError, match="UPDATE is not available"):
+        update(recipe, tmp_path, shop())
