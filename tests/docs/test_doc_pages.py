@@ -1,0 +1,172 @@
+"""The pages and the snippets, taken at their word."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from recsync.core.avro import AvroSchema
+from recsync.core.csv_checks import check_csv
+from recsync.core.intervals import Interval
+from recsync.core.program import DatasetType
+from recsync.core.program_file import read_program
+from recsync.core.sql import render
+from recsync.hooks.warehouse import WarehouseHook
+from warehouse_local.load import load_folder
+from warehouse_local.server import EmbeddedServer, running
+
+REPO = Path(__file__).resolve().parents[2]
+PAGES = sorted((REPO / "docs").glob("*.md"))
+EMAIL = REPO / "include" / "email"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_into_the_checkout_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_connection_on_the_page_is_one_that_airflow_reads() -> None:
+    from airflow.sdk import Connection
+
+    text = (REPO / "docs/real-services.md").read_text() + (REPO / ".env.example").read_text()
+    lines = re.findall(r"AIRFLOW_CONN_(\w+)='(.*)'", text)
+    assert len(lines) == 6
+    for name, value in lines:
+        connection = Connection.from_json(value, conn_id=name.lower())
+        assert (
+            connection.conn_type
+            == {"WAREHOUSE": "postgres", "AWS_DEFAULT": "aws", "BRAZE_DEFAULT": "braze"}[name]
+        )
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def bookshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the files of docs/second-program.md as the page shows them."""
+    page = (REPO / "docs/second-program.md").read_text()
+    sql = dict(zip(("interactions", "items", "audience", "catalogue"), _of("sql", page), strict=True))
+    schemas = dict(zip(("interactions", "items"), _of("json", page), strict=True))
+    folder = tmp_path_factory.mktemp("books")
+    files = {f"include/sql/books/{name}.sql": text for name, text in sql.items()}
+    files |= {f"include/schemas/books/{name}.json": text for name, text in schemas.items()}
+    files["include/programs/books.yaml"] = _of("yaml", page)[0]
+    for name in files:
+        assert f"`{name}`" in page, name
+    files |= dict(zip(("data/orders.csv", "data/books.csv"), _of("csv", page), strict=True))
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def _of(language: str, page: str) -> list[str]:
+    return [text for kind, text in blocks(page) if kind == language]
+
+
+@pytest.fixture(scope="module")
+def warehouse(bookshop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Load the page's CSV files into an embedded warehouse; yield its address."""
+    folder = tmp_path_factory.mktemp("warehouse")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    server = EmbeddedServer(folder / "data", port, secrets.token_urlsafe())
+    with running(server, log=folder / "log"):
+        assert not load_folder(server.dsn(), bookshop / "data")
+        yield server.dsn()
+
+
+def test_the_second_program_is_sound_and_exports_what_personalize_reads(
+    bookshop: Path, warehouse: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", warehouse)
+    include = bookshop / "include"
+    program = read_program(include / "programs" / "books.yaml", include)
+    hook = WarehouseHook(program.warehouse)
+    ordered = datetime(2026, 11, 1, 9, tzinfo=UTC)
+    everything, hour = (
+        Interval.until(ordered + timedelta(days=1)),
+        Interval(ordered, ordered + timedelta(hours=1)),
+    )
+
+    def query(name: str, interval: Interval) -> str:
+        text = (include / "sql" / program.sql_file(name)).read_text()
+        return render(text, interval, name=name)
+
+    rows = {}
+    for kind in program.dataset_types:
+        schema = AvroSchema.parse((include / "schemas" / program.schema_file(kind)).read_text(), kind)
+        for name, interval in {"full": everything, "hour": hour}.items():
+            path = tmp_path / f"{kind.folder}-{name}.csv"
+            hook.copy_csv(query(kind.folder, interval), schema.columns, path, name=kind.folder)
+            rows[kind, name] = check_csv(path, schema, kind, interval, name=kind.folder).rows
+    columns = ["item_id", *program.braze.sent_fields]
+    audience = list(hook.rows(query("audience", everything), ["user_id"], name="audience"))
+    catalogue = list(hook.rows(query("catalogue", everything), columns, name="catalogue"))
+
+    assert rows == {
+        (DatasetType.INTERACTIONS, "full"): 1,
+        (DatasetType.INTERACTIONS, "hour"): 1,
+        (DatasetType.ITEMS, "full"): 1,
+        (DatasetType.ITEMS, "hour"): 0,
+    }
+    assert audience == [("C-0001",)]
+    assert catalogue == [("b-17", "Middlemarch", "George Eliot", 9.9)]
+
+
+def snippet(payload: str) -> str:
+    return (EMAIL / f"recommendations-{payload}.liquid").read_text()
+
+
+@pytest.mark.parametrize("payload", ["ids", "objects"])
+def test_the_snippet_speaks_of_the_sample_program(payload: str) -> None:
+    program = read_program(REPO / "include/programs/grocery.yaml", REPO / "include")
+    assert program.braze.catalog is not None
+    text = snippet(payload)
+    fields = set(re.findall(r"(?:items\[0\]|item)\.(\w+)", text))
+
+    assert set(re.findall(r"custom_attribute\.\$\{(\w+)\}", text)) == {program.braze.attribute}
+    assert fields
+    assert fields <= set(program.braze.catalog.fields)
+    assert set(re.findall(r"catalog_items (\w+)", text)) == (
+        {program.braze.catalog.name} if payload == "ids" else set()
+    )
+
+
+@pytest.mark.parametrize("payload", ["ids", "objects"])
+def test_the_snippet_closes_every_tag_and_puts_no_filter_where_braze_takes_none(payload: str) -> None:
+    open_tags: list[str] = []
+    for tag, rest in re.findall(r"\{% (\w+)(.*?)%\}", snippet(payload)):
+        if tag in {"if", "for", "comment"}:
+            assert "|" not in rest
+            open_tags.append(tag)
+        elif tag.startswith("end"):
+            assert open_tags.pop() == tag.removeprefix("end")
+    assert open_tags == []
+
+
+def test_the_slots_count_up_and_fit_the_check_before_them() -> None:
+    text = snippet("ids")
+    slots = [int(slot) for slot in re.findall(r"catalog_items \w+ \{\{ recs\[(\d+)\] \}\}", text)]
+    assert slots == list(range(len(slots)))
+    assert f"count < {len(slots)} %}}" in text
+    # No catalogue tag in a loop: Braze documents none.
+    assert "{% for" not in text
+
+
+def test_the_pages_hold_json_that_can_be_read() -> None:
+    found = [text for page in PAGES for text in _of("json", page.read_text())]
+    assert found
+    for text in found:
+        json.loads(text)

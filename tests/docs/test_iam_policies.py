@@ -1,0 +1,119 @@
+"""include/iam against what the code calls: nothing that is missing, nothing that is too much."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+IAM = REPO / "include" / "iam"
+# What each boto3 method of recsync's Bucket needs. `copy` and `upload_file` cut large objects into parts.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+S3_ACTIONS = {
+    "put_object": {"s3:PutObject"},
+    "upload_file": {"s3:PutObject", "s3:AbortMultipartUpload"},
+    "get_object": {"s3:GetObject"},
+    "head_object": {"s3:GetObject"},
+    "copy": {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"},
+    "delete_object": {"s3:DeleteObject"},
+    "list_objects_v2": {"s3:ListBucket"},
+}
+
+
+def policy(name: str) -> dict[str, Any]:
+    return json.loads((IAM / f"{name}.json").read_text())
+
+
+def actions(document: dict[str, Any], service: str) -> set[str]:
+    listed = [statement["Action"] for statement in document["Statement"] if statement["Effect"] == "Allow"]
+    every = {action for group in listed for action in ([group] if isinstance(group, str) else group)}
+    return {action for action in every if action.startswith(f"{service}:")}
+
+
+def called_on_s3() -> set[str]:
+    code = (REPO / "plugins/recsync/stores/bucket.py").read_text()
+    methods = set(re.findall(r"client\.(\w+)\(", code)) - {"get_paginator"}
+    return methods | set(re.findall(r'get_paginator\("(\w+)"\)', code))
+
+
+def called_on_personalize() -> set[str]:
+    """Name the operations behind the operators that the DAGs use."""
+    texts = [
+        path.read_text() for path in [*(REPO / "dags").glob("*.py"), REPO / "plugins/recsync/task_groups.py"]
+    ]
+    names = set(re.findall(r"\bPersonalize(?:Create|Get|Delete|List)\w+Operator\b", "".join(texts)))
+    operators = {
+        name: getattr(importlib.import_module(module), name)
+        for module in (f"recsync.operators.personalize.{m}" for m in ("resources", "jobs", "metrics"))
+        for name in names
+        if hasattr(importlib.import_module(module), name)
+    }
+    assert set(operators) == names
+    used = {"GetSolutionMetrics", "StopSolutionVersionCreation"}
+    for operator in operators.values():
+        if resource := getattr(operator, "resource", None):
+            kind = resource.member[0].upper() + resource.member[1:]
+            used |= {f"Create{kind}", f"Describe{kind}", f"List{kind}s"}
+    return {f"personalize:{operation}" for operation in used}
+
+
+def test_airflow_may_do_what_the_dags_do_and_no_more() -> None:
+    airflow = policy("airflow-policy")
+    assert called_on_s3() <= set(S3_ACTIONS)
+    assert actions(airflow, "s3") == set().union(*(S3_ACTIONS[method] for method in called_on_s3()))
+    assert actions(airflow, "personalize") == called_on_personalize()
+    assert actions(airflow, "iam") == {"iam:PassRole"}
+    assert len(called_on_personalize()) > 20
+
+
+def test_every_personalize_action_is_an_operation() -> None:
+    model = boto3.client("personalize", region_name="us-east-1").meta.service_model
+    listed = {
+        action.removeprefix("personalize:") for action in actions(policy("airflow-policy"), "personalize")
+    }
+    assert listed <= set(model.operation_names)
+
+
+def test_personalize_may_read_and_write_the_bucket_from_this_account_only() -> None:
+    needed = {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
+    assert actions(policy("personalize-role-policy"), "s3") == needed
+    assert actions(policy("bucket-policy"), "s3") == needed
+    for name in ("bucket-policy", "personalize-role-trust"):
+        statement = policy(name)["Statement"][0]
+        assert statement["Principal"] == {"Service": "personalize.amazonaws.com"}
+        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "ACCOUNT"}
+
+
+@pytest.mark.parametrize("path", sorted(IAM.glob("*.json")), ids=lambda path: path.stem)
+def test_nothing_is_allowed_on_everything(path: Path) -> None:
+    for statement in json.loads(path.read_text())["Statement"]:
+        if statement["Effect"] != "Allow":
+            continue
+        granted = actions({"Statement": [statement]}, "s3") | actions({"Statement": [statement]}, "iam")
+        assert not [action for action in granted if action.endswith("*")]
+        if statement.get("Resource") == "*":
+            assert {a.split(":")[1][:4] for a in statement["Action"]} == {"List"}
+        assert "*" not in str(statement.get("Principal", ""))
+
+
+def test_the_page_explains_every_file_and_every_braze_permission_is_one_that_the_client_needs() -> None:
+    page = (REPO / "docs/real-services.md").read_text()
+    assert [path.name for path in IAM.glob("*.json") if f"`{path.name}`" not in page] == []
+    client = (REPO / "plugins/recsync/clients/braze.py").read_text()
+    # https://www.braze.com/docs/api/basics#rest-api-key
+    permissions = {
+        ("POST", "/users/track"): "users.track",
+        ("POST", "/users/export/ids"): "users.export.ids",
+        ("GET", "/catalogs"): "catalogs.get",
+        ("POST", "/catalogs"): "catalogs.create",
+        ("PUT", "/catalogs/{name}/items"): "catalogs.replace_items",
+    }
+    called = re.findall(r'"(GET|POST|PUT|PATCH|DELETE)", f?"(/[\w/{}]+)"', client)
+    listed = set(re.findall(r"^\| `((?:users|catalogs)\.[\w.]+)` \|", page, re.MULTILINE))
+    assert listed == {permissions[call] for call in called}
