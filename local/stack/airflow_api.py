@@ -49,6 +49,10 @@ class AirflowApi:
         """Read one DAG; None while Airflow does not know it."""
         return self._get_or_none(f"/dags/{_q(dag_id)}")
 
+    def dag_details(self, dag_id: str) -> Json:
+        """Read one DAG with its documentation."""
+        return self._get(f"/dags/{_q(dag_id)}/details")
+
     def unpause(self, dag_id: str) -> None:
         """Let the DAG's runs start."""
         self.set_paused(dag_id, paused=False)

@@ -83,9 +83,12 @@ def _preferences(settings: Settings) -> dict[str, str]:
         # A changed DAG file shows within seconds; Airflow's own 300 and 30 are meant for production.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
-        # The project's own settings, which Airflow hands through. Local jobs take seconds, not hours.
-        "AIRFLOW__RECSYNC__WAITER_DELAY_SECONDS": "2",
+        # The project's own settings, which Airflow hands through. Local jobs take seconds, not hours; but a wait
+        # that ends before the scheduler has noted that it began makes it take the task for killed.
+        "AIRFLOW__RECSYNC__WAITER_DELAY_SECONDS": "8",
         "AIRFLOW__RECSYNC__BUCKET": settings.bucket,
+        # personalize_local checks the form of a role only; its account is this one.
+        "AIRFLOW__RECSYNC__PERSONALIZE_ROLE_ARN": "arn:aws:iam::000000000000:role/personalize-local",
     }
 
 

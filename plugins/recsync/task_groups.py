@@ -125,7 +125,8 @@ def train(program: Program, plan: Output, resources: Resources, training_mode: s
         baseline = _train_one(program, "baseline_", resources.baseline, "baseline_version", "FULL", recorded)[
             1
         ]
-    promote.override(outlets=[asset(program, "champion")])(
+    told = training_mode == "FULL" or program.schedules.recommend_after_update
+    promote.override(outlets=[asset(program, "champion")] if told else [])(
         program.name, training_mode, metrics[0], metrics[1], baseline
     )
 

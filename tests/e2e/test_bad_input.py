@@ -1,4 +1,4 @@
-"""Bad input of the warehouse and of the program files: a clear error at the right place, before anything is paid for."""
+"""Bad input of the warehouse and of the program files: a clear error, before anything is paid for."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@
 <program>/batch/<run>/input/users.json           input of a batch inference job
 <program>/batch/<run>/output/                    its output
 <program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json
-<program>/deliveries/<run>/report.json           what the push did
-<program>/state/…                                champion.json, imports.json, last_sent/…, catalog.json
+<program>/deliveries/<run>/<try>.json            what each try of the push did
+<program>/state/…                                champion.json, imports.json, newest_push.json, last_sent/…, catalog-….json
 
 Personalize reads first-level objects of a folder only, so no folder it reads has folders below it.
 """

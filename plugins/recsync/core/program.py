@@ -194,11 +194,14 @@ class Schedules(Strict):
     """Cron expressions in UTC; None leaves a stage to manual runs and asset events.
 
     :param export: also the length of one export interval.
+    :param recommend_after_update: recommend on every champion that an UPDATE made, not only on those of a FULL
+        training; a batch inference job for the whole audience each time.
     """
 
     export: CronExpression | None = "0 * * * *"
     train_full: CronExpression | None = "0 3 * * 0"
     recommend: CronExpression | None = "30 5 * * *"
+    recommend_after_update: bool = True
 
     @field_validator("export", "train_full", "recommend")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,9 @@ from recsync.hooks.personalize_resources import SOLUTION_VERSION, Resource
 
 MAX_NAME_LENGTH = 63  # pattern of every name in the API reference
 MAX_SUFFIX = 99
+# A dataset group, dataset or solution is ready after a few seconds; about 20 s are looked at before deferring.
+QUICK_LOOKS = 10
+QUICK_LOOK_SECONDS = 2.0
 
 
 def suffixed(name: str, number: int) -> str:
@@ -104,6 +108,15 @@ class PersonalizeHook(AwsBaseHook):
     def is_active(self, resource: Resource, arn: str) -> bool:
         """Tell whether nothing is left to wait for."""
         return resource.waiter is None or status_of(self.describe(resource, arn)) == "ACTIVE"
+
+    def becomes_active(self, resource: Resource, arn: str) -> bool:
+        """Look for some seconds whether a resource becomes ACTIVE; False when it did not or has failed."""
+        for _ in range(QUICK_LOOKS):
+            status = status_of(self.describe(resource, arn))
+            if status == "ACTIVE" or is_dead(status):
+                return status == "ACTIVE"
+            time.sleep(QUICK_LOOK_SECONDS)
+        return False
 
     def wait_until_active(self, resource: Resource, arn: str, *, delay: int, max_attempts: int) -> None:
         """Poll, logging each status, until the resource is ACTIVE.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
@@ -73,7 +74,12 @@ class PersonalizeBaseTrigger(AwsBaseWaiterTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait as the base class does, and report a lost connection as an event too."""
+        """Wait as the base class does, but sleep first, and report a lost connection as an event too.
+
+        The operator looked just before it deferred. And an event that is back before the scheduler has noted the
+        deferral makes the scheduler take the task for killed and try it again.
+        """
+        await asyncio.sleep(self.waiter_delay)
         try:
             async for event in super().run():
                 yield event

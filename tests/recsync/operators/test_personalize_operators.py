@@ -203,7 +203,10 @@ def test_every_own_parameter_is_templated(operator_class):
 
 
 @pytest.mark.parametrize("operator_class", AWAITED)
-def test_defers_with_arn_and_link_known_and_returns_the_arn(personalize, context, operator_class):
+def test_defers_with_arn_and_link_known_and_returns_the_arn(
+    personalize, context, operator_class, monkeypatch
+):
+    monkeypatch.setattr("recsync.hooks.personalize.QUICK_LOOKS", 0)
     arn, word = serve(personalize, operator_class, "CREATE PENDING", "ACTIVE")
     operator = make(operator_class)
     with pytest.raises(TaskDeferred) as deferred:
@@ -217,6 +220,20 @@ def test_defers_with_arn_and_link_known_and_returns_the_arn(personalize, context
         in link.format_link(**stored)
     )
     assert finish(operator, context, deferred.value) == arn
+
+
+@pytest.mark.parametrize("operator_class", AWAITED)
+def test_only_jobs_defer_when_the_resource_is_ready_at_once(
+    personalize, context, operator_class, monkeypatch
+):
+    monkeypatch.setattr("recsync.hooks.personalize.QUICK_LOOK_SECONDS", 0)
+    arn, _ = serve(personalize, operator_class, "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE")
+    operator = make(operator_class)
+    if operator.resource.single_use:
+        with pytest.raises(TaskDeferred):
+            operator.execute(context)
+    else:
+        assert operator.execute(context) == arn
 
 
 @pytest.mark.parametrize("operator_class", AWAITED)

@@ -111,6 +111,9 @@ class PersonalizeCreateBaseOperator(AwsBaseOperator[PersonalizeHook]):
 
     def _wait(self, arn: str) -> None:
         """Wait in the triggerer or here; returns only from the latter."""
+        # Everything but a job is ready within seconds: not worth the way through the triggerer.
+        if not self.resource.single_use and self.hook.becomes_active(self.resource, arn):
+            return
         delay, max_attempts = self.waiter_delay, self.waiter_max_attempts
         if not (self.deferrable and self.trigger_class):
             self.hook.wait_until_active(self.resource, arn, delay=delay, max_attempts=max_attempts)

@@ -1,0 +1,70 @@
+# Everything a person needs. The first command sets up .venv by itself; nothing is written outside the checkout.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+STACK := PYTHONPATH=local $(BIN)/python -m stack
+# A command of somebody else's shell must not change what is tested or started here.
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status load run test check fix lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) ## install everything into .venv (the others do it when needed)
+
+$(READY): requirements.txt requirements-dev.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "recsync needs Python 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile -r requirements-dev.txt -c constraints.txt
+	@# Airflow starts many processes; byte-compiling once halves each start.
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
+	@touch $@
+
+demo: $(READY) ## the whole of recsync on the sample data, from an empty machine to Braze
+	$(STACK) demo
+
+up: $(READY) ## start the local stack and Airflow
+	$(STACK) up
+
+down: $(READY) ## stop them
+	$(STACK) down
+
+status: $(READY) ## say what runs where
+	$(STACK) status
+
+load: $(READY) ## make each CSV or Parquet file of a folder a table of the warehouse: make load DATA=<folder>
+	@test -n "$(DATA)" || { echo "which folder? make load DATA=<folder>"; exit 2; }
+	$(STACK) load "$(DATA)"
+
+MODE ?= auto
+run: $(READY) ## the chain once for one program on the running stack: make run PROGRAM=<name> [MODE=full|hourly]
+	@test -n "$(PROGRAM)" || { echo "which program? make run PROGRAM=<name of a file in include/programs>"; exit 2; }
+	$(STACK) run "$(PROGRAM)" --mode $(MODE)
+
+test: $(READY) ## run all tests
+	$(BIN)/python -m pytest
+
+check: $(READY) ## formatter, linter, types, import layers, program files
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=plugins:local $(BIN)/lint-imports
+	PYTHONPATH=plugins $(BIN)/python -m recsync.core.check_programs include
+
+fix: $(READY) ## let the formatter and the linter mend what they can
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format --quiet .
+
+lock: ## resolve requirements*.txt anew and pin the whole set in constraints.txt
+	rm -rf .lock-venv && $(PYTHON) -m venv .lock-venv
+	.lock-venv/bin/python -m pip install --quiet -r requirements-dev.txt
+	{ echo "# The whole resolved set, written by make lock; the public Airflow constraints do not cover it."; \
+	  .lock-venv/bin/python -m pip freeze; } > constraints.txt
+	rm -rf .lock-venv
+
+clean: down ## stop the stack and delete its state
+	rm -rf .stack

@@ -1,0 +1,289 @@
+"""Run one program's chain through Airflow's scheduler, and follow it from stage to stage."""
+
+from __future__ import annotations
+
+import subprocess  # ruff: ignore[suspicious-subprocess-import] - runs Airflow's own command line
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from stack.airflow_api import AirflowApi, Json, wait_for
+from stack.errors import StackError
+
+STAGES = ("setup", "export", "train_full", "train_update", "recommend", "push")
+# The dag processor reads new files every few seconds here; a busy first start takes longer.
+DAGS_TIMEOUT_SECONDS = 180.0
+# A FULL training of the sample takes under two minutes; larger data of a person's own may take much longer.
+RUN_TIMEOUT_SECONDS = 3 * 3600.0
+# The scheduler makes asset-triggered runs within seconds.
+HANDOVER_TIMEOUT_SECONDS = 180.0
+# Longer gaps are cheaper to close by a FULL training than hour by hour.
+MAX_HOURS = 48
+LOG_LINES = 25
+
+
+class ChainError(StackError):
+    """A run of the chain failed; the text holds the task and the end of its log."""
+
+
+@dataclass
+class Chain:
+    """One program's DAGs in one Airflow.
+
+    :param environ: environment of Airflow's command line.
+    :param say: prints one line of progress.
+    """
+
+    api: AirflowApi
+    program: str
+    environ: Mapping[str, str]
+    say: Callable[[str], None]
+    runs: dict[str, Json] = field(default_factory=dict)
+    """The last run that was followed, by stage."""
+
+    def dag_id(self, stage: str) -> str:
+        """Name the DAG of a stage."""
+        return f"{self.program}_{stage}"
+
+    def wait_for_dags(self) -> None:
+        """Wait until Airflow knows the program.
+
+        :raises ChainError: when its program file is broken, with every problem.
+        """
+        dags = wait_for(
+            lambda: {dag["dag_id"]: dag for dag in self.api.dags(tag=self.program)} or None,
+            f"the DAGs of program {self.program} (is there an include/programs/{self.program}.yaml?)",
+            timeout_seconds=DAGS_TIMEOUT_SECONDS,
+        )
+        wait_for(
+            lambda: {self.dag_id(stage) for stage in STAGES} <= self._refreshed(dags).keys(),
+            f"all DAGs of program {self.program}",
+            timeout_seconds=DAGS_TIMEOUT_SECONDS,
+        )
+        broken = [dag for dag in dags.values() if "broken" in {tag["name"] for tag in dag["tags"]}]
+        if broken:
+            details = self.api.dag_details(broken[0]["dag_id"])
+            raise ChainError(str(details.get("doc_md")))
+
+    def _refreshed(self, dags: dict[str, Json]) -> dict[str, Json]:
+        errors = self.api.import_errors()
+        if errors:
+            raise ChainError(
+                "\n".join(f"{e['filename']} cannot be read:\n{e['stack_trace']}" for e in errors)
+            )
+        dags.update({dag["dag_id"]: dag for dag in self.api.dags(tag=self.program)})
+        return dags
+
+    def unpause(self, *stages: str) -> None:
+        """Let the runs of some stages start."""
+        for stage in stages:
+            self.api.unpause(self.dag_id(stage))
+
+    def has_champion(self) -> bool:
+        """Tell whether a training was promoted before."""
+        return any(
+            self._promoted(stage, run)
+            for stage in ("train_full", "train_update")
+            for run in self.api.dag_runs(self.dag_id(stage), state="success")
+        )
+
+    def full(self, until: datetime | None = None) -> Json:
+        """Train FULL on everything before ``until`` (default: the last full hour), and follow it to Braze."""
+        self.unpause("train_full", "recommend", "push")
+        conf = {"until": until.isoformat()} if until else {}
+        self._run("train_full", conf)
+        return self._deliver_after("train_full")
+
+    def hourly(self) -> Json:
+        """Export the hours that are over and not exported yet, train UPDATE on them, and follow it to Braze."""
+        self.unpause("export", "recommend", "push")
+        self._export_closed_hours()
+        # After the exports, so that one update takes all their hours together.
+        self.unpause("train_update")
+        if self._update():
+            return self._deliver_after("train_update")
+        self._run("recommend", {})
+        return self._push()
+
+    def _update(self) -> bool:
+        """Follow the updates that the schedule has started, then one of our own; tell whether one was promoted.
+
+        Whichever comes first takes everything that is pending, and the others skip.
+        """
+        going = [
+            r for r in self.api.dag_runs(self.dag_id("train_update")) if r["state"] in ("queued", "running")
+        ]
+        promoted: Json | None = None
+        for run_id in [run["dag_run_id"] for run in going] + [None]:
+            run = self._follow("train_update", run_id) if run_id else self._run("train_update", {})
+            if self._promoted("train_update", run):
+                promoted = run
+            else:
+                self.say(f"  skipped: {self.skip_reason('train_update', run)}")
+        if promoted:
+            self.runs["train_update"] = promoted
+        return promoted is not None
+
+    def _export_closed_hours(self) -> None:
+        end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        start = self._exported_until()
+        hours = int((end - start) / timedelta(hours=1))
+        if hours > MAX_HOURS:
+            raise ChainError(
+                f"{hours} hours since {start:%Y-%m-%d %H:%M} UTC were not exported. Train on all of it at once "
+                f"(make run PROGRAM={self.program} MODE=full), or backfill {self.dag_id('export')}."
+            )
+        if hours > 0:
+            self.say(f"{self.dag_id('export')}: backfill of {hours} hour(s) from {start:%Y-%m-%d %H:%M} UTC")
+            self.backfill(start, end - timedelta(hours=1))
+
+    def backfill(self, first: datetime, last: datetime) -> None:
+        """Run ``airflow backfill create`` over the intervals that start from ``first`` to ``last``, and wait."""
+        program = str(Path(sys.executable).parent / "airflow")
+        span = ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
+        command = [
+            program,
+            "backfill",
+            "create",
+            "--dag-id",
+            self.dag_id("export"),
+            *span,
+            "--max-active-runs",
+            "4",
+        ]
+        done = subprocess.run(  # ruff: ignore[subprocess-without-shell-equals-true] - our own words, no shell
+            command, env=dict(self.environ), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ChainError(f"airflow backfill create failed: {(done.stderr or done.stdout)[-2000:]}")
+        wanted = {first + timedelta(hours=n) for n in range(int((last - first) / timedelta(hours=1)) + 1)}
+        wait_for(
+            lambda: self._are_exported(wanted),
+            f"{len(wanted)} export runs",
+            timeout_seconds=RUN_TIMEOUT_SECONDS,
+            poll_seconds=2.0,
+        )
+
+    def _are_exported(self, wanted: set[datetime]) -> bool:
+        for run in self.api.dag_runs(self.dag_id("export"), state="failed"):
+            if run["logical_date"] and datetime.fromisoformat(run["logical_date"]) in wanted:
+                raise self._failure("export", run)
+        return wanted <= self._exported_hours()
+
+    def exports(self, first: datetime) -> list[Json]:
+        """List the successful export runs of intervals that start at ``first`` or later."""
+        runs = self.api.dag_runs(self.dag_id("export"), state="success")
+        return [
+            run
+            for run in runs
+            if run["logical_date"] and datetime.fromisoformat(run["logical_date"]) >= first
+        ]
+
+    def _exported_hours(self) -> set[datetime]:
+        return {
+            datetime.fromisoformat(run["logical_date"])
+            for run in self.exports(datetime.min.replace(tzinfo=UTC))
+        }
+
+    def _exported_until(self) -> datetime:
+        """Find the start of the first hour after the last FULL data that has no export."""
+        fulls = self.api.dag_runs(self.dag_id("train_full"), state="success")
+        hour = datetime.fromisoformat(self.full_plan(fulls[-1])["until"])
+        done = self._exported_hours()
+        while hour in done:
+            hour += timedelta(hours=1)
+        return hour
+
+    def full_plan(self, run: Json) -> Json:
+        """Read what a FULL run had planned."""
+        return dict(self.api.xcom(self.dag_id("train_full"), run["dag_run_id"], "plan"))
+
+    def _deliver_after(self, stage: str) -> Json:
+        """Follow the champion's asset event to recommend, and the recommendations' to push."""
+        source = self.runs[stage]["dag_run_id"]
+
+        def triggered() -> Json | None:
+            events = self.api.asset_events(source_dag_id=self.dag_id(stage), source_run_id=source)
+            made = [run for event in events for run in event["created_dagruns"]]
+            return made[-1] if made else None
+
+        if self.api.asset_events(source_dag_id=self.dag_id(stage), source_run_id=source):
+            run = wait_for(
+                triggered, f"{self.dag_id('recommend')} to start", timeout_seconds=HANDOVER_TIMEOUT_SECONDS
+            )
+            self._follow("recommend", str(run["run_id"]))
+        else:  # this program recommends on its schedule only
+            self._run("recommend", {})
+        return self._push()
+
+    def _push(self) -> Json:
+        recommend = self.runs["recommend"]["dag_run_id"]
+        published = self.api.xcom(self.dag_id("recommend"), recommend, "publish")
+
+        def triggered() -> Json | None:
+            made = self.api.dag_runs(self.dag_id("push"))
+            return next((run for run in made if run.get("partition_key") == published["run"]), None)
+
+        run = wait_for(triggered, f"{self.dag_id('push')} to start", timeout_seconds=HANDOVER_TIMEOUT_SECONDS)
+        self._follow("push", str(run["dag_run_id"]))
+        report = self.api.xcom(self.dag_id("push"), str(run["dag_run_id"]), "push")
+        if report is None:
+            raise ChainError(f"{self.dag_id('push')} was skipped: {self.skip_reason('push', run)}")
+        return dict(report)
+
+    def _run(self, stage: str, conf: Mapping[str, Any]) -> Json:
+        run = self.api.trigger(self.dag_id(stage), conf)
+        return self._follow(stage, str(run["dag_run_id"]))
+
+    def _follow(self, stage: str, run_id: str) -> Json:
+        """Wait for a run, saying each task as it ends.
+
+        :raises ChainError: when it failed.
+        """
+        dag_id, told = self.dag_id(stage), set[tuple[str, int]]()
+        self.say(f"{dag_id}: run {run_id}")
+
+        def tell(_: Json) -> None:
+            for task in self.api.task_instances(dag_id, run_id):
+                key = (task["task_id"], task["map_index"])
+                if task["state"] in ("success", "failed") and key not in told:
+                    told.add(key)
+                    label = f"[{task['rendered_map_index']}]" if task.get("rendered_map_index") else ""
+                    self.say(f"  {task['task_id']}{label}: {task['state']}")
+
+        run = self.api.wait_for_run(
+            dag_id, run_id, timeout_seconds=RUN_TIMEOUT_SECONDS, poll_seconds=2.0, on_poll=tell
+        )
+        if run["state"] == "failed":
+            raise self._failure(stage, run)
+        self.runs[stage] = run
+        return run
+
+    def _promoted(self, stage: str, run: Json) -> bool:
+        return self.api.xcom(self.dag_id(stage), run["dag_run_id"], "promote") is not None
+
+    def skip_reason(self, stage: str, run: Json) -> str:
+        """Read from the log why the first task of a run was skipped."""
+        dag_id, run_id = self.dag_id(stage), run["dag_run_id"]
+        for task in self.api.task_instances(dag_id, run_id):
+            if task["state"] == "skipped" and task["try_number"]:
+                lines = self.api.log(dag_id, run_id, task["task_id"], task["try_number"])
+                said = [
+                    line for line in lines if line and "::" not in line and not line.startswith("Skipping")
+                ]
+                return said[-1] if said else f"see the log of {task['task_id']}"
+        return "see Airflow"
+
+    def _failure(self, stage: str, run: Json) -> ChainError:
+        dag_id, run_id = self.dag_id(stage), run["dag_run_id"]
+        failed = [t for t in self.api.task_instances(dag_id, run_id) if t["state"] == "failed"]
+        texts = [f"{dag_id} failed (run {run_id})."]
+        for task in failed[:3]:
+            lines = self.api.log(
+                dag_id, run_id, task["task_id"], task["try_number"], map_index=task["map_index"]
+            )
+            texts.append(f"--- {task['task_id']}, end of its log:\n" + "\n".join(lines[-LOG_LINES:]))
+        return ChainError("\n".join(texts))

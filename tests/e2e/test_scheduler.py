@@ -1,0 +1,214 @@
+"""The chain under a real scheduler and triggerer: hand-over by assets, reruns, backfills, and a killed worker."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from services import REPO, Services
+from shop import FULL_UNTIL, Shop
+
+from stack.airflow_api import AirflowApi, wait_for
+from stack.console import make_plan
+from stack.s3_state import client
+
+NAME = "corner-shop"
+STACK_TIMEOUT_SECONDS = 1200
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(STACK_TIMEOUT_SECONDS)]
+
+
+class Stack:
+    """A stack of its own, driven as a person would: by its command line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.include = folder / "include"
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "AWS_", "STACK_"))}
+        self.environ = {
+            **kept,
+            "PYTHONPATH": str(REPO / "local"),
+            "STACK_HOME": str(folder / "stack"),
+            "STACK_SAMPLE": "0",
+            "STACK_TIME_SCALE": "0",
+            "AIRFLOW__RECSYNC__INCLUDE_FOLDER": str(self.include),
+        }
+
+    def command(self, *words: str) -> str:
+        """Run one command of the stack and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "stack", *words],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=STACK_TIMEOUT_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    def connect(self) -> None:
+        """Find out where everything listens."""
+        self.plan = make_plan(self.environ)
+        self.api = AirflowApi(self.plan.url("airflow"), "admin", self.plan.secrets.airflow_admin_password)
+        self.s3 = client(self.plan.url("s3"))
+        self.services = Services(
+            self.plan.server().dsn(),
+            self.plan.url("s3"),
+            self.plan.url("personalize"),
+            self.plan.url("braze"),
+            self.plan.secrets.braze_api_key,
+        )
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    running = Stack(tmp_path_factory.mktemp("scheduler"))
+    running.include.mkdir()
+    (running.include / "programs").mkdir()
+    try:
+        running.command("up")
+        running.connect()
+        shop = Shop(running.services, running.include, NAME)
+        shop.load()
+        shop.write_files()
+        running.command("run", NAME)
+        yield running
+    finally:
+        running.command("down")
+
+
+def lists(stack: Stack) -> dict[str, list[str]]:
+    profiles = stack.services.profiles()
+    return {who: [entry["id"] for entry in a["recs"]] for who, a in profiles.items() if a.get("recs")}
+
+
+def exports(stack: Stack) -> dict[str, Any]:
+    listed = stack.s3.list_objects_v2(
+        Bucket=stack.plan.settings.bucket, Prefix=f"{NAME}/exports/interactions/"
+    )
+    return {entry["Key"]: entry for entry in listed.get("Contents", [])}
+
+
+def runs(stack: Stack, stage: str) -> list[dict[str, Any]]:
+    return stack.api.dag_runs(f"{NAME}_{stage}")
+
+
+def test_everybody_of_the_audience_and_nobody_else_has_a_list(stack: Stack) -> None:
+    found = lists(stack)
+    customers = {
+        f"braze-{row[0]}" for row in stack.services.query("SELECT DISTINCT customer FROM shop.orders")
+    }
+    assert set(found) == customers
+    assert all(len(items) == len(set(items)) == 5 for items in found.values())
+    assert [len(runs(stack, stage)) for stage in ("train_full", "recommend", "push")] == [1, 1, 1]
+    assert runs(stack, "recommend")[0]["run_type"] == "asset_triggered"
+    assert runs(stack, "push")[0]["partition_key"]
+
+
+def test_a_second_run_with_nothing_new_sends_nothing(stack: Stack) -> None:
+    before = stack.services.meter()["attribute_writes"]["total"]
+    printed = stack.command("run", NAME)
+    assert "unchanged" in printed
+    assert stack.services.meter()["attribute_writes"]["total"] == before
+
+
+def test_a_backfill_writes_an_object_an_hour_twice_the_same_and_pays_for_nothing(stack: Stack) -> None:
+    first, last = FULL_UNTIL - timedelta(hours=30), FULL_UNTIL - timedelta(hours=7)
+    paid = [len(runs(stack, stage)) for stage in ("train_full", "train_update", "recommend", "push")]
+    already = set(exports(stack))
+    written = []
+    for again in ([], ["--reprocess-behavior", "completed", "--run-backwards"]):
+        span = ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
+        ended = {run["end_date"] for run in runs(stack, "export")}
+        stack.command("airflow", "--", "backfill", "create", "--dag-id", f"{NAME}_export", *span, *again)
+        wait_for(
+            lambda ended=ended: (
+                sum(
+                    run["run_type"] == "backfill"
+                    and run["state"] == "success"
+                    and run["end_date"] not in ended
+                    for run in runs(stack, "export")
+                )
+                == 24
+            ),
+            "24 backfill runs",
+            timeout_seconds=600,
+        )
+        written.append({key: entry["ETag"] for key, entry in exports(stack).items() if key not in already})
+    assert written[0] == written[1]
+    hours = [first + timedelta(hours=n) for n in range(24)]
+    assert set(written[0]) == {f"{NAME}/exports/interactions/{hour:%Y-%m-%dT%H%M}Z.csv" for hour in hours}
+    for hour in hours:
+        key = f"{NAME}/exports/interactions/{hour:%Y-%m-%dT%H%M}Z.csv"
+        body = stack.s3.get_object(Bucket=stack.plan.settings.bucket, Key=key)["Body"].read().decode()
+        rows = sorted(
+            (r["USER_ID"], r["ITEM_ID"], int(r["TIMESTAMP"])) for r in csv.DictReader(io.StringIO(body))
+        )
+        assert rows == sorted(
+            stack.services.query(
+                "SELECT customer, product, extract(epoch FROM at)::bigint FROM shop.orders WHERE "
+                f"at >= '{hour.isoformat()}' AND at < '{(hour + timedelta(hours=1)).isoformat()}'"
+            )
+        )
+    assert [len(runs(stack, stage)) for stage in ("train_full", "train_update", "recommend", "push")] == paid
+
+
+def test_a_worker_killed_in_the_middle_pays_for_no_second_job_and_loses_nobody(stack: Stack) -> None:
+    personalize = stack.services.boto3("personalize")
+    jobs = len(personalize.list_batch_inference_jobs()["batchInferenceJobs"])
+    for stage, task in (("recommend", "batch_inference"), ("push", "push")):
+        with psycopg.connect(stack.services.dsn) as connection:
+            # Other lists, so that there is something to send.
+            connection.execute("UPDATE shop.products SET price = price + 1")
+        seen = {run["dag_run_id"] for run in runs(stack, stage)}
+        stack.api.trigger(f"{NAME}_recommend")
+        run = wait_for(
+            lambda stage=stage, seen=seen: next(
+                (r for r in runs(stack, stage) if r["dag_run_id"] not in seen), None
+            ),
+            f"a run of {stage}",
+            timeout_seconds=120,
+        )
+        _kill_the_worker_of(stack, stage, run["dag_run_id"], task)
+        done = stack.api.wait_for_run(f"{NAME}_{stage}", run["dag_run_id"], timeout_seconds=400)
+        assert done["state"] == "success"
+        jobs += 1
+        assert len(personalize.list_batch_inference_jobs()["batchInferenceJobs"]) == jobs
+    test_everybody_has_what_the_last_delivery_says(stack)
+
+
+def test_everybody_has_what_the_last_delivery_says(stack: Stack) -> None:
+    latest = max(runs(stack, "push"), key=lambda run: run["run_after"])
+    report = stack.api.xcom(f"{NAME}_push", latest["dag_run_id"], "push")
+    assert sum(report["outcomes"].values()) == len(lists(stack))
+    assert report["drifted"] == 0
+
+
+def _kill_the_worker_of(stack: Stack, stage: str, run_id: str, task: str) -> None:
+    """Kill, with no chance to clean up, the process that runs a task."""
+
+    def victim() -> psutil.Process | None:
+        for instance in stack.api.task_instances(f"{NAME}_{stage}", run_id):
+            if instance["task_id"] == task and instance["state"] == "running" and instance["pid"]:
+                return psutil.Process(instance["pid"])
+            assert instance["task_id"] != task or instance["state"] != "success", (
+                "the task was faster than the test"
+            )
+        return None
+
+    process = wait_for(victim, f"{task} to run", timeout_seconds=180, poll_seconds=0.02)
+    time.sleep(0.2)
+    for child in process.children(recursive=True):
+        child.send_signal(signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
