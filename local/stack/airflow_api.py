@@ -98,10 +98,10 @@ class AirflowApi:
     def log(
         self, dag_id: str, run_id: str, task_id: str, try_number: int, *, map_index: int = -1
     ) -> list[str]:
-        """Read the lines of one try's log."""
+        """Read the lines of one try's log, each with the reason or the errors that Airflow keeps beside it."""
         path = f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}/logs/{try_number}"
         content = self._get(path, {"map_index": map_index, "full_content": "true"})["content"]
-        return [line.get("event", "") if isinstance(line, dict) else str(line) for line in content]
+        return [_log_line(line) if isinstance(line, dict) else str(line) for line in content]
 
     def asset_events(self, **filters: Any) -> list[Json]:
         """List asset events, oldest first; filters as in the API (name_pattern=, source_dag_id=, ...)."""
@@ -205,6 +205,14 @@ def wait_for(
         if time.monotonic() >= deadline:
             raise WaitTimeoutError(f"waited {timeout_seconds:.0f} s for {what}, in vain{last}")
         time.sleep(poll_seconds)
+
+
+def _log_line(line: Json) -> str:
+    errors = line.get("error_detail") or []
+    details = [
+        f"{error.get('exc_type')}: {error.get('exc_value')}" for error in errors if isinstance(error, dict)
+    ]
+    return "\n".join([" ".join(filter(None, [str(line.get("event", "")), line.get("reason")])), *details])
 
 
 def _q(part: str) -> str:
