@@ -23,6 +23,7 @@ HANDOVER_TIMEOUT_SECONDS = 180.0
 # Longer gaps are cheaper to close by a FULL training than hour by hour.
 MAX_HOURS = 48
 LOG_LINES = 25
+SKIPPING = "Skipping task."  # Airflow's own words, before the reason
 
 
 class ChainError(StackError):
@@ -271,10 +272,8 @@ class Chain:
         for task in self.api.task_instances(dag_id, run_id):
             if task["state"] == "skipped" and task["try_number"]:
                 lines = self.api.log(dag_id, run_id, task["task_id"], task["try_number"])
-                said = [
-                    line for line in lines if line and "::" not in line and not line.startswith("Skipping")
-                ]
-                return said[-1] if said else f"see the log of {task['task_id']}"
+                told = [line.removeprefix(SKIPPING) for line in lines if line.startswith(SKIPPING)]
+                return told[-1].strip() if told else f"see the log of {task['task_id']}"
         return "see Airflow"
 
     def _failure(self, stage: str, run: Json) -> ChainError:

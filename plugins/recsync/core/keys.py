@@ -9,7 +9,8 @@
 <program>/batch/<run>/output/                    its output
 <program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json
 <program>/deliveries/<run>/<try>.json            what each try of the push did
-<program>/state/…                                champion.json, imports.json, newest_push.json, last_sent/…, catalog-….json
+<program>/state/…                                champion.json, imports.json, newest_push.json,
+                                                 last_sent/…, catalog-….json
 
 Personalize reads first-level objects of a folder only, so no folder it reads has folders below it.
 """
