@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess  # ruff: ignore[suspicious-subprocess-import] - runs Airflow's own command line
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,8 @@ RUN_TIMEOUT_SECONDS = 3 * 3600.0
 HANDOVER_TIMEOUT_SECONDS = 180.0
 # Longer gaps are cheaper to close by a FULL training than hour by hour.
 MAX_HOURS = 48
+# Files are read again every five seconds here; a round of all of them takes some more.
+REPARSE_SECONDS = 25.0
 LOG_LINES = 25
 SKIPPING = "Skipping task."  # Airflow's own words, before the reason
 
@@ -64,10 +67,15 @@ class Chain:
             f"all DAGs of program {self.program}",
             timeout_seconds=DAGS_TIMEOUT_SECONDS,
         )
-        broken = [dag for dag in dags.values() if "broken" in {tag["name"] for tag in dag["tags"]}]
-        if broken:
-            details = self.api.dag_details(broken[0]["dag_id"])
-            raise ChainError(str(details.get("doc_md")))
+        self._check_sound()
+
+    def _check_sound(self) -> None:
+        """Give Airflow the time to read a program file that was mended just now."""
+        deadline = time.monotonic() + REPARSE_SECONDS
+        while broken := [dag for dag in self.api.dags(tag=self.program) if _is_broken(dag)]:
+            if time.monotonic() >= deadline:
+                raise ChainError(str(self.api.dag_details(broken[0]["dag_id"]).get("doc_md")))
+            time.sleep(2)
 
     def _refreshed(self, dags: dict[str, Json]) -> dict[str, Json]:
         errors = self.api.import_errors()
@@ -286,3 +294,8 @@ class Chain:
             )
             texts.append(f"--- {task['task_id']}, end of its log:\n" + "\n".join(lines[-LOG_LINES:]))
         return ChainError("\n".join(texts))
+
+
+def _is_broken(dag: Json) -> bool:
+    """Tell whether a DAG stands in for a program whose file is broken."""
+    return "broken" in {tag["name"] for tag in dag["tags"]}
