@@ -25,6 +25,7 @@ HANDOVER_TIMEOUT_SECONDS = 180.0
 MAX_HOURS = 48
 # Files are read again every five seconds here; a round of all of them takes some more.
 REPARSE_SECONDS = 25.0
+BACKFILL_WAITS_SECONDS = (10, 20, 30, 60)
 LOG_LINES = 25
 SKIPPING = "Skipping task."  # Airflow's own words, before the reason
 
@@ -163,9 +164,14 @@ class Chain:
             "--max-active-runs",
             "4",
         ]
-        done = subprocess.run(  # ruff: ignore[subprocess-without-shell-equals-true] - our own words, no shell
-            command, env=dict(self.environ), capture_output=True, text=True, check=False
-        )
+        for wait_seconds in (*BACKFILL_WAITS_SECONDS, None):
+            done = subprocess.run(  # ruff: ignore[subprocess-without-shell-equals-true] - our own words, no shell
+                command, env=dict(self.environ), capture_output=True, text=True, check=False
+            )
+            # A backfill counts as running for a while after its last run has ended.
+            if not done.returncode or "AlreadyRunningBackfill" not in done.stderr or wait_seconds is None:
+                break
+            time.sleep(wait_seconds)
         if done.returncode:
             raise ChainError(f"airflow backfill create failed: {(done.stderr or done.stdout)[-2000:]}")
         wanted = {first + timedelta(hours=n) for n in range(int((last - first) / timedelta(hours=1)) + 1)}
