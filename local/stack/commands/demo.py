@@ -16,8 +16,9 @@ from stack.supervisor import Supervisor
 HELP = "start the stack, run the sample program end to end, and sum up what happened"
 
 PROGRAM = "grocery"
-# So many of the last hours are left to the hourly path; the FULL training sees what was before them.
-HOURS = 6
+# So many of the last hours are left to the hourly path; the FULL training sees what was before them. The shops of the
+# sample are closed for up to eight hours of a night.
+HOURS = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
