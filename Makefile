@@ -18,10 +18,11 @@ setup: $(READY) ## install everything into .venv (the others do it when needed)
 $(READY): requirements.txt requirements-dev.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "recsync needs Python 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile -r requirements-dev.txt -c constraints.txt
+	@echo "Installing into $(VENV): a few minutes the first time …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile -r requirements-dev.txt -c constraints.txt
 	@# Airflow starts many processes; byte-compiling once halves each start.
-	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 	@touch $@
 
 demo: $(READY) ## the whole of recsync on the sample data, from an empty machine to Braze

@@ -15,7 +15,7 @@ from typing import Any
 from airflow.sdk import CronDataIntervalTimetable, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from recsync.core.intervals import Interval, last_full_hour
+from recsync.core.intervals import Interval, last_interval
 from recsync.core.keys import Keys
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
 from recsync.stage_dags import asset, programs, stage_dag
@@ -24,11 +24,11 @@ INTERVAL = "{{ ti.xcom_pull(task_ids='interval')['%s'] }}"
 
 
 @task(multiple_outputs=False)
-def interval() -> dict[str, str]:
-    """Fix the interval; a manual run without one takes the last hour that is over."""
+def interval(cron: str | None) -> dict[str, str]:
+    """Fix the interval; a manual run without one takes the last one that is over."""
     context = get_current_context()
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
-    span = Interval(start, end) if start and end else last_full_hour(context["dag_run"].run_after)
+    span = Interval(start, end) if start and end else last_interval(context["dag_run"].run_after, cron)
     return {"start": span.start.isoformat(), "end": span.end.isoformat(), "key": span.key}
 
 
@@ -61,7 +61,7 @@ for program in programs("export"):
     # A start date far enough back for any backfill; with catchup off it starts nothing by itself.
     options = {"start_date": datetime(2015, 1, 1, tzinfo=UTC), "max_active_runs": 4}
     with stage_dag(program, "export", schedule=schedule, doc_md=__doc__, **options):
-        span = interval()
+        span = interval(program.schedules.export)
         exported = {
             kind.value: WarehouseToS3Operator(
                 task_id=f"export_{kind.folder}",

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow.sdk import Param, get_current_context, task
 
-from recsync.core.intervals import EPOCH, floor_hour
+from recsync.core.intervals import EPOCH
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
 from recsync.stage_dags import cron_trigger, programs, stage_dag
 from recsync.task_groups import PLAN, setup, train
@@ -25,7 +25,7 @@ PARAMS = {
         None,
         type=["null", "string"],
         format="date-time",
-        description="End of the data to train on; empty means the last full hour.",
+        description="End of the data, cut to a boundary of the export's intervals; empty means the last one.",
     )
 }
 
@@ -44,8 +44,7 @@ def plan(program: str) -> dict[str, Any]:
 
     context = get_current_context()
     run, until = context["dag_run"], context["params"].get("until")
-    end = datetime.fromisoformat(until) if until else floor_hour(run.run_after)
-    return plan_full(program, run.run_id, run.run_after, end)
+    return plan_full(program, run.run_id, run.run_after, datetime.fromisoformat(until) if until else None)
 
 
 @task(multiple_outputs=False)

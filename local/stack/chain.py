@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from croniter import croniter
+
 from stack.airflow_api import AirflowApi, Json, wait_for
 from stack.errors import StackError
 
@@ -21,8 +23,8 @@ DAGS_TIMEOUT_SECONDS = 180.0
 RUN_TIMEOUT_SECONDS = 3 * 3600.0
 # The scheduler makes asset-triggered runs within seconds.
 HANDOVER_TIMEOUT_SECONDS = 180.0
-# Longer gaps are cheaper to close by a FULL training than hour by hour.
-MAX_HOURS = 48
+# Longer gaps are cheaper to close by a FULL training than interval by interval.
+MAX_INTERVALS = 48
 # Files are read again every five seconds here; a round of all of them takes some more.
 REPARSE_SECONDS = 25.0
 BACKFILL_WAITS_SECONDS = (10, 20, 30, 60)
@@ -108,9 +110,9 @@ class Chain:
         return self._deliver_after("train_full")
 
     def hourly(self) -> Json:
-        """Export the hours that are over and not exported yet, train UPDATE on them, and follow it to Braze."""
+        """Export the intervals that are over and not exported yet, train UPDATE on them, and follow it to Braze."""
         self.unpause("export", "recommend", "push")
-        self._export_closed_hours()
+        self._export_closed_intervals()
         # After the exports, so that one update takes all their hours together.
         self.unpause("train_update")
         if self._update():
@@ -137,23 +139,43 @@ class Chain:
             self.runs["train_update"] = promoted
         return promoted is not None
 
-    def _export_closed_hours(self) -> None:
-        end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-        start = self._exported_until()
-        hours = int((end - start) / timedelta(hours=1))
-        if hours > MAX_HOURS:
+    def _export_closed_intervals(self) -> None:
+        cron = str((self.api.dag(self.dag_id("export")) or {}).get("timetable_summary"))
+        if not croniter.is_valid(cron):
+            self.say(f"{self.dag_id('export')} has no schedule: nothing is exported hourly")
+            return
+        missing = self._missing_intervals(cron)
+        if len(missing) > MAX_INTERVALS:
             raise ChainError(
-                f"{hours} hours since {start:%Y-%m-%d %H:%M} UTC were not exported. Train on all of it at once "
-                f"(make run PROGRAM={self.program} MODE=full), or backfill {self.dag_id('export')}."
+                f"{len(missing)} intervals since {missing[0]:%Y-%m-%d %H:%M} UTC were not exported. Train on all of it "
+                f"at once (make run PROGRAM={self.program} MODE=full), or backfill {self.dag_id('export')}."
             )
-        if hours > 0:
-            self.say(f"{self.dag_id('export')}: backfill of {hours} hour(s) from {start:%Y-%m-%d %H:%M} UTC")
-            self.backfill(start, end - timedelta(hours=1))
+        if missing:
+            self.say(
+                f"{self.dag_id('export')}: backfill of {len(missing)} interval(s) from {missing[0]:%Y-%m-%d %H:%M} UTC"
+            )
+            self.backfill(missing)
 
-    def backfill(self, first: datetime, last: datetime) -> None:
-        """Run ``airflow backfill create`` over the intervals that start from ``first`` to ``last``, and wait."""
+    def _missing_intervals(self, cron: str) -> list[datetime]:
+        """List the starts of the intervals that are over, come after the last FULL data, and have no export."""
+        fulls = self.api.dag_runs(self.dag_id("train_full"), state="success")
+        start = datetime.fromisoformat(self.full_plan(fulls[-1])["until"])
+        ticks, found, done = (
+            croniter(cron, start - timedelta(microseconds=1)),
+            list[datetime](),
+            self._exported(),
+        )
+        start = ticks.get_next(datetime)
+        while (end := ticks.get_next(datetime)) <= datetime.now(UTC):
+            if start not in done:
+                found.append(start)
+            start = end
+        return found
+
+    def backfill(self, starts: list[datetime]) -> None:
+        """Run ``airflow backfill create`` over intervals, oldest first, and wait for them."""
         program = str(Path(sys.executable).parent / "airflow")
-        span = ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
+        span = ["--from-date", starts[0].isoformat(), "--to-date", starts[-1].isoformat()]
         command = [
             program,
             "backfill",
@@ -174,10 +196,9 @@ class Chain:
             time.sleep(wait_seconds)
         if done.returncode:
             raise ChainError(f"airflow backfill create failed: {(done.stderr or done.stdout)[-2000:]}")
-        wanted = {first + timedelta(hours=n) for n in range(int((last - first) / timedelta(hours=1)) + 1)}
         wait_for(
-            lambda: self._are_exported(wanted),
-            f"{len(wanted)} export runs",
+            lambda: self._are_exported(set(starts)),
+            f"{len(starts)} export runs",
             timeout_seconds=RUN_TIMEOUT_SECONDS,
             poll_seconds=2.0,
         )
@@ -186,7 +207,7 @@ class Chain:
         for run in self.api.dag_runs(self.dag_id("export"), state="failed"):
             if run["logical_date"] and datetime.fromisoformat(run["logical_date"]) in wanted:
                 raise self._failure("export", run)
-        return wanted <= self._exported_hours()
+        return wanted <= self._exported()
 
     def exports(self, first: datetime) -> list[Json]:
         """List the successful export runs of intervals that start at ``first`` or later."""
@@ -197,20 +218,11 @@ class Chain:
             if run["logical_date"] and datetime.fromisoformat(run["logical_date"]) >= first
         ]
 
-    def _exported_hours(self) -> set[datetime]:
+    def _exported(self) -> set[datetime]:
         return {
             datetime.fromisoformat(run["logical_date"])
             for run in self.exports(datetime.min.replace(tzinfo=UTC))
         }
-
-    def _exported_until(self) -> datetime:
-        """Find the start of the first hour after the last FULL data that has no export."""
-        fulls = self.api.dag_runs(self.dag_id("train_full"), state="success")
-        hour = datetime.fromisoformat(self.full_plan(fulls[-1])["until"])
-        done = self._exported_hours()
-        while hour in done:
-            hour += timedelta(hours=1)
-        return hour
 
     def full_plan(self, run: Json) -> Json:
         """Read what a FULL run had planned."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from croniter import croniter
+
 # Colons are legal in S3 keys but not in many tools that copy them, so hours are written without.
 KEY_FORMAT = "%Y-%m-%dT%H%MZ"
+HOURLY = "0 * * * *"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -42,12 +45,20 @@ def parse_key(key: str) -> datetime:
     return datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
 
 
-def floor_hour(moment: datetime) -> datetime:
-    """Give the last full hour, so that full snapshots and hourly intervals meet without overlap."""
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+def floor_tick(moment: datetime, cron: str | None) -> datetime:
+    """Give the last boundary of export intervals that is not after ``moment``.
+
+    Full snapshots end there, so that they and the intervals after them meet without gap or overlap.
+
+    :param cron: schedule of the exports in UTC; None stands for hourly.
+    """
+    # get_prev gives what lies strictly before, and a boundary itself counts.
+    just_after = moment.astimezone(UTC) + timedelta(microseconds=1)
+    boundary: datetime = croniter(cron or HOURLY, just_after).get_prev(datetime)
+    return boundary
 
 
-def last_full_hour(moment: datetime) -> Interval:
-    """Give the last hour that is over at ``moment``."""
-    end = floor_hour(moment)
-    return Interval(end - timedelta(hours=1), end)
+def last_interval(moment: datetime, cron: str | None) -> Interval:
+    """Give the last export interval that is over at ``moment``."""
+    end = floor_tick(moment, cron)
+    return Interval(croniter(cron or HOURLY, end).get_prev(datetime), end)

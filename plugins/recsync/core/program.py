@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
+from croniter import croniter
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Amazon Personalize names: 1-63 of these, and recsync appends up to 30 characters to a program's name.
@@ -206,8 +207,6 @@ class Schedules(Strict):
     @field_validator("export", "train_full", "recommend")
     @classmethod
     def _cron(cls, value: str | None) -> str | None:
-        from croniter import croniter
-
         if value is not None and not croniter.is_valid(value):
             raise ValueError("must be a cron expression of five fields, e.g. '0 * * * *'")
         return value

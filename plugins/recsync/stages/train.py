@@ -10,7 +10,7 @@ from typing import Any
 from recsync import settings
 from recsync.core import names
 from recsync.core.gate import judge
-from recsync.core.intervals import Interval
+from recsync.core.intervals import Interval, floor_tick
 from recsync.core.program import DatasetType
 from recsync.errors import FatalError
 from recsync.stages.context import StageContext
@@ -25,9 +25,10 @@ class NothingToTrain(Exception):  # ruff: ignore[error-suffix-on-exception-name]
     """There is nothing worth a billed run; the text says why."""
 
 
-def plan_full(program_name: str, run_id: str, created_at: datetime, until: datetime) -> dict[str, Any]:
+def plan_full(program_name: str, run_id: str, created_at: datetime, until: datetime | None) -> dict[str, Any]:
     """Fix what a FULL run does, so that each retry does the same.
 
+    :param until: end of the data, cut to a boundary of export intervals; None means the last one before the run.
     :returns: run key, end of the data, S3 keys and URIs per dataset.
     """
     context = StageContext.of(program_name)
@@ -36,7 +37,7 @@ def plan_full(program_name: str, run_id: str, created_at: datetime, until: datet
     return {
         "run": run,
         "mode": "FULL",
-        "until": until.isoformat(),
+        "until": floor_tick(until or created_at, context.program.schedules.export).isoformat(),
         "keys": keys,
         "locations": {kind: context.bucket.uri(key) for kind, key in keys.items()},
     }

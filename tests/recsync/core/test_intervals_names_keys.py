@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsync.core.intervals import EPOCH, Interval, floor_hour, last_full_hour, parse_key
+from recsync.core.intervals import EPOCH, Interval, floor_tick, last_interval, parse_key
 from recsync.core.keys import Keys
 from recsync.core.names import MAX_LENGTH, job_name, run_key
 from recsync.core.program import NAME_PATTERN, DatasetType
@@ -32,10 +32,24 @@ def test_another_time_zone_names_the_same_interval() -> None:
     )
 
 
-def test_the_last_full_hour_is_over() -> None:
-    assert last_full_hour(FIVE + timedelta(minutes=59)) == Interval(FIVE - timedelta(hours=1), FIVE)
-    assert floor_hour(FIVE) == FIVE
+def test_the_last_interval_is_over_and_a_boundary_is_its_own_floor() -> None:
+    assert last_interval(FIVE + timedelta(minutes=59), None) == Interval(FIVE - timedelta(hours=1), FIVE)
+    assert last_interval(FIVE, "0 * * * *") == Interval(FIVE - timedelta(hours=1), FIVE)
+    assert floor_tick(FIVE, None) == FIVE
+    day = datetime(2026, 11, 22, 2, tzinfo=UTC)
+    assert last_interval(FIVE, "0 2 * * *") == Interval(day - timedelta(days=1), day)
     assert Interval.until(FIVE).start == EPOCH
+
+
+@given(
+    st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)),
+    st.sampled_from(["0 * * * *", "0 2 * * *", "*/15 * * * *"]),
+)
+def test_a_full_snapshot_and_the_intervals_after_it_meet(moment: datetime, cron: str) -> None:
+    end = floor_tick(moment.replace(tzinfo=UTC), cron)
+    assert end <= moment.replace(tzinfo=UTC)
+    assert last_interval(moment.replace(tzinfo=UTC), cron).end == end
+    assert floor_tick(end, cron) == end
 
 
 @given(st.from_regex(NAME_PATTERN, fullmatch=True), st.text(max_size=300))
