@@ -42,9 +42,9 @@ load: $(READY) ## make each CSV or Parquet file of a folder a table of the wareh
 	$(STACK) load "$(DATA)"
 
 MODE ?= auto
-run: $(READY) ## the chain once for one program on the running stack: make run PROGRAM=<name> [MODE=full|hourly]
+run: $(READY) ## the chain once for one program: make run PROGRAM=<name> [MODE=full|hourly] [UNTIL=<ISO time>]
 	@test -n "$(PROGRAM)" || { echo "which program? make run PROGRAM=<name of a file in include/programs>"; exit 2; }
-	$(STACK) run "$(PROGRAM)" --mode $(MODE)
+	$(STACK) run "$(PROGRAM)" --mode $(MODE) $(if $(UNTIL),--until $(UNTIL))
 
 test: $(READY) ## run all tests
 	$(BIN)/python -m pytest

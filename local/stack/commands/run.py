@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 
 from stack.airflow_api import AirflowApi
 from stack.chain import Chain
@@ -24,6 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="full: train from the start; hourly: export the hours since, update; auto (default): hourly when "
         "a version was promoted before, else full",
     )
+    parser.add_argument(
+        "--until",
+        type=_moment,
+        help="with full: end of the data, ISO 8601 (default: now); the hours after it stay pending",
+    )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def chain(plan: Plan, program: str) -> Chain:
@@ -36,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the chain and say what it did."""
     followed = chain(make_plan(), arguments.program)
     followed.wait_for_dags()
-    hourly = arguments.mode == "hourly" or (arguments.mode == "auto" and followed.has_champion())
-    report = followed.hourly() if hourly else followed.full()
+    auto = arguments.mode == "auto" and arguments.until is None and followed.has_champion()
+    report = followed.hourly() if auto or arguments.mode == "hourly" else followed.full(arguments.until)
     print()
     print("\n".join(delivery_lines(report)))
     return 0
