@@ -29,6 +29,7 @@ MAX_INTERVALS = 48
 REPARSE_SECONDS = 25.0
 BACKFILL_WAITS_SECONDS = (10, 20, 30, 60)
 LOG_LINES = 25
+FAILED = "Task failed with exception"
 SKIPPING = "Skipping task."  # Airflow's own words, before the reason
 
 
@@ -310,8 +311,16 @@ class Chain:
             lines = self.api.log(
                 dag_id, run_id, task["task_id"], task["try_number"], map_index=task["map_index"]
             )
-            texts.append(f"--- {task['task_id']}, end of its log:\n" + "\n".join(lines[-LOG_LINES:]))
+            texts.append(
+                f"--- {task['task_id']}, end of its log:\n" + "\n".join(_telling(lines)[-LOG_LINES:])
+            )
         return ChainError("\n".join(texts))
+
+
+def _telling(lines: list[str]) -> list[str]:
+    """Leave out of a task's log what Airflow says about itself."""
+    start = next((n for n, line in enumerate(lines) if line.startswith(FAILED)), 0)
+    return [line for line in lines[start:] if not line.startswith("::")]
 
 
 def _is_broken(dag: Json) -> bool:

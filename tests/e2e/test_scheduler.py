@@ -156,7 +156,7 @@ def test_a_backfill_writes_an_object_an_hour_twice_the_same_and_pays_for_nothing
                     and run["end_date"] not in ended
                     for run in runs(stack, "export")
                 )
-                == 24
+                == HOURS
             ),
             "the backfill runs",
             timeout_seconds=600,
