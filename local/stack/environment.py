@@ -110,12 +110,10 @@ def _structure(settings: Settings, ports: PortBook, values: Secrets) -> dict[str
             settings.home / "secrets" / "airflow_passwords.json"
         ),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",
-        "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         "AIRFLOW__API__HOST": HOST,
         "AIRFLOW__API__PORT": str(ports.get("airflow")),
         "AIRFLOW__API__BASE_URL": api,
         "AIRFLOW__API__SECRET_KEY": values.airflow_secret_key,
         "AIRFLOW__API_AUTH__JWT_SECRET": values.airflow_jwt_secret,
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(settings.airflow_home / "logs"),
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from dag_runs import states
 from services import BUCKET, Services
-from shop import FULL_UNTIL, NOW, Shop
+from shop import FULL_UNTIL, NOW, PROGRAM, Shop
 
 Run = Callable[..., Any]
 
@@ -112,3 +112,17 @@ def test_a_full_run_done_twice_pays_for_its_jobs_once(shop: Shop, run: Run) -> N
     ]
     assert len(jobs) == 2, "one import job per dataset"
     assert versions(shop.services, shop) == ["FULL"]
+
+
+def test_a_recipe_without_update_and_exploration_runs_too(shop: Shop, run: Run) -> None:
+    shop.write_files(PROGRAM.replace("personalize: {", "personalize: {recipe: aws-popularity-count, "))
+    for stage in ("train_full", "recommend", "push"):
+        dag_run = run(f"{shop.name}_{stage}")
+        assert dag_run.state == "success", states(dag_run)
+    assert run(f"{shop.name}_export", logical_date=NOW).state == "success"
+    assert set(states(run(f"{shop.name}_train_update")).values()) == {"skipped"}
+    lists = {
+        tuple(entry["id"] for entry in a["recs"]) for a in shop.services.profiles().values() if a.get("recs")
+    }
+    assert versions(shop.services, shop) == ["FULL"]
+    assert lists

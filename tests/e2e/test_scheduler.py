@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,7 @@ def _kill_the_worker_of(stack: Stack, stage: str, run_id: str, task: str) -> Non
 
     process = wait_for(victim, f"{task} to run", timeout_seconds=180, poll_seconds=0.02)
     time.sleep(0.2)
-    for child in process.children(recursive=True):
-        child.send_signal(signal.SIGKILL)
-    process.send_signal(signal.SIGKILL)
+    with suppress(psutil.NoSuchProcess):  # a child may end by itself at this very moment
+        for child in process.children(recursive=True):
+            child.send_signal(signal.SIGKILL)
+        process.send_signal(signal.SIGKILL)
