@@ -6,6 +6,7 @@ import argparse
 import time
 from datetime import UTC, datetime, timedelta
 
+from stack.airflow_api import Json
 from stack.chain import Chain
 from stack.commands.run import chain
 from stack.console import login_hint, make_plan, say
@@ -94,7 +95,7 @@ def _one_customer(plan: Plan) -> list[str]:
         return []
     who = min(lists)
     items = [sandbox.catalog_item("grocery_products", item_id) for item_id in lists[who]]
-    shown = [f"{n:>4}. {item['name']} ({item['price']})" for n, item in enumerate(items, start=1)]
+    shown = [f"{n:>4}. {item['name']} ({_price(item)})" for n, item in enumerate(items, start=1)]
     return [
         f"Braze sandbox: {len(lists):,} people have a list; its meter: {sandbox.metered()}",
         "",
@@ -102,6 +103,10 @@ def _one_customer(plan: Plan) -> list[str]:
         *shown,
         f"      {sandbox.page(who)}",
     ]
+
+
+def _price(item: Json) -> str:
+    return "no price" if item.get("price") is None else f"{item['price']:.2f}"
 
 
 def _where(plan: Plan) -> list[str]:
