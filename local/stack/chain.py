@@ -61,13 +61,11 @@ class Chain:
 
         :raises ChainError: when its program file is broken, with every problem.
         """
-        dags = wait_for(
-            lambda: {dag["dag_id"]: dag for dag in self.api.dags(tag=self.program)} or None,
-            f"the DAGs of program {self.program} (is there an include/programs/{self.program}.yaml?)",
-            timeout_seconds=DAGS_TIMEOUT_SECONDS,
-        )
+        wait_for(self._dags, "Airflow to read the DAG files", timeout_seconds=DAGS_TIMEOUT_SECONDS)
+        missing = f"the DAGs of program {self.program}: is there an include/programs/{self.program}.yaml?"
+        wait_for(lambda: self._dags(self.program), missing, timeout_seconds=REPARSE_SECONDS)
         wait_for(
-            lambda: {self.dag_id(stage) for stage in STAGES} <= self._refreshed(dags).keys(),
+            lambda: {self.dag_id(stage) for stage in STAGES} <= self._dags(self.program).keys(),
             f"all DAGs of program {self.program}",
             timeout_seconds=DAGS_TIMEOUT_SECONDS,
         )
@@ -76,19 +74,22 @@ class Chain:
     def _check_sound(self) -> None:
         """Give Airflow the time to read a program file that was mended just now."""
         deadline = time.monotonic() + REPARSE_SECONDS
-        while broken := [dag for dag in self.api.dags(tag=self.program) if _is_broken(dag)]:
+        while broken := [dag for dag in self._dags(self.program).values() if _is_broken(dag)]:
             if time.monotonic() >= deadline:
                 raise ChainError(str(self.api.dag_details(broken[0]["dag_id"]).get("doc_md")))
             time.sleep(2)
 
-    def _refreshed(self, dags: dict[str, Json]) -> dict[str, Json]:
+    def _dags(self, tag: str = "recsync") -> dict[str, Json]:
+        """List the DAGs with a tag.
+
+        :raises ChainError: when a DAG file cannot be read.
+        """
         errors = self.api.import_errors()
         if errors:
             raise ChainError(
                 "\n".join(f"{e['filename']} cannot be read:\n{e['stack_trace']}" for e in errors)
             )
-        dags.update({dag["dag_id"]: dag for dag in self.api.dags(tag=self.program)})
-        return dags
+        return {dag["dag_id"]: dag for dag in self.api.dags(tag=tag)}
 
     def unpause(self, *stages: str) -> None:
         """Let the runs of some stages start."""

@@ -1,0 +1,63 @@
+"""A batch output with error lines, lines out of order, and people missing: everybody is accounted for with a reason."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from shop import NOW, Shop
+
+from recsync.errors import FatalError
+
+RUN = "20261122T050000-00000000"
+
+
+def line(user: str, items: list[str], error: str | None = None) -> bytes:
+    output = {"recommendedItems": items, "scores": [0.1] * len(items)}
+    return json.dumps({"input": {"userId": user}, "output": output, "error": error}).encode()
+
+
+def decorate(shop: Shop, lines: list[bytes] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    from recsync.stages.context import StageContext
+    from recsync.stages.recommend import decorate
+
+    context = StageContext.of(shop.name)
+    people = ["good", "failed", "missing", "short", "twice"]
+    audience = pa.table({"user_id": people, "external_id": [f"braze-{who}" for who in people]})
+    context.bucket.put_table(context.keys.audience(RUN), audience)
+    if lines is not None:
+        context.bucket.put(f"{context.keys.batch_output(RUN)}users.json.out", b"\n".join(lines) + b"\n")
+        context.bucket.put(f"{context.keys.batch_output(RUN)}_CHECK", b"")
+    plan = {"run": RUN, "created_at": NOW.isoformat(), "solution_version_arn": "arn:version"}
+    manifest = decorate(shop.name, plan, "arn:job")
+    return manifest, {w.external_id: w for w in context.recommendations.wanted(RUN)}
+
+
+def test_everybody_is_accounted_for(shop: Shop) -> None:
+    full = [f"p-{n}" for n in range(20)]
+    manifest, wanted = decorate(
+        shop,
+        [
+            line("twice", ["p-9", *full]),
+            b'{"input": {"userId": ',
+            line("failed", [], "User error: Required fields for the provided recipe are userId"),
+            line("short", ["p-1", "not in the catalogue", "p-1", "p-2"]),
+            line("somebody else", full),
+            line("good", ["not in the catalogue", "p-3", "p-3", *full]),
+            line("twice", full),
+        ],
+    )
+    assert wanted["braze-good"].item_ids == ("p-3", "p-0", "p-1", "p-2", "p-4")
+    assert wanted["braze-twice"].item_ids[0] == "p-9"
+    assert "Required fields" in wanted["braze-failed"].reason
+    assert "no line" in wanted["braze-missing"].reason
+    assert "fewer than 5" in wanted["braze-short"].reason
+    assert set(wanted) == {f"braze-{who}" for who in ("good", "failed", "missing", "short", "twice")}
+    assert (manifest["users"], manifest["lists"], sum(manifest["suppressed"].values())) == (5, 2, 3)
+
+
+def test_a_job_without_output_is_an_error(shop: Shop) -> None:
+    with pytest.raises(FatalError, match=r"holds no \.out object"):
+        decorate(shop, None)
