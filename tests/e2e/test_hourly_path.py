@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from dag_runs import states
 from services import BUCKET, Services
-from shop import FULL_UNTIL, NOW, PROGRAM, Shop
+from shop import CUSTOMERS, FULL_UNTIL, NOW, PROGRAM, Shop
 
 Run = Callable[..., Any]
 
@@ -96,7 +96,6 @@ def test_new_items_can_be_recommended_after_an_update(shop: Shop, run: Run) -> N
     assert shop.services.meter()["data_points"] == before["data_points"], (
         "nothing changed, so nothing is sent"
     )
-    assert NOW > FULL_UNTIL
 
 
 def test_a_full_run_done_twice_pays_for_its_jobs_once(shop: Shop, run: Run) -> None:
@@ -121,8 +120,19 @@ def test_a_recipe_without_update_and_exploration_runs_too(shop: Shop, run: Run) 
         assert dag_run.state == "success", states(dag_run)
     assert run(f"{shop.name}_export", logical_date=NOW).state == "success"
     assert set(states(run(f"{shop.name}_train_update")).values()) == {"skipped"}
-    lists = {
-        tuple(entry["id"] for entry in a["recs"]) for a in shop.services.profiles().values() if a.get("recs")
-    }
     assert versions(shop.services, shop) == ["FULL"]
-    assert lists
+    profiles = shop.services.profiles()
+    lists = {tuple(entry["id"] for entry in profiles[f"braze-c {c}"]["recs"]) for c in range(CUSTOMERS)}
+    assert len(lists) == 1, "everybody gets what is popular"
+
+
+def test_a_cleared_recommend_run_with_another_audience_pays_for_another_job(shop: Shop) -> None:
+    from recsync.stages.context import StageContext
+    from recsync.stages.recommend import prepare
+    from recsync.stores.champion import Champion
+
+    StageContext.of(shop.name).champions.promote(Champion("arn:1", "FULL", "2026", "run", {}))
+    first = prepare(shop.name, "run", NOW)
+    assert prepare(shop.name, "run", NOW) == first, "a retry finds the job of the first try"
+    shop.add_orders([("c new", "p-1", FULL_UNTIL)])
+    assert prepare(shop.name, "run", NOW)["job"] != first["job"]

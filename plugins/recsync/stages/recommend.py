@@ -16,7 +16,7 @@ from recsync.core import names
 from recsync.core.batch_output import UnreadableLine, UserList, read_lines
 from recsync.core.delivery import Wanted
 from recsync.core.intervals import Interval
-from recsync.core.payloads import CATALOG_ID, Json, dumps, to_json
+from recsync.core.payloads import CATALOG_ID, Json, dumps, fingerprint, to_json
 from recsync.core.rules import mailable
 from recsync.errors import FatalError
 from recsync.hooks.warehouse import WarehouseHook
@@ -48,11 +48,15 @@ def prepare(program_name: str, run_id: str, created_at: datetime) -> dict[str, A
     context.bucket.put(context.keys.batch_input(run), body)
     log.info("The audience of %s holds %d people", program_name, len(people))
     exploration = context.program.personalize.exploration
+    champion_arn = champion.solution_version_arn
     return {
         "run": run,
         "created_at": created_at.isoformat(),
-        "job": names.job_name(program_name, "recommend", run_id),
-        "solution_version_arn": champion.solution_version_arn,
+        # With what goes in: a cleared run with another audience or champion must not adopt the former job's output.
+        "job": names.job_name(
+            program_name, "recommend", run_id + fingerprint([table.to_pylist(), champion_arn])
+        ),
+        "solution_version_arn": champion_arn,
         "input": context.bucket.uri(context.keys.batch_input(run)),
         "output": context.bucket.uri(context.keys.batch_output(run)),
         "role_arn": settings.role_arn_of(context.program),
