@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow.sdk import Param, get_current_context, task
 
+from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.intervals import EPOCH
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
 from recsync.stage_dags import cron_trigger, programs, stage_dag
@@ -44,7 +45,8 @@ def plan(program: str) -> dict[str, Any]:
 
     context = get_current_context()
     run, until = context["dag_run"], context["params"].get("until")
-    return plan_full(program, run.run_id, run.run_after, datetime.fromisoformat(until) if until else None)
+    with fatal_errors_fail_the_task():
+        return plan_full(program, run.run_id, run.run_after, datetime.fromisoformat(until) if until else None)
 
 
 @task(multiple_outputs=False)

@@ -14,6 +14,7 @@ from typing import Any
 from airflow.sdk import PartitionedAssetTimetable, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.stage_dags import asset, programs, stage_dag
 from recsync.task_groups import setup, train
 
@@ -26,9 +27,10 @@ def plan(program: str) -> dict[str, Any]:
     context = get_current_context()
     if context["ti"].get_dr_count(dag_id=f"{program}_train_full", states=["running"]):
         raise AirflowSkipException("train_full runs; the intervals wait for the run after it.")
+    run = context["dag_run"]
     try:
-        run = context["dag_run"]
-        return plan_update(program, run.run_id, run.run_after)
+        with fatal_errors_fail_the_task():
+            return plan_update(program, run.run_id, run.run_after)
     except NothingToTrain as reason:
         raise AirflowSkipException(str(reason)) from None
 
