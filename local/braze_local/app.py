@@ -8,11 +8,13 @@ from typing import Protocol
 
 from braze_local import api
 from braze_local.control import control
+from braze_local.distortion import Placed, placed_objects
 from braze_local.faults import Fault
 from braze_local.pages import page
 from braze_local.routes import route_of
 from braze_local.sandbox import Sandbox
 from braze_local.wire import (
+    BodyError,
     Receive,
     Request,
     Response,
@@ -54,33 +56,40 @@ class App:
             await self._serve_api(request, scope, receive, send)
 
     async def _serve_api(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        fault = self._sandbox.faults.take(request.method, request.path)
-        if fault is None:
-            name, response = await api.answer(self._sandbox, request)
-            self._record(name, request, str(response.status))
-            response.headers.append(_request_id())
-            await send_response(send, response)
+        arrived_seconds = asyncio.get_running_loop().time()
+        hit = self._sandbox.faults.hit(request.method, request.path, lambda: _objects(request))
+        request.distortion, request.delay_seconds = hit.distortion, hit.delay_seconds
+        fault, served = hit.call, None
+        if fault is None or fault.applies:
+            name, served = await api.answer(self._sandbox, request)
+        else:
+            route = route_of(request)
+            name = route.template if route else api.UNKNOWN_PATH
+        if fault and fault.kind in {"timeout", "reset"}:
+            self._record(name, request, fault.label)
+            await self._end(fault, scope, receive)
             return
-        response = message(500, "not applied")
-        route = route_of(request)
-        name = route.template if route else api.UNKNOWN_PATH
-        if fault.applies:
-            name, response = await api.answer(self._sandbox, request)
-        self._record(name, request, fault.label)
-        await self._play(fault, response, scope, receive, send)
-
-    async def _play(
-        self, fault: Fault, response: Response, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        if fault.kind in {"status", "html502"}:
-            scripted = fault.answer()
-            scripted.headers.append(_request_id())
-            await send_response(send, scripted)
-            return
-        if fault.kind == "truncate":
+        response = fault.answer(served) if fault else served
+        assert response is not None  # without a fault the request was served
+        self._record(name, request, fault.label if fault else str(response.status))
+        response.headers.append(_request_id())
+        await self._delay(arrived_seconds)
+        if fault and fault.kind == "truncate":
             await send_response(send, response, body_bytes=len(response.body) // 2)
-        elif fault.kind == "timeout":
-            await _hold(receive, fault.seconds)
+            await self._end(fault, scope, receive)
+        else:
+            await send_response(send, response)
+
+    async def _delay(self, since_seconds: float) -> None:
+        """Let as much time pass since the request came as every answer is to take."""
+        latency_ms = self._sandbox.settings.latency_ms
+        if latency_ms:
+            passed_seconds = asyncio.get_running_loop().time() - since_seconds
+            await asyncio.sleep(latency_ms / 1000 - passed_seconds)
+
+    async def _end(self, fault: Fault, scope: Scope, receive: Receive) -> None:
+        if fault.kind == "timeout":
+            await _hold(receive, fault.held_seconds)
         self._cut(scope, reset=fault.kind == "reset")
         # Until the server has noticed, returning without a whole response would be an error to it.
         await receive()
@@ -104,6 +113,13 @@ class App:
         if local and origin in {"", f"http://{host}"}:
             return None
         return message(403, "only from this machine")
+
+
+def _objects(request: Request) -> list[Placed]:
+    try:
+        return placed_objects(request.json())
+    except BodyError:
+        return []
 
 
 async def _hold(receive: Receive, seconds: float) -> None:

@@ -11,10 +11,11 @@ import msgspec
 from braze_local.catalog_items import patched_item
 from braze_local.changes import Change
 from braze_local.profiles import apply_attributes, apply_event, apply_purchase
+from braze_local.rules import Rules
 from braze_local.tally import Tally
 from braze_local.workset import Workset
 
-_Step = Callable[[dict[str, Any], dict[str, Any], Tally], bool]
+_Step = Callable[[dict[str, Any], dict[str, Any], Tally, Rules], bool]
 # Braze starts attributes, then events, then purchases of one request.
 _STEPS: list[tuple[str, _Step]] = [
     ("attributes", apply_attributes),
@@ -23,41 +24,48 @@ _STEPS: list[tuple[str, _Step]] = [
 ]
 
 
-def apply_changes(connection: sqlite3.Connection, changes: Sequence[Change], now_seconds: float) -> Tally:
-    """Apply changes in their order and return what they cost."""
+def apply_changes(
+    connection: sqlite3.Connection, changes: Sequence[Change], now_seconds: float, rules: Rules
+) -> Tally:
+    """Apply changes in their order, noting new attributes' types in `rules`, and return what they cost."""
     tally = Tally()
     bodies = [(change.kind, msgspec.json.decode(change.payload)) for change in changes]
     work = Workset(connection, now_seconds)
+    # In the order they came: a set's order would send memory and index pages through the cache at random.
     work.prefetch(
-        {
+        dict.fromkeys(
             item["external_id"]
             for kind, body in bodies
             if kind == "track"
             for array, _ in _STEPS
             for item in body.get(array, ())
             if "external_id" in item
-        }
+        )
     )
     for kind, body in bodies:
         if kind == "track":
-            _apply_track(work, body, tally)
+            _apply_track(work, body, tally, rules)
         else:
-            _apply_items(connection, body)
+            apply_items(connection, body)
     work.save()
     return tally
 
 
-def _apply_track(work: Workset, body: dict[str, Any], tally: Tally) -> None:
+def _apply_track(work: Workset, body: dict[str, Any], tally: Tally, rules: Rules) -> None:
     for array, step in _STEPS:
         for item in body.get(array, ()):
             record = work.target(item)
             if record is None:
                 tally.missing_users += 1
-            elif step(record.document, item, tally):
+                continue
+            if array == "attributes" and "external_id" in item:
+                tally.users.append(item["external_id"])
+            if step(record.document, item, tally, rules):
                 record.dirty = True
 
 
-def _apply_items(connection: sqlite3.Connection, body: dict[str, Any]) -> None:
+def apply_items(connection: sqlite3.Connection, body: dict[str, Any]) -> None:
+    """Apply one change of catalog items: `catalog_id`, `method` and `items`."""
     catalog_id, items = body["catalog_id"], body["items"]
     # The catalogue may have been deleted since the request was accepted.
     if connection.execute("SELECT 1 FROM catalogs WHERE id = ?", (catalog_id,)).fetchone():

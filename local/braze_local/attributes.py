@@ -59,15 +59,28 @@ def written(old: Any, value: Any, *, merge: bool = False) -> Outcome:
     return Outcome(value, 1)
 
 
+def is_plain_list(value: list[Any]) -> bool:
+    """Tell at little cost whether `written` would return this array as it is: short, distinct strings.
+
+    By far the most common write, and the one that has to be fast; False only means that it is not sure.
+    """
+    try:
+        characters = len("".join(value))
+    except TypeError:
+        return False
+    return 0 < characters <= STRING_MAX_CHARACTERS and len(set(value)) == len(value)
+
+
 def unchanged(old: Any, new: Any) -> bool:
     """Tell whether a write left the value as it was; 1, 1.0 and true are different values."""
     return type(old) is type(new) and bool(old == new)
 
 
 def _whole_array(value: list[Any]) -> Outcome:
-    if dict in set(map(type, value)):
+    kinds = set(map(type, value))
+    if dict in kinds:
         return Outcome(object_arrays.whole(value), max(1, leaves(value)))
-    return Outcome(_unique_scalars(value), 1)
+    return Outcome(_unique_scalars(value, kinds), 1)
 
 
 def _edited(old: Any, value: dict[str, Any], merge: bool) -> Outcome:
@@ -89,7 +102,7 @@ def _scalar_edits(old: Any, value: dict[str, Any], _merge: bool) -> Outcome:
     held = [] if old is ABSENT else old
     if not isinstance(held, list) or any(isinstance(item, dict) for item in held):
         raise DroppedWriteError("array edit on a value that is not an array of scalars")
-    added = _unique_scalars(value.get("add", []))
+    added = _unique_scalars(value.get("add", []), set(map(type, value.get("add", []))))
     leaving = {_identity(item) for item in added}
     kept = [item for item in held if _identity(item) not in leaving] + added
     removed = {_identity(item) for item in value.get("remove", []) if type(item) in _SCALARS}
@@ -115,12 +128,11 @@ def _nested_object(old: Any, value: dict[str, Any], merge: bool) -> Outcome:
     return Outcome(new, max(1, leaves(value)))
 
 
-def _unique_scalars(value: list[Any]) -> list[Any]:
+def _unique_scalars(value: list[Any], kinds: set[type]) -> list[Any]:
     """Keep the first of equal values, then the last 500: what Braze keeps of a whole-array set.
 
     Which end of an over-long set Braze keeps is not documented; "oldest removed first" is.
     """
-    kinds = set(map(type, value))
     if not kinds <= _SCALARS:
         raise DroppedWriteError("array element that is neither string, number nor boolean")
     if kinds == {str}:

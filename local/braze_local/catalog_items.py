@@ -29,14 +29,14 @@ def checked_items(fields: dict[str, str], body: Any, *, edits: bool) -> list[Ite
     Raises CatalogError with the id Braze gives the first thing that is wrong.
     """
     items = _items(body)
-    _check_ids([item.get("id") for item in items])
-    return [_coerced_item(fields, item, edits) for item in items]
+    check_ids([item.get("id") for item in items])
+    return [checked_item(fields, item, edits) for item in items]
 
 
 def checked_ids(body: Any) -> list[Item]:
     """Return the items of a DELETE body, ids only. Raises CatalogError."""
     ids = [item.get("id") for item in _items(body)]
-    _check_ids(ids)
+    check_ids(ids)
     return [{"id": item_id} for item_id in ids]
 
 
@@ -57,7 +57,12 @@ def _items(body: Any) -> list[Item]:
     return items
 
 
-def _check_ids(ids: list[Any]) -> None:
+def check_ids(ids: list[Any]) -> None:
+    """Refuse item ids that are missing, no strings, too large, of other characters or repeated.
+
+    Raises CatalogError.
+    """
+
     def refuse(error_id: str, message: str, values: list[Any]) -> None:
         if values:
             raise CatalogError(error_id, message, parameters=["id"] * len(values), values=values)
@@ -77,7 +82,8 @@ def _repeated(ids: list[str]) -> list[str]:
     return [one for one in ids if one in seen or seen.add(one)]  # type: ignore[func-returns-value]  # add() is the loop's memory
 
 
-def _coerced_item(fields: dict[str, str], item: Item, edits: bool) -> Item:
+def checked_item(fields: dict[str, str], item: Item, edits: bool) -> Item:
+    """Return one item, its values coerced to the columns' types. Raises CatalogError."""
     unknown = [name for name in item if name not in fields]
     if unknown:
         raise CatalogError(

@@ -58,7 +58,7 @@ async def create_catalog(sandbox: Sandbox, request: Request) -> Response:
 
 async def delete_catalog(sandbox: Sandbox, request: Request) -> Response:
     """Delete a catalogue and its items. Raises CatalogError."""
-    catalog = _catalog(sandbox, request)
+    catalog = catalog_of(sandbox, request)
     await asyncio.wrap_future(sandbox.writer.run(lambda connection: _remove(connection, catalog.id)))
     sandbox.reload_catalogs()
     return message(200, "success")
@@ -70,20 +70,21 @@ def write_items(sandbox: Sandbox, request: Request) -> Response:
     Which items exist is decided when the call is applied: POST leaves existing ones as they are and PATCH
     ignores missing ones. Raises CatalogError.
     """
-    catalog = _catalog(sandbox, request)
+    catalog = catalog_of(sandbox, request)
     items = checked_items(catalog.fields, request.json(), edits=request.method == "PATCH")
+    check_storage(sandbox, request)
     return _accepted(sandbox, request, catalog, items)
 
 
 def delete_items(sandbox: Sandbox, request: Request) -> Response:
     """Take the deletion of items; ids that do not exist are ignored. Raises CatalogError."""
-    catalog = _catalog(sandbox, request)
+    catalog = catalog_of(sandbox, request)
     return _accepted(sandbox, request, catalog, checked_ids(request.json()))
 
 
 def list_items(sandbox: Sandbox, request: Request) -> Response:
     """Return one page of items by id, with a Link header when there are more pages. Raises CatalogError."""
-    catalog = _catalog(sandbox, request)
+    catalog = catalog_of(sandbox, request)
     offset = _offset(request.argument("cursor"))
     items = sandbox.reader.items(catalog.id, limit=PAGE_ITEMS + 1, offset=offset)
     links = [
@@ -98,18 +99,8 @@ def list_items(sandbox: Sandbox, request: Request) -> Response:
     return json_response(200, {"items": items[:PAGE_ITEMS], "message": "success"}, headers)
 
 
-def get_item(sandbox: Sandbox, request: Request) -> Response:
-    """Return one item. Raises CatalogError."""
-    catalog, item_id = _catalog(sandbox, request), request.parameters[1]
-    item = sandbox.reader.items_by_id(catalog.id, [item_id]).get(item_id)
-    if item is None:
-        raise CatalogError(
-            "item-not-found", "Could not find item", parameters=["item_id"], values=[item_id], status=404
-        )
-    return json_response(200, {"items": [item], "message": "success"})
-
-
-def _catalog(sandbox: Sandbox, request: Request) -> Catalog:
+def catalog_of(sandbox: Sandbox, request: Request) -> Catalog:
+    """Return the catalogue a path names. Raises CatalogError."""
     name = request.parameters[0]
     try:
         return sandbox.catalogs[name]
@@ -117,12 +108,30 @@ def _catalog(sandbox: Sandbox, request: Request) -> Catalog:
         raise catalog_not_found(name) from None
 
 
+def check_storage(sandbox: Sandbox, request: Request) -> None:
+    """Refuse what does not fit the storage of the contract, where one is set. Raises CatalogError.
+
+    A body counts as it came, whatever it replaces: Braze does not say how it counts.
+    """
+    allowed_bytes = sandbox.settings.catalog_storage_bytes
+    if allowed_bytes is not None and sandbox.reader.catalog_bytes() + request.received_bytes > allowed_bytes:
+        raise CatalogError(
+            "company-size-limit-already-reached", "The size limit of the company's catalogs has been reached"
+        )
+
+
 def _accepted(
     sandbox: Sandbox, request: Request, catalog: Catalog, items: list[dict[str, object]]
 ) -> Response:
     request.objects = len(items)
-    change = {"catalog_id": catalog.id, "method": request.method, "items": items}
-    sandbox.accept("items", msgspec.json.encode(change))
+    distortion = request.distortion
+    if distortion and distortion.rejected:
+        (_, first), problem = next(iter(distortion.rejected.items()))
+        raise CatalogError(problem, problem, parameters=["id"], values=[items[first]["id"]])
+    unapplied = distortion.unapplied if distortion else set()
+    kept = [item for index, item in enumerate(items) if ("items", index) not in unapplied]
+    change = {"catalog_id": catalog.id, "method": request.method, "items": kept}
+    sandbox.accept("items", msgspec.json.encode(change), request.delay_seconds)
     return message(202, "success")
 
 

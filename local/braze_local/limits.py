@@ -1,4 +1,4 @@
-"""Limit requests per endpoint family in fixed windows aligned to the clock, in both header dialects.
+"""Limit requests per endpoint family, in both header dialects, in windows aligned to the clock or sliding.
 
 https://www.braze.com/docs/api/api_limits
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from braze_local.wire import Header
 
 Dialect = Literal["classic", "mau", "none"]
+WindowKind = Literal["fixed", "sliding"]
 
 
 class Window(NamedTuple):
@@ -37,6 +39,8 @@ DEFAULT_WINDOWS: Mapping[str, Window] = {
     "track": Window(3_000, 3),
     "track-hourly": Window(1_000_000, 3_600),
     "track-burst": Window(3_000, 3),
+    "track-bulk": Window(50, 1),
+    "track-sync": Window(500, 60),
     "export": Window(250, 60),
     "export-fields": Window(40, 1),
     "catalogs": Window(50, 60),
@@ -46,23 +50,54 @@ DEFAULT_WINDOWS: Mapping[str, Window] = {
 
 
 @dataclass(slots=True)
-class _Counter:
+class _Fixed:
+    """Count in windows aligned to the clock, as Braze has been seen to."""
+
     window: Window
-    index: int = -1
     used: int = 0
+    _index: int = -1
 
     def refresh(self, now_seconds: float) -> None:
         index = int(now_seconds // self.window.seconds)
-        if index != self.index:
-            self.index, self.used = index, 0
+        if index != self._index:
+            self._index, self.used = index, 0
+
+    def take(self, _now_seconds: float) -> None:
+        self.used += 1
 
     @property
-    def full(self) -> bool:
-        return self.used >= self.window.requests
+    def end_seconds(self) -> float:
+        """Tell when the next request may pass at the latest, epoch time."""
+        return (self._index + 1) * self.window.seconds
+
+
+@dataclass(slots=True)
+class _Sliding:
+    """Count the requests of the last so many seconds, whenever that is asked."""
+
+    window: Window
+    _taken: deque[float] = field(default_factory=deque)
+    _now_seconds: float = 0.0
+
+    def refresh(self, now_seconds: float) -> None:
+        self._now_seconds = now_seconds
+        while self._taken and self._taken[0] <= now_seconds - self.window.seconds:
+            self._taken.popleft()
+
+    def take(self, now_seconds: float) -> None:
+        self._taken.append(now_seconds)
 
     @property
-    def end_seconds(self) -> int:
-        return (self.index + 1) * self.window.seconds
+    def used(self) -> int:
+        return len(self._taken)
+
+    @property
+    def end_seconds(self) -> float:
+        """Tell when the oldest request leaves the window, epoch time."""
+        return (self._taken[0] if self._taken else self._now_seconds) + self.window.seconds
+
+
+_Counter = _Fixed | _Sliding
 
 
 class Verdict(NamedTuple):
@@ -85,10 +120,12 @@ class Limiter:
         dialect: Dialect,
         windows: Mapping[str, Window] = DEFAULT_WINDOWS,
         clock: Callable[[], float] = time.time,
+        kind: WindowKind = "fixed",
     ) -> None:
         self._dialect = dialect
         self._clock = clock
-        self._counters = {family: _Counter(window) for family, window in windows.items()}
+        counter = _Fixed if kind == "fixed" else _Sliding
+        self._counters: dict[str, _Counter] = {family: counter(window) for family, window in windows.items()}
 
     def take(self, family: str) -> Verdict:
         """Count one request of this family."""
@@ -98,21 +135,28 @@ class Limiter:
         counters = [self._counters[name] for name in self._names(family)]
         for counter in counters:
             counter.refresh(now_seconds)
-        full = [counter for counter in counters if counter.full]
+        full = [counter for counter in counters if counter.used >= counter.window.requests]
         if not full:
             for counter in counters:
-                counter.used += 1
+                counter.take(now_seconds)
         if self._dialect == "classic":
-            return Verdict(not full, _headers(counters[0], counters[0].end_seconds))
+            return Verdict(not full, _headers(counters[0], math.ceil(counters[0].end_seconds)))
         if full:
             wait_seconds = max(counter.end_seconds for counter in full) - now_seconds
             return Verdict(False, [(b"x-ratelimit-retry-after", b"%d" % math.ceil(wait_seconds))])
         return Verdict(True, _headers(counters[0], math.ceil(counters[0].end_seconds - now_seconds)))
 
     def _names(self, family: str) -> list[str]:
-        if self._dialect == "mau" and family == "track":
-            return ["track-hourly", "track-burst"]
+        if self._dialect == "mau":
+            return _MAU_FAMILIES.get(family, [family])
         return [family]
+
+
+# MAU contracts: a burst limit and an hourly limit together; the headers show the first of these.
+_MAU_FAMILIES = {
+    "track": ["track-hourly", "track-burst"],
+    "track-bulk": ["track-hourly", "track-bulk"],
+}
 
 
 def _headers(counter: _Counter, reset: int) -> list[Header]:

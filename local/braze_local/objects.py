@@ -78,7 +78,8 @@ def _identifier_problem(candidate: Any) -> str | None:
 
 
 def _external_id_problem(external_id: Any) -> str | None:
-    if not isinstance(external_id, str) or not external_id:
+    # SQLite's JSON functions end a string at a NUL; Braze does not say what it does with one.
+    if not isinstance(external_id, str) or not external_id or "\x00" in external_id:
         return IDENTIFIER_REQUIRED
     # A character has at most 4 bytes in UTF-8, so most ids need no encoding to be measured.
     if len(external_id) * 4 > EXTERNAL_ID_MAX_BYTES and len(external_id.encode()) > EXTERNAL_ID_MAX_BYTES:

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from braze_local.attributes import ABSENT, unchanged, written
+from braze_local.attributes import ABSENT, is_plain_list, unchanged, written
 from braze_local.fields import BILLABLE_FIELDS, PROFILE_FIELDS, stored_field
 from braze_local.moments import moment_of
 from braze_local.nested import STRING_MAX_CHARACTERS, DroppedWriteError
+from braze_local.rules import Rules
 from braze_local.tally import Tally
 
 Document = dict[str, Any]
@@ -32,6 +33,8 @@ _STEERING = frozenset(
         "push_tokens",
     }
 )
+# Fields of every new profile; kept only once they differ, as the empty lists are.
+_FRESH: Document = {"total_revenue": 0.0, "push_subscribe": "subscribed", "email_subscribe": "subscribed"}
 # Braze draws a bucket of 0 to 9,999 for every profile.
 _BUCKETS = 10_000
 # Starts anywhere, so that ids of two runs within one second differ.
@@ -46,16 +49,15 @@ def new_document(now_seconds: float) -> Document:
     braze_id = f"{int(now_seconds):08x}{next(_serial):016x}"
     return {
         "created_at": timestamp(now_seconds),
-        "user_aliases": [],
         "braze_id": braze_id,
-        "random_bucket": random.randrange(_BUCKETS),  # ruff: ignore[suspicious-non-cryptographic-random-usage]  # a bucket, not a secret
+        "random_bucket": int(random.random() * _BUCKETS),  # ruff: ignore[suspicious-non-cryptographic-random-usage]  # a bucket, not a secret
         "custom_attributes": {},
-        "custom_events": [],
-        "purchases": [],
-        "total_revenue": 0.0,
-        "push_subscribe": "subscribed",
-        "email_subscribe": "subscribed",
     }
+
+
+def complete(document: Document) -> Document:
+    """Return a profile with everything that is not kept while it is as in every new profile."""
+    return {"user_aliases": [], "custom_events": [], "purchases": [], **_FRESH, **document}
 
 
 @lru_cache(maxsize=16)
@@ -65,45 +67,60 @@ def timestamp(epoch_seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def apply_attributes(document: Document, attributes: dict[str, Any], tally: Tally) -> bool:
+def apply_attributes(document: Document, attributes: dict[str, Any], tally: Tally, rules: Rules) -> bool:
     """Apply one attributes object, count its data points, and tell whether the document changed."""
     merge = attributes.get("_merge_objects") is True
     changed = False
     for name, value in attributes.items():
         if name in _STEERING:
             continue
+        if type(value) is list and name in rules.lists and is_plain_list(value):
+            changed |= _write_plain_list(document["custom_attributes"], name, value, tally)
+            continue
         try:
             if name in PROFILE_FIELDS:
                 changed |= _write_field(document, name, value, tally)
             else:
-                changed |= _write_custom(document["custom_attributes"], name, value, merge, tally)
+                changed |= _write_custom(document["custom_attributes"], name, value, merge, tally, rules)
         except DroppedWriteError as reason:
             tally.dropped(name, str(reason))
     return changed
 
 
-def apply_event(document: Document, event: dict[str, Any], tally: Tally) -> bool:
+def apply_event(document: Document, event: dict[str, Any], tally: Tally, _rules: Rules) -> bool:
     """Count one custom event on the profile; its properties are not kept."""
-    _count(document["custom_events"], event["name"], event["time"])
+    _count(document.setdefault("custom_events", []), event["name"], event["time"])
     tally.events[event["name"]] += 1
     return True
 
 
-def apply_purchase(document: Document, purchase: dict[str, Any], tally: Tally) -> bool:
+def apply_purchase(document: Document, purchase: dict[str, Any], tally: Tally, _rules: Rules) -> bool:
     """Count one purchase on the profile and add it to the revenue, whatever its currency."""
     quantity = purchase.get("quantity", 1)
-    _count(document["purchases"], purchase["product_id"], purchase["time"], quantity)
-    document["total_revenue"] = round(document["total_revenue"] + purchase["price"] * quantity, 2)
+    _count(document.setdefault("purchases", []), purchase["product_id"], purchase["time"], quantity)
+    revenue = document.get("total_revenue", 0.0) + purchase["price"] * quantity
+    document["total_revenue"] = round(revenue, 2)
     tally.purchases += 1
     return True
 
 
-def _write_custom(custom: dict[str, Any], name: str, value: Any, merge: bool, tally: Tally) -> bool:
+def _write_plain_list(custom: dict[str, Any], name: str, value: list[str], tally: Tally) -> bool:
+    same = custom.get(name) == value
+    tally.wrote(name, 1, same)
+    custom[name] = value
+    return not same
+
+
+def _write_custom(
+    custom: dict[str, Any], name: str, value: Any, merge: bool, tally: Tally, rules: Rules
+) -> bool:
     name = name.strip(" ")
     if not name or name.startswith("$") or len(name) > STRING_MAX_CHARACTERS:
         raise DroppedWriteError("invalid attribute name")
+    value = rules.admitted(name, value)
     old = custom.get(name, ABSENT)
     new, points = written(old, value, merge=merge)
+    rules.note(name, value)
     same = unchanged(old, new)
     tally.wrote(name, points, same)
     if same:
@@ -116,13 +133,13 @@ def _write_custom(custom: dict[str, Any], name: str, value: Any, merge: bool, ta
 
 
 def _write_field(document: Document, name: str, value: Any, tally: Tally) -> bool:
-    old, new = document.get(name), stored_field(name, value)
+    old, new = document.get(name, _FRESH.get(name)), stored_field(name, value)
     same = unchanged(old, new)
     tally.wrote(name, 1 if name in BILLABLE_FIELDS else 0, same)
     if same:
         return False
     if new is None:
-        del document[name]
+        document.pop(name, None)
     else:
         document[name] = new
     return True

@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
+from braze_local.profiles import complete
+
 Json = dict[str, Any]
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
 # Sorts after every string that starts with the prefix it is put behind.
-_LAST_CHARACTER = "\U0010ffff"
+LAST_CHARACTER = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,15 @@ class Reader:
 
     def profile(self, external_id: str) -> Json | None:
         """Return one profile document, or None."""
-        return self._document("SELECT document FROM profiles WHERE external_id = ?", external_id)
+        return self._profile("SELECT document FROM profiles WHERE external_id = ?", external_id)
 
     def profile_by_braze_id(self, braze_id: str) -> Json | None:
         """Return one profile document, or None."""
-        return self._document("SELECT document FROM profiles WHERE braze_id = ?", braze_id)
+        return self._profile("SELECT document FROM profiles WHERE braze_id = ?", braze_id)
 
     def profile_by_alias(self, label: str, name: str) -> Json | None:
         """Return the profile that carries this alias, or None."""
-        return self._document(
+        return self._profile(
             "SELECT document FROM aliases JOIN profiles USING (braze_id) WHERE label = ? AND name = ?",
             label,
             name,
@@ -51,11 +53,11 @@ class Reader:
 
     def profiles_by_email(self, email: str) -> list[Json]:
         """Return every profile with this e-mail address."""
-        return self._documents("SELECT document FROM profiles WHERE email = ? ORDER BY id", email)
+        return self._profiles("SELECT document FROM profiles WHERE email = ? ORDER BY id", email)
 
     def profiles_by_phone(self, phone: str) -> list[Json]:
         """Return every profile with this phone number."""
-        return self._documents("SELECT document FROM profiles WHERE phone = ? ORDER BY id", phone)
+        return self._profiles("SELECT document FROM profiles WHERE phone = ? ORDER BY id", phone)
 
     def profiles_by_external_id(self, external_ids: Iterable[str]) -> dict[str, Json]:
         """Return those of the profiles that exist, by external_id."""
@@ -64,7 +66,7 @@ class Reader:
             " WHERE external_id IN (SELECT value FROM json_each(?))",
             (_encode(list(external_ids)).decode(),),
         )
-        return {external_id: _decode(document) for external_id, document in rows}
+        return {external_id: complete(_decode(document)) for external_id, document in rows}
 
     def existing(self, external_ids: Iterable[str]) -> set[str]:
         """Return those of the ids that are profiles, in one step of SQLite."""
@@ -78,15 +80,15 @@ class Reader:
     def profiles(self, *, limit: int, offset: int, prefix: str = "") -> list[Json]:
         """Return one page of the profiles with this prefix, by external_id; those without one come first."""
         if prefix:
-            return self._documents(
+            return self._profiles(
                 "SELECT document FROM profiles WHERE external_id >= ? AND external_id < ?"
                 " ORDER BY external_id LIMIT ? OFFSET ?",
                 prefix,
-                prefix + _LAST_CHARACTER,
+                prefix + LAST_CHARACTER,
                 limit,
                 offset,
             )
-        return self._documents(
+        return self._profiles(
             "SELECT document FROM profiles ORDER BY external_id LIMIT ? OFFSET ?", limit, offset
         )
 
@@ -96,7 +98,7 @@ class Reader:
             return self._number(
                 "SELECT COUNT(*) FROM profiles WHERE external_id >= ? AND external_id < ?",
                 prefix,
-                prefix + _LAST_CHARACTER,
+                prefix + LAST_CHARACTER,
             )
         return self._number("SELECT COUNT(*) FROM profiles")
 
@@ -110,6 +112,10 @@ class Reader:
     def item_count(self, catalog_id: int) -> int:
         """Count the items of a catalogue."""
         return self._number("SELECT COUNT(*) FROM items WHERE catalog_id = ?", catalog_id)
+
+    def catalog_bytes(self) -> int:
+        """Add up the size of every item of every catalogue."""
+        return self._number("SELECT COALESCE(SUM(LENGTH(document)), 0) FROM items")
 
     def items(self, catalog_id: int, *, limit: int, offset: int) -> list[Json]:
         """Return one page of a catalogue's items by id."""
@@ -133,9 +139,12 @@ class Reader:
         row = self._connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
         return _decode(row[0]) if row else None
 
-    def _document(self, query: str, *parameters: str) -> Json | None:
+    def _profile(self, query: str, *parameters: str) -> Json | None:
         row = self._connection.execute(query, parameters).fetchone()
-        return _decode(row[0]) if row else None
+        return complete(_decode(row[0])) if row else None
+
+    def _profiles(self, query: str, *parameters: str | int) -> list[Json]:
+        return [complete(document) for document in self._documents(query, *parameters)]
 
     def _documents(self, query: str, *parameters: str | int) -> list[Json]:
         return [_decode(row[0]) for row in self._connection.execute(query, parameters)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from braze_local import catalogs, export, track
+from braze_local import catalog_single, catalogs, export, sync, track
 from braze_local.sandbox import Sandbox
 from braze_local.wire import Request, Response
 
@@ -33,9 +33,12 @@ def _always(family: str) -> Callable[[Request], str]:
 
 _CATALOGS, _ITEMS, _SYNC = _always("catalogs"), _always("catalog-items"), _always("catalog-items-sync")
 _ITEMS_PATH = "/catalogs/{name}/items"
+_ITEM_PATH = _ITEMS_PATH + "/{id}"
 
 ROUTES = (
     Route("POST", "/users/track", "users.track", _always("track"), track.track),
+    Route("POST", "/users/track/bulk", "users.track.bulk", _always("track-bulk"), track.track_bulk),
+    Route("POST", "/users/track/sync", "users.track.sync", _always("track-sync"), sync.track_sync),
     Route("POST", "/users/export/ids", "users.export.ids", export.family, export.export_ids),
     Route("GET", "/catalogs", "catalogs.get", _CATALOGS, catalogs.list_catalogs),
     Route("POST", "/catalogs", "catalogs.create", _CATALOGS, catalogs.create_catalog),
@@ -45,7 +48,11 @@ ROUTES = (
     Route("POST", _ITEMS_PATH, "catalogs.add_items", _ITEMS, catalogs.write_items),
     Route("PATCH", _ITEMS_PATH, "catalogs.update_items", _ITEMS, catalogs.write_items),
     Route("DELETE", _ITEMS_PATH, "catalogs.delete_items", _ITEMS, catalogs.delete_items),
-    Route("GET", _ITEMS_PATH + "/{id}", "catalogs.get_item", _SYNC, catalogs.get_item),
+    Route("GET", _ITEM_PATH, "catalogs.get_item", _SYNC, catalog_single.get_item),
+    Route("POST", _ITEM_PATH, "catalogs.create_item", _SYNC, catalog_single.create_item),
+    Route("PUT", _ITEM_PATH, "catalogs.replace_item", _SYNC, catalog_single.replace_item),
+    Route("PATCH", _ITEM_PATH, "catalogs.update_item", _SYNC, catalog_single.update_item),
+    Route("DELETE", _ITEM_PATH, "catalogs.delete_item", _SYNC, catalog_single.delete_item),
 )
 _FIXED = {(route.method, route.template): route for route in ROUTES if "{" not in route.template}
 _PATTERNS = [(route, route.template.split("/")) for route in ROUTES if "{" in route.template]

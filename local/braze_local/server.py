@@ -7,6 +7,7 @@ import gc
 import signal
 import socket
 import struct
+import sys
 from types import FrameType
 from typing import Any
 
@@ -22,6 +23,9 @@ from braze_local.wire import Scope
 STOP_GRACE_SECONDS = 1
 # Parsed requests are many objects that die young: Python's own thresholds spend a fifth of the time on them.
 _GC_THRESHOLDS = (100_000, 50, 50)
+# How long the writer may keep the interpreter while an answer waits; with 5 ms, Python's own,
+# answers came a sixth slower while writes were being applied.
+_SWITCH_SECONDS = 0.0005
 # SO_LINGER on, for zero seconds: closing sends RST instead of FIN.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -75,6 +79,7 @@ def serve(settings: Settings) -> None:
     Raises DataDirectoryInUseError when another server holds the data directory.
     """
     gc.set_threshold(*_GC_THRESHOLDS)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     sandbox = Sandbox(settings)
     connections = Connections()
     config = uvicorn.Config(

@@ -1,15 +1,20 @@
-"""Hold what the command line decides."""
+"""Hold what the command line decides, and what may be changed while the server runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from braze_local.limits import DEFAULT_WINDOWS, Dialect, Window
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from braze_local.limits import DEFAULT_WINDOWS, Dialect, Window, WindowKind
 
 ObjectLimit = Literal["combined", "per-array"]
+Bulk = Literal["open", "403", "404"]
+TypeLocking = Literal["off", "on", "strict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,10 @@ class Settings:
 
     `keys` are written ``KEY`` or ``KEY:permission,permission``. `missing_users` says what /users/track
     answers for ``_update_existing_only`` and an unknown external_id: an error entry (older docs) or nothing.
+    `bulk` opens /users/track/bulk or says how it is refused to those outside its closed beta. `type_locks`
+    fix an attribute's type by its first value; only ``strict`` tells arrays from arrays of objects.
+    `catalog_delay_seconds` None means `apply_delay_seconds`. With `reorder_probability` an accepted call is
+    applied up to `reorder_seconds` late, so that later calls for the same users overtake it.
     `open_to_all` lets other machines see the pages and the control API, else for loopback only.
     """
 
@@ -26,12 +35,79 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 0
     apply_delay_seconds: float = 1.0
+    catalog_delay_seconds: float | None = None
+    latency_ms: float = 0.0
     object_limit: ObjectLimit = "combined"
     # Braze: 75 objects per request, in all or (older contracts) per array.
     objects_per_request: int = 75
+    bulk: Bulk = "404"
+    # Braze: up to 1,000 objects in all, by account policy.
+    bulk_objects_per_request: int = 1_000
     dialect: Dialect = "classic"
     windows: Mapping[str, Window] = field(default_factory=lambda: DEFAULT_WINDOWS)
+    window_kind: WindowKind = "fixed"
+    type_locks: TypeLocking = "on"
+    blocklist: tuple[str, ...] = ()
+    catalog_storage_bytes: int | None = None
+    reorder_probability: float = 0.0
+    reorder_seconds: float = 3.0
+    reorder_seed: int | None = None
+    count_writes: bool = True
     echo_invalid_key: bool = False
     require_fields_to_export: bool = True
     missing_users: Literal["report", "ignore"] = "report"
     open_to_all: bool = False
+
+
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
+_Amount = Annotated[float, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Adjustments(msgspec.Struct, forbid_unknown_fields=True):
+    """Describe a change of the settings of a running server, as PATCH /_local/settings takes it.
+
+    Each field is named as in `Settings` and left alone when not given. `limits` maps families to
+    ``REQUESTS/SECONDS``; families not named keep theirs.
+    """
+
+    apply_delay_seconds: _Amount | UnsetType = UNSET
+    catalog_delay_seconds: _Amount | UnsetType | None = UNSET
+    latency_ms: _Amount | UnsetType = UNSET
+    object_limit: ObjectLimit | UnsetType = UNSET
+    objects_per_request: _Natural | UnsetType = UNSET
+    bulk: Bulk | UnsetType = UNSET
+    bulk_objects_per_request: _Natural | UnsetType = UNSET
+    dialect: Dialect | UnsetType = UNSET
+    limits: dict[str, str] | UnsetType = UNSET
+    window_kind: WindowKind | UnsetType = UNSET
+    type_locks: TypeLocking | UnsetType = UNSET
+    blocklist: tuple[str, ...] | UnsetType = UNSET
+    catalog_storage_bytes: _Natural | UnsetType | None = UNSET
+    reorder_probability: _Share | UnsetType = UNSET
+    reorder_seconds: _Amount | UnsetType = UNSET
+    count_writes: bool | UnsetType = UNSET
+    missing_users: Literal["report", "ignore"] | UnsetType = UNSET
+
+    def over(self, settings: Settings) -> Settings:
+        """Return the settings with these changes. Raises ValueError for a limit nobody knows."""
+        given: dict[str, Any] = msgspec.structs.asdict(self)
+        changes = {name: value for name, value in given.items() if value is not UNSET}
+        limits = changes.pop("limits", None)
+        if limits is not None:
+            changes["windows"] = {**settings.windows, **{n: named_window(n, t) for n, t in limits.items()}}
+        return replace(settings, **changes)
+
+
+def named_window(family: str, text: str) -> Window:
+    """Read the limit of a family. Raises ValueError."""
+    if family not in DEFAULT_WINDOWS:
+        raise ValueError(f"no such family: {family}")
+    return Window.parse(text)
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """Return what `Adjustments` can change, as it is now."""
+    names = [name for name in Adjustments.__struct_fields__ if name != "limits"]
+    limits = {name: f"{window.requests}/{window.seconds}" for name, window in settings.windows.items()}
+    return {name: getattr(settings, name) for name in names} | {"limits": limits}

@@ -10,6 +10,10 @@ from typing import IO
 FILE_NAME = "braze.db"
 # How long a connection waits for another one's lock before it fails.
 BUSY_TIMEOUT_SECONDS = 30.0
+# A transaction of the writer changes some 1,000 pages: SQLite's own 2 MB of cache and a checkpoint after
+# 1,000 pages would write most of them to disk twice.
+CACHE_KIB = 64 * 1024
+CHECKPOINT_PAGES = 8_000
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS profiles (
@@ -84,5 +88,7 @@ def connect(directory: Path) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     connection.executescript(SCHEMA)
     return connection

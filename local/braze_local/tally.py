@@ -21,6 +21,8 @@ class Tally:
     events: Counter[str] = field(default_factory=Counter)
     purchases: int = 0
     missing_users: int = 0
+    # Whom attributes objects were applied to, in order; the meter counts them and this is not added up.
+    users: list[str] = field(default_factory=list)
 
     def wrote(self, name: str, points: int, same: bool) -> None:
         """Count one attribute write."""
@@ -61,6 +63,15 @@ class Tally:
                 "attributes": {name: dict(reasons) for name, reasons in self.drops.items()},
             },
             "missing_users": self.missing_users,
+            "attributes": {name: self._attribute(name) for name in sorted({*self.writes, *self.drops})},
+        }
+
+    def _attribute(self, name: str) -> dict[str, int]:
+        return {
+            "writes": self.writes[name],
+            "points": self.points[name],
+            "unchanged": self.unchanged[name],
+            "dropped": sum(self.drops.get(name, {}).values()),
         }
 
     @classmethod

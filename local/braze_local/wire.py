@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs
 
 import msgspec
+
+from braze_local.distortion import Distortion
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -17,6 +19,7 @@ Header = tuple[bytes, bytes]
 # Braze: the body of any request holds at most 4 MB, else 413.
 BODY_MAX_BYTES = 4 * 1024 * 1024
 _JSON = b"application/json"
+_UNPARSED: Any = object()
 
 
 class BodyError(ValueError):
@@ -25,7 +28,11 @@ class BodyError(ValueError):
 
 @dataclass(slots=True)
 class Request:
-    """Hold one request; `received_bytes` counts what came even when the body was too large to keep."""
+    """Hold one request; `received_bytes` counts what came even when the body was too large to keep.
+
+    `distortion` and `delay_seconds` are what scripted faults do to it: to single objects, and how much later
+    than usual it takes effect.
+    """
 
     method: str
     path: str
@@ -36,13 +43,18 @@ class Request:
     received_bytes: int
     parameters: tuple[str, ...] = ()
     objects: int = 0
+    distortion: Distortion | None = None
+    delay_seconds: float = 0.0
+    _parsed: Any = _UNPARSED
 
     def json(self) -> Any:
-        """Parse the body. Raises BodyError for anything but JSON in UTF-8."""
-        try:
-            return msgspec.json.decode(self.body)
-        except (ValueError, RecursionError) as error:
-            raise BodyError(str(error)) from error
+        """Parse the body, once. Raises BodyError for anything but JSON in UTF-8."""
+        if self._parsed is _UNPARSED:
+            try:
+                self._parsed = msgspec.json.decode(self.body)
+            except (ValueError, RecursionError) as error:
+                raise BodyError(str(error)) from error
+        return self._parsed
 
     def argument(self, name: str, default: str = "") -> str:
         """Return a query parameter."""
@@ -56,12 +68,18 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """Hold one response."""
+    """Hold one response; with `stream` its body comes in pieces, ended by `body`, without a length."""
 
     status: int
     body: bytes = b""
     content_type: bytes = _JSON
     headers: list[Header] = field(default_factory=list)
+    stream: Iterable[bytes] | None = None
+
+    def with_headers(self, headers: Iterable[Header]) -> Self:
+        """Add headers and return itself."""
+        self.headers += headers
+        return self
 
 
 def json_response(status: int, content: Any, headers: Iterable[Header] = ()) -> Response:
@@ -98,8 +116,11 @@ async def read_request(scope: Scope, receive: Receive) -> Request:
 
 async def send_response(send: Send, response: Response, *, body_bytes: int | None = None) -> None:
     """Send a response, or only the first `body_bytes` of its body although all were announced."""
-    length = str(len(response.body)).encode()
-    headers = [(b"content-type", response.content_type), (b"content-length", length), *response.headers]
+    headers = [(b"content-type", response.content_type), *response.headers]
+    if response.stream is None:
+        headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    for piece in response.stream or ():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
     whole = body_bytes is None
     await send({"type": "http.response.body", "body": response.body[:body_bytes], "more_body": not whole})

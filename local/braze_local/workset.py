@@ -33,20 +33,24 @@ class Workset:
         self._others: list[Record] = []
 
     def prefetch(self, external_ids: Iterable[str]) -> None:
-        """Read these profiles in one query, noting those that do not exist."""
+        """Read these profiles in one step of SQLite, noting those that do not exist."""
         ids = list(external_ids)
         self._by_external_id.update(dict.fromkeys(ids))
-        rows = self._connection.execute(
-            "SELECT id, document, external_id FROM profiles"
+        (found,) = self._connection.execute(
+            "SELECT '[' || group_concat(id || ',' || CAST(document AS TEXT)) || ']' FROM profiles"
             " WHERE external_id IN (SELECT value FROM json_each(?))",
             (msgspec.json.encode(ids).decode(),),
-        )
-        for row, document, external_id in rows:
-            self._by_external_id[external_id] = Record(row, msgspec.json.decode(document))
+        ).fetchone()
+        alternating = iter(msgspec.json.decode(found or "[]"))
+        for row, document in zip(alternating, alternating, strict=True):
+            self._by_external_id[document["external_id"]] = Record(row, document)
 
     def target(self, identified: dict[str, Any]) -> Record | None:
         """Return the profile an accepted object is about, creating it where Braze would, or None."""
         external_id = identified.get("external_id")
+        record = self._by_external_id.get(external_id) if external_id is not None else None
+        if record is not None:
+            return record
         only_existing = identified.get("_update_existing_only")
         if external_id is not None:
             return self._external(external_id) or (
@@ -59,15 +63,12 @@ class Workset:
         """Write every changed profile; the transaction is the caller's to commit."""
         held = [record for record in self._by_external_id.values() if record is not None] + self._others
         dirty = [record for record in held if record.dirty]
-        self._connection.executemany(
-            "UPDATE profiles SET email = ?, phone = ?, updated_at = ?, document = ? WHERE id = ?",
-            [(*self._values(record), record.row) for record in dirty if record.row is not None],
-        )
-        self._connection.executemany(
-            "INSERT INTO profiles (email, phone, updated_at, document, external_id, braze_id)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [self._new_row(record) for record in dirty if record.row is None],
-        )
+        plain: list[Record] = []
+        others: list[Record] = []
+        for record in dirty:
+            (plain if _is_plain(record.document) else others).append(record)
+        self._save_plain(plain)
+        self._save_others(others)
         # What was inserted has a row number now that only the database knows.
         fresh = [key for key, record in self._by_external_id.items() if record and record.row is None]
         for external_id in fresh:
@@ -75,6 +76,36 @@ class Workset:
         self._others.clear()
         for record in dirty:
             record.dirty = False
+
+    def _save_plain(self, plain: list[Record]) -> None:
+        """Write profiles in one step of SQLite each way, during which other threads run."""
+        stored = {record.row: record.document for record in plain if record.row is not None}
+        if stored:
+            self._connection.execute(
+                "UPDATE profiles SET email = NULL, phone = NULL, updated_at = ?,"
+                " document = CAST(new.value AS BLOB)"
+                " FROM json_each(?) AS new WHERE profiles.id = CAST(new.key AS INTEGER)",
+                (self._now_seconds, msgspec.json.encode(stored).decode()),
+            )
+        fresh = [record.document for record in plain if record.row is None]
+        if fresh:
+            self._connection.execute(
+                "INSERT INTO profiles (updated_at, document, external_id, braze_id)"
+                " SELECT ?, CAST(value AS BLOB), json_extract(value, '$.external_id'),"
+                " json_extract(value, '$.braze_id') FROM json_each(?)",
+                (self._now_seconds, msgspec.json.encode(fresh).decode()),
+            )
+
+    def _save_others(self, others: list[Record]) -> None:
+        self._connection.executemany(
+            "UPDATE profiles SET email = ?, phone = ?, updated_at = ?, document = ? WHERE id = ?",
+            [(*self._values(record), record.row) for record in others if record.row is not None],
+        )
+        self._connection.executemany(
+            "INSERT INTO profiles (email, phone, updated_at, document, external_id, braze_id)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [self._new_row(record) for record in others if record.row is None],
+        )
 
     def _external(self, external_id: str) -> Record | None:
         if external_id not in self._by_external_id:
@@ -139,6 +170,17 @@ class Workset:
 
     def _new_row(self, record: Record) -> tuple[Any, ...]:
         return *self._values(record), record.document.get("external_id"), record.document["braze_id"]
+
+
+def _is_plain(document: Document) -> bool:
+    """Tell whether a profile has an external_id SQLite reads out of JSON as it is, and no email or phone."""
+    external_id = document.get("external_id")
+    return (
+        external_id is not None
+        and external_id.isprintable()
+        and "email" not in document
+        and "phone" not in document
+    )
 
 
 # Braze: with several matches, the most recently updated profile that has an external_id wins.

@@ -17,12 +17,13 @@ import msgspec
 from braze_local.applier import apply_changes
 from braze_local.changes import Change
 from braze_local.meter import Meter
+from braze_local.rules import Rules
 
 # How often accepted changes reach the disk: what a kill -9 can lose.
 CYCLE_SECONDS = 0.1
 # Changes applied in one transaction, so that a long queue does not delay the journal.
 CHANGES_PER_CYCLE = 64
-_METER = "meter"
+_METER, _TYPES = "meter", "types"
 
 
 class WriterStoppedError(RuntimeError):
@@ -38,24 +39,28 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, meter: Meter) -> None:
         self._connection = connection
         self._meter = meter
+        self.rules = Rules()
         self._accepted: deque[Change] = deque()
         self._commands: deque[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]] = deque()
         self._flushes: deque[Future[None]] = deque()
         self._queue: list[tuple[float, int, Change]] = []
         self._serial = itertools.count()
+        self._journal_ids = itertools.count(1)
         self._wake = threading.Event()
         self._stopping = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="braze-writer", daemon=True)
 
     def start(self) -> None:
-        """Load the meter and what was accepted before the last stop, then start the thread."""
-        row = self._connection.execute("SELECT value FROM state WHERE key = ?", (_METER,)).fetchone()
-        if row:
-            self._meter.load(msgspec.json.decode(row[0]))
+        """Load the meter, the types and what was accepted before the last stop, then start the thread."""
+        state = dict(self._connection.execute("SELECT key, value FROM state").fetchall())
+        if _METER in state:
+            self._meter.load(msgspec.json.decode(state[_METER]))
+        self.rules.types = msgspec.json.decode(state.get(_TYPES, b"{}"))
         rows = self._connection.execute("SELECT due, kind, payload, id FROM pending ORDER BY id").fetchall()
         for row in rows:
             self._enqueue(Change(*row))
+        self._journal_ids = itertools.count(rows[-1][3] + 1 if rows else 1)
         self._thread.start()
 
     def stop(self) -> None:
@@ -142,11 +147,11 @@ class Writer:
         now_seconds = time.time()
         due = self._take_due(float("inf") if everything else now_seconds)
         self._connection.execute("BEGIN IMMEDIATE")
-        self._meter.add(apply_changes(self._connection, due, now_seconds))
+        self._meter.add(apply_changes(self._connection, due, now_seconds, self.rules))
         self._forget(due)
         self._journal(fresh, due)
         results = [(future, *_outcome(command, self._connection)) for command, future in commands]
-        self._save_meter()
+        self._save_state()
         self._connection.execute("COMMIT")
         for future, result, error in results:
             future.set_exception(error) if error else future.set_result(result)
@@ -162,13 +167,13 @@ class Writer:
 
     def _journal(self, fresh: list[Change], due: list[Change]) -> None:
         applied = {id(change) for change in due}
-        for change in fresh:
-            if id(change) not in applied:
-                cursor = self._connection.execute(
-                    "INSERT INTO pending (due, kind, payload) VALUES (?, ?, ?)",
-                    (change.due_seconds, change.kind, change.payload),
-                )
-                change.journal_id = cursor.lastrowid
+        waiting = [change for change in fresh if id(change) not in applied]
+        for change in waiting:
+            change.journal_id = next(self._journal_ids)
+        self._connection.executemany(
+            "INSERT INTO pending (due, kind, payload, id) VALUES (?, ?, ?, ?)",
+            [(change.due_seconds, change.kind, change.payload, change.journal_id) for change in waiting],
+        )
 
     def _forget(self, applied: list[Change]) -> None:
         self._connection.executemany(
@@ -176,12 +181,18 @@ class Writer:
             [(change.journal_id,) for change in applied if change.journal_id is not None],
         )
 
-    def _save_meter(self) -> None:
+    def _save_state(self) -> None:
         self._meter.dirty = False
+        self._save(_METER, self._meter.report())
+        if self.rules.dirty:
+            self.rules.dirty = False
+            self._save(_TYPES, self.rules.types)
+
+    def _save(self, key: str, value: Any) -> None:
         self._connection.execute(
             "INSERT INTO state (key, value) VALUES (?, ?)"
             " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (_METER, msgspec.json.encode(self._meter.report())),
+            (key, msgspec.json.encode(value)),
         )
 
 

@@ -92,9 +92,9 @@ Start = Callable[..., BrazeServer]
 @pytest.fixture(scope="session")
 def braze(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrazeServer]:
     """Serve without rate limits; what is accepted becomes visible by a flush."""
-    server = BrazeServer(
-        tmp_path_factory.mktemp("braze"), "--rate-limit-dialect", "none", "--apply-delay-seconds", "600"
-    )
+    flags = ["--rate-limit-dialect", "none", "--apply-delay-seconds", "600"]
+    # Tests share this server and name their attributes as they like.
+    server = BrazeServer(tmp_path_factory.mktemp("braze"), *flags, "--type-locks", "off")
     yield server
     server.stop()
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from braze_local.applier import apply_changes
 from braze_local.changes import Change
 from braze_local.objects import PROBLEM_OF
+from braze_local.rules import Rules
 from braze_local.store import SCHEMA
 
 _words = st.sampled_from(
@@ -79,14 +80,19 @@ _purchase = st.builds(
     attributes=st.lists(_attributes, max_size=4),
     events=st.lists(_event, max_size=2),
     purchases=st.lists(_purchase, max_size=2),
+    locking=st.sampled_from(["off", "on", "strict"]),
 )
-def test_whatever_is_accepted_can_be_applied(attributes: Any, events: Any, purchases: Any) -> None:
+def test_whatever_is_accepted_can_be_applied(
+    attributes: Any, events: Any, purchases: Any, locking: Any
+) -> None:
     arrays = {"attributes": attributes, "events": events, "purchases": purchases}
     valid = {name: [one for one in array if PROBLEM_OF[name](one) is None] for name, array in arrays.items()}
     change = Change(0, "track", msgspec.json.encode(valid))
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.executescript(SCHEMA)
-    apply_changes(connection, [change, change], time.time())
+    rules = Rules()
+    rules.configure(locking, ())
+    apply_changes(connection, [change, change], time.time(), rules)
     _check_profiles(connection)
     connection.close()
 

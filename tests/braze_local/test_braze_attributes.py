@@ -112,7 +112,12 @@ _words = st.sampled_from(
     ["a", "inc", "add", "remove", "$add", "$remove", "$update", "$time", "$identifier_key"]
 )
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | _words,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+    | _words,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_words, inner, max_size=3),
     max_leaves=12,
 )

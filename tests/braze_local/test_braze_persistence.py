@@ -66,6 +66,40 @@ def test_a_kill_keeps_what_waits_for_its_delay(start: Callable[..., Any]) -> Non
     assert again.custom("u") == {"a": 1}
 
 
+def test_odd_values_and_ids_are_kept_as_they_are(start: Callable[..., Any]) -> None:
+    braze = start("--apply-delay-seconds", "600", "--type-locks", "off")
+    odd = {
+        "quotes": 'a "b" \\ c',
+        "control": "a\x00b\n\t\x1f",
+        "unicode": "ä \u2028 \U0001f600",
+        "big": 2**80,
+        "small": 1e-300,
+        "float": 0.1 + 0.2,
+        "nested": {"k": {'"': [1.0, True, "\x00"]}},
+        "empty": "",
+        "list": [],
+    }
+    ids = ["plain", 'quo"te', "back\\slash", "be\x07ll", "ünï", "\u2028", "'", " "]
+    for number in range(2):
+        braze.applied(*({"external_id": one, "n": number, **odd} for one in ids))
+        profiles = braze.get("/_local/profiles").json()["profiles"]
+        assert {one["external_id"] for one in profiles} == set(ids)
+        assert [one["custom_attributes"] for one in profiles] == [{"n": number, **odd}] * len(ids)
+        shown = braze.post(
+            "/users/export/ids", {"external_ids": ids, "fields_to_export": ["external_id", "total_revenue"]}
+        ).json()
+        assert [one["external_id"] for one in shown["users"]] == ids
+        assert {one["total_revenue"] for one in shown["users"]} == {0.0}
+
+
+def test_an_email_that_was_removed_finds_nobody(start: Callable[..., Any]) -> None:
+    braze = start("--apply-delay-seconds", "600")
+    braze.applied({"external_id": "u", "email": "u@example.com"})
+    braze.applied({"external_id": "u", "email": None})
+    braze.applied({"email": "u@example.com", "_update_existing_only": True, "a": 1})
+    assert braze.custom("u") == {}
+
+
 def test_users_known_before_the_restart_exist(start: Callable[..., Any]) -> None:
     braze = start("--apply-delay-seconds", "0")
     braze.track({"external_id": "u", "a": 1})

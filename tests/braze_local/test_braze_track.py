@@ -100,6 +100,7 @@ def test_a_partial_failure_names_array_and_index(braze: Any, user: str) -> None:
         {"external_id": "u", "user_alias": {"alias_name": "n", "alias_label": "l"}},
         {"external_id": ""},
         {"external_id": 5},
+        {"external_id": "nul\x00l"},
         {"external_id": "é" * 494},
         {"user_alias": {"alias_name": "n"}},
         {"external_id": "u", "email_subscribe": "maybe"},
