@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import requests
-from requests.adapters import HTTPAdapter
+import aiohttp
+from aiohttp.abc import AbstractCookieJar
+from yarl import URL
 
 # Connecting to a healthy host takes milliseconds; reading waits for Braze's own gateway timeouts (about 60 s).
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 65.0
+# An unused connection is closed before load balancers do it: AWS's close after 60 s without traffic.
+IDLE_SECONDS = 30.0
+# A peer that vanished while a call waits is noticed after one minute and three unanswered probes.
+KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES = 30, 10, 3
 
 
 @dataclass(frozen=True)
@@ -30,44 +36,84 @@ class ConnectionFailed(Exception):  # ruff: ignore[error-suffix-on-exception-nam
 class Transport(Protocol):
     """Send one request and return the answer."""
 
-    def send(self, method: str, path: str, body: bytes | None) -> Answer:
+    async def send(self, method: str, path: str, body: bytes | None) -> Answer:
         """Send ``body`` to ``path``.
 
+        :param path: path and query, quoted.
         :raises ConnectionFailed: when no whole answer came.
         """
 
+    async def close(self) -> None:
+        """Close the connections."""
 
-class RequestsTransport:
-    """Send with ``requests`` over kept-alive connections; safe to use from several threads.
 
-    :param base_url: REST endpoint of the Braze instance, without a trailing slash.
+class AiohttpTransport:
+    """Send with aiohttp over kept-alive connections, from one event loop.
+
+    :param base_url: REST endpoint of the Braze instance, with or without a trailing slash.
     :param api_key: REST API key; it goes into a header and nowhere else.
-    :param connections: how many connections are kept.
+    :param connections: how many connections are open at most.
     """
 
-    def __init__(self, base_url: str, api_key: str, *, connections: int = 8) -> None:
+    def __init__(self, base_url: str, api_key: str, *, connections: int = 128) -> None:
         self._base_url = base_url.rstrip("/")
-        self._session = requests.Session()
-        # Proxies and .netrc of the machine must not change where the key goes.
-        self._session.trust_env = False
-        self._session.headers.update(
-            {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
-        )
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+        self._urls: dict[str, URL] = {}
 
-    def send(self, method: str, path: str, body: bytes | None) -> Answer:
+    async def send(self, method: str, path: str, body: bytes | None) -> Answer:
         """Send one request; redirects are not followed, a Braze endpoint never redirects."""
+        if self._session is None:
+            self._session = self._open()
         try:
-            response = self._session.request(
-                method,
-                self._base_url + path,
-                data=body,
-                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise ConnectionFailed(f"{type(error).__name__} on {method} {path}") from None
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, response.content)
+            async with self._session.request(
+                method, self._url(path), data=body, allow_redirects=False
+            ) as response:
+                content = await response.read()
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, headers, content)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # The error itself may show the headers, and with them the key.
+            raise ConnectionFailed(f"{type(error).__name__} on {method} {path.partition('?')[0]}") from None
+
+    async def close(self) -> None:
+        """Close the connections; the next ``send`` opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _url(self, path: str) -> URL:
+        if path not in self._urls:
+            if len(self._urls) > 100:  # paths of single items differ from call to call
+                self._urls.clear()
+            self._urls[path] = URL(self._base_url + path, encoded=True)
+        return self._urls[path]
+
+    def _open(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self._connections,
+            keepalive_timeout=IDLE_SECONDS,
+            resolver=aiohttp.ThreadedResolver(),  # the machine's own, with its hosts file and search path
+            socket_factory=_socket,
+        )
+        # No limit on the whole call: it includes waiting for a free connection.
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS
+        )
+        jar: AbstractCookieJar = aiohttp.DummyCookieJar()
+        # Proxies and .netrc of the machine must not change where the key goes.
+        return aiohttp.ClientSession(
+            connector=connector, headers=self._headers, timeout=timeout, cookie_jar=jar, trust_env=False
+        )
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):  # not on macOS
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+    return made

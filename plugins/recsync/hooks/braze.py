@@ -6,8 +6,9 @@ from functools import cached_property
 
 from airflow.sdk import BaseHook, Connection
 
-from recsync.clients.braze import MAX_TRIES, BrazeClient
-from recsync.clients.braze_transport import RequestsTransport
+from recsync.clients.braze import BrazeClient
+from recsync.clients.braze_plan import RatePlan
+from recsync.clients.braze_transport import AiohttpTransport
 from recsync.errors import FatalError
 
 
@@ -15,12 +16,12 @@ class BrazeHook(BaseHook):
     """Call Braze's REST API.
 
     The connection: ``host`` is the REST endpoint of the instance (``https://`` is assumed when it has no
-    scheme), ``password`` the REST API key, and ``extra`` may hold ``max_tries`` (tries per call, default 6).
+    scheme), ``password`` the REST API key, and ``extra`` the fields of :class:`RatePlan` that differ from Braze's
+    defaults.
 
     https://www.braze.com/docs/api/basics/#endpoints
 
     :param braze_conn_id: Airflow connection.
-    :param connections: how many HTTP connections may be open at a time.
     """
 
     conn_name_attr = "braze_conn_id"
@@ -28,28 +29,44 @@ class BrazeHook(BaseHook):
     conn_type = "braze"
     hook_name = "Braze"
 
-    def __init__(self, braze_conn_id: str = default_conn_name, *, connections: int = 1) -> None:
+    def __init__(self, braze_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.braze_conn_id = braze_conn_id
-        self.connections = connections
 
     @cached_property
+    def _connection(self) -> Connection:
+        return self.get_connection(self.braze_conn_id)
+
+    @cached_property
+    def rate_plan(self) -> RatePlan:
+        """What the contract allows; reading it opens nothing.
+
+        :raises FatalError: naming everything that is wrong with the extra.
+        """
+        return RatePlan.from_extra(self._connection.extra_dejson, conn_id=self.braze_conn_id)
+
     def client(self) -> BrazeClient:
-        """Client of this connection; one per hook, safe for several threads."""
-        connection = self.get_connection(self.braze_conn_id)
-        if not connection.password:
+        """Make a client, for ``async with``.
+
+        :raises FatalError: when the connection lacks the key or the host.
+        """
+        key = self._connection.password
+        if not key:
             raise FatalError(
                 f"Connection {self.braze_conn_id} has no password: put the Braze REST API key there."
             )
-        transport = RequestsTransport(
-            _base_url(connection, self.braze_conn_id), connection.password, connections=self.connections
-        )
-        tries = int(connection.extra_dejson.get("max_tries", MAX_TRIES))
-        return BrazeClient(transport, secret=connection.password, max_tries=tries)
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise FatalError(
+                f"Connection {self.braze_conn_id}: the password holds characters that no API key has, such as a "
+                "space or a line break: put the Braze REST API key there and nothing else."
+            )
+        host = _base_url(self._connection, self.braze_conn_id)
+        transport = AiohttpTransport(host, key, connections=self.rate_plan.connections)
+        return BrazeClient(transport, workspace=host.rstrip("/"), secret=key, plan=self.rate_plan)
 
     def get_conn(self) -> BrazeClient:
-        """Return the client, under the name that Airflow's hooks use."""
-        return self.client
+        """Return a client, under the name that Airflow's hooks use."""
+        return self.client()
 
 
 def _base_url(connection: Connection, conn_id: str) -> str:

@@ -58,7 +58,7 @@ def scripted(*replies: Reply) -> Generator[Script]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = _answer  # ruff: ignore[mixed-case-variable-in-class-scope]
+        do_GET = do_POST = do_PUT = do_DELETE = _answer  # ruff: ignore[mixed-case-variable-in-class-scope]
 
         def log_message(self, *args: Any) -> None:
             """Keep test output clean."""

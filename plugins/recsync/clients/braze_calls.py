@@ -1,0 +1,171 @@
+"""Make one call to Braze: wait for the limiter, send, judge, and try again what is not clear."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from recsync.clients.braze_answers import (
+    FATAL,
+    BrazeDenied,
+    BrazeRefused,
+    BrazeUnclear,
+    Unclear,
+    document_of,
+    errors_of,
+    text_of,
+)
+from recsync.clients.braze_headers import retry_after_seconds
+from recsync.clients.braze_limits import Family, Limiters
+from recsync.clients.braze_transport import Answer, ConnectionFailed, Transport
+from recsync.core.payloads import Json
+
+# With full jitter from 1 s to 60 s, six tries ride out a minute of trouble; longer outages are for Airflow's retries.
+BACKOFF_BASE_SECONDS = 1.0
+BACKOFF_CAP_SECONDS = 60.0
+
+Confirm = Callable[[Json], bool]
+
+
+class _Tries:
+    """Try again; the first try is the one that failed already."""
+
+    def __init__(self, failed: Unclear, send: Callable[[], Awaitable[tuple[Json, Answer]]]) -> None:
+        self._failed: Unclear | None = failed
+        self._send = send
+
+    async def __call__(self) -> tuple[Json, Answer]:
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
+        return await self._send()
+
+
+class Calls:
+    """Call Braze until the answer is clear.
+
+    :param transport: where requests go.
+    :param limiters: of the workspace.
+    :param secret: the API key, cut out of every text that Braze sends back.
+    :param max_tries: tries per call.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        limiters: Limiters,
+        *,
+        secret: str,
+        max_tries: int,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._transport = transport
+        self._limiters = limiters
+        self._secret = secret
+        self._max_tries = max_tries
+        self._clock = clock
+        self._sleep = sleep
+        self._backoff = wait_random_exponential(multiplier=BACKOFF_BASE_SECONDS, max=BACKOFF_CAP_SECONDS)
+        self.answers: Counter[str] = Counter()
+
+    async def call(
+        self,
+        family: Family,
+        method: str,
+        path: str,
+        body: bytes | None,
+        *,
+        confirm: Confirm,
+        success: bytes | None = None,
+    ) -> tuple[Json, Answer]:
+        """Return the document and the answer it came in.
+
+        :param confirm: whether a document is Braze's word for having taken this call.
+        :param success: a body that needs no reading: the document is empty then.
+        :raises BrazeRefused: on 400 and 413.
+        :raises BrazeDenied: on 401, 403, 404 and 415.
+        :raises BrazeUnclear: after the last try.
+        """
+        try:
+            return await self._try(family, method, path, body, confirm, success)
+        except Unclear as unclear:
+            failed = unclear
+        # The policy is set up for the calls that need it: it would cost every call as much as the limiter.
+        tries = _Tries(failed, lambda: self._try(family, method, path, body, confirm, success))
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Unclear),
+            stop=stop_after_attempt(self._max_tries),
+            wait=self._wait_seconds,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return await retrying(tries)
+        except Unclear as unclear:
+            raise BrazeUnclear(
+                f"Braze gave no clear answer to {method} {path} in {self._max_tries} tries; the last was: {unclear}. "
+                "Nothing is counted as sent; the next try sends it again.",
+                retry_after_seconds=unclear.retry_after_seconds,
+            ) from None
+
+    def _wait_seconds(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Unclear):
+            if error.limited:
+                return 0.0  # the limiter is closed for as long as Braze asks: no second wait on top
+            if error.retry_after_seconds is not None:
+                return error.retry_after_seconds
+        return float(self._backoff(state))
+
+    async def _try(
+        self,
+        family: Family,
+        method: str,
+        path: str,
+        body: bytes | None,
+        confirm: Confirm,
+        success: bytes | None,
+    ) -> tuple[Json, Answer]:
+        limiter = self._limiters.of(family)
+        ticket = await limiter.acquire()
+        try:
+            answer = await self._transport.send(method, path, body)
+        except ConnectionFailed as error:
+            self.answers["no answer"] += 1
+            limiter.lost()
+            raise Unclear(str(error)) from None
+        self.answers[str(answer.status)] += 1
+        limiter.learn(ticket, answer.status, answer.headers)
+        if answer.status == 201 and success is not None and answer.body == success:
+            return {}, answer
+        return self._judge(f"{method} {path}", answer, confirm), answer
+
+    def _judge(self, called: str, answer: Answer, confirm: Confirm) -> Json:
+        document = document_of(answer)
+        taken = 200 <= answer.status < 300
+        if taken and document is not None and confirm(document):
+            return document
+        what = f"{called}: HTTP {answer.status}: {text_of(answer, self._secret)}"
+        if taken:
+            # A proxy's login page or a cut answer with status 200 is no confirmation.
+            raise Unclear(f"{what} (not an answer of Braze)")
+        errors = errors_of(document or {})
+        if answer.status in (400, 413):
+            raise BrazeRefused(f"Braze refused {what}", status=answer.status, errors=errors)
+        if answer.status in FATAL:
+            hint = FATAL[answer.status]
+            raise BrazeDenied(f"Braze refused {what}. {hint}", status=answer.status, errors=errors)
+        limited = answer.status == 429
+        # Only a refusal for the limit's sake is about the window that the other headers tell of.
+        hints = {name: text for name, text in answer.headers.items() if limited or "retry-after" in name}
+        raise Unclear(what, retry_after_seconds(hints, self._clock()), limited=limited)

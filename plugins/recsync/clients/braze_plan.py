@@ -1,0 +1,121 @@
+"""What the Braze contract allows: the rate plan in the extra of the Airflow connection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from recsync.errors import FatalError
+
+log = logging.getLogger(__name__)
+
+# Braze refuses bodies over 4 MB (/users/track) and 2 MB (/users/track/bulk) with 413; the rest is room for headers.
+TRACK_BODY_BYTES = 3_500_000
+BULK_BODY_BYTES = 1_900_000
+# /users/track/bulk has its own base rate: https://www.braze.com/docs/api/endpoints/user_data/post_user_track_bulk/
+BULK_REQUESTS_PER_SECOND = 50.0
+
+
+class _Allowed(NamedTuple):
+    kind: type
+    least: float = 0
+    most: float = 0
+
+    def __str__(self) -> str:
+        if self.kind is bool:
+            return "true or false"
+        return f"a {'whole ' if self.kind is int else ''}number from {self.least:,} to {self.most:,}"
+
+    def read(self, value: Any) -> int | float | bool:
+        """Return the value as this kind; the extra of a connection given as a URI holds texts only."""
+        if self.kind is bool:
+            return {"true": True, "false": False}[str(value).strip().lower()]
+        if isinstance(value, bool):
+            raise ValueError(value)
+        number = float(value)
+        if not self.least <= number <= self.most or (self.kind is int and number != int(number)):
+            raise ValueError(value)
+        return int(number) if self.kind is int else number
+
+
+_ALLOWED = {
+    "max_objects": _Allowed(int, 1, 1_000),
+    "bulk": _Allowed(bool),
+    "bulk_max_objects": _Allowed(int, 1, 10_000),
+    "burst_requests": _Allowed(int, 1, 1_000_000),
+    "burst_seconds": _Allowed(float, 0.1, 3_600),
+    "connections": _Allowed(int, 1, 1_024),
+    "max_tries": _Allowed(int, 1, 20),
+}
+
+
+@dataclass(frozen=True)
+class RatePlan:
+    """Hold the limits of a contract; the defaults are Braze's own for contracts with data points.
+
+    https://www.braze.com/docs/api/endpoints/user_data/post_user_track/#rate-limit
+
+    :param max_objects: objects in one ``/users/track`` call.
+    :param bulk: whether the workspace has ``/users/track/bulk`` (a limited beta).
+    :param bulk_max_objects: objects in one ``/users/track/bulk`` call.
+    :param burst_requests: calls allowed in ``burst_seconds``. Contracts by active users do not show this limit in
+        their headers: it stands in the dashboard under Settings, APIs and Identifiers, API Usage.
+    :param burst_seconds: length of the short window.
+    :param connections: HTTP connections open at a time; at 0.1 s a call, 1,000 calls/s need 100.
+    :param max_tries: tries per call before its outcome is given up as unclear.
+    """
+
+    max_objects: int = 75
+    bulk: bool = False
+    bulk_max_objects: int = 1_000
+    burst_requests: int = 3_000
+    burst_seconds: float = 3.0
+    connections: int = 128
+    max_tries: int = 6
+
+    @classmethod
+    def from_extra(cls, extra: Mapping[str, Any], *, conn_id: str = "braze_default") -> RatePlan:
+        """Read the extra of the connection; fields left out take the defaults.
+
+        The fields may stand in the extra itself or in an object ``rate_plan`` in it. Other fields are not ours:
+        they are named in a warning, since one may be a typing error.
+
+        :raises FatalError: naming every value that is not allowed.
+        """
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        nested = extra.get("rate_plan")
+        given = {name: value for name, value in extra.items() if name != "rate_plan"}
+        given |= nested if isinstance(nested, Mapping) else {}
+        if unknown := sorted(given.keys() - _ALLOWED.keys()):
+            # Names only: the value of an unknown field may be a secret in the wrong place.
+            log.warning(
+                "Connection %s, extra: %s not used; recsync knows %s", conn_id, unknown, ", ".join(_ALLOWED)
+            )
+        for name in given.keys() & _ALLOWED.keys():
+            try:
+                values[name] = _ALLOWED[name].read(given[name])
+            except (KeyError, TypeError, ValueError, OverflowError):
+                allowed = f"{name} = {given[name]!r}: allowed is {_ALLOWED[name]}"
+                problems.append(f"Connection {conn_id}, extra: {allowed}")
+        if problems:
+            raise FatalError("\n".join(sorted(problems)))
+        return cls(**values)
+
+    @property
+    def objects_per_call(self) -> int:
+        """Objects that fit one ``track_attributes`` call."""
+        return self.bulk_max_objects if self.bulk else self.max_objects
+
+    @property
+    def bytes_per_call(self) -> int:
+        """Bytes that the body of one ``track_attributes`` call may have."""
+        return BULK_BODY_BYTES if self.bulk else TRACK_BODY_BYTES
+
+    @property
+    def requests_per_second(self) -> float:
+        """Calls per second that the short window of ``track_attributes`` allows."""
+        burst = self.burst_requests / self.burst_seconds
+        return min(burst, BULK_REQUESTS_PER_SECOND) if self.bulk else burst
