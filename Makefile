@@ -8,7 +8,7 @@ STACK := PYTHONPATH=local $(BIN)/python -m stack
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status load run test check fix lock clean
+.PHONY: help setup demo up down status load run push test check fix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,11 @@ run: $(READY) ## the chain once for one program: make run PROGRAM=<name> [MODE=f
 	@test -n "$(PROGRAM)" || { echo "which program? make run PROGRAM=<name of a file in include/programs>"; exit 2; }
 	$(STACK) run "$(PROGRAM)" --mode $(MODE) $(if $(UNTIL),--until $(UNTIL))
 
+push: $(READY) ## deliver a batch output, in process: make push PROGRAM=<name> RECOMMENDATIONS=<folder or s3://…> [DRY_RUN=1]
+	@test -n "$(PROGRAM)" -a -n "$(RECOMMENDATIONS)" || \
+	  { echo "what to whom? make push PROGRAM=<name> RECOMMENDATIONS=<folder of .out files, or s3://bucket/prefix>"; exit 2; }
+	$(STACK) push "$(PROGRAM)" "$(RECOMMENDATIONS)" $(if $(DRY_RUN),--dry-run)
+
 test: $(READY) ## run all tests
 	$(BIN)/python -m pytest
 
@@ -55,6 +60,14 @@ check: $(READY) ## formatter, linter, types, import layers, program files
 	$(BIN)/mypy
 	PYTHONPATH=plugins:local $(BIN)/lint-imports
 	PYTHONPATH=plugins $(BIN)/python -m recsync.core.check_programs include
+
+.PHONY: bench
+bench: $(READY) .bench-venv/.ready ## measure against floors and peers: make bench [ONLY="plan delivery …"] [USERS=n] [FULL=1]
+	$(BIN)/python -m benchmarks.run $(ONLY) $(if $(USERS),--users $(USERS)) $(if $(FULL),--full) $(if $(WRITE),--write)
+
+.bench-venv/.ready: $(READY) benchmarks/requirements.txt benchmarks/requirements-apart.txt
+	@$(BIN)/python -m benchmarks.peers
+	@touch $@
 
 fix: $(READY) ## let the formatter and the linter mend what they can
 	$(BIN)/ruff check --fix --quiet . || true

@@ -258,10 +258,12 @@ class Chain:
 
         run = wait_for(triggered, f"{self.dag_id('push')} to start", timeout_seconds=HANDOVER_TIMEOUT_SECONDS)
         self._follow("push", str(run["dag_run_id"]))
-        report = self.api.xcom(self.dag_id("push"), str(run["dag_run_id"]), "push")
+        report, verification = (
+            self.api.xcom(self.dag_id("push"), str(run["dag_run_id"]), task) for task in ("deliver", "verify")
+        )
         if report is None:
             raise ChainError(f"{self.dag_id('push')} was skipped: {self.skip_reason('push', run)}")
-        return dict(report)
+        return {**report, "verification": verification or {}}
 
     def _run(self, stage: str, conf: Mapping[str, Any]) -> Json:
         run = self.api.trigger(self.dag_id(stage), conf)

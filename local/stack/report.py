@@ -35,15 +35,15 @@ def delivery_lines(report: Mapping[str, Any]) -> list[str]:
         f"data points     {report['data_points']:,}",
         f"catalogue       {report['catalog_items']:,} items written",
     ]
-    if report["verified"]:
-        lines.append(
-            f"read back       {report['verified']} people, {report['drifted']} with something else than sent"
-        )
+    read_back = report["verification"].get("read_back")
+    if read_back:
+        drifted = report["verification"]["drifted"]
+        lines.append(f"read back       {read_back:,} people, {drifted:,} with something else than sent")
     if report["left_audience"]:
         lines.append(
             f"left            {report['left_audience']:,} people who left the audience lost the attribute"
         )
-    lines += [f"rejected        {count} x {reason}" for reason, count in report["rejected"].items()]
+    lines += [f"not sent        {count:,} x {reason}" for reason, count in report["reasons"].items()]
     return lines
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from shop import NOW, Shop
 
+from recsync.core.lists.audience import AUDIENCE
 from recsync.errors import FatalError
 
 RUN = "20261122T050000-00000000"
@@ -19,26 +22,30 @@ def line(user: str, items: list[str], error: str | None = None) -> bytes:
     return json.dumps({"input": {"userId": user}, "output": output, "error": error}).encode()
 
 
-def decorate(shop: Shop, lines: list[bytes] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def decorate(
+    shop: Shop, folder: Path, lines: list[bytes] | None
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     from recsync.stages.context import StageContext
     from recsync.stages.recommend import decorate
 
     context = StageContext.of(shop.name)
     people = ["good", "failed", "missing", "short", "twice"]
-    audience = pa.table({"user_id": people, "external_id": [f"braze-{who}" for who in people]})
-    context.bucket.put_table(context.keys.audience(RUN), audience)
+    rows = [{"user_id": who, "external_id": f"braze-{who}"} for who in people]
+    context.bucket.put_table(context.keys.audience(RUN), pa.Table.from_pylist(rows, schema=AUDIENCE))
     if lines is not None:
         context.bucket.put(f"{context.keys.batch_output(RUN)}users.json.out", b"\n".join(lines) + b"\n")
         context.bucket.put(f"{context.keys.batch_output(RUN)}_CHECK", b"")
     plan = {"run": RUN, "created_at": NOW.isoformat(), "solution_version_arn": "arn:version"}
     manifest = decorate(shop.name, plan, "arn:job")
-    return manifest, {w.external_id: w for w in context.recommendations.wanted(RUN)}
+    context.recommendations.download_lists(RUN, folder / "lists.parquet")
+    return manifest, {row["external_id"]: row for row in pq.read_table(folder / "lists.parquet").to_pylist()}
 
 
-def test_everybody_is_accounted_for(shop: Shop) -> None:
+def test_everybody_is_accounted_for(shop: Shop, tmp_path: Path) -> None:
     full = [f"p-{n}" for n in range(20)]
     manifest, wanted = decorate(
         shop,
+        tmp_path,
         [
             line("twice", ["p-9", *full]),
             b'{"input": {"userId": ',
@@ -49,15 +56,17 @@ def test_everybody_is_accounted_for(shop: Shop) -> None:
             line("twice", full),
         ],
     )
-    assert wanted["braze-good"].item_ids == ("p-3", "p-0", "p-1", "p-2", "p-4")
-    assert wanted["braze-twice"].item_ids[0] == "p-9"
-    assert "Required fields" in wanted["braze-failed"].reason
-    assert "no line" in wanted["braze-missing"].reason
-    assert "fewer than 5" in wanted["braze-short"].reason
+    assert wanted["braze-good"]["item_ids"] == ["p-3", "p-0", "p-1", "p-2", "p-4"]
+    assert wanted["braze-twice"]["item_ids"][0] == "p-9"
+    assert "Required fields" in wanted["braze-failed"]["reason"]
+    assert "no line" in wanted["braze-missing"]["reason"]
+    assert "fewer than 5" in wanted["braze-short"]["reason"]
     assert set(wanted) == {f"braze-{who}" for who in ("good", "failed", "missing", "short", "twice")}
     assert (manifest["users"], manifest["lists"], sum(manifest["suppressed"].values())) == (5, 2, 3)
+    assert (manifest["strangers"], manifest["repeated_lines"], manifest["unreadable_lines"]) == (1, 1, 1)
+    assert manifest["dropped"] == {"not in the catalogue": 2, "duplicate": 4}
 
 
-def test_a_job_without_output_is_an_error(shop: Shop) -> None:
+def test_a_job_without_output_is_an_error(shop: Shop, tmp_path: Path) -> None:
     with pytest.raises(FatalError, match=r"holds no \.out object"):
-        decorate(shop, None)
+        decorate(shop, tmp_path, None)

@@ -8,9 +8,12 @@
 <program>/batch/<run>/input/users.json           input of a batch inference job
 <program>/batch/<run>/output/                    its output
 <program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json
-<program>/deliveries/<run>/<try>.json            what each try of the push did
-<program>/state/…                                champion.json, imports.json, newest_push.json,
-                                                 last_sent/…, catalog-….json
+<program>/deliveries/<delivery>/plan.json        publishes the plan: writes/*.parquet, settled.parquet, items.parquet
+<program>/deliveries/<delivery>/sample.json      some of the payloads, for people to look at
+<program>/deliveries/<delivery>/ledger/<n>.json  what is settled; see core/ledger.py
+<program>/deliveries/<delivery>/…                accounts.parquet, dead_letters.jsonl, report.json, verification.json
+<program>/state/…                                champion.json, imports.json, last_sent.json, last_sent/…,
+                                                 catalog-….json
 
 Personalize reads first-level objects of a folder only, so no folder it reads has folders below it.
 """
@@ -78,9 +81,18 @@ class Keys:
         """Give the manifest that publishes one recommend run."""
         return f"{self.recommendations(run)}manifest.json"
 
-    def delivery(self, run: str) -> str:
+    @property
+    def all_deliveries(self) -> str:
+        """Give the prefix of every delivery."""
+        return f"{self.program}/deliveries/"
+
+    def delivery(self, delivery: str) -> str:
         """Give the folder of one delivery; ends with a slash."""
-        return f"{self.program}/deliveries/{run}/"
+        return f"{self.all_deliveries}{delivery}/"
+
+    def ledger_entry(self, delivery: str, number: int) -> str:
+        """Give one entry of a delivery's ledger; the names sort as the numbers do."""
+        return f"{self.delivery(delivery)}ledger/{number:08d}.json"
 
     def state(self, name: str) -> str:
         """Give one object of the program's state."""

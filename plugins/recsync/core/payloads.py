@@ -17,10 +17,10 @@ from typing import Any
 
 from recsync.core.program import Braze
 
-# Braze: at most 75 objects in one /users/track call, over all arrays.
-MAX_OBJECTS = 75
 # Braze refuses bodies over 4 MB with 413; half a megabyte is left for headers and escapes.
 MAX_BODY_BYTES = 3_500_000
+# Braze drops a nested value over 100 KB although it answers with success.
+MAX_VALUE_BYTES = 100_000
 # Braze: at most 50 items in one catalogue call; ids of these characters; 5,000 characters per value.
 MAX_CATALOG_ITEMS = 50
 CATALOG_ID = re.compile(r"^[A-Za-z0-9_-]{1,250}$")
@@ -34,12 +34,17 @@ Json = dict[str, Any]
 def to_json(value: object) -> Any:
     """Turn a warehouse value into what JSON can hold; NaN and infinities become null."""
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        return _number(value) if value.is_finite() else None
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return _number(value) if math.isfinite(value) else None
     if isinstance(value, datetime | date):
         return value.isoformat()
     return value
+
+
+def _number(value: float | Decimal) -> int | float:
+    # 2 and 2.0 are the same price; which of the two Braze gives back is not ours to decide.
+    return int(value) if value == int(value) else float(value)
 
 
 def dumps(value: object) -> bytes:
@@ -54,27 +59,17 @@ def fingerprint(value: object) -> str:
     return hashlib.blake2b(dumps(value), digest_size=8).hexdigest()
 
 
-def list_value(braze: Braze, item_ids: Sequence[str], items: Mapping[str, Json]) -> list[Any]:
-    """Build the attribute's value: an array of ids, or of objects with the program's item fields."""
+def list_element(braze: Braze, item_id: str, item: Json) -> str | Json:
+    """Build one element of the list attribute: the item's id, or an object with the program's item fields."""
     if braze.payload == "ids":
-        return list(item_ids)
-    return [_item_object(item_id, items[item_id], braze.item_fields) for item_id in item_ids]
-
-
-def _item_object(item_id: str, item: Json, fields: Sequence[str]) -> Json:
+        return item_id
     # A null inside a nested value makes Braze drop the whole update, so absent is written as absent.
-    values = {field: item[field] for field in fields if item.get(field) is not None}
+    values = {field: item[field] for field in braze.item_fields if item.get(field) is not None}
     return {"id": item_id, **{key: _cut(value) for key, value in values.items()}}
 
 
 def _cut(value: Any) -> Any:
     return value[:MAX_STRING_CHARACTERS] if isinstance(value, str) else value
-
-
-def attributes_object(braze: Braze, external_id: str, value: list[Any] | None) -> Json:
-    """Build one object of the ``attributes`` array; None removes the attribute."""
-    existing_only = {"_update_existing_only": True} if braze.update_existing_only else {}
-    return {"external_id": external_id, braze.attribute: value, **existing_only}
 
 
 def catalog_item(item_id: str, item: Json, fields: Mapping[str, str]) -> Json:
@@ -90,7 +85,7 @@ def _catalog_value(value: Any, kind: str) -> Any:
     return value
 
 
-def batches(objects: Sequence[Json], *, max_objects: int = MAX_OBJECTS) -> Iterator[list[Json]]:
+def batches(objects: Sequence[Json], *, max_objects: int) -> Iterator[list[Json]]:
     """Cut objects into calls of at most ``max_objects`` and ``MAX_BODY_BYTES``, keeping their order."""
     batch: list[Json] = []
     size = 0

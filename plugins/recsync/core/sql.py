@@ -66,7 +66,7 @@ def select_columns(query: str, columns: dict[str, str], *, ordered: bool = True)
     """
     chosen = ", ".join(f"{quoted(old)} AS {quoted(new)}" for new, old in columns.items())
     # The query is the program's own and the names are quoted; nothing here comes from outside.
-    wrapped = f"SELECT {chosen} FROM (\n{query}\n) AS recsync_rows"  # ruff: ignore[hardcoded-sql-expression] - see above
+    wrapped = f"SELECT {chosen} FROM (\n{query}\n) AS recsync_rows"
     if ordered:
         wrapped += " ORDER BY " + ", ".join(str(position + 1) for position in range(len(columns)))
     return wrapped

@@ -1,12 +1,12 @@
-"""Deliver recommendations to Braze."""
+"""Deliver recommendations to Braze: plan, ask, deliver, verify."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -15,37 +15,150 @@ from recsync.airflow_errors import fatal_errors_fail_the_task
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+# pyarrow and DuckDB are heavy: the stages are imported when a task runs, so that DAG files parse fast.
 
-class BrazePushRecommendationsOperator(BaseOperator):
-    """Bring Braze in step with published recommendations; only what differs is sent.
 
-    A retry goes on where the killed try stopped. Recommendations older than those already pushed are
-    skipped. https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
+class BrazePlanDeliveryOperator(BaseOperator):
+    """Plan what must be written so that Braze shows what the recommendations say; nothing is sent.
 
     :param program: name of the program; its file names the connection and the attribute.
-    :param recommendations: the recommend run to push; empty pushes the newest. (templated)
-    :return: the delivery's report; ``rejected`` counts people by reason, the ten most frequent ones.
+    :param recommendations: the recommend run to deliver; empty takes the newest. (templated)
+    :param plan_only: ``true``: write the plan and sample payloads, and let nobody deliver them. (templated)
+    :param replay: send the dead letters of this delivery again instead; empty for none. (templated)
+    :return: the plan's figures and estimate; ``delivery`` names it.
     """
 
-    template_fields: Sequence[str] = ("recommendations",)
+    template_fields: Sequence[str] = ("recommendations", "plan_only", "replay")
     ui_color = "#ffe3d8"
 
-    def __init__(self, *, program: str, recommendations: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        program: str,
+        recommendations: str = "",
+        plan_only: str | bool = False,
+        replay: str = "",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.program = program
         self.recommendations = recommendations
+        self.plan_only = plan_only
+        self.replay = replay
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Push, and return the report."""
-        # pyarrow is heavy; a DAG file that imports this operator must parse fast.
-        from recsync.stages.push import SupersededError, choose, part_name, push
+        """Plan, and return the figures; skip when newer recommendations were delivered already."""
+        from recsync.stages.plan import SupersededError, plan, summary
+        from recsync.stages.replay import replay
+
+        run_id, dry_run = context["run_id"], str(self.plan_only).lower() == "true"
+        with fatal_errors_fail_the_task():
+            if self.replay:
+                return summary(replay(self.program, self.replay, dag_run=run_id, dry_run=dry_run))
+            try:
+                manifest = plan(self.program, self.recommendations or None, dag_run=run_id, dry_run=dry_run)
+            except SupersededError as error:
+                raise AirflowSkipException(str(error)) from None
+        return summary(manifest)
+
+
+class BrazeApproveDeliveryOperator(ApprovalOperator):
+    """Ask a person before a large delivery, with the plan's figures in the question.
+
+    :param plan: the plan's figures, as the planning task returned them. (templated)
+    :param above_users: ask when more people than this would be written.
+    """
+
+    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "plan")
+    ui_color = "#ffe3d8"
+
+    def __init__(self, *, plan: Any, above_users: int, **kwargs: Any) -> None:
+        super().__init__(subject="Deliver recommendations to Braze?", body="", **kwargs)
+        self.plan = plan
+        self.above_users = above_users
+
+    def execute(self, context: Context) -> Any:
+        """Ask; return at once when the delivery is small."""
+        if self.plan["dry_run"]:
+            raise AirflowSkipException("A dry run delivers nothing, so there is nothing to approve.")
+        if self.plan["people"] <= self.above_users:
+            self.log.info(
+                "%s people are written, no more than %s: nobody is asked",
+                self.plan["people"],
+                self.above_users,
+            )
+            return None
+        self.body = _question(self.plan)
+        return super().execute(context)
+
+
+class BrazeDeliverOperator(BaseOperator):
+    """Send a plan to Braze and account for every person; a retry goes on where the former try stopped.
+
+    https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
+
+    :param program: name of the program.
+    :param delivery: name of the plan. (templated)
+    :return: the delivery's report.
+    """
+
+    template_fields: Sequence[str] = ("delivery",)
+    ui_color = "#ffe3d8"
+
+    def __init__(self, *, program: str, delivery: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.program = program
+        self.delivery = delivery
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Deliver, and return the report."""
+        from recsync.stages.deliver import DryRunError, deliver
 
         with fatal_errors_fail_the_task():
             try:
-                manifest = choose(self.program, self.recommendations or None)
-            except SupersededError as error:
+                report = deliver(self.program, self.delivery)
+            except DryRunError as error:
                 raise AirflowSkipException(str(error)) from None
-            report = push(self.program, manifest, part=part_name(manifest))
-        self.log.info("Delivery of %s: %s", report.recommendations, report.outcomes)
-        # The report on S3 names who was rejected; XCom and logs only count.
-        return {**asdict(report), "rejected": dict(Counter(report.rejected.values()).most_common(10))}
+        self.log.info("Delivery %s: %s", report.delivery, report.outcomes)
+        return asdict(report)
+
+
+class BrazeVerifyDeliveryOperator(BaseOperator):
+    """Read a sample of a delivery back from Braze, and write again what Braze took and lost.
+
+    https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/
+
+    :param program: name of the program.
+    :param delivery: name of the delivery. (templated)
+    :return: how many people were read back, drifted and were mended.
+    """
+
+    template_fields: Sequence[str] = ("delivery",)
+    ui_color = "#ffe3d8"
+
+    def __init__(self, *, program: str, delivery: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.program = program
+        self.delivery = delivery
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Verify, and return what was found."""
+        from recsync.stages.verify import verify
+
+        with fatal_errors_fail_the_task():
+            return verify(self.program, self.delivery, dag_run=context["run_id"])
+
+
+def _question(plan: dict[str, Any]) -> str:
+    rows = {
+        "people of the audience": plan["audience"],
+        "get another list": plan["writes"],
+        "lose their list": plan["removals"],
+        "outside the audience, lose their list": plan["left_audience"],
+        "requests": plan["requests"],
+        "minutes at the rate limit": plan["minutes"],
+        "data points": plan["data_points"],
+        **{f"not written: {outcome}": people for outcome, people in plan["settled"].items()},
+    }
+    table = "\n".join(f"| {name} | {value:,} |" for name, value in rows.items())
+    return f"Delivery `{plan['delivery']}` of recommendations `{plan['recommendations']}`\n\n| | |\n|---|---|\n{table}"

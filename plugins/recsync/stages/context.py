@@ -12,6 +12,7 @@ from recsync.core.keys import Keys
 from recsync.core.program import Program
 from recsync.stores.bucket import Bucket
 from recsync.stores.champion import ChampionStore
+from recsync.stores.deliveries import Deliveries
 from recsync.stores.exports import Exports
 from recsync.stores.imports import ImportState
 from recsync.stores.last_sent import LastSent
@@ -64,3 +65,8 @@ class StageContext:
     def last_sent(self) -> LastSent:
         """What Braze was last told."""
         return LastSent(self.bucket, self.keys)
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """Plans, ledgers and accounts of deliveries."""
+        return Deliveries(self.bucket, self.keys)

@@ -2,60 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-
-import pyarrow as pa
 
 from recsync import settings
 from recsync.core import names
-from recsync.core.batch_output import UnreadableLine, UserList, read_lines
-from recsync.core.delivery import Wanted
-from recsync.core.intervals import Interval
-from recsync.core.payloads import CATALOG_ID, Json, dumps, fingerprint, to_json
-from recsync.core.rules import mailable
+from recsync.core.duck import opened
+from recsync.core.lists.audience import check_unique, write_batch_input
+from recsync.core.lists.build import ListsReport, build_lists
+from recsync.core.lists.catalogue import Catalogue
+from recsync.core.lists.output_files import output_names
+from recsync.core.lists.output_spool import Source
+from recsync.core.local_disk import local_disk
 from recsync.errors import FatalError
-from recsync.hooks.warehouse import WarehouseHook
 from recsync.stages.context import StageContext
-from recsync.stages.export import read_query
-from recsync.stores.recommendations import RecommendationsManifest
+from recsync.stages.list_inputs import (
+    open_files,
+    open_objects,
+    people_of_output,
+    read_audience,
+    read_catalogue,
+    read_events,
+    sources,
+)
+from recsync.stores.bucket import Bucket
+from recsync.stores.recommendations import PUSH_PREFIX, RecommendationsManifest
 
 log = logging.getLogger(__name__)
 
-_AUDIENCE = pa.schema([("user_id", pa.string()), ("external_id", pa.string())])
+_FOLDER_PREFIX = "recsync-lists-"
 
 
 def prepare(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
-    """Read the audience, write the job's input, and fix what the run does, so that each retry does the same.
-
-    ``audience.sql`` returns ``user_id`` and, where Braze knows people by another id, ``external_id``.
-    """
+    """Read the audience, write the job's input, and fix what the run does, so that each retry does the same."""
     context = StageContext.of(program_name)
     champion = context.champions.read()
     if champion is None:
         raise FatalError(f"Program {program_name} has no champion; run {program_name}_train_full first.")
     run = names.run_key(run_id, created_at.isoformat())
-    people = _read_audience(context, created_at)
-    table = pa.Table.from_pydict(
-        {"user_id": list(people), "external_id": list(people.values())}, schema=_AUDIENCE
-    )
-    context.bucket.put_table(context.keys.audience(run), table)
-    body = b"".join(dumps({"userId": user_id}) + b"\n" for user_id in people)
-    context.bucket.put(context.keys.batch_input(run), body)
-    log.info("The audience of %s holds %d people", program_name, len(people))
+    with _work_folder() as folder:
+        people, digest = _write_inputs(context, run, created_at, folder)
+    log.info("The audience of %s holds %d people", program_name, people)
     exploration = context.program.personalize.exploration
     champion_arn = champion.solution_version_arn
     return {
         "run": run,
         "created_at": created_at.isoformat(),
         # With what goes in: a cleared run with another audience or champion must not adopt the former job's output.
-        "job": names.job_name(
-            program_name, "recommend", run_id + fingerprint([table.to_pylist(), champion_arn])
-        ),
+        "job": names.job_name(program_name, "recommend", f"{run_id}{digest}{champion_arn}"),
         "solution_version_arn": champion_arn,
         "input": context.bucket.uri(context.keys.batch_input(run)),
         "output": context.bucket.uri(context.keys.batch_output(run)),
@@ -63,8 +64,15 @@ def prepare(program_name: str, run_id: str, created_at: datetime) -> dict[str, A
         "config": _exploration_config(exploration.weight, exploration.item_age_cut_off_days)
         if context.program.personalize.recipe == "aws-user-personalization"
         else None,
-        "users": len(people),
+        "users": people,
     }
+
+
+@contextmanager
+def _work_folder() -> Generator[Path]:
+    """Give a folder on the local disk for one piece of work."""
+    with TemporaryDirectory(prefix=_FOLDER_PREFIX) as name, local_disk(Path(name)):
+        yield Path(name)
 
 
 def _exploration_config(weight: float, cut_off_days: float) -> dict[str, Any]:
@@ -72,116 +80,168 @@ def _exploration_config(weight: float, cut_off_days: float) -> dict[str, Any]:
     return {"itemExplorationConfig": explore}
 
 
-def _read_audience(context: StageContext, moment: datetime) -> dict[str, str]:
-    name, query = read_query(context.program, "audience", Interval.until(moment))
-    hook = WarehouseHook(context.program.warehouse)
-    returned = {column.casefold() for column in hook.columns(query, name=name)}
-    columns = ["user_id", "external_id" if "external_id" in returned else "user_id"]
-    people: dict[str, str] = {}
-    # A column asked for twice is returned once, so the last one is the Braze id either way.
-    for row in hook.rows(query, list(dict.fromkeys(columns)), name=name):
-        user_id, external_id = row[0], row[-1]
-        if user_id in (None, "") or external_id in (None, ""):
-            raise FatalError(f"{name} returns a person without user_id or external_id; leave such rows out.")
-        people[str(user_id)] = str(external_id)
+def _write_inputs(context: StageContext, run: str, moment: datetime, folder: Path) -> tuple[int, str]:
+    """Write the audience and the job's input; before anything is paid for, so what is wrong with them stops here.
+
+    :returns: how many people there are, and a digest of the job's input.
+    """
+    audience, users = folder / "audience.parquet", folder / "users.json"
+    people = read_audience(context, moment, audience)
     if not people:
         raise FatalError(
-            f"{name} returns nobody; an empty audience would remove every list. Check the query."
+            f"{context.program.sql_file('audience')} returns nobody; an empty audience would remove every list. "
+            "Check the query."
         )
-    return dict(sorted(people.items()))
+    with opened(folder) as connection:
+        check_unique(connection, audience)
+        write_batch_input(connection, audience, users)
+    context.bucket.upload(context.keys.audience(run), audience)
+    context.bucket.upload(context.keys.batch_input(run), users)
+    with users.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return people, digest
 
 
 def decorate(program_name: str, plan: dict[str, Any], batch_inference_job_arn: str) -> dict[str, Any]:
-    """Turn the job's output into lists fit to mail, and publish them with the items' fields.
+    """Turn the job's output into lists fit to mail, and publish them with the catalogue.
 
-    Every person of the audience gets an entry: a list of exactly ``recommendations.length`` items, or a reason.
+    Every person of the audience gets an entry: a list, or a reason why there is none.
 
     :returns: the manifest, for the asset event.
     """
-    context = StageContext.of(program_name)
-    catalogue = read_catalogue(context, datetime.fromisoformat(plan["created_at"]))
-    lists = _read_output(context, plan["run"])
-    wanted = [
-        _wanted(context, external_id, lists.get(user_id), catalogue)
-        for user_id, external_id in _people(context, plan["run"])
-    ]
-    used = {item_id: catalogue[item_id] for person in wanted for item_id in person.item_ids}
-    suppressed = Counter(person.reason for person in wanted if not person.item_ids)
-    manifest = RecommendationsManifest(
-        run=plan["run"],
-        created_at=plan["created_at"],
-        solution_version_arn=plan["solution_version_arn"],
-        batch_inference_job_arn=batch_inference_job_arn,
-        users=len(wanted),
-        lists=len(wanted) - suppressed.total(),
-        suppressed=dict(suppressed),
-        items=len(used),
-    )
-    context.recommendations.publish(manifest, wanted, used)
-    for reason, people in suppressed.most_common():
-        log.warning("%d people get no list: %s", people, reason)
-    return asdict(manifest)
-
-
-def read_catalogue(context: StageContext, moment: datetime) -> dict[str, Json]:
-    """Read the items that may be mailed: item id -> the fields that reach Braze.
-
-    Ids that a Braze catalogue cannot hold are left out, and counted in the log.
-    """
-    program = context.program
-    name, query = read_query(program, "catalogue", Interval.until(moment))
-    columns = ["item_id", *program.braze.sent_fields]
-    rows = WarehouseHook(program.warehouse).rows(query, columns, name=name)
-    catalogue = {
-        str(row[0]): {column: to_json(value) for column, value in zip(columns[1:], row[1:], strict=True)}
-        for row in rows
-    }
-    if program.braze.catalog:
-        unusable = [item_id for item_id in catalogue if not CATALOG_ID.match(item_id)]
-        if unusable:
-            log.warning(
-                "%d items of %s are never mailed: a Braze catalogue takes letters, digits, _ and - only (%r)",
-                len(unusable), name, unusable[0],
-            )  # fmt: skip
-        for item_id in unusable:
-            del catalogue[item_id]
-    if not catalogue:
-        raise FatalError(f"{name} returns no item that can be mailed; check the query.")
-    return catalogue
-
-
-def _people(context: StageContext, run: str) -> Iterator[tuple[str, str]]:
-    table = context.bucket.get_table(context.keys.audience(run))
-    if table is None:
-        raise FatalError(f"The audience of run {run} is gone from S3; start a new run.")
-    yield from zip(table["user_id"].to_pylist(), table["external_id"].to_pylist(), strict=True)
-
-
-def _read_output(context: StageContext, run: str) -> dict[str, UserList]:
-    keys = [k for k in context.bucket.keys(context.keys.batch_output(run)) if k.endswith(".out")]
-    if not keys:
-        raise FatalError(
-            f"{context.bucket.uri(context.keys.batch_output(run))} holds no .out object of the job."
+    context, run = StageContext.of(program_name), plan["run"]
+    moment = datetime.fromisoformat(plan["created_at"])
+    keys = sources(context.bucket, context.keys.batch_output(run))
+    with _work_folder() as folder:
+        audience = folder / "audience.parquet"
+        if context.bucket.etag(context.keys.audience(run)) is None:
+            raise FatalError(f"The audience of run {run} is gone from S3; start a new run.")
+        context.bucket.download(context.keys.audience(run), audience)
+        catalogue = read_catalogue(context, moment)
+        outputs = open_objects(context.bucket, keys)
+        report = _build(context, outputs, audience, catalogue, moment, folder)
+        manifest = _manifest(
+            report, catalogue, run, moment, context.bucket.uri(context.keys.batch_output(run))
         )
-    lists: dict[str, UserList] = {}
-    for key in keys:
-        for line in read_lines(context.bucket.lines(key)):
-            if isinstance(line, UnreadableLine):
-                log.error("%s line %d: %s", context.bucket.uri(key), line.line, line.reason)
-            else:
-                lists.setdefault(line.user_id, line)
-    return lists
+        manifest |= {
+            "solution_version_arn": plan["solution_version_arn"],
+            "batch_inference_job_arn": batch_inference_job_arn,
+        }
+        context.recommendations.publish(
+            RecommendationsManifest(**manifest), folder / "lists.parquet", catalogue.table
+        )
+    return manifest
 
 
-def _wanted(
-    context: StageContext, external_id: str, found: UserList | None, catalogue: dict[str, Json]
-) -> Wanted:
-    if found is None:
-        return Wanted(external_id, (), "the batch output has no line for this person")
-    if found.error:
-        return Wanted(external_id, (), f"Amazon Personalize: {found.error}")
-    length = context.program.recommendations.length
-    items = mailable(found.item_ids, catalogue, length)
-    if len(items) < length:
-        return Wanted(external_id, (), f"fewer than {length} items that may be mailed")
-    return Wanted(external_id, items)
+def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
+    """Publish an existing batch output as a recommendations run, without Amazon Personalize.
+
+    The people are those of ``audience.sql``; when it knows none of the output's, they are the output's own.
+
+    :param uri: an ``s3://`` prefix or object, a local folder or file; ``.out``, ``.jsonl`` or ``.json``, also packed
+        (``.gz``).
+    :raises FatalError: when nothing is there, or no list would come of it.
+    """
+    context, moment = StageContext.of(program_name), datetime.now(UTC)
+    outputs = _outputs(context, uri)
+    run = PUSH_PREFIX + names.run_key(f"{uri} {moment.isoformat()}", moment.isoformat())
+    with _work_folder() as folder:
+        audience = folder / "audience.parquet"
+        catalogue = read_catalogue(context, moment)
+        known = read_audience(context, moment, audience)
+        report = _build(context, outputs(), audience, catalogue, moment, folder)
+        if not report.matched:
+            people = people_of_output(outputs(), audience)
+            log.warning(
+                "%s knows none of the people of %s (it returns %d): its own %d people are the audience, and Braze is "
+                "taken to know them by the same ids",
+                context.program.sql_file("audience"), uri, known, people,
+            )  # fmt: skip
+            report = _build(context, outputs(), audience, catalogue, moment, folder, segmented=False)
+        if not report.lists:
+            raise FatalError(
+                f"{uri} gives nobody a list: {dict(report.suppressed)}, dropped {dict(report.dropped)}. "
+                f"Compare its item ids with those of {context.program.sql_file('catalogue')}."
+            )
+        manifest = RecommendationsManifest(**_manifest(report, catalogue, run, moment, uri))
+        context.recommendations.publish(manifest, folder / "lists.parquet", catalogue.table)
+    return manifest
+
+
+def _outputs(context: StageContext, uri: str) -> Callable[[], Generator[Source]]:
+    """Find the objects or files of a batch output; the result opens them, as often as it is called."""
+    if uri.startswith("s3://"):
+        bucket_name, _, prefix = uri.removeprefix("s3://").partition("/")
+        bucket = Bucket(context.bucket.client, bucket_name)
+        keys = [prefix] if prefix in bucket.keys(prefix) else sources(bucket, prefix)
+        return lambda: open_objects(bucket, keys)
+    path = Path(uri.removeprefix("file://")).expanduser()
+    files = [path] if path.is_file() else [path / name for name in output_names(_files_in(path))]
+    if not files:
+        raise FatalError(
+            f"{path} is no file and no folder with a batch output (.out, .jsonl or .json, also .gz)."
+        )
+    return lambda: open_files(files)
+
+
+def _files_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+
+
+def _build(
+    context: StageContext,
+    outputs: Generator[Source],
+    audience: Path,
+    catalogue: Catalogue,
+    moment: datetime,
+    folder: Path,
+    *,
+    segmented: bool = True,
+) -> ListsReport:
+    events = read_events(context, moment, folder / "events.parquet")
+    policy = context.program.recommendations
+    if not segmented:
+        known = tuple(tier for tier in policy.fallback if tier != "popular_in_segment")
+        policy = policy.model_copy(update={"fallback": known})
+    with closing(outputs), TemporaryDirectory(prefix="spool-", dir=folder) as work:
+        report = build_lists(
+            outputs,
+            audience,
+            catalogue,
+            policy,
+            folder / "lists.parquet",
+            Path(work),
+            moment=moment,
+            events=events,
+        )
+    if report.strangers:
+        log.info("%d lines are of people outside the audience", report.strangers)
+    if report.repeated:
+        log.warning("%d further lines of the same people were left out", report.repeated)
+    for reason, people in report.suppressed.most_common():
+        log.warning("%d people get no list: %s", people, reason)
+    return report
+
+
+def _manifest(
+    report: ListsReport, catalogue: Catalogue, run: str, moment: datetime, source: str
+) -> dict[str, Any]:
+    return asdict(
+        RecommendationsManifest(
+            run=run,
+            created_at=moment.isoformat(),
+            solution_version_arn="",
+            batch_inference_job_arn="",
+            users=report.users,
+            lists=report.lists,
+            suppressed=dict(report.suppressed),
+            items=report.items,
+            tiers=dict(report.tiers),
+            dropped=dict(report.dropped),
+            catalogue_items=len(catalogue),
+            strangers=report.strangers,
+            repeated_lines=report.repeated,
+            unreadable_lines=report.unreadable,
+            source=source,
+        )
+    )

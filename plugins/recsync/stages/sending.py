@@ -1,110 +1,206 @@
-"""Send planned writes to Braze: batches over several connections, refused ones split, progress kept.
+"""Send planned writes to Braze over many connections, and settle each by Braze's own word.
 
-A batch is settled only by Braze's own word. What is settled is noted in the last-sent state after every few
-batches, so a killed task resumes there; the batches in flight at the kill are sent again, whole values both times.
+* taken: a 201 that does not name the object
+* rejected: Braze named the object, or refused it when it stood alone
+* given up (dead letter): no clear answer for this object alone although Braze answered others
+* still open: the delivery stopped first; the next try sends it again
+
+https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from recsync.clients.braze import BrazeClient, BrazeRefused, TrackError
-from recsync.core.delivery import Account, Write
-from recsync.core.payloads import batches
-from recsync.core.program import Braze
+from recsync.clients.braze import BrazeClient, BrazeRefused, BrazeUnclear, TrackError
+from recsync.core.delivery.batches import Batch
+from recsync.core.delivery.ledger import Refusal
+from recsync.errors import FatalError
+from recsync.stages.journal import Journal
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS = 4
-# One flush per this many batches: a kill repeats at most so many, and S3 sees few small objects.
-BATCHES_PER_CHECKPOINT = 20
+# So many calls in a row without a clear answer, each after all its tries, are an outage and no accident.
+OUTAGE_CALLS = 8
+# A brake must not stop a small delivery because of a handful of bad records.
+MIN_REJECTED = 10
+_LOG_SECONDS = 10.0
 
-Settled = list[tuple[Write, str | None]]
-"""Writes with None when Braze took them, else the reason it gave."""
 
+@dataclass
+class Brakes:
+    """When a delivery must stop by itself.
 
-def send_all(
-    client: BrazeClient, braze: Braze, account: Account, checkpoint: Callable[[list[Write]], None]
-) -> None:
-    """Send every write of the account's plan.
-
-    :param checkpoint: notes accepted writes durably; called after every few batches, also when one of them failed.
-    :raises RecsyncError: the first error that is not about single records; what was settled before is noted.
+    :param max_rejected_share: of the people settled so far.
     """
-    cut = _cut(braze, account.plan.writes)
-    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="braze") as pool:
-        for start in range(0, len(cut), BATCHES_PER_CHECKPOINT):
-            group = cut[start : start + BATCHES_PER_CHECKPOINT]
-            futures = [pool.submit(send_batch, client, braze, batch) for batch in group]
-            wait(futures)
-            accepted, failure = _settle(account, futures)
-            checkpoint(accepted)
-            log.info("Braze: %d of %d batches", start + len(group), len(cut))
-            if failure is not None:
-                raise failure
+
+    max_rejected_share: float
+    settled: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def note(self, settled: int, rejected: list[Refusal]) -> None:
+        """Take in one call.
+
+        :raises FatalError: when too many people were refused.
+        """
+        self.settled += settled
+        self.reasons.update(refusal.reason for refusal in rejected)
+        refused = self.reasons.total()
+        if refused > max(MIN_REJECTED, self.max_rejected_share * self.settled):
+            raise FatalError(
+                f"Braze refused {refused} of the first {self.settled} people, more than max_rejected_share "
+                f"({self.max_rejected_share:g}) allows, so nobody else is written. The most frequent reasons: "
+                f"{dict(self.reasons.most_common(3))}. Mend the cause, then run the push again."
+            )
 
 
-def _cut(braze: Braze, writes: Sequence[Write]) -> list[Sequence[Write]]:
-    position = 0
-    cut = []
-    for batch in batches([write.attributes(braze) for write in writes]):
-        cut.append(writes[position : position + len(batch)])
-        position += len(batch)
-    return cut
+class Sender:
+    """Sends batches; one per try of a delivery.
 
-
-def _settle(account: Account, futures: list[Future[Settled]]) -> tuple[list[Write], BaseException | None]:
-    accepted: list[Write] = []
-    failure: BaseException | None = None
-    for future in futures:
-        error = future.exception()
-        if error is not None:
-            failure = failure or error
-            continue
-        for write, reason in future.result():
-            account.settle(write, reason)
-            if reason is None:
-                accepted.append(write)
-    return accepted, failure
-
-
-def send_batch(client: BrazeClient, braze: Braze, writes: Sequence[Write]) -> Settled:
-    """Send one batch and say of every write whether Braze took it.
-
-    A refused batch is sent again without the objects that Braze named; when it named none, by halves, until
-    the object at fault stands alone.
+    :param objects: how many writes the plan has, for the progress in the log.
     """
-    try:
-        errors = client.track_attributes([write.attributes(braze) for write in writes]).errors
-    except BrazeRefused as refused:
-        if len(writes) == 1:
-            return [(writes[0], refused.errors[0].type if refused.errors else str(refused))]
-        return _send_rest(client, braze, writes, refused.errors, taken=False)
-    if not errors:
-        return [(write, None) for write in writes]
-    return _send_rest(client, braze, writes, errors, taken=True)
+
+    def __init__(self, client: BrazeClient, journal: Journal, brakes: Brakes, *, objects: int) -> None:
+        self._client = client
+        self._journal = journal
+        self._brakes = brakes
+        self._objects = objects
+        self._unclear: list[tuple[Batch, BrazeUnclear]] = []
+        self._unclear_in_a_row = 0
+        self._clear = 0
+        self._done = 0
+        self._logged = time.monotonic()
+
+    async def send(self, batches: Iterator[Batch]) -> None:
+        """Send every batch; return when each of its objects is settled.
+
+        :raises RecsyncError: what stops the delivery: an outage (retriable), a refused key, too many rejections.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._client.plan.connections):
+                    group.create_task(self._work(batches))
+        except BaseExceptionGroup as errors:
+            # One reason is what a person can act on; the others are its echo on other connections.
+            raise errors.exceptions[0] from None
+        for batch, error in self._take_unclear():
+            await self._isolate(batch, error)
+
+    async def _work(self, batches: Iterator[Batch]) -> None:
+        # Cutting decodes a chunk now and then, for some milliseconds; a thread of its own would cost more.
+        for batch in batches:
+            await self._send(batch)
+
+    async def _send(self, batch: Batch) -> None:
+        """Send one batch until each object is settled, or put aside as unclear."""
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            try:
+                parts.extend(await self._call(part))
+            except BrazeUnclear as error:
+                self._unclear_in_a_row += 1
+                if self._unclear_in_a_row >= OUTAGE_CALLS:
+                    raise
+                self._unclear.append((part, error))
+
+    async def _call(self, batch: Batch) -> tuple[Batch, ...]:
+        """Make one call and settle what its answer says; return what has to be sent again, in smaller parts."""
+        await self._journal.permit(batch.rows)
+        try:
+            errors = (await self._client.track_attributes(batch.objects)).errors
+        except BrazeRefused as refused:
+            self._note_clear()
+            return self._refused(batch, refused)
+        finally:
+            self._journal.finished()
+        self._note_clear()
+        return self._taken(batch, errors)
+
+    async def _isolate(self, batch: Batch, error: BrazeUnclear) -> None:
+        """Send an unclear batch in ever smaller parts, until what spoils it stands alone."""
+        clear_before = self._clear
+        for part in batch.halves() if len(batch.rows) > 1 else (batch,):
+            await self._send(part)
+        for left, reason in self._take_unclear():
+            if len(left.rows) > 1:
+                await self._isolate(left, reason)
+            elif self._clear > clear_before or await self._is_answering():
+                self._settle((), dead=[Refusal(left.rows[0], str(reason))])
+            else:
+                raise error
+
+    def _take_unclear(self) -> list[tuple[Batch, BrazeUnclear]]:
+        unclear, self._unclear = self._unclear, []
+        return unclear
+
+    def _taken(self, batch: Batch, errors: tuple[TrackError, ...]) -> tuple[Batch, ...]:
+        """Settle what a 201 says; return what it leaves open."""
+        if not errors:
+            self._settle(batch.rows)
+            return ()
+        reasons = _placed(batch, errors)
+        rejected = [Refusal(batch.rows[index], reason) for index, reason in reasons.items()]
+        others = batch.without(set(reasons))
+        # Braze may name one object twice, once per attribute.
+        if all(e.index in reasons for e in errors):
+            self._settle(others.rows, rejected)
+            return ()
+        # An error that names nobody may be about any of the others: they are sent again, ever fewer at a time.
+        if len(batch.rows) == 1:
+            self._settle((), [Refusal(batch.rows[0], errors[0].type)])
+            return ()
+        self._settle((), rejected)
+        return _smaller(others)
+
+    def _refused(self, batch: Batch, refused: BrazeRefused) -> tuple[Batch, ...]:
+        """Settle the objects that a refused call names; return the others, or halves when it names none."""
+        if len(batch.rows) == 1:
+            reason = refused.errors[0].type if refused.errors else str(refused)
+            self._settle((), [Refusal(batch.rows[0], reason)])
+            return ()
+        reasons = _placed(batch, refused.errors)
+        if not reasons:
+            return batch.halves()
+        self._settle((), [Refusal(batch.rows[index], reason) for index, reason in reasons.items()])
+        others = batch.without(set(reasons))
+        return (others,) if others.rows else ()
+
+    async def _is_answering(self) -> bool:
+        """Say whether Braze answers anything at all: nobody is given up in an outage."""
+        try:
+            await self._client.export_users([], ["external_id"])
+        except BrazeUnclear:
+            return False
+        except (BrazeRefused, FatalError):
+            return True
+        return True
+
+    def _settle(
+        self, taken: tuple[int, ...], rejected: list[Refusal] | None = None, dead: list[Refusal] | None = None
+    ) -> None:
+        rejected, dead = rejected or [], dead or []
+        self._journal.settle(taken, rejected, dead)
+        self._done += len(taken) + len(rejected) + len(dead)
+        if time.monotonic() - self._logged > _LOG_SECONDS:
+            self._logged = time.monotonic()
+            log.info("Braze: %d of %d writes settled in this try", self._done, self._objects)
+        self._brakes.note(len(taken) + len(rejected), rejected)
+
+    def _note_clear(self) -> None:
+        self._clear += 1
+        self._unclear_in_a_row = 0
 
 
-def _send_rest(
-    client: BrazeClient, braze: Braze, writes: Sequence[Write], errors: Sequence[TrackError], *, taken: bool
-) -> Settled:
-    """Settle the writes whose errors are placed; ``taken`` says whether Braze processed the others."""
-    reasons = {e.index: e.type for e in errors if e.index is not None and 0 <= e.index < len(writes)}
-    all_placed = len(reasons) == len(errors) and bool(reasons)
-    settled: Settled = [(writes[index], reason) for index, reason in reasons.items()]
-    rest = [write for index, write in enumerate(writes) if index not in reasons]
-    if all_placed and taken:
-        return settled + [(write, None) for write in rest]
-    if not rest:
-        return settled
-    if all_placed:
-        return settled + send_batch(client, braze, rest)
-    # An error that names no object: the batch is halved until it can mean one object only.
-    if len(writes) == 1:
-        return [(writes[0], errors[0].type)]
-    if len(rest) == 1:
-        return settled + send_batch(client, braze, rest)
-    middle = len(rest) // 2
-    return settled + send_batch(client, braze, rest[:middle]) + send_batch(client, braze, rest[middle:])
+def _placed(batch: Batch, errors: tuple[TrackError, ...]) -> dict[int, str]:
+    """Give the reason by position, for the errors that name an object of the batch."""
+    return {e.index: e.type for e in errors if e.index is not None and 0 <= e.index < len(batch.rows)}
+
+
+def _smaller(batch: Batch) -> tuple[Batch, ...]:
+    return batch.halves() if len(batch.rows) > 1 else (batch,) if batch.rows else ()

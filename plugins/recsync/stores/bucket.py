@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,13 +12,18 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from botocore.exceptions import ClientError
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
 
+from recsync.core.lists.batch_output import ByteStream
 from recsync.core.keys import uri
-from recsync.errors import FatalError, RetriableError
+from recsync.core.local_disk import local_disk
+from recsync.errors import FatalError, RecsyncError, RetriableError
 
 # S3's own words for "not there" (get_object and head_object differ).
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+# S3's words for a conditional write whose condition does not hold (any more).
+_CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
 _FATAL = {
     "NoSuchBucket": "Create the bucket or correct the setting [recsync] bucket.",
     "AccessDenied": "Give the role of the AWS connection s3:GetObject, s3:PutObject and s3:ListBucket on it.",
@@ -43,48 +48,83 @@ class Bucket:
 
         :returns: its ETag.
         """
-        with self._errors(key):
+        with self.errors(key):
             return str(self.client.put_object(Bucket=self.name, Key=key, Body=body)["ETag"])
+
+    def put_if(self, key: str, body: bytes, *, etag: str | None) -> str | None:
+        """Write one object only if it is still what it was.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+
+        :param etag: of the object to replace; None when there must be none.
+        :returns: the new ETag; None when somebody else was faster.
+        """
+        condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
+        try:
+            with self.errors(key):
+                put = self.client.put_object(Bucket=self.name, Key=key, Body=body, **condition)
+                return str(put["ETag"])
+        except _ChangedError:
+            # A lost answer makes botocore send the same write again, which then meets itself.
+            found, found_etag = self.get_with_etag(key)
+            return found_etag if found == body else None
+
+    def get_with_etag(self, key: str) -> tuple[bytes | None, str | None]:
+        """Read one object and its ETag; both None when it is not there."""
+        try:
+            with self.errors(key):
+                answer = self.client.get_object(Bucket=self.name, Key=key)
+                return bytes(answer["Body"].read()), str(answer["ETag"])
+        except _NotThereError:
+            return None, None
 
     def upload(self, key: str, path: Path) -> None:
         """Write a file, in parts when it is large."""
-        with self._errors(key):
+        with self.errors(key):
             self.client.upload_file(str(path), self.name, key)
+
+    def download(self, key: str, path: Path) -> None:
+        """Read one object into a file, in parts when it is large.
+
+        :raises RetriableError: when the object is not there, or the local disk is full.
+        """
+        with self.errors(key), local_disk(path.parent):
+            self.client.download_file(self.name, key, str(path))
+
+    def stream(self, key: str) -> ByteStream:
+        """Open one object to be read in pieces, without holding it whole."""
+        with self.errors(key):
+            return _Body(self, key, self.client.get_object(Bucket=self.name, Key=key)["Body"])
 
     def get(self, key: str) -> bytes | None:
         """Read one object; None when it is not there."""
         try:
-            with self._errors(key):
+            with self.errors(key):
                 return bytes(self.client.get_object(Bucket=self.name, Key=key)["Body"].read())
         except _NotThereError:
             return None
 
-    def lines(self, key: str) -> Iterator[bytes]:
-        """Read one object line by line, without holding it whole."""
-        with self._errors(key):
-            yield from self.client.get_object(Bucket=self.name, Key=key)["Body"].iter_lines()
-
     def etag(self, key: str) -> str | None:
         """Give the ETag of an object; None when it is not there."""
         try:
-            with self._errors(key):
+            with self.errors(key):
                 return str(self.client.head_object(Bucket=self.name, Key=key)["ETag"])
         except _NotThereError:
             return None
 
     def copy(self, source: str, target: str) -> None:
         """Copy one object inside the bucket, without downloading it."""
-        with self._errors(source):
+        with self.errors(source):
             self.client.copy({"Bucket": self.name, "Key": source}, self.name, target)
 
     def delete(self, key: str) -> None:
         """Delete one object; it may be gone already."""
-        with self._errors(key):
+        with self.errors(key):
             self.client.delete_object(Bucket=self.name, Key=key)
 
     def keys(self, prefix: str) -> list[str]:
         """List the keys below a prefix, sorted."""
-        with self._errors(prefix):
+        with self.errors(prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
             return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
 
@@ -127,17 +167,45 @@ class Bucket:
             ) from None
 
     @contextmanager
-    def _errors(self, key: str) -> Generator[None]:
+    def errors(self, key: str) -> Generator[None]:
+        """Say in recsync's own errors what S3 has against a key."""
         try:
             yield
         except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if code in _MISSING:
-                raise _NotThereError(f"{self.uri(key)} is not there.") from None
-            if code in _FATAL:
-                raise FatalError(f"S3 refused {self.uri(key)}: {code}. {_FATAL[code]}") from None
+            raise self._explained(key, error) from None
+        except (BotoCoreError, Boto3Error) as error:
+            # No answer, a body that broke off, or a transfer in parts that was refused.
+            if isinstance(error.__context__, ClientError):
+                raise self._explained(key, error.__context__) from None
             raise RetriableError(f"S3 failed on {self.uri(key)}: {error}") from None
+
+    def _explained(self, key: str, error: ClientError) -> RecsyncError:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in _MISSING:
+            return _NotThereError(f"{self.uri(key)} is not there.")
+        if code in _CHANGED:
+            return _ChangedError(f"{self.uri(key)} was changed by somebody else.")
+        if code in _FATAL:
+            return FatalError(f"S3 refused {self.uri(key)}: {code}. {_FATAL[code]}")
+        return RetriableError(f"S3 failed on {self.uri(key)}: {error}")
 
 
 class _NotThereError(RetriableError):
     """The object is missing; callers that can live with that catch it."""
+
+
+class _ChangedError(RetriableError):
+    """The condition of a write does not hold; callers that can live with that catch it."""
+
+
+@dataclass(frozen=True)
+class _Body:
+    """The bytes of one object; what breaks while they are read is an error of the bucket."""
+
+    bucket: Bucket
+    key: str
+    body: Any
+
+    def read(self, size: int, /) -> bytes:
+        with self.bucket.errors(self.key):
+            return bytes(self.body.read(size))

@@ -1,24 +1,55 @@
-"""The last-sent state: what Braze was last told, per user, as a fingerprint.
+"""The last-sent state: what Braze was last told, per person and attribute, as a fingerprint.
 
-A base object plus one part per flush: a delivery that is killed loses at most the part it had not
-written yet, and those users are sent again. The base names the parts that it holds, so a part that could
-not be deleted after a compaction is never applied twice.
+One small document points at one Parquet object. The document is replaced only if nobody else replaced it since it
+was read, so two tasks that both believe to be the only one cannot both change the state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
-
-from recsync.core.delivery import Write
 from recsync.core.keys import Keys
+from recsync.errors import FatalError, RetriableError
 from recsync.stores.bucket import Bucket
 
-_SCHEMA = pa.schema([("external_id", pa.string()), ("fingerprint", pa.string())])
-_ABSORBED = b"recsync.absorbed_parts"
-_FOLDER = "last_sent/"
+_TABLES_KEPT = 3
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest recommendations that Braze was told of.
+
+    :param created_at: ISO 8601.
+    """
+
+    run: str = ""
+    created_at: str = ""
+
+
+@dataclass(frozen=True)
+class LastSentState:
+    """Where the last-sent state lies, and which delivery may change it.
+
+    :param generation: counts the changes of ``table``.
+    :param table: key of the Parquet object (schema ``STATE`` of ``core.delivery_plan``); empty before the first.
+    :param open_delivery: the delivery that has begun and is not complete; empty when there is none.
+    :param written: people written by day (UTC, ISO 8601), of the last two days.
+    """
+
+    generation: int = 0
+    table: str = ""
+    open_delivery: str = ""
+    newest: Newest = Newest()
+    written: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, document: dict[str, Any]) -> LastSentState:
+        """Read the document."""
+        return cls(**{**document, "newest": Newest(**document.get("newest", {}))})
 
 
 @dataclass(frozen=True)
@@ -28,65 +59,58 @@ class LastSent:
     bucket: Bucket
     keys: Keys
 
-    def read(self) -> dict[str, str]:
-        """Read the fingerprint of everyone who has the attribute now."""
-        state, _ = self._read_base()
-        for key in self._parts():
-            _apply(state, self.bucket.get_table(key))
-        return state
+    def read(self) -> tuple[LastSentState, str | None]:
+        """Read the document, and the ETag that a change of it must name."""
+        body, etag = self.bucket.get_with_etag(self._document)
+        if body is None:
+            return LastSentState(), None
+        try:
+            return LastSentState.parse(json.loads(body)), etag
+        except (ValueError, TypeError) as error:
+            raise FatalError(
+                f"{self.bucket.uri(self._document)} is damaged ({error}); restore an earlier version of it."
+            ) from None
 
-    def append(self, part: str, writes: Iterable[Write]) -> None:
-        """Note accepted writes.
+    def replace(self, state: LastSentState, etag: str | None) -> str:
+        """Write the document.
 
-        :param part: name that sorts after every part written before.
+        :param etag: of the document that ``state`` was made from.
+        :returns: the new ETag.
+        :raises RetriableError: when another delivery changed it meanwhile.
         """
-        rows = [{"external_id": w.external_id, "fingerprint": w.fingerprint} for w in writes]
-        if rows:
-            self.bucket.put_table(
-                f"{self._prefix}parts/{part}.parquet", pa.Table.from_pylist(rows, schema=_SCHEMA)
+        body = json.dumps(asdict(state), indent=1, sort_keys=True).encode()
+        written = self.bucket.put_if(self._document, body, etag=etag)
+        if written is None:
+            raise RetriableError(
+                f"Another delivery changed {self.bucket.uri(self._document)} meanwhile; the next try begins anew."
             )
+        self._forget_old_tables()
+        return written
 
-    def compact(self) -> None:
-        """Merge the parts into the base, then delete them."""
-        parts = self._parts()
-        if not parts:
-            return
-        state = self.read()
-        table = pa.Table.from_pydict(
-            {"external_id": list(state), "fingerprint": list(state.values())}, schema=_SCHEMA
-        ).replace_schema_metadata({_ABSORBED: "\n".join(parts).encode()})
-        self.bucket.put_table(self._base, table)
-        for key in parts:
+    def _forget_old_tables(self) -> None:
+        # Each delivery writes the table anew; the last ones are kept for somebody who has to go back.
+        for key in self.bucket.keys(self._tables)[:-_TABLES_KEPT]:
             self.bucket.delete(key)
 
-    @property
-    def _prefix(self) -> str:
-        return self.keys.state(_FOLDER)
+    def download(self, state: LastSentState, target: Path) -> Path | None:
+        """Fetch the table; None when nothing was ever sent."""
+        if not state.table:
+            return None
+        self.bucket.download(state.table, target)
+        return target
+
+    def upload(self, state: LastSentState, table: Path, delivery: str) -> LastSentState:
+        """Store a new table, and give the state that points at it; the caller replaces the document."""
+        generation = state.generation + 1
+        # With the delivery: two that race never write the same object.
+        key = f"{self._tables}{generation:08d}-{delivery}.parquet"
+        self.bucket.upload(key, table)
+        return replace(state, generation=generation, table=key)
 
     @property
-    def _base(self) -> str:
-        return f"{self._prefix}base.parquet"
+    def _tables(self) -> str:
+        return self.keys.state("last_sent/")
 
-    def _read_base(self) -> tuple[dict[str, str], frozenset[str]]:
-        table = self.bucket.get_table(self._base)
-        if table is None:
-            return {}, frozenset()
-        state: dict[str, str] = {}
-        _apply(state, table)
-        metadata: Mapping[bytes, bytes] = table.schema.metadata or {}
-        return state, frozenset(metadata.get(_ABSORBED, b"").decode().split("\n"))
-
-    def _parts(self) -> list[str]:
-        _, absorbed = self._read_base()
-        return [key for key in self.bucket.keys(f"{self._prefix}parts/") if key not in absorbed]
-
-
-def _apply(state: dict[str, str], table: pa.Table | None) -> None:
-    if table is None:
-        return
-    pairs = zip(table["external_id"].to_pylist(), table["fingerprint"].to_pylist(), strict=True)
-    for external_id, digest in pairs:
-        if digest is None:
-            state.pop(external_id, None)
-        else:
-            state[external_id] = digest
+    @property
+    def _document(self) -> str:
+        return self.keys.state("last_sent.json")

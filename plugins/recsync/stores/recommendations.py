@@ -1,24 +1,20 @@
-"""Published recommendations: who should have which list, and the items' fields, as one run found them."""
+"""Published recommendations: who should have which list, and the catalogue, as one run found them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from recsync.core.delivery import Wanted
 from recsync.core.keys import Keys
-from recsync.core.payloads import Json
 from recsync.errors import FatalError
 from recsync.stores.bucket import Bucket
 
-_LISTS = pa.schema(
-    [("external_id", pa.string()), ("item_ids", pa.list_(pa.string())), ("reason", pa.string())]
-)
-_ITEMS = pa.schema([("item_id", pa.string()), ("fields", pa.string())])
+# Runs that were published by hand from an existing batch output; the rest of their names sorts as those of others.
+PUSH_PREFIX = "push-"
+_MANIFEST = "/manifest.json"
 
 
 @dataclass(frozen=True)
@@ -26,6 +22,18 @@ class RecommendationsManifest:
     """What one recommend run published.
 
     :param created_at: ISO 8601; a push never writes recommendations older than what it sent last.
+    :param solution_version_arn: empty, as is the job's, when the run was published from an existing output.
+    :param users: people in the audience; each has one row.
+    :param lists: of them with a list.
+    :param suppressed: reason -> people without a list.
+    :param items: different items in all lists.
+    :param tiers: furthest tier used -> people with a list.
+    :param dropped: rule -> entries of the output's lists that it dropped.
+    :param catalogue_items: items in the catalogue.
+    :param strangers: lines of users who are not in the audience.
+    :param repeated_lines: further lines of a user; the first one counts.
+    :param unreadable_lines: lines in which nobody was found.
+    :param source: where the batch output lies.
     """
 
     run: str
@@ -36,6 +44,13 @@ class RecommendationsManifest:
     lists: int
     suppressed: dict[str, int]
     items: int
+    tiers: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    catalogue_items: int = 0
+    strangers: int = 0
+    repeated_lines: int = 0
+    unreadable_lines: int = 0
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,24 +60,24 @@ class RecommendationsStore:
     bucket: Bucket
     keys: Keys
 
-    def publish(
-        self, manifest: RecommendationsManifest, wanted: list[Wanted], items: Mapping[str, Json]
-    ) -> None:
-        """Write lists and items, then the manifest that makes them visible."""
-        folder = self.keys.recommendations(manifest.run)
-        lists = [
-            {"external_id": w.external_id, "item_ids": list(w.item_ids), "reason": w.reason} for w in wanted
-        ]
-        self.bucket.put_table(f"{folder}lists.parquet", pa.Table.from_pylist(lists, schema=_LISTS))
-        rows = [{"item_id": item_id, "fields": json.dumps(item)} for item_id, item in items.items()]
-        self.bucket.put_table(f"{folder}items.parquet", pa.Table.from_pylist(rows, schema=_ITEMS))
+    def publish(self, manifest: RecommendationsManifest, lists: Path, catalogue: pa.Table) -> None:
+        """Write lists and catalogue, then the manifest that makes them visible.
+
+        :param lists: Parquet file of ``core.list_partition.LISTS``.
+        :param catalogue: ``core.catalogue.CATALOGUE``.
+        """
+        self.bucket.upload(self._lists(manifest.run), lists)
+        self.bucket.put_table(self._catalogue(manifest.run), catalogue)
         self.bucket.put_json(self.keys.recommendations_manifest(manifest.run), asdict(manifest))
 
     def latest_run(self) -> str | None:
         """Name the newest published run; run names sort by time."""
-        ending = "/manifest.json"
-        runs = [key for key in self.bucket.keys(self.keys.all_recommendations) if key.endswith(ending)]
-        return runs[-1].removesuffix(ending).rsplit("/", 1)[-1] if runs else None
+        runs = [
+            key.removesuffix(_MANIFEST).rsplit("/", 1)[-1]
+            for key in self.bucket.keys(self.keys.all_recommendations)
+            if key.endswith(_MANIFEST)
+        ]
+        return max(runs, key=lambda run: run.removeprefix(PUSH_PREFIX), default=None)
 
     def manifest(self, run: str) -> RecommendationsManifest:
         """Read the manifest of a run.
@@ -76,19 +91,29 @@ class RecommendationsStore:
             )
         return RecommendationsManifest(**document)
 
-    def wanted(self, run: str) -> Iterator[Wanted]:
-        """Read the lists of a published run."""
-        table = self._table(f"{self.keys.recommendations(run)}lists.parquet")
-        for row in table.to_pylist():
-            yield Wanted(row["external_id"], tuple(row["item_ids"]), row["reason"])
+    def download_lists(self, run: str, target: Path) -> None:
+        """Read the lists of a published run into a Parquet file of ``core.list_partition.LISTS``."""
+        key = self._lists(run)
+        if self.bucket.etag(key) is None:
+            raise self._missing(key)
+        self.bucket.download(key, target)
 
-    def items(self, run: str) -> dict[str, Json]:
-        """Read the item fields of a published run: item id -> fields."""
-        table = self._table(f"{self.keys.recommendations(run)}items.parquet")
-        return {row["item_id"]: json.loads(row["fields"]) for row in table.to_pylist()}
-
-    def _table(self, key: str) -> pa.Table:
+    def catalogue(self, run: str) -> pa.Table:
+        """Read the catalogue of a published run: every item that can be mailed, as ``core.catalogue.CATALOGUE``."""
+        key = self._catalogue(run)
         table = self.bucket.get_table(key)
         if table is None:
-            raise FatalError(f"{self.bucket.uri(key)} is missing although its manifest was published.")
+            raise self._missing(key)
         return table
+
+    def _lists(self, run: str) -> str:
+        return f"{self.keys.recommendations(run)}lists.parquet"
+
+    def _catalogue(self, run: str) -> str:
+        return f"{self.keys.recommendations(run)}catalogue.parquet"
+
+    def _missing(self, key: str) -> FatalError:
+        return FatalError(
+            f"{self.bucket.uri(key)} is missing although its manifest was published; "
+            f"run {self.keys.program}_recommend again."
+        )

@@ -1,21 +1,50 @@
+"""The lines of a batch output, in blocks and one by one, and the rules over many lists at once."""
+
 from __future__ import annotations
 
-from recsync.core.batch_output import UnreadableLine, UserList, read_lines
-from recsync.core.rules import mailable
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsync.core.lists import batch_output
+from recsync.core.lists.batch_output import UnreadableLine, UserList, cut_blocks, read_block, read_lines
+from recsync.core.lists.catalogue import Catalogue
+from recsync.core.lists.output_files import output_names
+from recsync.core.lists.rules import BOUGHT, CATEGORY, DUPLICATE, OUT_OF_STOCK, Bought, ListRules, pack
+from recsync.core.lists.usual_lines import read_usual
+
+GOOD = b'{"input":{"userId":"2"},"output":{"recommendedItems":["a","b"],"scores":[0.1,0.2]},"error":null}'
+NO_SCORES = b'{"input":{"userId":"1"},"output":{"recommendedItems":["c"]}}'
+FAILED = b'{"input":{"userId":"3"},"output":{"recommendedItems":[]},"error":"User error: nobody"}'
+
+
+def by_block(data: bytes, block_bytes: int) -> list[UserList | UnreadableLine]:
+    """Read bytes block by block, and write what is found as the line reader does."""
+    found: list[UserList | UnreadableLine] = []
+    before = 0
+    for data_block in cut_blocks(io.BytesIO(data), block_bytes):
+        block = read_block(data_block)
+        found += [UnreadableLine(before + line.line, line.reason) for line in block.unreadable]
+        before += block.line_ends
+        values = (block.columns[name].to_pylist() for name in ("user_id", "item_ids", "error"))
+        for user_id, items, error in zip(*values, strict=True):
+            found.append(UserList(user_id, error=error) if error else UserList(user_id, tuple(items)))
+    return found
+
+
+def by_line(data: bytes) -> list[UserList | UnreadableLine]:
+    return list(read_lines(data.removeprefix(b"\xef\xbb\xbf").split(b"\n")))
 
 
 def test_lines_of_every_documented_form_are_read() -> None:
-    lines = [
-        b'{"input":{"userId":"2"},"output":{"recommendedItems":["a","b"],"scores":[0.1,0.2]},"error":null}',
-        b'{"input":{"userId":"1"},"output":{"recommendedItems":["c"]}}',
-        b"",
-        b'{"input":{"userId":"3"},"output":{"recommendedItems":[]},"error":"User error: nobody"}',
-    ]
-    assert list(read_lines(lines)) == [
-        UserList("2", ("a", "b")),
-        UserList("1", ("c",)),
-        UserList("3", error="User error: nobody"),
-    ]
+    expected = [UserList("2", ("a", "b")), UserList("1", ("c",)), UserList("3", error="User error: nobody")]
+    assert list(read_lines([GOOD, NO_SCORES, b"", FAILED])) == expected
+    assert by_block(b"\n".join([GOOD, NO_SCORES, b"", FAILED]), 1_000_000) == expected
 
 
 def test_a_line_that_holds_nobody_is_named_not_raised() -> None:
@@ -33,6 +62,148 @@ def test_a_line_without_a_list_is_an_error_of_its_user() -> None:
     assert line.error
 
 
-def test_lists_hold_different_items_of_the_catalogue_in_order() -> None:
-    assert mailable(["c", "x", "a", "c", "b"], {"a", "b", "c"}, 3) == ("c", "a", "b")
-    assert mailable(["c", "x"], {"c"}, 3) == ("c",)
+@pytest.mark.parametrize(
+    "odd",
+    [
+        GOOD[:40],
+        b'{"input":{"userId":7},"output":{"recommendedItems":["a"]}}',
+        b'{"input":{"userId":""},"output":{"recommendedItems":["a"]}}',
+        b'{"input":{"userId":"x"},"output":{"recommendedItems":["a",null]}}',
+        b'{"input":{"userId":"x"},"output":{"recommendedItems":["a",5]}}',
+        b'{"input":{"userId":"x"},"output":null}',
+        b'{"input":{"userId":"x"},"output":{"recommendedItems":"a"}}',
+        b'{"input":{"userId":"x\xff"},"output":{"recommendedItems":["a"]}}',
+        b'{"input":{"userId":"x"},"output":{"recommendedItems":["\xff"]}}',
+        b'{"input":{"userId":"\\ud800"},"output":{"recommendedItems":["a"]}}',
+        b'{"input":{"userId":"x"},"output":{"recommendedItems":["a"]},"error":{"code":4}}',
+        b"<html>",
+    ],
+)
+def test_an_odd_line_costs_nobody_else_a_list(odd: bytes) -> None:
+    data = b"\n".join([GOOD, odd, NO_SCORES])
+    found = by_block(data, 1_000_000)
+    assert sorted(map(repr, found)) == sorted(map(repr, by_line(data)))
+    assert UserList("2", ("a", "b")) in found
+    assert UserList("1", ("c",)) in found
+
+
+def test_what_editors_and_systems_do_to_files_changes_nothing() -> None:
+    plain = by_line(b"\n".join([GOOD, NO_SCORES, FAILED]))
+    assert (
+        by_block(b"\xef\xbb\xbf" + b"\r\n".join([GOOD, NO_SCORES, FAILED]) + b"\r\n\r\n", 1_000_000) == plain
+    )
+    assert by_block(b"\n".join([GOOD, NO_SCORES, FAILED, GOOD[:50]]), 1_000_000)[:-1] == plain
+
+
+def test_a_line_without_end_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_output, "MAX_LINE_BYTES", 1_000)
+    data = b"\n".join([GOOD, b'{"input":{"userId":"' + b"x" * 10_000, NO_SCORES])
+    blocks = list(cut_blocks(io.BytesIO(data), 200))
+    assert max(map(len, blocks)) <= 1_200
+    unreadable = UnreadableLine(2, "not a JSON object with input.userId")
+    assert by_block(data, 200) == [UserList("2", ("a", "b")), unreadable, UserList("1", ("c",))]
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+USUAL = st.builds(
+    lambda user, items: json.dumps(
+        {
+            "input": {"userId": user},
+            "output": {"recommendedItems": items, "scores": [0.5 for _ in items]},
+            "error": None,
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode(),
+    TEXTS,
+    st.lists(TEXTS, max_size=4),
+)
+LINES = st.one_of(
+    USUAL,
+    USUAL,
+    st.builds(
+        lambda user, items, error: json.dumps(
+            {"input": {"userId": user}, "output": {"recommendedItems": items}, "error": error},
+            ensure_ascii=len(items) % 2 == 0,
+        ).encode(),
+        st.one_of(TEXTS, st.none(), st.integers()),
+        st.one_of(st.lists(st.one_of(TEXTS, TEXTS, st.none())), st.lists(TEXTS)),
+        st.sampled_from([None, None, "", "User error"]),
+    ),
+    st.sampled_from(
+        [GOOD, NO_SCORES, FAILED, GOOD[:30], b"", b"  ", b"[]", b'{"input":{"userId":"q"},"error":"e"}']
+    ),
+)
+
+
+@given(st.lists(LINES, max_size=12), st.sampled_from([1, 7, 64, 300, 100_000]), st.booleans())
+def test_blocks_of_any_size_hold_the_same_lines(lines: list[bytes], block_bytes: int, ended: bool) -> None:
+    data = b"\n".join(lines) + (b"\n" if ended else b"")
+    assert sorted(map(repr, by_block(data, block_bytes))) == sorted(map(repr, by_line(data)))
+
+
+@given(st.lists(st.text(st.sampled_from("ab1-é"), min_size=1), min_size=1), st.integers(1, 3))
+def test_usual_lines_are_read_by_their_places(items: list[str], users: int) -> None:
+    lines = [
+        json.dumps(
+            {
+                "input": {"userId": f"u{n}"},
+                "output": {"recommendedItems": items[: n + 1], "scores": [0.5]},
+                "error": None,
+            },
+            ensure_ascii=False,
+            separators=(",", ":"),
+        ).encode()
+        for n in range(users)
+    ]
+    usual = read_usual(b"\n".join(lines) + b"\n")
+    assert usual is not None
+    assert usual[0].to_pylist() == [f"u{n}" for n in range(users)]
+    assert usual[1].to_pylist() == [items[: n + 1] for n in range(users)]
+
+
+# What JSON is made of: damage by anything else inside a text is a text all the same.
+PIECES = st.text(st.sampled_from('{}[]",:\\ a1'), max_size=2).map(str.encode)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, len(GOOD)), PIECES, st.integers(0, 3))
+def test_a_damaged_line_is_never_taken_for_another(place: int, inserted: bytes, removed: int) -> None:
+    """Damage outside the scores, which are not looked at, gives what the line reader gives."""
+    if GOOD.index(b"[0.1") < place + removed and place <= GOOD.index(b"]},") + 1:
+        return
+    data = NO_SCORES + b"\n" + GOOD[:place] + inserted + GOOD[place + removed :] + b"\n"
+    assert sorted(map(repr, by_block(data, 1_000_000))) == sorted(map(repr, by_line(data)))
+    alone = GOOD[:place] + inserted + GOOD[place + removed :] + b"\n"
+    assert by_block(alone, 1_000_000) == by_line(alone)
+
+
+def test_the_files_of_a_batch_output_are_known_by_their_names() -> None:
+    assert output_names(["_CHECK", "b.json.out", "a.out.gz", "b.json"]) == ["a.out.gz", "b.json.out"]
+    assert output_names(["b.json", "a.jsonl.gz", "readme.txt"]) == ["a.jsonl.gz", "b.json"]
+    assert output_names(["_CHECK"]) == []
+
+
+def rules(**fields: object) -> ListRules:
+    ids = pa.array([f"p-{n}" for n in range(6)])
+    table = pa.table({"item_id": ids, "fields": ids})
+    cap = fields.pop("max_per_category", None)
+    assert cap is None or isinstance(cap, int)
+    return ListRules(Catalogue(table, **fields), cap)  # type: ignore[arg-type] # each test gives what it needs
+
+
+def test_each_place_counts_under_the_first_rule_it_breaks() -> None:
+    in_stock = np.array([True, False, True, True, True, True])
+    categories = np.array([0, 0, 0, 1, -1, -1], np.int32)
+    lists = np.array([[0, 1, 2, 0, 3, -1, 4, 5]], np.int32)
+    kept, dropped = rules(in_stock=in_stock, categories=categories, max_per_category=1).apply(
+        lists, np.array([7]), Bought(np.array([7 * 6 + 3]), 6)
+    )
+    assert kept.tolist() == [[0, -1, -1, -1, -1, -1, 4, 5]]
+    assert dropped == {OUT_OF_STOCK: 1, BOUGHT: 1, DUPLICATE: 1, CATEGORY: 1}
+
+
+def test_lists_are_packed_in_their_order_and_cut() -> None:
+    lists, counts = pack(np.array([[-1, 3, -1, 1, 2], [5, 4, 3, 2, 1], [-1, -1, -1, -1, 0]], np.int32), 2)
+    assert lists.tolist() == [[3, 1], [5, 4], [0, -1]]
+    assert counts.tolist() == [2, 2, 1]

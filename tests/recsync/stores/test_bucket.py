@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import pyarrow as pa
 import pytest
+from botocore.config import Config
 
-from recsync.errors import FatalError
+from recsync.core.local_disk import local_disk
+from recsync.errors import FatalError, RetriableError
 from recsync.stores.bucket import Bucket
 
 
@@ -16,7 +20,6 @@ def test_objects_come_back_whole_and_missing_ones_are_none(bucket: Bucket, tmp_p
     etag = bucket.put("a", b"one\ntwo\n")
     assert bucket.get("a") == b"one\ntwo\n"
     assert bucket.etag("a") == etag
-    assert list(bucket.lines("a")) == [b"one", b"two"]
     (tmp_path / "f").write_bytes(b"three")
     bucket.upload("p/b", tmp_path / "f")
     bucket.copy("p/b", "p/c")
@@ -47,3 +50,42 @@ def test_damaged_state_is_named(bucket: Bucket) -> None:
 def test_a_missing_bucket_says_what_to_do(bucket: Bucket) -> None:
     with pytest.raises(FatalError, match="Create the bucket"):
         replace(bucket, name="no-such-bucket").put("a", b"")
+
+
+def test_large_objects_go_to_files_and_come_in_pieces(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("a", b"0123456789")
+    bucket.download("a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+    stream = bucket.stream("a")
+    assert [stream.read(4), stream.read(4), stream.read(4), stream.read(4)] == [b"0123", b"4567", b"89", b""]
+    for attempt in (lambda: bucket.download("b", tmp_path / "b"), lambda: bucket.stream("b")):
+        with pytest.raises(RetriableError, match="/b is not there"):
+            attempt()
+
+
+def test_a_full_disk_is_named(bucket: Bucket) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full on this system")
+    with pytest.raises(RetriableError, match="no room at /somewhere"), local_disk(Path("/somewhere")):
+        full.write_bytes(b"x")
+
+
+def test_an_upload_that_is_refused_says_what_to_do(bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"three")
+    with pytest.raises(FatalError, match="Create the bucket"):
+        replace(bucket, name="no-such-bucket").upload("a", tmp_path / "f")
+
+
+def test_a_server_that_does_not_answer_is_tried_again(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        settings = Config(retries={"total_max_attempts": 1})
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{unused.getsockname()[1]}",
+            region_name="us-east-1",
+            config=settings,
+        )
+        with pytest.raises(RetriableError, match="S3 failed on s3://b/a"):
+            Bucket(client, "b").download("a", tmp_path / "a")

@@ -3,20 +3,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pyarrow as pa
 import pytest
 
-from recsync.core.delivery import Wanted, Write
+from recsync.core.delivery import Write
 from recsync.core.intervals import Interval
 from recsync.core.keys import Keys
 from recsync.core.program import DatasetType
-from recsync.errors import FatalError, RetriableError
+from recsync.errors import RetriableError
 from recsync.stores.bucket import Bucket
 from recsync.stores.champion import Champion, ChampionStore
 from recsync.stores.exports import ExportedObject, Exports, Manifest
 from recsync.stores.imports import ImportState
 from recsync.stores.last_sent import LastSent
-from recsync.stores.recommendations import RecommendationsManifest, RecommendationsStore
 
 FIVE = datetime(2026, 11, 22, 5, tzinfo=UTC)
 KIND = DatasetType.INTERACTIONS
@@ -73,22 +71,6 @@ def test_promotions_are_kept_and_repeating_one_changes_nothing(bucket: Bucket, k
         store.promote(champion)
     assert store.history() == [first, second]
     assert store.read() == second
-
-
-def test_recommendations_are_visible_only_after_their_manifest(bucket: Bucket, keys: Keys) -> None:
-    store = RecommendationsStore(bucket, keys)
-    assert store.latest_run() is None
-    with pytest.raises(FatalError, match="run shop_recommend first"):
-        store.manifest("20261122T050000-aa")
-    wanted = [Wanted("a", ("1", "2")), Wanted("b", (), "too few")]
-    for run in ("20261122T050000-aa", "20261122T060000-bb"):
-        store.publish(
-            RecommendationsManifest(run, run, "arn", "job", 2, 1, {"too few": 1}, 2), wanted, {"1": {"n": 1}}
-        )
-    bucket.put_table(f"{keys.recommendations('20261122T070000-cc')}lists.parquet", pa.table({"x": [1]}))
-    assert store.latest_run() == "20261122T060000-bb"
-    assert list(store.wanted("20261122T050000-aa")) == wanted
-    assert store.items("20261122T050000-aa") == {"1": {"n": 1}}
 
 
 def test_what_was_sent_survives_in_parts_and_compaction(bucket: Bucket, keys: Keys) -> None:

@@ -1,0 +1,83 @@
+"""Choose whom to read back, and mark in the last-sent state whom Braze shows something else for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from recsync.core import duck
+from recsync.core.delivery.outcomes import Outcome
+
+# Most of the sample is what was just written; the rest tells whether older values are still there.
+STRATA = {Outcome.SENT: 0.6, Outcome.REMOVED: 0.2, Outcome.UNCHANGED: 0.2}
+
+Expectation = dict[str, dict[str, int | None]]
+"""Attribute -> fingerprint by external id; None when it must be gone."""
+
+
+def sample(accounts: Path, state: Path, attribute: str, people: int, seed: str, work: Path) -> Expectation:
+    """Choose people of each outcome, and say what Braze must show for them.
+
+    :param accounts: a delivery's account.
+    :param state: the last-sent state after it.
+    :param attribute: what must be gone from people whose list was removed.
+    :param people: how many, at most; an outcome that has fewer leaves its share unused.
+    :param seed: another one chooses others.
+    """
+    quotas = {outcome: max(1, int(people * share)) for outcome, share in STRATA.items()}
+    chosen = " UNION ALL ".join(
+        f"(SELECT external_id FROM accounts WHERE outcome = '{outcome}' "
+        f"ORDER BY hash(external_id || '{seed}'), external_id LIMIT {quota})"
+        for outcome, quota in quotas.items()
+    )
+    return _expect(accounts, state, chosen, attribute, work)
+
+
+def everybody_sent(accounts: Path, state: Path, attribute: str, work: Path) -> Expectation:
+    """Say what Braze must show for everybody whom the delivery wrote."""
+    chosen = f"SELECT external_id FROM accounts WHERE outcome IN ('{Outcome.SENT}', '{Outcome.REMOVED}')"
+    return _expect(accounts, state, chosen, attribute, work)
+
+
+def _expect(accounts: Path, state: Path, chosen: str, attribute: str, work: Path) -> Expectation:
+    with duck.opened(work) as database:
+        database.execute(f"CREATE VIEW accounts AS SELECT * FROM read_parquet('{accounts}')")
+        return _read(database, chosen, state, attribute)
+
+
+def _read(database: duckdb.DuckDBPyConnection, chosen: str, state: Path, attribute: str) -> Expectation:
+    rows = database.sql(
+        f"SELECT c.external_id, s.attribute, s.fingerprint FROM ({chosen}) c "
+        f"LEFT JOIN read_parquet('{state}') s USING (external_id)"
+    ).fetchall()
+    expected: Expectation = {}
+    unknown = set()
+    for external_id, name, fingerprint in rows:
+        if name is not None and fingerprint is None:
+            unknown.add(external_id)
+        expected.setdefault(external_id, {})[name or attribute] = fingerprint
+    return {who: attributes for who, attributes in expected.items() if who not in unknown}
+
+
+def mark_unknown(state: Path, external_ids: Sequence[str], target: Path, work: Path) -> None:
+    """Write the last-sent state with these people's fingerprints unknown, so that the next plan writes them anew.
+
+    :param target: Parquet file to write.
+    """
+    with duck.opened(work) as database:
+        database.register("drifted", pa.table({"external_id": pa.array(external_ids, pa.string())}))
+        database.execute(
+            "COPY (SELECT external_id, attribute, "
+            "CASE WHEN external_id IN (SELECT external_id FROM drifted) THEN NULL ELSE fingerprint END AS fingerprint, "
+            f"delivery FROM read_parquet('{state}')) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+
+
+def of_people(people: Sequence[str], state: Path, attribute: str, work: Path) -> Expectation:
+    """Say what Braze must show for some people."""
+    with duck.opened(work) as database:
+        database.register("people", pa.table({"external_id": pa.array(people, pa.string())}))
+        return _read(database, "SELECT external_id FROM people", state, attribute)

@@ -1,0 +1,121 @@
+"""The people who may be mailed, as a local file: written in bounded memory, each Braze user once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from recsync.core.local_disk import quoted_path
+from recsync.errors import FatalError
+
+AUDIENCE = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("external_id", pa.string()),
+        ("priority", pa.float64()),
+        ("segment", pa.string()),
+    ]
+)
+OPTIONAL = ("external_id", "priority", "segment")
+"""Columns that ``audience.sql`` may leave out."""
+
+_BATCH_ROWS = 10_000
+# 8 bytes each.
+_HASHES_AT_ONCE = 5_000_000
+
+
+def write_audience(
+    rows: Iterable[tuple[Any, ...]], columns: Sequence[str], target: Path, *, name: str
+) -> None:
+    """Write the rows of ``audience.sql`` (``AUDIENCE``).
+
+    :param columns: names of the values in a row: ``user_id`` and some of ``OPTIONAL``.
+    :param name: the SQL file, for errors.
+    :raises FatalError: when a row has no id, or a priority that is not a number.
+    """
+    places = {column: place for place, column in enumerate(columns)}
+    wanted = [places.get(field) for field in AUDIENCE.names]
+    wanted[1] = wanted[0] if wanted[1] is None else wanted[1]
+    iterator = iter(rows)
+    with pq.ParquetWriter(target, AUDIENCE, compression="zstd") as writer:
+        while block := list(islice(iterator, _BATCH_ROWS)):
+            values = [[None if place is None else row[place] for row in block] for place in wanted]
+            if any(value in (None, "") for ids in values[:2] for value in ids):
+                raise FatalError(
+                    f"{name} returns a person without user_id or external_id; leave such rows out."
+                )
+            writer.write_batch(_batch(values, name))
+
+
+def _batch(values: list[list[Any]], name: str) -> pa.RecordBatch:
+    users, people, priorities, segments = values
+    try:
+        numbers = [None if value is None else float(value) for value in priorities]
+    except (TypeError, ValueError):
+        raise FatalError(
+            f"{name} returns a priority that is not a number; higher numbers go first."
+        ) from None
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([str(value) for value in users], pa.string()),
+            pa.array([str(value) for value in people], pa.string()),
+            pa.array(numbers, pa.float64()),
+            pa.array([None if value is None else str(value) for value in segments], pa.string()),
+        ],
+        schema=AUDIENCE,
+    )
+
+
+def sort_audience(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> int:
+    """Sort an audience by user and leave out rows that repeat another, so that equal people give equal files.
+
+    :returns: how many people there are.
+    """
+    people = connection.read_parquet(str(source)).distinct().order("ALL")
+    people.write_parquet(str(target), compression="zstd")
+    return int(pq.read_metadata(target).num_rows)
+
+
+def write_batch_input(connection: duckdb.DuckDBPyConnection, audience: Path, target: Path) -> None:
+    """Write the input of a batch inference job: each user of the audience once, sorted, as JSON lines."""
+    connection.read_parquet(str(audience)).project('user_id AS "userId"').distinct().order("ALL").create_view(
+        "users"
+    )
+    connection.execute(f"COPY users TO {quoted_path(target)} (FORMAT json)")
+
+
+def check_unique(connection: duckdb.DuckDBPyConnection, audience: Path) -> None:
+    """Refuse an audience that holds a Braze user twice.
+
+    :raises FatalError: naming the first one.
+    """
+    people = connection.read_parquet(str(audience)).project("external_id, hash(external_id) AS digest")
+    passes = 1 + pq.read_metadata(audience).num_rows // _HASHES_AT_ONCE
+    for number in range(passes):
+        # Equal hashes are rare enough to look at closely; sorting numbers is far cheaper than grouping texts.
+        share = people.filter(f"(digest >> 8) % {passes} = {number}")
+        hashes = np.sort(share.project("digest").fetchnumpy()["digest"])
+        suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+        if len(suspects):
+            _refuse_repeated(connection, share, suspects)
+
+
+def _refuse_repeated(
+    connection: duckdb.DuckDBPyConnection, people: duckdb.DuckDBPyRelation, suspects: NDArray[np.uint64]
+) -> None:
+    looked_at = connection.from_arrow(pa.table({"digest": pa.array(suspects)}))
+    repeated = people.join(looked_at, "digest").aggregate("external_id, count(*) AS times", "external_id")
+    twice = repeated.filter("times > 1").order("external_id").limit(1).fetchall()
+    if twice:
+        raise FatalError(
+            f"The audience holds the Braze user {twice[0][0]} twice; two writes for one user would race. "
+            "Make external_id unique in audience.sql."
+        )

@@ -1,0 +1,33 @@
+"""The model of the program file."""
+
+from recsync.core.program.braze import ATTRIBUTE_PATTERN, CATALOG_NAME_PATTERN, Braze, Catalog, Delivery
+from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
+from recsync.core.program.personalize import Exploration, Gate, Personalize, TrainUpdate
+from recsync.core.program.program import NAME_PATTERN, Program, parse_program
+from recsync.core.program.recommendations import FallbackTier, Recommendations, Rules
+from recsync.core.program.schedules import CronExpression, Schedules
+from recsync.core.program.section import Strict
+
+__all__ = [
+    "ATTRIBUTE_PATTERN",
+    "CATALOG_NAME_PATTERN",
+    "NAME_PATTERN",
+    "Braze",
+    "Catalog",
+    "CronExpression",
+    "DatasetSource",
+    "DatasetType",
+    "Datasets",
+    "Delivery",
+    "Exploration",
+    "FallbackTier",
+    "Gate",
+    "Personalize",
+    "Program",
+    "Recommendations",
+    "Rules",
+    "Schedules",
+    "Strict",
+    "TrainUpdate",
+    "parse_program",
+]

@@ -1,0 +1,50 @@
+"""The program file: datasets."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from pydantic import Field, field_validator
+
+from recsync.core.program.section import Strict
+
+
+class DatasetType(StrEnum):
+    """The datasets a batch pipeline fills, as Amazon Personalize names them in ARNs."""
+
+    INTERACTIONS = "INTERACTIONS"
+    USERS = "USERS"
+    ITEMS = "ITEMS"
+
+    @property
+    def folder(self) -> str:
+        """The lower-case form used in file names, SQL files and S3 keys."""
+        return self.value.lower()
+
+
+class DatasetSource(Strict):
+    """Where the rows of one dataset come from, relative to ``include/sql`` and ``include/schemas``.
+
+    :param sql: SQL file; default ``<program>/<dataset>.sql``.
+    :param avro_schema: Avro schema file (YAML key ``schema``); default ``<program>/<dataset>.json``.
+    """
+
+    sql: str = ""
+    avro_schema: str = Field(default="", alias="schema")
+
+    @field_validator("sql", "avro_schema")
+    @classmethod
+    def _inside_include(cls, value: str) -> str:
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError("must be a path below include/, without '..'")
+        return value
+
+
+class Datasets(Strict):
+    """The datasets of the dataset group; users and items are optional, as in the service."""
+
+    interactions: DatasetSource = DatasetSource()
+    users: DatasetSource | None = None
+    items: DatasetSource | None = None

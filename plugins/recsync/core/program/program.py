@@ -1,0 +1,89 @@
+"""The program file: one e-mail programme in one YAML file, checked by one model.
+
+The same model runs in CI (``make check``), when Airflow parses the DAGs and in the UI.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from recsync.core.program.braze import Braze
+from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
+from recsync.core.program.personalize import Gate, Personalize, TrainUpdate
+from recsync.core.program.recommendations import Recommendations
+from recsync.core.program.schedules import Schedules
+from recsync.core.program.section import Strict
+
+# Amazon Personalize names: 1-63 of these, and recsync appends up to 30 characters to a program's name.
+# https://docs.aws.amazon.com/personalize/latest/dg/API_CreateSolution.html
+NAME_PATTERN = r"^[a-z0-9][a-z0-9\-_]{0,31}$"
+
+
+class Program(Strict):
+    """One e-mail programme.
+
+    :param name: the file's stem; prefix of every DAG, resource, job and key.
+    :param warehouse: Airflow connection of the warehouse.
+    :param aws: Airflow connection used for S3 and Amazon Personalize.
+    :param bucket: S3 bucket; None takes Airflow's setting ``[recsync] bucket``.
+    :param role_arn: the role that Amazon Personalize assumes to read and write the bucket; None takes
+        ``[recsync] personalize_role_arn``.
+    """
+
+    name: str = Field(pattern=NAME_PATTERN)
+    description: str = ""
+    warehouse: str = "warehouse"
+    aws: str = "aws_default"
+    bucket: str | None = Field(default=None, min_length=3, max_length=63)
+    role_arn: str | None = Field(
+        default=None, pattern=r"^arn:([a-z\d-]+):iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$"
+    )
+    datasets: Datasets = Datasets()
+    personalize: Personalize = Personalize()
+    gate: Gate = Gate()
+    train_update: TrainUpdate = TrainUpdate()
+    recommendations: Recommendations = Recommendations()
+    braze: Braze
+    schedules: Schedules = Schedules()
+
+    @model_validator(mode="after")
+    def _enough_results(self) -> Self:
+        if self.personalize.num_results < self.recommendations.length:
+            raise ValueError(
+                f"personalize.num_results ({self.personalize.num_results}) must be at least "
+                f"recommendations.length ({self.recommendations.length})"
+            )
+        return self
+
+    @property
+    def dataset_types(self) -> tuple[DatasetType, ...]:
+        """The datasets this program fills, interactions first."""
+        return tuple(t for t in DatasetType if getattr(self.datasets, t.folder) is not None)
+
+    def sql_file(self, query: str) -> str:
+        """Path below ``include/sql`` of ``interactions``, ``users``, ``items``, ``audience`` or ``catalogue``."""
+        source: DatasetSource | None = getattr(self.datasets, query, None)
+        return (source.sql if source else "") or f"{self.name}/{query}.sql"
+
+    def schema_file(self, dataset_type: DatasetType) -> str:
+        """Path below ``include/schemas`` of the dataset's Avro schema."""
+        source: DatasetSource = getattr(self.datasets, dataset_type.folder)
+        return source.avro_schema or f"{self.name}/{dataset_type.folder}.json"
+
+    def files(self) -> tuple[str, ...]:
+        """Every file below ``include/`` that the program needs."""
+        queries = [t.folder for t in self.dataset_types] + ["audience", "catalogue"]
+        return tuple(f"sql/{self.sql_file(query)}" for query in queries) + tuple(
+            f"schemas/{self.schema_file(t)}" for t in self.dataset_types
+        )
+
+
+def parse_program(name: str, document: Any) -> Program:
+    """Check a program file's content (already read from YAML).
+
+    :raises pydantic.ValidationError: with every problem at once.
+    """
+    content = {"name": name, **document} if isinstance(document, dict) else document
+    return Program.model_validate(content)

@@ -1,0 +1,63 @@
+"""Deliver any batch output through the push DAG, in process: ``python -m recsync.push_output PROGRAM URI``.
+
+What ``make push`` runs. It needs Airflow's connections and settings in the environment, and no scheduler: the DAG
+runs in this process's child, on a metadata database that may be a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own commands
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from recsync.errors import FatalError, RecsyncError
+from recsync.stages.context import StageContext
+from recsync.stages.recommend import publish_output
+
+
+def main() -> int:
+    """Publish the output as recommendations, push them, and write down what became of everybody."""
+    parser = argparse.ArgumentParser(prog="python -m recsync.push_output", description=__doc__)
+    parser.add_argument("program", help="name of a file in include/programs, without .yaml")
+    parser.add_argument("recommendations", help="folder or file of .out lines, or s3://bucket/prefix")
+    parser.add_argument("--dry-run", action="store_true", help="plan only, send nothing")
+    parser.add_argument("--report", type=Path, help="write the delivery's report here, as JSON")
+    arguments = parser.parse_args()
+    try:
+        manifest = publish_output(arguments.program, arguments.recommendations)
+        print(
+            f"Published {manifest.lists:,} lists for {manifest.users:,} people as {manifest.run}", flush=True
+        )
+        conf = {"recommendations": manifest.run, "dry_run": arguments.dry_run}
+        command = [_airflow(), "dags", "test", f"{arguments.program}_push", "--conf", json.dumps(conf)]
+        # Our own command; the program's name was just read from its file.
+        if subprocess.run(command, check=False).returncode:  # ruff: ignore[subprocess-without-shell-equals-true]
+            raise FatalError(f"The run of {arguments.program}_push failed; its log is above.")
+        if arguments.report:
+            arguments.report.write_text(json.dumps(_report(arguments.program)))
+    except RecsyncError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _airflow() -> str:
+    return str(Path(sys.executable).parent / "airflow")
+
+
+def _report(program: str) -> dict[str, Any]:
+    """Read what the newest delivery left on S3; of a dry run, its plan."""
+    deliveries = StageContext.of(program).deliveries
+    delivery = deliveries.newest()
+    report = deliveries.report(delivery, "report")
+    if report is None:
+        return {"planned": asdict(deliveries.plan(delivery).estimate)}
+    return {**report, "verification": deliveries.report(delivery, "verification") or {}}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""Deliver a plan: catalogue first, then a canary, then everybody; and account for every person.
+
+A retry goes on where the former try stopped: the ledger knows what is settled, and what may have been sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow.parquet as pq
+
+from recsync.clients.braze import MAX_EXPORT_IDS, BrazeClient
+from recsync.core.delivery.accounts import Account
+from recsync.core.delivery.batches import open_batches
+from recsync.core.delivery.ledger import Entry, Kind, Ledger, Status
+from recsync.core.delivery.plan import PARTS
+from recsync.errors import FatalError, RecsyncError
+from recsync.hooks.braze import BrazeHook
+from recsync.stages import closing
+from recsync.stages.catalog import CatalogSync
+from recsync.stages.context import StageContext
+from recsync.stages.journal import Journal
+from recsync.stages.read_back import drifted
+from recsync.stages.sending import Brakes, Sender
+from recsync.stores.deliveries import PlanManifest, TakenOverError
+
+log = logging.getLogger(__name__)
+
+
+class DryRunError(Exception):
+    """The delivery was planned to be looked at, not to be sent."""
+
+
+@dataclass(frozen=True)
+class DeliveryReport:
+    """What one delivery did; every person of the audience is in exactly one of ``outcomes``.
+
+    :param outcomes: people by outcome.
+    :param reasons: people by reason, of those who were not sent; the twenty most frequent ones.
+    :param left_audience: people outside the audience who lost the attribute.
+    :param left_audience_kept: those of them who still have it: refused, or without an answer.
+    :param resent: people who may have been sent by an earlier try and were sent again: the same whole values.
+    :param tries: how often the delivery was begun.
+    :param answers: Braze's answers of this try by status; each is one request.
+    :param data_points: of what Braze took.
+    :param catalog_items: items written to the catalogue by this try.
+    :param catalog_retired: items deleted from it.
+    :param dead_letters: where the rejected and given-up payloads lie; empty when there are none.
+    :param seconds: of this try.
+    """
+
+    delivery: str
+    recommendations: str
+    audience: int
+    outcomes: dict[str, int]
+    reasons: dict[str, int]
+    left_audience: int
+    left_audience_kept: int
+    resent: int
+    tries: int
+    answers: dict[str, int]
+    data_points: int
+    catalog_items: int
+    catalog_retired: int
+    dead_letters: str
+    seconds: float
+
+
+def deliver(program_name: str, delivery: str) -> DeliveryReport:
+    """Send what a plan holds until every write is settled, then settle the delivery itself.
+
+    :raises TakenOverError: when another try or a newer delivery goes on instead.
+    :raises RetriableError: when Braze or S3 gave no clear answer; the retry goes on where this try stopped.
+    """
+    started = time.monotonic()
+    context = StageContext.of(program_name)
+    manifest = context.deliveries.plan(delivery)
+    if manifest.dry_run:
+        raise DryRunError(f"{delivery} was planned as a dry run; nothing of it is ever sent.")
+    token = uuid4().hex
+    ledger, number = context.deliveries.take_over(
+        delivery, manifest.figures.total_rows, kind=Kind.TAKE_OVER, by=token, at=_now()
+    )
+    if ledger.closed_by == delivery:
+        return DeliveryReport(**(context.deliveries.report(delivery, "report") or {}))
+    if ledger.closed_by:
+        raise TakenOverError(
+            f"Delivery {delivery} was closed in favour of {ledger.closed_by}, which is newer."
+        )
+    with tempfile.TemporaryDirectory(prefix="recsync-deliver-") as folder:
+        context.deliveries.download(delivery, Path(folder))
+        work = _Delivery(context, manifest, ledger, number, Path(folder), token)
+        return asyncio.run(work.run(started))
+
+
+class _Delivery:
+    def __init__(
+        self,
+        context: StageContext,
+        manifest: PlanManifest,
+        ledger: Ledger,
+        number: int,
+        folder: Path,
+        token: str,
+    ) -> None:
+        self._context = context
+        self._braze = context.program.braze
+        self._manifest = manifest
+        self._ledger = ledger
+        self._folder = folder
+        self._catalog: CatalogSync | None = None
+        self._number = number
+        self._token = token
+        self._catalog_items = 0
+
+    async def run(self, started: float) -> DeliveryReport:
+        async with BrazeHook(self._braze.connection).client() as client:
+            await self._sync_catalog(client)
+            await self._send(client)
+            account = closing.settle(self._context, self._manifest, self._ledger, self._folder)
+            retired = await self._retire(account)
+            closing.absorb(self._context, self._manifest, self._ledger, self._folder)
+            report = self._report(account, retired, client, time.monotonic() - started)
+        deliveries = self._context.deliveries
+        deliveries.put_report(report.delivery, "report", asdict(report))
+        deliveries.append(report.delivery, self._number, Entry(Kind.CLOSED, _now(), by=report.delivery))
+        return report
+
+    async def _sync_catalog(self, client: BrazeClient) -> None:
+        # A replay sends older lists; the catalogue is newer than they are, and stays as it is.
+        if self._braze.catalog is None or self._manifest.replay_of:
+            return
+        items = pq.read_table(self._folder / "items.parquet")
+        self._catalog = CatalogSync(self._context, self._braze.catalog, client, items)
+        self._catalog_items = await self._catalog.update()
+
+    async def _send(self, client: BrazeClient) -> None:
+        delivery, deliveries = self._manifest.delivery, self._context.deliveries
+        journal = Journal(self._ledger, self._number, partial(deliveries.append, delivery), token=self._token)
+        writing = asyncio.create_task(journal.run())
+        try:
+            brakes = Brakes(self._braze.delivery.max_rejected_share)
+            sender = Sender(client, journal, brakes, objects=len(self._ledger.open_rows))
+            await self._send_parts(sender, client, PARTS[:1])
+            await self._judge_canary(client, journal)
+            await self._send_parts(sender, client, PARTS[1:])
+        finally:
+            journal.close()
+            await writing
+            self._number = journal.number
+        journal.raise_error()
+
+    async def _send_parts(self, sender: Sender, client: BrazeClient, parts: tuple[str, ...]) -> None:
+        is_open = self._ledger.statuses == Status.OPEN
+        plan = client.plan
+        batches = open_batches(
+            self._folder, is_open, parts, max_objects=plan.objects_per_call, max_bytes=plan.bytes_per_call
+        )
+        await sender.send(batches)
+
+    async def _judge_canary(self, client: BrazeClient, journal: Journal) -> None:
+        """Read the canary back, before anybody else is written.
+
+        :raises FatalError: when Braze took it and shows none of it.
+        """
+        await journal.flush()
+        figures = self._manifest.figures
+        rest = figures.total_rows - figures.rows["canary"]
+        if not figures.rows["canary"] or not (self._ledger.statuses[-rest:] == Status.OPEN).any() or not rest:
+            return
+        expected = self._canary_sample()
+        if not expected:
+            return
+        try:
+            missing = await drifted(client, expected)
+        except RecsyncError as error:
+            # A key without users.export.ids must not fail the delivery.
+            log.warning("The canary could not be read back: %s", error)
+            return
+        log.info(
+            "Canary: %d of %d people read back have what was sent",
+            len(expected) - len(missing),
+            len(expected),
+        )
+        if len(missing) == len(expected):
+            raise FatalError(
+                f"Braze took the canary and shows it for none of {len(expected)} people read back, so nobody else is "
+                f"written. Look at {self._braze.attribute} in Braze's Data Settings: a blocklisted attribute, or one "
+                "whose type is another one, drops every value silently. After a change of the payload mode, give the "
+                "attribute another name in the program file; the old one is removed from everybody."
+            )
+
+    def _canary_sample(self) -> dict[str, dict[str, int | None]]:
+        table = pq.read_table(self._folder / "writes" / "canary.parquet", columns=["external_id", "changes"])
+        statuses = self._ledger.statuses[: len(table)]
+        taken = [row for row in range(len(table)) if statuses[row] == Status.TAKEN]
+        # A sample, no secret.
+        chosen = random.Random(len(taken)).sample(taken, min(len(taken), MAX_EXPORT_IDS))  # ruff: ignore[suspicious-non-cryptographic-random-usage]
+        return {
+            row["external_id"]: {change["attribute"]: change["fingerprint"] for change in row["changes"]}
+            for row in table.take(chosen).to_pylist()
+        }
+
+    async def _retire(self, account: Account) -> int:
+        """Delete items from the catalogue that left the program's, once nobody's list points at them."""
+        if self._catalog is None or not (waiting := len(self._catalog.retired())):
+            return 0
+        left_behind = account.holdouts + account.left_audience_kept
+        if left_behind:
+            log.warning(
+                "%d items have left the catalogue and stay in Braze for now: %d people could not be written and may "
+                "still have lists that point at them",
+                waiting, left_behind,
+            )  # fmt: skip
+            return 0
+        return await self._catalog.retire()
+
+    def _report(self, account: Account, retired: int, client: BrazeClient, seconds: float) -> DeliveryReport:
+        lost = account.outcomes["rejected"] + account.outcomes["dead_lettered"] + account.left_audience_kept
+        return DeliveryReport(
+            delivery=self._manifest.delivery,
+            recommendations=self._manifest.recommendations,
+            audience=account.audience,
+            outcomes=account.outcomes,
+            reasons=account.reasons,
+            left_audience=account.left_audience,
+            left_audience_kept=account.left_audience_kept,
+            resent=self._ledger.resent,
+            tries=self._ledger.tries,
+            answers=dict(client.answers),
+            data_points=account.data_points,
+            catalog_items=self._catalog_items,
+            catalog_retired=retired,
+            dead_letters=self._context.deliveries.dead_letters_uri(self._manifest.delivery) if lost else "",
+            seconds=round(seconds, 3),
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

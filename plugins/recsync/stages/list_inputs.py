@@ -1,0 +1,135 @@
+"""What the lists are made of, from the warehouse and from S3 to local files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsync.core.duck import opened
+from recsync.core.intervals import Interval
+from recsync.core.lists import catalogue as items
+from recsync.core.lists.audience import AUDIENCE, OPTIONAL, sort_audience, write_audience
+from recsync.core.lists.batch_output import cut_blocks, read_block
+from recsync.core.lists.catalogue import Catalogue
+from recsync.core.lists.history import write_events
+from recsync.core.lists.output_files import output_names, unpacked
+from recsync.core.lists.output_spool import Source
+from recsync.core.payloads import CATALOG_ID
+from recsync.core.sql import map_columns
+from recsync.errors import FatalError
+from recsync.hooks.warehouse import WarehouseHook
+from recsync.stages.context import StageContext
+from recsync.stages.export import read_query
+from recsync.stores.bucket import Bucket
+
+log = logging.getLogger(__name__)
+
+
+def read_audience(context: StageContext, moment: datetime, target: Path) -> int:
+    """Write the people of ``audience.sql`` to a local file, sorted, each row once.
+
+    ``audience.sql`` returns ``user_id`` and, where Braze knows people by another id, ``external_id``; and as it likes
+    ``priority`` (a number, higher first) and ``segment``.
+
+    :returns: how many there are.
+    """
+    name, query = read_query(context.program, "audience", Interval.until(moment))
+    hook = WarehouseHook(context.program.warehouse)
+    returned = {column.casefold() for column in hook.columns(query, name=name)}
+    columns = ["user_id", *(column for column in OPTIONAL if column in returned)]
+    raw = target.with_suffix(".raw")
+    write_audience(hook.rows(query, columns, name=name), columns, raw, name=name)
+    with opened(target.parent) as connection:
+        people = sort_audience(connection, raw, target)
+    raw.unlink()
+    return people
+
+
+def read_catalogue(context: StageContext, moment: datetime) -> Catalogue:
+    """Read the items that may be mailed; those whose ids a Braze catalogue cannot hold are left out and logged."""
+    program = context.program
+    name, query = read_query(program, "catalogue", Interval.until(moment))
+    rules = program.recommendations.rules
+    columns = list(dict.fromkeys(["item_id", *program.braze.sent_fields, *rules.columns]))
+    rows = WarehouseHook(program.warehouse).rows(query, columns, name=name)
+    usable = CATALOG_ID if program.braze.catalog else None
+    catalogue = items.read_catalogue(
+        rows, columns, program.braze.sent_fields, rules, usable=usable, name=name
+    )
+    count, example = catalogue.unusable
+    if count:
+        allowed = "letters, digits, _ and -" if usable else "at least one character"
+        log.warning("%d items of %s are never mailed: their ids need %s (%r)", count, name, allowed, example)
+    return catalogue
+
+
+def read_events(context: StageContext, moment: datetime, target: Path) -> Path | None:
+    """Write what was bought lately to a local file; None when neither a rule nor the fallback asks for it."""
+    program, policy = context.program, context.program.recommendations
+    if not policy.history_days:
+        return None
+    interval = Interval(moment - timedelta(days=policy.history_days), moment)
+    name, query = read_query(program, "interactions", interval)
+    hook = WarehouseHook(program.warehouse)
+    columns = ["USER_ID", "ITEM_ID", "TIMESTAMP"]
+    if policy.rules.bought_event_types:
+        columns.append("EVENT_TYPE")
+        map_columns(hook.columns(query, name=name), columns, name=name)
+    written = write_events(hook.rows(query, columns, name=name), target, policy.rules.bought_event_types)
+    log.info("%d purchases of %d days, for rules and fallback", written, policy.history_days)
+    return target
+
+
+def sources(bucket: Bucket, prefix: str) -> list[str]:
+    """Name the objects of a batch output.
+
+    :raises FatalError: when there are none.
+    """
+    found = output_names(bucket.keys(prefix))
+    if not found:
+        raise FatalError(f"{bucket.uri(prefix)} holds no .out object of the job.")
+    return found
+
+
+def open_objects(bucket: Bucket, keys: list[str]) -> Generator[Source]:
+    """Open objects one after another."""
+    for key in keys:
+        yield bucket.uri(key), unpacked(key, bucket.stream(key))
+
+
+def open_files(paths: list[Path]) -> Generator[Source]:
+    """Open local files one after another."""
+    for path in paths:
+        with path.open("rb") as file:
+            yield str(path), unpacked(str(path), file)
+
+
+def people_of_output(outputs: Generator[Source], target: Path) -> int:
+    """Write the users of a batch output as an audience in which Braze knows them by the same ids.
+
+    :returns: how many there are.
+    """
+    raw = target.with_suffix(".raw")
+    with closing(outputs), pq.ParquetWriter(raw, AUDIENCE, compression="zstd") as writer:
+        for batch in _users(outputs):
+            writer.write_batch(batch)
+    with opened(target.parent) as connection:
+        people = sort_audience(connection, raw, target)
+    raw.unlink()
+    return people
+
+
+def _users(outputs: Iterator[Source]) -> Iterator[pa.RecordBatch]:
+    for _name, stream in outputs:
+        for block in cut_blocks(stream):
+            users = read_block(block).columns["user_id"]
+            nothing = [
+                pa.nulls(len(users), AUDIENCE.field(column).type) for column in ("priority", "segment")
+            ]
+            yield pa.RecordBatch.from_arrays([users, users, *nothing], schema=AUDIENCE)

@@ -1,0 +1,149 @@
+"""Plan a delivery: what must be written to Braze so that everybody has what the newest recommendations say."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsync.core.delivery import budget
+from recsync.core.delivery.plan import PARTS, Figures, Inputs, plan_files
+from recsync.hooks.braze import BrazeHook
+from recsync.stages.closing import close
+from recsync.stages.context import StageContext
+from recsync.stores.deliveries import PlanManifest
+from recsync.stores.last_sent import LastSentState, Newest
+from recsync.stores.recommendations import RecommendationsManifest
+
+log = logging.getLogger(__name__)
+
+# What a person looks at before approving: enough to see every kind of payload.
+_SAMPLE_PER_PART = 5
+
+
+class SupersededError(Exception):
+    """Newer recommendations were pushed before; pushing these would take people back."""
+
+
+def plan(program_name: str, run: str | None, *, dag_run: str, dry_run: bool = False) -> PlanManifest:
+    """Plan the delivery of published recommendations.
+
+    A delivery that was begun and never completed is closed first: what it settled goes into the last-sent state, and
+    what nobody knows about is planned anew. A retry of the same run adopts its plan instead.
+
+    :param run: the recommend run to deliver; None takes the newest published one.
+    :param dag_run: the push run that asks.
+    :param dry_run: plan only: nobody may deliver it, and no other delivery is touched.
+    :raises SupersededError: when newer recommendations were delivered already.
+    """
+    context = StageContext.of(program_name)
+    recommendations = context.recommendations.manifest(run or context.recommendations.latest_run() or "none")
+    state, etag = context.last_sent.read()
+    if recommendations.created_at < state.newest.created_at:
+        raise SupersededError(
+            f"Recommendations {recommendations.run} of {recommendations.created_at} are older than {state.newest.run} "
+            f"of {state.newest.created_at}, which Braze has already; older lists are never written over newer ones."
+        )
+    name = delivery_name(recommendations.run)
+    if state.open_delivery and not dry_run:
+        former = context.deliveries.plan(state.open_delivery)
+        if (former.dag_run, former.recommendations) == (dag_run, recommendations.run):
+            log.info("Delivery %s is planned already and goes on", former.delivery)
+            return former
+        state, etag = close(context, former, by=name)
+    manifest = _publish(context, recommendations, state, name, dag_run, dry_run)
+    if not dry_run:
+        newest = Newest(recommendations.run, recommendations.created_at)
+        context.last_sent.replace(replace(state, open_delivery=name, newest=newest), etag)
+    return manifest
+
+
+def delivery_name(what: str) -> str:
+    """Name a new delivery of a recommend run; names sort by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{what}"
+
+
+def _publish(
+    context: StageContext,
+    recommendations: RecommendationsManifest,
+    state: LastSentState,
+    name: str,
+    dag_run: str,
+    dry_run: bool,
+) -> PlanManifest:
+    with tempfile.TemporaryDirectory(prefix="recsync-plan-") as folder:
+        work = Path(folder)
+        inputs = _inputs(context, recommendations, state, work)
+        figures = plan_files(inputs, work / "plan", work)
+        manifest = PlanManifest(
+            delivery=name,
+            recommendations=recommendations.run,
+            created_at=datetime.now(UTC).isoformat(),
+            dag_run=dag_run,
+            dry_run=dry_run,
+            replay_of="",
+            figures=figures,
+            estimate=estimate(context, figures),
+        )
+        context.deliveries.publish(manifest, work / "plan", sample(work / "plan"))
+    log.info("Plan %s: %s", name, figures)
+    return manifest
+
+
+def _inputs(
+    context: StageContext, recommendations: RecommendationsManifest, state: LastSentState, work: Path
+) -> Inputs:
+    braze = context.program.braze
+    lists = work / "lists.parquet"
+    context.recommendations.download_lists(recommendations.run, lists)
+    today = datetime.now(UTC).date().isoformat()
+    return Inputs(
+        braze=braze,
+        lists=lists,
+        catalogue=context.recommendations.catalogue(recommendations.run),
+        state=context.last_sent.download(state, work / "state.parquet"),
+        cap=budget.cap(braze.delivery, state.written.get(today, 0)),
+        canary_share=braze.delivery.canary_share,
+    )
+
+
+def estimate(context: StageContext, figures: Figures) -> budget.Estimate:
+    """Say what a plan will take at the limits of the program's Braze connection."""
+    rates = BrazeHook(context.program.braze.connection).rate_plan
+    return budget.estimate(
+        figures.total_rows,
+        figures.object_bytes,
+        figures.data_points,
+        objects_per_call=rates.objects_per_call,
+        bytes_per_call=rates.bytes_per_call,
+        requests_per_second=rates.requests_per_second,
+    )
+
+
+def sample(folder: Path) -> list[dict[str, Any]]:
+    """Take a few payloads of each part, as they would be sent."""
+    payloads = []
+    for part in PARTS:
+        with pq.ParquetFile(folder / "writes" / f"{part}.parquet") as file:
+            batches = file.iter_batches(_SAMPLE_PER_PART, columns=["object"])
+            objects: pa.Array = next(batches).column("object") if file.metadata.num_rows else []
+            payloads += [{"part": part, "object": json.loads(o.as_py())} for o in objects]
+    return payloads
+
+
+def summary(manifest: PlanManifest) -> dict[str, Any]:
+    """Give the figures that a person decides by, for XCom and the approval."""
+    return {
+        "delivery": manifest.delivery,
+        "recommendations": manifest.recommendations,
+        "dry_run": manifest.dry_run,
+        **asdict(manifest.estimate),
+        **manifest.figures.as_json(),
+    }

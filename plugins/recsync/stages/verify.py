@@ -1,0 +1,157 @@
+"""Verify a delivery: read a sample back from Braze, and mend what Braze took and lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from recsync.core.delivery import verification
+from recsync.core.delivery.verification import Expectation
+from recsync.errors import FatalError, RecsyncError
+from recsync.hooks.braze import BrazeHook
+from recsync.stages.context import StageContext
+from recsync.stages.deliver import deliver
+from recsync.stages.plan import plan
+from recsync.stages.read_back import drifted
+
+log = logging.getLogger(__name__)
+
+# One drifted person in the sample means more outside it: so many people are read back to find them, 50 a call.
+READ_ALL_PEOPLE = 50_000
+_REPAIRS = 2
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What Braze showed.
+
+    :param read_back: people read back at first.
+    :param drifted: people found, then or in the search that followed, who did not have what Braze had taken.
+    :param repairs: the deliveries that wrote them again.
+    :param still_drifted: people who do not have it even then.
+    :param skipped: why nobody was read back; empty when somebody was.
+    """
+
+    delivery: str
+    read_back: int
+    drifted: int = 0
+    repairs: tuple[str, ...] = ()
+    still_drifted: int = 0
+    skipped: str = ""
+
+
+def verify(program_name: str, delivery: str, *, dag_run: str) -> dict[str, Any]:
+    """Read a stratified sample back; when somebody drifted, look for the others and write them all again.
+
+    :param dag_run: the push run that asks.
+    :raises FatalError: when people still do not have what Braze took twice.
+    """
+    context = StageContext.of(program_name)
+    found = _Verifier(context, delivery, dag_run).run()
+    context.deliveries.put_report(delivery, "verification", asdict(found))
+    if found.still_drifted:
+        raise FatalError(
+            f"{found.still_drifted} of {found.drifted} people do not have what Braze took {_REPAIRS + 1} times. Look "
+            f"at {context.program.braze.attribute} in Braze's Data Settings (blocklisted? another type?), and for "
+            f"another writer of it. They stay in the last-sent state as unknown and are written again next time."
+        )
+    return asdict(found)
+
+
+class _Verifier:
+    def __init__(self, context: StageContext, delivery: str, dag_run: str) -> None:
+        self._context = context
+        self._braze = context.program.braze
+        self._delivery = delivery
+        self._dag_run = dag_run
+
+    def run(self) -> Verification:
+        people = self._braze.delivery.verify_users
+        if not people:
+            return Verification(self._delivery, 0, skipped="verify_users is 0")
+        expected = self._expected(people)
+        try:
+            wrong = self._drifted(expected)
+        except RecsyncError as error:
+            # A key without users.export.ids, or an outage: what was delivered stays delivered.
+            log.warning("Nobody could be read back: %s", error)
+            return Verification(self._delivery, 0, skipped=str(error))
+        if not wrong:
+            return Verification(self._delivery, len(expected))
+        wrong = self._search(wrong)
+        log.error("Drift: %d people do not have what Braze took; they are written again", len(wrong))
+        repairs, left = self._repair(wrong)
+        return Verification(self._delivery, len(expected), len(wrong), repairs, len(left))
+
+    def _expected(self, people: int | None) -> Expectation:
+        with tempfile.TemporaryDirectory(prefix="recsync-verify-") as folder:
+            work = Path(folder)
+            self._context.deliveries.download_accounts(self._delivery, work / "accounts.parquet")
+            state, _ = self._context.last_sent.read()
+            table = self._context.last_sent.download(state, work / "state.parquet")
+            if table is None:
+                return {}
+            arguments = (work / "accounts.parquet", table, self._braze.attribute)
+            if people is None:
+                return verification.everybody_sent(*arguments, work)
+            return verification.sample(*arguments, people, self._delivery, work)
+
+    def _drifted(self, expected: Expectation) -> list[str]:
+        async def look() -> list[str]:
+            async with BrazeHook(self._braze.connection).client() as client:
+                return await drifted(client, expected)
+
+        return asyncio.run(look()) if expected else []
+
+    def _search(self, wrong: list[str]) -> list[str]:
+        """Read everybody back whom the delivery wrote, when they are not too many."""
+        report = self._context.deliveries.report(self._delivery, "report") or {}
+        written = sum(report.get("outcomes", {}).get(outcome, 0) for outcome in ("sent", "removed"))
+        if written > READ_ALL_PEOPLE:
+            log.error(
+                "The delivery wrote %d people, too many to read all of them back; %d are known to have drifted",
+                written, len(wrong),
+            )  # fmt: skip
+            return wrong
+        return sorted({*wrong, *self._drifted(self._expected(None))})
+
+    def _repair(self, wrong: list[str]) -> tuple[tuple[str, ...], list[str]]:
+        """Write people again; name the deliveries that did, and the people for whom it did not help."""
+        repairs: list[str] = []
+        left = wrong
+        recommendations = self._context.deliveries.plan(self._delivery).recommendations
+        while left and len(repairs) < _REPAIRS:
+            self._mark_unknown(left)
+            manifest = plan(
+                self._context.program.name,
+                recommendations,
+                dag_run=f"{self._dag_run}/repair-{len(repairs) + 1}",
+            )
+            deliver(self._context.program.name, manifest.delivery)
+            repairs.append(manifest.delivery)
+            left = self._drifted(self._expected_of(left))
+        if left:
+            self._mark_unknown(left)
+        return tuple(repairs), left
+
+    def _expected_of(self, people: list[str]) -> Expectation:
+        with tempfile.TemporaryDirectory(prefix="recsync-verify-") as folder:
+            work = Path(folder)
+            state, _ = self._context.last_sent.read()
+            table = self._context.last_sent.download(state, work / "state.parquet")
+            return verification.of_people(people, table, self._braze.attribute, work) if table else {}
+
+    def _mark_unknown(self, people: list[str]) -> None:
+        with tempfile.TemporaryDirectory(prefix="recsync-verify-") as folder:
+            work = Path(folder)
+            state, etag = self._context.last_sent.read()
+            table = self._context.last_sent.download(state, work / "state.parquet")
+            if table is None:
+                return
+            verification.mark_unknown(table, people, work / "marked.parquet", work)
+            newer = self._context.last_sent.upload(state, work / "marked.parquet", self._delivery)
+            self._context.last_sent.replace(newer, etag)

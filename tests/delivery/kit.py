@@ -1,0 +1,245 @@
+"""What a delivery needs and nothing else: S3, the Braze sandbox, a program file and published recommendations."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+import requests
+from moto.server import ThreadedMotoServer
+
+REPO = Path(__file__).resolve().parents[2]
+REGION = "us-east-1"
+BUCKET = "recsync-delivery"
+ITEMS = {f"p-{n}": {"title": f"Product {n}", "price": n + 0.5} for n in range(60)}
+CATALOG = {"name": "products", "fields": {"title": "string", "price": "number"}}
+LISTS = pa.schema(
+    [
+        ("external_id", pa.string()),
+        ("item_ids", pa.list_(pa.string())),
+        ("tier", pa.string()),
+        ("reason", pa.string()),
+        ("priority", pa.float64()),
+        ("segment", pa.string()),
+    ]
+)
+
+Lists = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Addresses of the servers."""
+
+    s3: str
+    braze: str
+    key: str
+
+    def environment(self, include: Path, **braze_extra: Any) -> dict[str, str]:
+        """Give the Airflow settings and connections that reach them."""
+        aws = {
+            "conn_type": "aws",
+            "login": "test",
+            "password": "test",
+            "extra": {"region_name": REGION, "service_config": {"s3": {"endpoint_url": self.s3}}},
+        }
+        braze = {"conn_type": "braze", "host": self.braze, "password": self.key, "extra": braze_extra}
+        return {
+            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
+            "AIRFLOW_CONN_BRAZE_DEFAULT": json.dumps(braze),
+            "AIRFLOW__RECSYNC__BUCKET": BUCKET,
+            "AIRFLOW__RECSYNC__INCLUDE_FOLDER": str(include),
+        }
+
+    def control(self, method: str, path: str, **kwargs: Any) -> Any:
+        """Call the sandbox's control API."""
+        answer = requests.request(method, f"{self.braze}/_local/{path}", timeout=120, **kwargs)
+        answer.raise_for_status()
+        return answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
+
+    def profiles(self) -> dict[str, dict[str, Any]]:
+        """Read every profile, after applying what is pending: custom attributes by external id."""
+        self.control("POST", "flush")
+        found: dict[str, dict[str, Any]] = {}
+        while True:
+            page = self.control("GET", "profiles", params={"limit": 500, "offset": len(found)})["profiles"]
+            found |= {p["external_id"]: p.get("custom_attributes", {}) for p in page}
+            if len(page) < 500:
+                return found
+
+
+@dataclass(frozen=True)
+class Kit:
+    """One program and its servers."""
+
+    servers: Servers
+    include: Path
+    name: str
+
+    def lists(self, people: int, *, shift: int = 0, length: int = 5) -> dict[str, list[str]]:
+        """Make a list for each of some people; another shift gives everybody another list."""
+        items = list(ITEMS)
+        return {
+            f"{self.name}-{n:06d}": [items[(n + k + shift) % len(items)] for k in range(length)]
+            for n in range(people)
+        }
+
+    def write_program(self, **braze: Any) -> None:
+        """Write the program file; JSON is YAML."""
+        for folder in ("programs", f"sql/{self.name}", f"schemas/{self.name}"):
+            (self.include / folder).mkdir(parents=True, exist_ok=True)
+        for query in ("interactions", "audience", "catalogue"):
+            (self.include / "sql" / self.name / f"{query}.sql").write_text("SELECT 1")
+        (self.include / "schemas" / self.name / "interactions.json").write_text(json.dumps(_SCHEMA))
+        # Waiting for a canary costs seconds; the tests that are about it ask for one.
+        braze = {"attribute": "recs", **braze, "delivery": {"canary_share": 0, **braze.get("delivery", {})}}
+        program = {"recommendations": {"length": 5}, "braze": braze}
+        (self.include / "programs" / f"{self.name}.yaml").write_text(json.dumps(program))
+
+    @property
+    def context(self) -> Any:
+        """Give the stage's context of the program as it is now."""
+        from recsync.stages.context import StageContext
+
+        return StageContext.of(self.name)
+
+    def publish(
+        self,
+        run: str,
+        lists: Lists,
+        *,
+        items: Mapping[str, Mapping[str, Any]] = ITEMS,
+        tiers: Mapping[str, str] | None = None,
+        priorities: Mapping[str, float] | None = None,
+    ) -> str:
+        """Publish recommendations as if a batch inference job had run; the run is also their time."""
+        from recsync.stores.recommendations import RecommendationsManifest
+
+        names = list(lists)
+        columns = {
+            "external_id": names,
+            "item_ids": [list(lists[name]) for name in names],
+            "tier": [(tiers or {}).get(name, "personal") if lists[name] else "" for name in names],
+            "reason": ["" if lists[name] else "nothing fit to mail" for name in names],
+            "priority": [(priorities or {}).get(name) for name in names],
+            "segment": [None] * len(names),
+        }
+        catalogue = pa.table(
+            {"item_id": list(items), "fields": [json.dumps(dict(fields)) for fields in items.values()]}
+        )
+        suppressed = sum(not lists[name] for name in names)
+        manifest = RecommendationsManifest(
+            run=run,
+            created_at=run,
+            solution_version_arn="arn",
+            batch_inference_job_arn="job",
+            users=len(names),
+            lists=len(names) - suppressed,
+            suppressed={"nothing fit to mail": suppressed} if suppressed else {},
+            items=len(items),
+            tiers={},
+            dropped={},
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "lists.parquet"
+            pq.write_table(pa.Table.from_pydict(columns, LISTS), path)
+            self.context.recommendations.publish(manifest, path, catalogue)
+        return run
+
+    def push(self, run: str | None = None, *, dag_run: str = "test") -> Any:
+        """Plan and deliver, as the DAG's tasks do; return the report."""
+        from recsync.stages.deliver import deliver
+        from recsync.stages.plan import plan
+
+        return deliver(self.name, plan(self.name, run, dag_run=dag_run).delivery)
+
+    def in_braze(self, attribute: str = "recs") -> dict[str, Any]:
+        """Give what Braze shows: the attribute's value by external id, of those who have it."""
+        profiles = self.servers.profiles()
+        return {
+            who: found[attribute]
+            for who, found in profiles.items()
+            if attribute in found and who.startswith(self.name)
+        }
+
+
+_SCHEMA = {
+    "type": "record",
+    "name": "Interactions",
+    "namespace": "com.amazonaws.personalize.schema",
+    "version": "1.0",
+    "fields": [
+        {"name": "USER_ID", "type": "string"},
+        {"name": "ITEM_ID", "type": "string"},
+        {"name": "TIMESTAMP", "type": "long"},
+    ],
+}
+
+
+@contextmanager
+def servers(folder: Path, *arguments: str) -> Generator[Servers]:
+    """Start S3 and the Braze sandbox, and stop them at the end.
+
+    :param arguments: more arguments of ``braze_local``.
+    """
+    with ExitStack() as stack:
+        s3_port = _free_port()
+        moto = ThreadedMotoServer(ip_address="127.0.0.1", port=s3_port, verbose=False)
+        moto.start()
+        stack.callback(moto.stop)
+        s3 = f"http://127.0.0.1:{s3_port}"
+        boto3.client("s3", endpoint_url=s3, region_name=REGION).create_bucket(Bucket=BUCKET)
+        key = secrets.token_hex(16)
+        braze = stack.enter_context(_braze(folder, key, arguments))
+        yield Servers(s3, braze, key)
+
+
+@contextmanager
+def _braze(folder: Path, key: str, arguments: Sequence[str]) -> Generator[str]:
+    port = _free_port()
+    command = [sys.executable, "-m", "braze_local", "--port", str(port), "--data", str(folder / "braze")]
+    with (folder / "braze_local.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--apply-delay-seconds", "0.2", *arguments],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": str(REPO / "local"), "BRAZE_LOCAL_KEY": key},
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if requests.get(f"{url}/health", timeout=2).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise RuntimeError(f"{url} did not start")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

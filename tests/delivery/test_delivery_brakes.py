@@ -1,0 +1,100 @@
+"""Budgets and brakes: caps, dry runs, the canary, and what a person is told before and after."""
+
+from __future__ import annotations
+
+import pytest
+from kit import Kit
+
+from recsync.errors import FatalError
+
+PEOPLE = 120
+
+
+def test_a_cap_defers_the_people_of_lowest_priority_and_the_next_delivery_takes_them(kit: Kit) -> None:
+    kit.write_program(delivery={"max_users_per_run": 50})
+    lists = kit.lists(PEOPLE)
+    priorities = {who: float(n) for n, who in enumerate(lists)}
+    first = kit.push(kit.publish("1", lists, priorities=priorities))
+    assert (first.outcomes["sent"], first.outcomes["deferred"]) == (50, 70)
+    assert set(kit.in_braze()) == set(list(lists)[-50:])
+    second = kit.push("1", dag_run="second")
+    assert (second.outcomes["sent"], second.outcomes["unchanged"]) == (50, 50)
+    assert set(kit.in_braze()) == set(list(lists)[-100:])
+
+
+def test_a_daily_cap_counts_what_was_written_today(kit: Kit) -> None:
+    kit.write_program(delivery={"max_users_per_day": 100})
+    kit.push(kit.publish("1", kit.lists(80)))
+    report = kit.push(kit.publish("2", kit.lists(80, shift=1)), dag_run="second")
+    assert (report.outcomes["sent"], report.outcomes["deferred"]) == (20, 60)
+
+
+def test_removals_come_before_a_cap_bites(kit: Kit) -> None:
+    kit.push(kit.publish("1", kit.lists(20)))
+    kit.write_program(delivery={"max_users_per_run": 10})
+    stay = dict(list(kit.lists(20, shift=1).items())[10:])
+    report = kit.push(kit.publish("2", stay), dag_run="second")
+    assert (report.left_audience, report.outcomes["deferred"]) == (10, 10)
+    assert set(kit.in_braze()) == set(stay)
+
+
+def test_a_dry_run_plans_and_sends_nothing(kit: Kit) -> None:
+    from recsync.stages.deliver import DryRunError, deliver
+    from recsync.stages.plan import plan, summary
+
+    manifest = plan(kit.name, kit.publish("1", kit.lists(PEOPLE)), dag_run="test", dry_run=True)
+    figures = summary(manifest)
+    assert (figures["people"], figures["writes"], figures["data_points"]) == (PEOPLE, PEOPLE, PEOPLE)
+    assert figures["requests"] == 2
+    sample = kit.context.bucket.get_json(f"{kit.name}/deliveries/{manifest.delivery}/sample.json")
+    assert sample[0]["object"]["recs"] == kit.lists(PEOPLE)[sample[0]["object"]["external_id"]]
+    with pytest.raises(DryRunError):
+        deliver(kit.name, manifest.delivery)
+    assert kit.in_braze() == {}
+    assert kit.push("1").outcomes["sent"] == PEOPLE, "a dry run leaves nothing behind"
+
+
+def test_the_canary_is_sent_first_and_read_back(kit: Kit, caplog: pytest.LogCaptureFixture) -> None:
+    kit.write_program(delivery={"canary_share": 0.1})
+    with caplog.at_level("INFO"):
+        assert kit.push(kit.publish("1", kit.lists(PEOPLE))).outcomes["sent"] == PEOPLE
+    assert "Canary: 12 of 12 people read back have what was sent" in caplog.text
+
+
+def test_nobody_else_is_written_when_braze_shows_nothing_of_the_canary(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recsync.stages import read_back
+
+    monkeypatch.setattr(read_back, "WAITS_SECONDS", (0.5, 0.5))
+    kit.write_program(delivery={"canary_share": 0.1})
+    drop = {"path": "/users/track", "kind": "drop", "object_probability": 1, "times": None}
+    kit.servers.control("POST", "faults", json=drop)
+    with pytest.raises(FatalError, match=r"shows it for none of 12 people.*Data Settings"):
+        kit.push(kit.publish("1", kit.lists(PEOPLE)))
+    kit.servers.control("DELETE", "faults")
+    assert kit.in_braze() == {}
+
+
+def test_people_whom_braze_took_and_lost_are_found_and_written_again(kit: Kit) -> None:
+    from recsync.stages.verify import verify
+
+    lists = kit.lists(PEOPLE)
+    drop = {"path": "/users/track", "kind": "drop", "external_ids": list(lists)[:3], "times": None}
+    kit.servers.control("POST", "faults", json=drop)
+    report = kit.push(kit.publish("1", lists))
+    assert report.outcomes["sent"] == PEOPLE
+    kit.servers.control("DELETE", "faults")
+    assert len(kit.in_braze()) == PEOPLE - 3
+    found = verify(kit.name, report.delivery, dag_run="test")
+    assert (found["drifted"], found["still_drifted"], len(found["repairs"])) == (3, 0, 1)
+    assert kit.in_braze() == lists
+
+
+def test_a_key_that_may_not_read_back_does_not_fail_the_delivery(kit: Kit) -> None:
+    from recsync.stages.verify import verify
+
+    kit.servers.control("POST", "faults", json={"path": "/users/export/ids", "status": 403, "times": 100})
+    report = kit.push(kit.publish("1", kit.lists(10)))
+    found = verify(kit.name, report.delivery, dag_run="test")
+    assert "403" in found["skipped"]

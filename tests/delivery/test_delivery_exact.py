@@ -1,0 +1,138 @@
+"""A delivery brings Braze in step with the recommendations, and sends only what differs."""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+import pytest
+from kit import CATALOG, ITEMS, Kit
+
+PEOPLE = 200
+
+
+def test_everybody_gets_the_list_and_a_second_delivery_sends_nothing(kit: Kit) -> None:
+    report = kit.push(kit.publish("1", kit.lists(PEOPLE)))
+    assert report.outcomes["sent"] == PEOPLE
+    assert kit.in_braze() == kit.lists(PEOPLE)
+    again = kit.push(kit.publish("2", kit.lists(PEOPLE)), dag_run="second")
+    assert again.outcomes["unchanged"] == PEOPLE
+    assert sum(again.outcomes.values()) == PEOPLE
+    assert again.answers == {}
+
+
+def test_a_second_delivery_writes_exactly_the_changed_lists_for_one_data_point_each(kit: Kit) -> None:
+    lists = kit.lists(PEOPLE)
+    kit.push(kit.publish("1", lists))
+    kit.servers.control("POST", "meter/reset")
+    changed = dict(list(kit.lists(PEOPLE, shift=7).items())[:20])
+    report = kit.push(kit.publish("2", {**lists, **changed}), dag_run="second")
+    assert (report.outcomes["sent"], report.outcomes["unchanged"]) == (20, PEOPLE - 20)
+    assert kit.in_braze() == {**lists, **changed}
+    meter = kit.servers.control("GET", "meter")
+    assert meter["attributes"]["recs"]["points"] == 20 == report.data_points
+    assert meter["attributes"]["recs"]["unchanged"] == 0
+
+
+def test_whoever_has_no_list_any_more_loses_the_attribute_once(kit: Kit) -> None:
+    kit.push(kit.publish("1", kit.lists(PEOPLE)))
+    fewer = dict(list(kit.lists(PEOPLE).items())[10:])
+    emptied, newcomer = next(iter(fewer)), f"{kit.name}-new"
+    report = kit.push(kit.publish("2", {**fewer, emptied: [], newcomer: []}), dag_run="second")
+    assert (report.left_audience, report.outcomes["removed"], report.outcomes["suppressed"]) == (10, 1, 1)
+    del fewer[emptied]
+    assert kit.in_braze() == fewer
+    third = kit.push(kit.publish("3", {**fewer, emptied: [], newcomer: []}), dag_run="third")
+    assert (third.left_audience, third.outcomes["removed"], third.outcomes["suppressed"]) == (0, 0, 2)
+    assert newcomer not in kit.servers.profiles(), "nobody is created to have nothing"
+
+
+def test_the_account_names_every_person_once(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> None:
+    kit.push(kit.publish("1", kit.lists(30)))
+    lists = {**kit.lists(20), **dict(list(kit.lists(40, shift=3).items())[30:]), f"{kit.name}-x": []}
+    report = kit.push(kit.publish("2", lists), dag_run="second")
+    path = tmp_path_factory.mktemp("accounts") / "accounts.parquet"
+    kit.context.deliveries.download_accounts(report.delivery, path)
+    rows = pq.read_table(path).to_pylist()
+    assert sorted(row["external_id"] for row in rows) == sorted(lists)
+    outcomes = {row["external_id"]: row["outcome"] for row in rows}
+    assert outcomes[f"{kit.name}-000005"] == "unchanged"
+    assert outcomes[f"{kit.name}-000035"] == "sent"
+    assert outcomes[f"{kit.name}-x"] == "suppressed"
+
+
+def test_a_renamed_attribute_leaves_nothing_behind(kit: Kit) -> None:
+    kit.push(kit.publish("1", kit.lists(PEOPLE)))
+    kit.write_program(attribute="recs_new")
+    report = kit.push(kit.publish("2", kit.lists(PEOPLE)), dag_run="second")
+    assert report.outcomes["sent"] == PEOPLE
+    assert kit.in_braze("recs_new") == kit.lists(PEOPLE)
+    assert kit.in_braze("recs") == {}
+    assert report.answers == {"201": 3}, "old and new value travel in one object"
+
+
+def test_a_tier_attribute_travels_alone_when_only_it_changes(kit: Kit) -> None:
+    kit.write_program(tier_attribute="recs_tier")
+    lists = kit.lists(10)
+    kit.push(kit.publish("1", lists))
+    assert set(kit.in_braze("recs_tier").values()) == {"personal"}
+    kit.servers.control("POST", "meter/reset")
+    first = next(iter(lists))
+    report = kit.push(kit.publish("2", lists, tiers={first: "popular"}), dag_run="second")
+    assert (report.outcomes["sent"], report.data_points) == (1, 1)
+    assert kit.in_braze("recs_tier")[first] == "popular"
+    assert "recs" not in kit.servers.control("GET", "meter")["attributes"]
+
+
+def test_objects_hold_the_item_fields(kit: Kit) -> None:
+    kit.write_program(payload="objects", item_fields=["title", "price"])
+    report = kit.push(kit.publish("1", kit.lists(5)))
+    assert kit.in_braze() == {
+        who: [{"id": item, **ITEMS[item]} for item in items] for who, items in kit.lists(5).items()
+    }
+    assert report.data_points == 5 * 5 * 3
+    again = kit.push(kit.publish("2", kit.lists(5)), dag_run="second")
+    assert again.outcomes["unchanged"] == 5
+
+
+def test_a_value_that_braze_would_drop_silently_is_rejected_and_counted(kit: Kit) -> None:
+    kit.write_program(payload="objects", item_fields=["title", "price"])
+    items = {**ITEMS, **{f"big-{n}": {"title": "x" * 250, "price": n} for n in range(500)}}
+    heavy = f"{kit.name}-heavy"
+    report = kit.push(kit.publish("1", {**kit.lists(5), heavy: list(items)[-400:]}, items=items))
+    assert (report.outcomes["sent"], report.outcomes["rejected"]) == (5, 1)
+    assert any("silently" in reason for reason in report.reasons)
+    assert heavy not in kit.in_braze()
+
+
+def test_the_catalogue_is_there_before_the_lists_and_a_price_touches_nobody(kit: Kit) -> None:
+    kit.write_program(catalog=CATALOG | {"name": kit.name})
+    first = kit.push(kit.publish("1", kit.lists(PEOPLE)))
+    assert first.catalog_items == len(ITEMS)
+    dearer = {**ITEMS, "p-1": {"title": "Product 1", "price": 99.5}}
+    second = kit.push(kit.publish("2", kit.lists(PEOPLE), items=dearer), dag_run="second")
+    assert (second.catalog_items, second.outcomes["unchanged"], second.data_points) == (1, PEOPLE, 0)
+
+
+def test_an_item_is_retired_once_nobody_points_at_it(kit: Kit) -> None:
+    kit.write_program(catalog=CATALOG | {"name": kit.name}, delivery={"max_users_per_run": 100})
+    kit.push(kit.publish("1", kit.lists(60)))
+    left = {item: fields for item, fields in ITEMS.items() if item != "p-3"}
+    without = {who: [i for i in items if i != "p-3"] + ["p-9"] for who, items in kit.lists(60).items()}
+    without = {who: list(dict.fromkeys(items))[:5] for who, items in without.items()}
+    kit.write_program(catalog=CATALOG | {"name": kit.name}, delivery={"max_users_per_run": 2})
+    waiting = kit.push(kit.publish("2", without, items=left), dag_run="second")
+    assert waiting.outcomes["deferred"] > 0
+    assert waiting.catalog_retired == 0, "somebody's list still points at it"
+    kit.write_program(catalog=CATALOG | {"name": kit.name})
+    done = kit.push(kit.publish("3", without, items=left), dag_run="third")
+    assert done.catalog_retired == 1
+    assert kit.in_braze() == without
+
+
+def test_objects_become_ids_without_a_stale_value_or_a_missing_item(kit: Kit) -> None:
+    kit.write_program(payload="objects", item_fields=["title", "price"])
+    kit.push(kit.publish("1", kit.lists(PEOPLE)))
+    kit.write_program(catalog=CATALOG | {"name": kit.name})
+    fewer = kit.lists(PEOPLE - 5)
+    report = kit.push(kit.publish("2", fewer), dag_run="second")
+    assert (report.outcomes["sent"], report.left_audience) == (PEOPLE - 5, 5)
+    assert kit.in_braze() == fewer

@@ -1,0 +1,210 @@
+"""What reaches the recommendations run from the warehouse's queries and from a batch output, wherever it lies."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from shop import NOW, PROGRAM, SQL, Shop
+
+from recsync.errors import FatalError
+from recsync.stores.recommendations import RecommendationsManifest
+
+RULES = PROGRAM.replace(
+    "recommendations: {length: 5}",
+    """
+recommendations:
+  length: 5
+  min_length: 3
+  rules:
+    {in_stock: available, not_bought_in_days: 14, bought_event_types: [purchase], max_per_category: 4, category: aisle}
+  fallback: [similar, popular_in_segment, popular]
+""",
+)
+RULES_SQL = {
+    "interactions": SQL["interactions"].replace("FROM shop", ", 'purchase' AS event_type FROM shop"),
+    "audience": """
+        SELECT DISTINCT customer AS user_id, 'braze-' || customer AS external_id, 7 AS "PRIORITY",
+            'group ' || length(customer) AS segment
+        FROM shop.orders
+        UNION ALL SELECT 'newcomer', 'braze-newcomer', NULL, NULL
+    """,
+    "catalogue": """
+        SELECT product AS item_id, 'Product ' || product AS title, price,
+            CASE WHEN product = 'p-7' THEN NULL ELSE product <> 'p-3' END AS available,
+            'aisle ' || right(product, 1) AS aisle
+        FROM shop.products UNION ALL SELECT NULL, 'nothing', 1, NULL, NULL
+    """,
+}
+
+
+def line(user: str, items: list[str]) -> bytes:
+    return json.dumps(
+        {"input": {"userId": user}, "output": {"recommendedItems": items}, "error": None}
+    ).encode()
+
+
+def published(shop: Shop, run: str, folder: Path) -> dict[str, dict[str, Any]]:
+    from recsync.stages.context import StageContext
+
+    StageContext.of(shop.name).recommendations.download_lists(run, folder / f"{run}.parquet")
+    return {row["external_id"]: row for row in pq.read_table(folder / f"{run}.parquet").to_pylist()}
+
+
+def publish(shop: Shop, uri: str) -> RecommendationsManifest:
+    from recsync.stages.recommend import publish_output
+
+    return publish_output(shop.name, uri)
+
+
+def test_rules_and_fallback_use_the_programs_own_queries(shop: Shop, tmp_path: Path) -> None:
+    from recsync.stages.context import StageContext
+
+    shop.write_files(RULES, RULES_SQL)
+    shop.add_orders([("c 1", "p-0", NOW)])
+    items = [f"p-{n}" for n in range(40)]
+    (tmp_path / "users.json.out").write_bytes(b"\n".join([line("c 1", items), line("stranger", items)]))
+    manifest = publish(shop, str(tmp_path / "users.json.out"))
+    lists = published(shop, manifest.run, tmp_path)
+
+    mine = lists["braze-c 1"]
+    assert (mine["tier"], mine["priority"], mine["segment"]) == ("personal", 7, "group 3")
+    assert len(mine["item_ids"]) == 5
+    assert not {"p-0", "p-3", "p-7"} & set(mine["item_ids"])
+    assert {lists["braze-c 2"]["tier"], lists["braze-newcomer"]["tier"]} == {"similar", "popular"}
+    assert all(len(row["item_ids"]) == 5 and row["reason"] == "" for row in lists.values())
+    assert not any({"p-3", "p-7"} & set(row["item_ids"]) for row in lists.values())
+    assert (manifest.users, manifest.lists, manifest.strangers) == (61, 61, 1)
+    assert sum(manifest.tiers.values()) == 61
+    assert manifest.dropped["out of stock"] == 2
+    assert manifest.dropped["bought"] > 0
+
+    # What is out of stock stays in the catalogue, and only what is sent stands in it.
+    catalogue = StageContext.of(shop.name).recommendations.catalogue(manifest.run).to_pylist()
+    assert sorted(row["item_id"] for row in catalogue) == sorted(items)
+    assert json.loads(next(row["fields"] for row in catalogue if row["item_id"] == "p-3")) == {
+        "title": "Product p-3",
+        "price": 3.5,
+    }
+
+
+def test_an_output_is_found_on_s3_and_on_disk_packed_or_not(shop: Shop, tmp_path: Path) -> None:
+    from recsync.stages.context import StageContext
+
+    context = StageContext.of(shop.name)
+    one, two = (line(f"c {n}", [f"p-{k}" for k in range(n, n + 5)]) for n in (1, 2))
+    context.bucket.put("elsewhere/run/a.out", one)
+    context.bucket.put("elsewhere/run/_CHECK", b"x")
+    context.bucket.put("elsewhere/run/b.out.gz", gzip.compress(two))
+    folder = tmp_path / "output"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(one + b"\n" + two)
+    runs = [
+        publish(shop, uri)
+        for uri in (
+            f"s3://{context.bucket.name}/elsewhere/run/",
+            f"s3://{context.bucket.name}/elsewhere/run/b.out.gz",
+            str(folder),
+        )
+    ]
+    assert [run.lists for run in runs] == [2, 1, 2]
+    assert published(shop, runs[0].run, tmp_path) == published(shop, runs[2].run, tmp_path)
+    assert context.recommendations.latest_run() == max(runs, key=lambda run: run.created_at).run
+    assert context.recommendations.manifest(runs[1].run) == runs[1]
+    with pytest.raises(FatalError, match=r"no \.out object"):
+        publish(shop, f"s3://{context.bucket.name}/nowhere/")
+    with pytest.raises(FatalError, match="no file and no folder with a batch output"):
+        publish(shop, str(tmp_path / "nothing"))
+    (folder / "b.out.gz").write_bytes(gzip.compress(two)[:20])
+    with pytest.raises(FatalError, match=r"b\.out\.gz is not a whole gzip file"):
+        publish(shop, str(folder))
+
+
+def test_another_data_set_brings_its_own_people(
+    shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "users.out"
+    output.write_bytes(b"\n".join(line(f"reader {n}", [f"p-{k}" for k in range(5)]) for n in range(3)))
+    manifest = publish(shop, str(output))
+    assert set(published(shop, manifest.run, tmp_path)) == {"reader 0", "reader 1", "reader 2"}
+    assert "its own 3 people are the audience" in caplog.text
+    output.write_bytes(line("reader 0", ["book 1", "book 2"]))
+    with pytest.raises(FatalError, match=r"gives nobody a list.*Compare its item ids"):
+        publish(shop, str(output))
+
+
+@pytest.mark.parametrize(
+    ("program", "query", "change", "message"),
+    [
+        (RULES, "catalogue", ("product <> 'p-3' END", "1.5 END"), "needs a boolean column"),
+        (RULES, "interactions", (", 'purchase' AS event_type", ""), "does not return the column.*EVENT_TYPE"),
+        (RULES, "audience", ("""'group ' || length(customer)""", "NULL"), r"returns no segment"),
+        (
+            RULES,
+            "audience",
+            ("""7 AS "PRIORITY\"""", """'high' AS priority"""),
+            "priority that is not a number",
+        ),
+        (RULES, "audience", ("'braze-' || customer", "'same'"), "holds the Braze user same twice"),
+    ],
+)
+def test_a_query_that_does_not_fit_is_named(
+    shop: Shop, tmp_path: Path, program: str, query: str, change: tuple[str, str], message: str
+) -> None:
+    assert change[0] in RULES_SQL[query]
+    changed = (
+        RULES_SQL[query]
+        .replace(*change)
+        .replace("UNION ALL SELECT 'newcomer', 'braze-newcomer', NULL, NULL", "")
+    )
+    shop.write_files(program, {**RULES_SQL, query: changed})
+    (tmp_path / "users.out").write_bytes(line("c 1", ["p-1"]))
+    with pytest.raises(FatalError, match=message):
+        publish(shop, str(tmp_path))
+
+
+def prepare(shop: Shop) -> dict[str, Any]:
+    from recsync.stages.context import StageContext
+    from recsync.stages.recommend import prepare
+    from recsync.stores.champion import Champion
+
+    champion = Champion("arn:version", "FULL", NOW.isoformat(), "run", {})
+    StageContext.of(shop.name).champions.promote(champion)
+    return prepare(shop.name, "manual__1", NOW)
+
+
+def test_the_jobs_input_holds_each_user_once_in_a_fixed_order(shop: Shop) -> None:
+    from recsync.stages.context import StageContext
+
+    people = "SELECT u AS user_id, 'b-' || u AS external_id FROM (VALUES {}) AS p(u)"
+    shop.write_files(sql={"audience": people.format("('z'), ('a'), ('\"é\\ x'), ('z')")})
+    first = prepare(shop)
+    context = StageContext.of(shop.name)
+    body = context.bucket.get(context.keys.batch_input(first["run"]))
+    assert body is not None
+    assert [json.loads(row) for row in body.splitlines()] == [{"userId": u} for u in ('"é\\ x', "a", "z")]
+    assert first["users"] == 3
+    shop.write_files(sql={"audience": people.format("('a'), ('z'), ('\"é\\ x')")})
+    assert prepare(shop) == first
+    shop.write_files(sql={"audience": people.format("('a'), ('z')")})
+    assert prepare(shop)["job"] != first["job"]
+
+
+@pytest.mark.parametrize(
+    ("audience", "message"),
+    [
+        ("SELECT 'x' AS user_id WHERE false", "returns nobody"),
+        ("SELECT 'x' AS user_id, NULL AS external_id", "a person without user_id or external_id"),
+        ("SELECT unnest(ARRAY['x', 'y']) AS user_id, 'b' AS external_id", "holds the Braze user b twice"),
+    ],
+)
+def test_nothing_is_paid_for_an_audience_that_cannot_be_mailed(
+    shop: Shop, audience: str, message: str
+) -> None:
+    shop.write_files(sql={"audience": audience})
+    with pytest.raises(FatalError, match=message):
+        prepare(shop)
