@@ -1,0 +1,120 @@
+"""List who is measured. A new contender is one module with one function, and one line here."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.places import PEERS_VENV
+
+_FLOOR, _PEER, _TRANSPORT, _OURS = "floor", "peer", "transport", "recsync"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of a table.
+
+    :param name: what the table calls it
+    :param module: ``benchmarks.<delivery or plan>.<module>``
+    :param role: ``floor``, ``peer``, ``transport`` or ``recsync``
+    :param function: what of the module posts or plans
+    :param apart: the package whose own folder comes first on its path; "" for the peers' environment as it is;
+        None for the project's environment
+    :param connections: how many it uses; peers are loops with one
+    :param faults: whether the fault experiment holds it
+    :param speed: whether the speed tables hold it
+    :param limit: whether the rate-limit experiment holds it
+    :param max_users: the plan experiment gives it at most so many users
+    :param prepares: whether its module has a ``prepare``, which runs first and in another process
+    """
+
+    name: str
+    module: str
+    role: str = _PEER
+    function: str = "deliver"
+    apart: str | None = None
+    connections: int = 1
+    faults: bool = False
+    speed: bool = True
+    limit: bool = False
+    max_users: int | None = None
+    prepares: bool = False
+
+    @property
+    def python(self) -> Path:
+        """Return the interpreter it runs on."""
+        return Path(sys.executable) if self.apart is None else PEERS_VENV / "bin" / "python"
+
+    @property
+    def import_path(self) -> list[Path]:
+        """Return the folders that come before its environment's own."""
+        return [PEERS_VENV / "apart" / self.apart] if self.apart else []
+
+    @property
+    def is_installed(self) -> bool:
+        """Say whether its environment is there."""
+        return self.python.exists() and all(path.exists() for path in self.import_path)
+
+
+DELIVERY = [
+    Contender("floor: raw sockets, event loop", "delivery.floor", _FLOOR, connections=128),
+    Contender("Airflow HttpHook.run in a loop", "delivery.airflow_http_hook", faults=True, limit=True),
+    Contender(
+        "Airflow HttpHook.run_with_advanced_retry",
+        "delivery.airflow_http_hook",
+        function="deliver_with_retries",
+        faults=True,
+        speed=False,
+    ),
+    Contender("braze-client 2.3.3", "delivery.braze_client", apart="braze-client", faults=True, limit=True),
+    Contender(
+        "edx-braze-client 1.1.4, 750 users per call",
+        "delivery.edx_braze_client",
+        apart="edx-braze-client",
+        faults=True,
+    ),
+    Contender(
+        "edx-braze-client 1.1.4, 75 users per call",
+        "delivery.edx_braze_client",
+        function="deliver_by_call",
+        apart="edx-braze-client",
+        faults=True,
+        speed=False,
+        limit=True,
+    ),
+    Contender("drt-core 1.2.1, REST destination", "delivery.drt_core", apart="", faults=True, limit=True),
+]
+
+DELIVERY.append(
+    Contender(
+        "**recsync**: `stages.deliver`, ledger and account included",
+        "delivery.recsync",
+        _OURS,
+        connections=128,
+        faults=True,
+        limit=True,
+    )
+)
+
+TRANSPORTS = [
+    Contender("floor: raw sockets, event loop", "delivery.floor", _FLOOR, connections=128),
+    Contender("aiohttp", "delivery.transport_aiohttp", _TRANSPORT, connections=128),
+    Contender("http.client, threads", "delivery.transport_http_client", _TRANSPORT, connections=128),
+    Contender("urllib3, threads", "delivery.transport_urllib3", _TRANSPORT, connections=128),
+    Contender("requests.Session, threads", "delivery.transport_requests", _TRANSPORT, connections=128),
+]
+
+PLAN = [
+    Contender("floor: read the lines", "plan.floor", _FLOOR, function="plan"),
+    Contender(
+        "floor: parse the lines (msgspec)", "plan.parse_msgspec", _FLOOR, function="plan", prepares=False
+    ),
+    Contender(
+        "**recsync**: output to rendered writes", "plan.recsync", _OURS, function="plan", prepares=True
+    ),
+    Contender("json, dicts, sha256", "plan.naive", function="plan", max_users=1_000_000, prepares=True),
+    Contender(
+        "pandas read_json and merge", "plan.pandas_merge", function="plan", max_users=100_000, prepares=True
+    ),
+]

@@ -1,0 +1,46 @@
+"""How much is measured: quick by default, or in full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes, in users and seconds. The defaults end in about five minutes on two cores."""
+
+    plan_users: int = 1_000_000
+    delivery_users: int = 150_000
+    fault_users: int = 15_000
+    limit_users: int = 11_250
+    cell_seconds: float = 3.0
+    repeats: int = 3
+    repeat_below_seconds: float = 1.0
+    peer_plan_users: int = 100_000
+    tls_delays_ms: tuple[int, ...] = (50,)
+    transport_connections: tuple[int, ...] = (128,)
+
+    @classmethod
+    def full(cls, users: int) -> Settings:
+        """Return what is published: whole sizes, three runs of whatever ends within half a minute."""
+        return cls(
+            plan_users=users,
+            delivery_users=min(users, 1_000_000),
+            cell_seconds=20.0,
+            repeat_below_seconds=30.0,
+            peer_plan_users=users,
+            tls_delays_ms=(0, 50, 200),
+            transport_connections=(64, 128),
+        )
+
+    @classmethod
+    def quick(cls, users: int) -> Settings:
+        """Return the default sizes, smaller ones where `users` asks for less."""
+        default = cls()
+        return cls(
+            plan_users=users,
+            delivery_users=min(users, default.delivery_users),
+            fault_users=min(users, default.fault_users),
+            limit_users=min(users, default.limit_users),
+            peer_plan_users=min(users, default.peer_plan_users),
+        )
