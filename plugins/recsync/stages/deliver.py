@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsync.clients.braze import MAX_EXPORT_IDS, BrazeClient
@@ -207,7 +208,7 @@ class _Delivery:
         chosen = random.Random(len(taken)).sample(taken, min(len(taken), MAX_EXPORT_IDS))  # ruff: ignore[suspicious-non-cryptographic-random-usage]
         return {
             row["external_id"]: {change["attribute"]: change["fingerprint"] for change in row["changes"]}
-            for row in table.take(chosen).to_pylist()
+            for row in table.take(pa.array(chosen, pa.int64())).to_pylist()
         }
 
     async def _retire(self, account: Account) -> int:

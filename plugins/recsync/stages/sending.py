@@ -59,6 +59,15 @@ class Brakes:
             )
 
 
+@dataclass(frozen=True)
+class _Unclear:
+    """A batch without a clear answer, and how many clear answers there were until then."""
+
+    batch: Batch
+    error: BrazeUnclear
+    clear: int
+
+
 class Sender:
     """Sends batches; one per try of a delivery.
 
@@ -70,7 +79,7 @@ class Sender:
         self._journal = journal
         self._brakes = brakes
         self._objects = objects
-        self._unclear: list[tuple[Batch, BrazeUnclear]] = []
+        self._unclear: list[_Unclear] = []
         self._unclear_in_a_row = 0
         self._clear = 0
         self._done = 0
@@ -88,8 +97,8 @@ class Sender:
         except BaseExceptionGroup as errors:
             # One reason is what a person can act on; the others are its echo on other connections.
             raise errors.exceptions[0] from None
-        for batch, error in self._take_unclear():
-            await self._isolate(batch, error)
+        for unclear in self._take_unclear():
+            await self._isolate(unclear.batch)
 
     async def _work(self, batches: Iterator[Batch]) -> None:
         # Cutting decodes a chunk now and then, for some milliseconds; a thread of its own would cost more.
@@ -107,7 +116,7 @@ class Sender:
                 self._unclear_in_a_row += 1
                 if self._unclear_in_a_row >= OUTAGE_CALLS:
                     raise
-                self._unclear.append((part, error))
+                self._unclear.append(_Unclear(part, error, self._clear))
 
     async def _call(self, batch: Batch) -> tuple[Batch, ...]:
         """Make one call and settle what its answer says; return what has to be sent again, in smaller parts."""
@@ -122,20 +131,20 @@ class Sender:
         self._note_clear()
         return self._taken(batch, errors)
 
-    async def _isolate(self, batch: Batch, error: BrazeUnclear) -> None:
+    async def _isolate(self, batch: Batch) -> None:
         """Send an unclear batch in ever smaller parts, until what spoils it stands alone."""
-        clear_before = self._clear
         for part in batch.halves() if len(batch.rows) > 1 else (batch,):
             await self._send(part)
-        for left, reason in self._take_unclear():
-            if len(left.rows) > 1:
-                await self._isolate(left, reason)
-            elif self._clear > clear_before or await self._is_answering():
-                self._settle((), dead=[Refusal(left.rows[0], str(reason))])
+        for left in self._take_unclear():
+            if len(left.batch.rows) > 1:
+                await self._isolate(left.batch)
+            # An answer from before says nothing: Braze may have stopped answering since.
+            elif self._clear > left.clear or await self._is_answering():
+                self._settle((), dead=[Refusal(left.batch.rows[0], str(left.error))])
             else:
-                raise error
+                raise left.error
 
-    def _take_unclear(self) -> list[tuple[Batch, BrazeUnclear]]:
+    def _take_unclear(self) -> list[_Unclear]:
         unclear, self._unclear = self._unclear, []
         return unclear
 

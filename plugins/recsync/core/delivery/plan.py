@@ -62,7 +62,8 @@ STATE = pa.schema(
 )
 # Rows looked at in one go: some ten megabytes with lists of ten, and long enough for numpy.
 _CHUNK_ROWS = 50_000
-_NO_PRIORITY = "priority DESC NULLS LAST"
+# DuckDB takes NaN for the largest of all numbers.
+_NO_PRIORITY = "nullif(priority, 'nan'::DOUBLE) DESC NULLS LAST"
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,9 @@ def _fingerprint_lists(inputs: Inputs, elements: Elements, wanted: Path) -> NDAr
 
 
 def _tier_fingerprints(tiers: pa.Array, empty: NDArray[np.bool_]) -> pa.Array:
-    codes = tiers.dictionary_encode()
-    known = np.array([text_fingerprint(t or "") for t in codes.dictionary.to_pylist()], dtype=np.uint64)
-    indices = codes.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    codes = tiers.fill_null("").dictionary_encode()
+    known = np.array([text_fingerprint(t) for t in codes.dictionary.to_pylist()], dtype=np.uint64)
+    indices = codes.indices.to_numpy(zero_copy_only=False)
     digests = known[indices] if len(known) else np.zeros(len(tiers), dtype=np.uint64)
     return pa.array(digests, mask=empty)
 
@@ -307,7 +308,7 @@ def _render(
     points = np.where(list_changed, points, 0)
     if braze.tier_attribute:
         tier_changed = _names(changes, braze.tier_attribute)
-        tiers = render_texts(batch.column("tier").take(pa.array(rows)))
+        tiers = render_texts(batch.column("tier").take(pa.array(rows)).fill_null(""))
         members.append(optional(tiers, member(braze.tier_attribute), tier_changed))
         points = points + tier_changed
     gone = _gone(changes)

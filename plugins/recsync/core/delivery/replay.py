@@ -18,7 +18,7 @@ from recsync.core import duck
 from recsync.core.delivery.fingerprints import text_fingerprint, value_fingerprint
 from recsync.core.delivery.outcomes import Outcome
 from recsync.core.delivery.plan import PARTS, SETTLED, WRITES, Figures
-from recsync.core.payloads import Json, dumps
+from recsync.core.payloads import MAX_VALUE_BYTES, Json, dumps
 from recsync.errors import FatalError
 
 # Keys of an attribute object that are no attributes.
@@ -86,6 +86,9 @@ def _parse(line: bytes) -> Letter:
     for attribute, value in letter.attributes.items():
         if not isinstance(value, list | str | None):
             raise ValueError(f"{attribute} must be a list, a text or null, not {type(value).__name__}")
+    # What cannot be sent, such as NaN or half a surrogate pair, is a ValueError here.
+    if len(dumps(payload)) > MAX_VALUE_BYTES and not letter.removal:
+        raise ValueError(f"object is over {MAX_VALUE_BYTES} bytes, which Braze drops silently")
     return letter
 
 
@@ -138,9 +141,14 @@ def _newer(state: Path | None, replayed: str, work: Path) -> Mapping[str, str]:
 def _obstacle(letter: Letter, newer: Mapping[str, str], items: Collection[str] | None) -> str:
     if letter.external_id in newer:
         return f"written by the newer delivery {newer[letter.external_id]}"
-    lists = [value for value in letter.attributes.values() if isinstance(value, list)]
-    missing = [i for value in lists for i in value if items is not None and i not in items]
-    return f"item {missing[0]} has left the catalogue" if missing else ""
+    if items is None:
+        return ""
+    for element in (e for value in letter.attributes.values() if isinstance(value, list) for e in value):
+        if not isinstance(element, str):
+            return "the list holds objects, and the program sends ids now"
+        if element not in items:
+            return f"item {element} has left the catalogue"
+    return ""
 
 
 def _row(letter: Letter) -> dict[str, Any]:

@@ -116,6 +116,12 @@ def _refuse_repeated(
     twice = repeated.filter("times > 1").order("external_id").limit(1).fetchall()
     if twice:
         raise FatalError(
-            f"The audience holds the Braze user {twice[0][0]} twice; two writes for one user would race. "
+            f"The audience holds the Braze user {_shown(twice[0][0])} twice; two writes for one user would race. "
             "Make external_id unique in audience.sql."
         )
+
+
+def _shown(external_id: str) -> str:
+    # An id may be somebody's e-mail address, which no log may hold.
+    name, at, _ = external_id.partition("@")
+    return f"{name[:2]}…@…" if at else external_id
