@@ -47,7 +47,7 @@ def deliver(job: DeliveryJob) -> None:
 
 def _publish(job: DeliveryJob, context: Any) -> Any:
     from recsync.core.delivery.budget import Estimate
-    from recsync.core.delivery.plan import PARTS, SETTLED, WRITES, Figures
+    from recsync.core.delivery.schemas import PARTS, SETTLED, WRITES, Figures
     from recsync.stores.deliveries import PlanManifest
 
     folder = job.state / "plan"

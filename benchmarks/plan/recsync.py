@@ -17,12 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.job import PlanJob
-from recsync.core.lists.audience import AUDIENCE
-from recsync.core.lists.catalogue import read_catalogue
 from recsync.core.delivery.accounts import merge_state
+from recsync.core.delivery.comparison import Inputs
 from recsync.core.delivery.ledger import Ledger, Status
-from recsync.core.delivery.plan import PARTS, Figures, Inputs, plan_files
+from recsync.core.delivery.plan import plan_files
+from recsync.core.delivery.schemas import PARTS, Figures
+from recsync.core.lists.audience import AUDIENCE
 from recsync.core.lists.build import build_lists
+from recsync.core.lists.catalogue import read_catalogue
 from recsync.core.program import Braze, Recommendations
 
 _FIELDS = ("name", "department", "price", "image_url")

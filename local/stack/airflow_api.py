@@ -53,6 +53,10 @@ class AirflowApi:
         """Read one DAG with its documentation."""
         return self._get(f"/dags/{_q(dag_id)}/details")
 
+    def tasks(self, dag_id: str) -> list[Json]:
+        """List the tasks of a DAG."""
+        return list(self._get(f"/dags/{_q(dag_id)}/tasks")["tasks"])
+
     def unpause(self, dag_id: str) -> None:
         """Let the DAG's runs start."""
         self.set_paused(dag_id, paused=False)
@@ -94,6 +98,18 @@ class AirflowApi:
         path = f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}/xcomEntries/{_q(key)}"
         entry = self._get_or_none(path, {"map_index": map_index})
         return None if entry is None else entry["value"]
+
+    def question(self, dag_id: str, run_id: str, task_id: str) -> Json | None:
+        """Read what a human-in-the-loop task asks; None while it asks nothing."""
+        return self._get_or_none(_question_path(dag_id, run_id, task_id))
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Choose one option of a human-in-the-loop task."""
+        self._call(
+            "PATCH",
+            _question_path(dag_id, run_id, task_id),
+            json={"chosen_options": [option], "params_input": {}},
+        )
 
     def log(
         self, dag_id: str, run_id: str, task_id: str, try_number: int, *, map_index: int = -1
@@ -217,3 +233,7 @@ def _log_line(line: Json) -> str:
 
 def _q(part: str) -> str:
     return quote(part, safe="~")
+
+
+def _question_path(dag_id: str, run_id: str, task_id: str) -> str:
+    return f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}/-1/hitlDetails"

@@ -19,7 +19,7 @@ import psutil
 import psycopg
 import pytest
 from services import REPO, Services
-from shop import FULL_UNTIL, Shop
+from shop import FULL_UNTIL, PROGRAM, Shop
 
 from stack.airflow_api import AirflowApi, wait_for
 from stack.console import make_plan
@@ -227,6 +227,36 @@ def test_everybody_has_what_the_last_delivery_says(stack: Stack) -> None:
     )
     assert sum(report["outcomes"].values()) == len(lists(stack))
     assert verification["drifted"] == 0
+
+
+def test_a_large_delivery_waits_for_a_person_and_then_leaves_no_old_attribute(stack: Stack) -> None:
+    program = PROGRAM.replace("attribute: recs", "attribute: recs_new\n  delivery: {approve_above_users: 10}")
+    Shop(stack.services, stack.include, NAME).write_files(program)
+    dag_id, before = f"{NAME}_push", lists(stack)
+    wait_for(
+        lambda: "approve" in {task["task_id"] for task in stack.api.tasks(dag_id)},
+        "Airflow to read the program file",
+        timeout_seconds=120,
+    )
+    run_id = stack.api.trigger(dag_id)["dag_run_id"]
+    question = wait_for(
+        lambda: stack.api.question(dag_id, run_id, "approve"), "the question", timeout_seconds=180
+    )
+    assert f"| get another list | {len(before)} |" in question["body"]
+    assert lists(stack) == before, "nothing is sent before somebody agrees"
+    stack.api.answer(dag_id, run_id, "approve", "Approve")
+    assert stack.api.wait_for_run(dag_id, run_id, timeout_seconds=300)["state"] == "success"
+    profiles = stack.services.profiles()
+    assert {who for who, a in profiles.items() if "recs_new" in a} == set(before)
+    assert not [who for who, a in profiles.items() if "recs" in a]
+
+
+def test_no_log_file_holds_a_key_or_a_person(stack: Stack) -> None:
+    secrets = [stack.services.braze_key, *list(stack.services.profiles())[:5]]
+    logs = [path for path in stack.plan.settings.airflow_home.rglob("*.log") if path.is_file()]
+    assert len(logs) > 20
+    texts = {path: path.read_text(errors="replace") for path in logs}
+    assert not [(path.name, secret) for path, text in texts.items() for secret in secrets if secret in text]
 
 
 def _kill_the_worker_of(stack: Stack, stage: str, run_id: str, task: str) -> None:

@@ -62,9 +62,10 @@ class Track:
     async def _send_in_chunks(self, objects: Sequence[bytes]) -> TrackResult:
         errors: list[TrackError] = []
         size = self._plan.max_objects
-        for start in range(0, len(objects), size):
+        # A call with nobody in it is made too: its caller wants to know whether Braze answers.
+        for start in range(0, max(len(objects), 1), size):
             chunk = objects[start : start + size]
-            errors += [_moved(error, start) for error in await self._send_chunk(chunk, start)]
+            errors += [_moved(error, start, len(chunk)) for error in await self._send_chunk(chunk, start)]
         return TrackResult(tuple(errors))
 
     async def _send_chunk(self, chunk: Sequence[bytes], start: int) -> tuple[TrackError, ...]:
@@ -75,7 +76,7 @@ class Track:
             if named == set(range(len(chunk))):
                 return refused.errors
             # Nothing of this chunk was taken although only some of it was named: the caller sends the rest again.
-            moved = tuple(_moved(error, start) for error in refused.errors)
+            moved = tuple(_moved(error, start, len(chunk)) for error in refused.errors)
             raise BrazeRefused(str(refused), status=refused.status, errors=moved) from None
 
     async def _send(self, family: Family, path: str, objects: Sequence[bytes]) -> TrackResult:
@@ -91,5 +92,7 @@ class Track:
         return TrackResult(errors_of(document))
 
 
-def _moved(error: TrackError, by: int) -> TrackError:
-    return error if error.index is None else replace(error, index=error.index + by)
+def _moved(error: TrackError, by: int, objects: int) -> TrackError:
+    # An index beyond its own call names nobody, least of all somebody of the next one.
+    is_placed = error.index is not None and 0 <= error.index < objects
+    return replace(error, index=error.index + by if is_placed and error.index is not None else None)

@@ -23,7 +23,7 @@ from recsync.clients.braze import MAX_EXPORT_IDS, BrazeClient
 from recsync.core.delivery.accounts import Account
 from recsync.core.delivery.batches import open_batches
 from recsync.core.delivery.ledger import Entry, Kind, Ledger, Status
-from recsync.core.delivery.plan import PARTS
+from recsync.core.delivery.schemas import PARTS
 from recsync.errors import FatalError, RecsyncError
 from recsync.hooks.braze import BrazeHook
 from recsync.stages import closing

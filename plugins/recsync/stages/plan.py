@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsync.core.delivery import budget
-from recsync.core.delivery.plan import PARTS, Figures, Inputs, plan_files
+from recsync.core.delivery.comparison import Inputs
+from recsync.core.delivery.plan import plan_files
+from recsync.core.delivery.schemas import PARTS, Figures
 from recsync.hooks.braze import BrazeHook
 from recsync.stages.closing import close
 from recsync.stages.context import StageContext

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recsync.core.delivery import verification
-from recsync.core.delivery.verification import Expectation
+from recsync.core.delivery.verification import Delivered, Expectation
 from recsync.errors import FatalError, RecsyncError
 from recsync.hooks.braze import BrazeHook
 from recsync.stages.context import StageContext
@@ -75,7 +75,8 @@ class _Verifier:
             return Verification(self._delivery, 0, skipped="verify_users is 0")
         expected = self._expected(people)
         try:
-            wrong = self._drifted(expected)
+            # What a former try found comes first: it may have failed before it was mended.
+            wrong = sorted({*self._unmended(), *self._drifted(expected)})
         except RecsyncError as error:
             # A key without users.export.ids, or an outage: what was delivered stays delivered.
             log.warning("Nobody could be read back: %s", error)
@@ -90,15 +91,31 @@ class _Verifier:
     def _expected(self, people: int | None) -> Expectation:
         with tempfile.TemporaryDirectory(prefix="recsync-verify-") as folder:
             work = Path(folder)
-            self._context.deliveries.download_accounts(self._delivery, work / "accounts.parquet")
-            state, _ = self._context.last_sent.read()
-            table = self._context.last_sent.download(state, work / "state.parquet")
-            if table is None:
+            delivered, _ = self._delivered(work)
+            if delivered is None:
                 return {}
-            arguments = (work / "accounts.parquet", table, self._braze.attribute)
             if people is None:
-                return verification.everybody_sent(*arguments, work)
-            return verification.sample(*arguments, people, self._delivery, work)
+                return verification.everybody_sent(delivered, self._braze.attribute, work)
+            return verification.sample(delivered, self._braze.attribute, people, self._delivery, work)
+
+    def _unmended(self) -> list[str]:
+        recommendations = self._context.deliveries.plan(self._delivery).recommendations
+        with tempfile.TemporaryDirectory(prefix="recsync-verify-") as folder:
+            work = Path(folder)
+            delivered, newest = self._delivered(work)
+            # What newer recommendations left open is for their own verification.
+            return verification.unmended(delivered, work) if delivered and newest == recommendations else []
+
+    def _delivered(self, work: Path) -> tuple[Delivered | None, str]:
+        """Fetch what the delivery left behind; None without a last-sent state. And name the newest recommendations."""
+        state, _ = self._context.last_sent.read()
+        table = self._context.last_sent.download(state, work / "state.parquet")
+        if table is None:
+            return None, state.newest.run
+        delivered = Delivered(work / "accounts.parquet", work / "removals.parquet", table)
+        self._context.deliveries.download_accounts(self._delivery, delivered.accounts)
+        self._context.deliveries.download_removals(self._delivery, delivered.removals)
+        return delivered, state.newest.run
 
     def _drifted(self, expected: Expectation) -> list[str]:
         async def look() -> list[str]:
@@ -111,6 +128,7 @@ class _Verifier:
         """Read everybody back whom the delivery wrote, when they are not too many."""
         report = self._context.deliveries.report(self._delivery, "report") or {}
         written = sum(report.get("outcomes", {}).get(outcome, 0) for outcome in ("sent", "removed"))
+        written += report.get("left_audience", 0)
         if written > READ_ALL_PEOPLE:
             log.error(
                 "The delivery wrote %d people, too many to read all of them back; %d are known to have drifted",
@@ -152,6 +170,8 @@ class _Verifier:
             table = self._context.last_sent.download(state, work / "state.parquet")
             if table is None:
                 return
-            verification.mark_unknown(table, people, work / "marked.parquet", work)
-            newer = self._context.last_sent.upload(state, work / "marked.parquet", self._delivery)
+            attributes = [name for name in (self._braze.attribute, self._braze.tier_attribute) if name]
+            marked = work / "marked.parquet"
+            verification.mark_unknown(table, people, attributes, self._delivery, marked, work)
+            newer = self._context.last_sent.upload(state, marked, self._delivery)
             self._context.last_sent.replace(newer, etag)

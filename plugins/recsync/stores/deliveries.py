@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from recsync.core.delivery.budget import Estimate
 from recsync.core.delivery.ledger import Entry, Kind, Ledger
-from recsync.core.delivery.plan import PARTS, Figures
+from recsync.core.delivery.schemas import PARTS, Figures
 from recsync.core.keys import Keys
 from recsync.errors import FatalError
 from recsync.stores.bucket import Bucket
@@ -146,6 +146,10 @@ class Deliveries:
     def download_accounts(self, delivery: str, target: Path) -> None:
         """Fetch the account of every person."""
         self.bucket.download(f"{self.keys.delivery(delivery)}accounts.parquet", target)
+
+    def download_removals(self, delivery: str, target: Path) -> None:
+        """Fetch the plan's removals, those of people who left the audience among them."""
+        self.bucket.download(f"{self.keys.delivery(delivery)}writes/removals.parquet", target)
 
     def put_dead_letters(self, delivery: str, table: pa.Table) -> None:
         """Store what Braze did not take as JSON lines, which a person can read and repair."""

@@ -18,10 +18,10 @@ from list_reference import NOW, Event, Item, Person, Reference, Row, World
 from pydantic import ValidationError
 
 from recsync.core.lists.audience import AUDIENCE
+from recsync.core.lists.build import ListsReport, build_lists
 from recsync.core.lists.catalogue import read_catalogue
 from recsync.core.lists.history import EVENTS
 from recsync.core.lists.list_partition import LISTS
-from recsync.core.lists.build import ListsReport, build_lists
 from recsync.core.program import Recommendations
 from recsync.errors import FatalError
 

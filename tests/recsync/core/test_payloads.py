@@ -18,22 +18,21 @@ OBJECTS = Braze(attribute="recs", payload="objects", item_fields=("name", "price
 def test_ids_are_strings_and_objects_leave_absent_fields_out() -> None:
     items: dict[str, dict[str, Any]] = {
         "1": {"name": "n" * 300, "price": None},
-        "2": {"name": "b", "price": 1.5},
+        "2": {"name": "b", "price": 1.5, "unsent": True},
     }
-    assert payloads.list_value(IDS, ("2", "1"), items) == ["2", "1"]
-    assert payloads.list_value(OBJECTS, ("2", "1"), items) == [
+    assert [payloads.list_element(IDS, i, items[i]) for i in ("2", "1")] == ["2", "1"]
+    assert [payloads.list_element(OBJECTS, i, items[i]) for i in ("2", "1")] == [
         {"id": "2", "name": "b", "price": 1.5},
         {"id": "1", "name": "n" * 255},
     ]
 
 
-def test_none_removes_the_attribute() -> None:
-    assert payloads.attributes_object(IDS, "u", None) == {"external_id": "u", "recs": None}
-
-
-def test_existing_only_is_said_to_braze() -> None:
-    braze = IDS.model_copy(update={"update_existing_only": True})
-    assert payloads.attributes_object(braze, "u", ["1"])["_update_existing_only"] is True
+def test_zero_and_false_are_values() -> None:
+    assert payloads.list_element(OBJECTS, "1", {"name": False, "price": 0}) == {
+        "id": "1",
+        "name": False,
+        "price": 0,
+    }
 
 
 def test_warehouse_values_become_json() -> None:
@@ -69,6 +68,6 @@ def test_batches_keep_every_object_in_order_within_the_limits(names: list[str], 
 
 def test_batches_respect_the_byte_guard() -> None:
     objects = [{"external_id": str(n), "recs": "x" * 900_000} for n in range(10)]
-    cut = list(payloads.batches(objects))
+    cut = list(payloads.batches(objects, max_objects=75))
     assert max(len(json.dumps(batch)) for batch in cut) <= 4_000_000
     assert [len(batch) for batch in cut] == [3, 3, 3, 1]

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsync.core.lists.catalogue import CATALOGUE
 from recsync.core.keys import Keys
+from recsync.core.lists.catalogue import CATALOGUE
 from recsync.core.lists.list_partition import LISTS
 from recsync.errors import FatalError
 from recsync.stores.bucket import Bucket

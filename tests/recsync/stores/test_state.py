@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from recsync.core.delivery import Write
 from recsync.core.intervals import Interval
 from recsync.core.keys import Keys
 from recsync.core.program import DatasetType
@@ -14,7 +13,6 @@ from recsync.stores.bucket import Bucket
 from recsync.stores.champion import Champion, ChampionStore
 from recsync.stores.exports import ExportedObject, Exports, Manifest
 from recsync.stores.imports import ImportState
-from recsync.stores.last_sent import LastSent
 
 FIVE = datetime(2026, 11, 22, 5, tzinfo=UTC)
 KIND = DatasetType.INTERACTIONS
@@ -71,27 +69,3 @@ def test_promotions_are_kept_and_repeating_one_changes_nothing(bucket: Bucket, k
         store.promote(champion)
     assert store.history() == [first, second]
     assert store.read() == second
-
-
-def test_what_was_sent_survives_in_parts_and_compaction(bucket: Bucket, keys: Keys) -> None:
-    state = LastSent(bucket, keys)
-    state.append("1-000001", [Write("a", ["1"], "fa"), Write("b", ["2"], "fb")])
-    state.append("1-000002", [Write("b", None, None), Write("c", ["3"], "fc")])
-    assert state.read() == {"a": "fa", "c": "fc"}
-    state.compact()
-    assert state.read() == {"a": "fa", "c": "fc"}
-    assert bucket.keys(keys.state("last_sent/parts/")) == []
-    state.append("2-000001", [Write("a", ["9"], "fa2")])
-    assert state.read() == {"a": "fa2", "c": "fc"}
-
-
-def test_a_part_that_outlived_its_compaction_is_not_applied_again(bucket: Bucket, keys: Keys) -> None:
-    state = LastSent(bucket, keys)
-    state.append("1-000001", [Write("a", ["1"], "old")])
-    key = bucket.keys(keys.state("last_sent/parts/"))[0]
-    body = bucket.get(key)
-    assert body is not None
-    state.append("2-000001", [Write("a", ["2"], "new")])
-    state.compact()
-    bucket.put(key, body)  # as if the task had been killed before it deleted the part
-    assert state.read() == {"a": "new"}

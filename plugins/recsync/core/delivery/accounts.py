@@ -12,7 +12,7 @@ import pyarrow as pa
 from recsync.core import duck
 from recsync.core.delivery.ledger import Ledger, Status
 from recsync.core.delivery.outcomes import Outcome
-from recsync.core.delivery.plan import PARTS, Figures
+from recsync.core.delivery.schemas import PARTS, Figures
 from recsync.errors import FatalError
 
 # Braze's words for a person it does not have (``_update_existing_only``): there is nothing left to remove.
@@ -48,8 +48,12 @@ def settle(
 
     :param folder: the plan's files.
     :param target: Parquet file to write: external_id, outcome, reason, data_points.
-    :raises FatalError: when somebody is counted twice or not at all.
+    :raises FatalError: when a write is not settled, or somebody is counted twice or not at all.
     """
+    if not ledger.complete:
+        raise FatalError(
+            f"{len(ledger.open_rows)} writes are not settled; the delivery cannot be closed yet."
+        )
     with duck.opened(work) as database:
         _register(database, folder, figures, ledger)
         database.execute(

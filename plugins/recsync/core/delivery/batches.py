@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from recsync.core.delivery.plan import PARTS
+from recsync.core.delivery.schemas import PARTS
 
 # Rows decoded at a time: a few milliseconds of work, a few megabytes of objects.
 _CHUNK_ROWS = 15_000

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from recsync.core import duck
 from recsync.core.delivery.fingerprints import text_fingerprint, value_fingerprint
 from recsync.core.delivery.outcomes import Outcome
-from recsync.core.delivery.plan import PARTS, SETTLED, WRITES, Figures
+from recsync.core.delivery.schemas import PARTS, SETTLED, WRITES, Figures
 from recsync.core.payloads import MAX_VALUE_BYTES, Json, dumps
 from recsync.errors import FatalError
 

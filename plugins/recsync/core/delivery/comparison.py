@@ -1,0 +1,144 @@
+"""Compare published lists with the last-sent state, in DuckDB: who is written, who goes first, who has to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from recsync.core.delivery.fingerprints import list_fingerprints, text_fingerprint
+from recsync.core.delivery.rendering import Elements, Lists
+from recsync.core.delivery.schemas import STATE
+from recsync.core.program import Braze
+
+# Rows looked at in one go: some ten megabytes with lists of ten, and long enough for numpy.
+CHUNK_ROWS = 50_000
+# DuckDB takes NaN for the largest of all numbers.
+_NO_PRIORITY = "nullif(priority, 'nan'::DOUBLE) DESC NULLS LAST"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a plan is made from.
+
+    :param lists: ``lists.parquet`` of the published recommendations.
+    :param catalogue: their ``catalogue.parquet``.
+    :param state: Parquet file of the last-sent state (``STATE``); None when nothing was ever sent.
+    :param cap: how many people may be written; None for all.
+    :param canary_share: share of the writes that go first.
+    """
+
+    braze: Braze
+    lists: Path
+    catalogue: pa.Table
+    state: Path | None
+    cap: int | None = None
+    canary_share: float = 0.0
+
+
+def fingerprint_lists(inputs: Inputs, elements: Elements, wanted: Path) -> NDArray[np.bool_]:
+    """Write row, fingerprint and tier fingerprint of every list; say which items are used."""
+    used = np.zeros(len(elements.item_ids), dtype=np.bool_)
+    schema = pa.schema([("row", pa.int64()), ("fingerprint", pa.uint64()), ("tier", pa.uint64())])
+    first = 0
+    with pq.ParquetWriter(wanted, schema, compression="none") as writer:
+        for batch in list_batches(inputs.lists, ["item_ids", "tier"]):
+            lists = Lists.of(batch.column("item_ids"), elements)
+            used[lists.positions] = True
+            empty = np.diff(lists.offsets) == 0
+            digests = list_fingerprints(elements.fingerprints[lists.positions], lists.offsets)
+            rows = pa.array(np.arange(first, first + len(batch)))
+            tiers = _tier_fingerprints(batch.column("tier"), empty)
+            column = pa.array(digests, mask=empty)
+            writer.write_batch(pa.record_batch([rows, column, tiers], schema=schema))
+            first += len(batch)
+    return used
+
+
+def _tier_fingerprints(tiers: pa.Array, empty: NDArray[np.bool_]) -> pa.Array:
+    codes = tiers.fill_null("").dictionary_encode()
+    known = np.array([text_fingerprint(t) for t in codes.dictionary.to_pylist()], dtype=np.uint64)
+    indices = codes.indices.to_numpy(zero_copy_only=False)
+    digests = known[indices] if len(known) else np.zeros(len(tiers), dtype=np.uint64)
+    return pa.array(digests, mask=empty)
+
+
+def list_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    names = pq.ParquetFile(path).schema.to_arrow_schema()
+    element = f"item_ids.list.{names.field('item_ids').type.value_field.name}"
+    # Ids repeat by the thousand: read as codes, each is looked up in the catalogue once per row group.
+    with pq.ParquetFile(path, read_dictionary=[element], memory_map=True) as file:
+        for group in range(file.num_row_groups):
+            # Each row group has a dictionary of its own; Arrow cannot put two into one nested column.
+            yield from file.iter_batches(CHUNK_ROWS, row_groups=[group], columns=columns)
+
+
+def compare(database: duckdb.DuckDBPyConnection, inputs: Inputs, work: Path) -> None:
+    """Make the table ``person``: everyone of the audience or of the state, with what changes."""
+    database.execute(
+        "CREATE VIEW people AS SELECT l.external_id, l.reason, l.priority, w.row, w.fingerprint, w.tier "
+        f"FROM read_parquet('{inputs.lists}', file_row_number = true) l "
+        f"JOIN read_parquet('{work / 'wanted.parquet'}') w ON w.row = l.file_row_number"
+    )
+    if inputs.state is None:
+        database.register("state", STATE.empty_table())
+    else:
+        database.execute(f"CREATE VIEW state AS SELECT * FROM read_parquet('{inputs.state}')")
+    wanted = _select_attribute(inputs.braze.attribute, "fingerprint")
+    if inputs.braze.tier_attribute:
+        wanted += f" UNION ALL {_select_attribute(inputs.braze.tier_attribute, 'tier')}"
+    database.execute(
+        "CREATE TABLE change AS SELECT coalesce(w.external_id, s.external_id) AS external_id, "
+        "list({attribute: coalesce(w.attribute, s.attribute), fingerprint: w.fingerprint} "
+        "     ORDER BY coalesce(w.attribute, s.attribute)) AS changes "
+        f"FROM ({wanted}) w FULL JOIN state s ON w.external_id = s.external_id AND w.attribute = s.attribute "
+        "WHERE w.external_id IS NULL OR s.external_id IS NULL OR s.fingerprint IS DISTINCT FROM w.fingerprint "
+        "GROUP BY 1"
+    )
+    database.execute(
+        "CREATE TABLE person AS SELECT coalesce(p.external_id, c.external_id) AS external_id, p.row, "
+        "p.external_id IS NOT NULL AS in_audience, p.fingerprint IS NOT NULL AS has_list, p.reason, p.priority, "
+        "c.changes FROM people p FULL JOIN change c ON p.external_id = c.external_id"
+    )
+
+
+def _select_attribute(attribute: str, column: str) -> str:
+    # Attribute names are letters, digits, "_" and "-": the program model allows nothing else.
+    return (
+        f"SELECT external_id, '{attribute}' AS attribute, {column} AS fingerprint "
+        f"FROM people WHERE {column} IS NOT NULL"
+    )
+
+
+def choose(database: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
+    """Make the tables ``deferred`` and ``canary``: ids over the cap, and ids that go first."""
+    order = f"has_list, {_NO_PRIORITY}, hash(external_id), external_id"
+    offset = "LIMIT 0" if inputs.cap is None else f"OFFSET {int(inputs.cap)}"
+    database.execute(
+        f"CREATE TABLE deferred AS SELECT external_id FROM person WHERE changes IS NOT NULL ORDER BY {order} {offset}"
+    )
+    database.execute(
+        "CREATE VIEW todo AS SELECT * FROM person WHERE changes IS NOT NULL "
+        "AND external_id NOT IN (SELECT external_id FROM deferred)"
+    )
+    writes = value(database, "SELECT count(*) FROM todo WHERE has_list")
+    share = int(np.ceil(writes * inputs.canary_share))
+    database.execute(
+        "CREATE TABLE canary AS SELECT row FROM todo WHERE has_list "
+        f"ORDER BY hash(external_id), external_id LIMIT {share}"
+    )
+
+
+def value(database: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(rows_of(database, query)[0][0])
+
+
+def rows_of(database: duckdb.DuckDBPyConnection, query: str) -> list[Any]:
+    return database.execute(query).fetchall()

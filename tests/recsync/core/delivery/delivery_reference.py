@@ -1,0 +1,288 @@
+"""A delivery done the slow and obvious way: one person at a time, values instead of fingerprints."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import strategies as st
+
+from recsync.core.delivery import batches, comparison
+from recsync.core.delivery.comparison import Inputs
+from recsync.core.delivery.fingerprints import text_fingerprint, value_fingerprint
+from recsync.core.delivery.plan import plan_files
+from recsync.core.delivery.schemas import PARTS, STATE, Figures
+from recsync.core.payloads import MAX_VALUE_BYTES, dumps, list_element
+from recsync.core.program import Braze
+
+LISTS = pa.schema(
+    [
+        ("external_id", pa.string()),
+        ("item_ids", pa.list_(pa.string())),
+        ("tier", pa.string()),
+        ("reason", pa.string()),
+        ("priority", pa.float64()),
+        ("segment", pa.string()),
+    ]
+)
+UNKNOWN = object()
+"""Something may have been written, nobody knows what."""
+
+Shown = Mapping[str, Mapping[str, Any]]
+"""What Braze was told: attribute -> value by external id; a value may be UNKNOWN."""
+
+
+@dataclass(frozen=True)
+class Person:
+    items: tuple[str, ...] = ()
+    tier: str | None = "personal"
+    priority: float | None = None
+
+    @property
+    def reason(self) -> str:
+        return "" if self.items else "nothing fit to mail"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one plan is made from; the chunk is how many rows the plan looks at in one go."""
+
+    braze: Braze
+    people: Mapping[str, Person]
+    items: Mapping[str, Mapping[str, Any]]
+    shown: Shown = field(default_factory=dict)
+    cap: int | None = None
+    canary_share: float = 0.0
+    chunk_rows: int = 50_000
+
+    def wanted(self, external_id: str) -> dict[str, Any]:
+        person = self.people.get(external_id)
+        if person is None or not person.items:
+            return {}
+        value: dict[str, Any] = {
+            self.braze.attribute: [list_element(self.braze, i, dict(self.items[i])) for i in person.items]
+        }
+        return (
+            value | {self.braze.tier_attribute: person.tier or ""}
+            if self.braze.tier_attribute is not None
+            else value
+        )
+
+    def changes(self, external_id: str) -> dict[str, Any]:
+        """Say what has to be written; None removes."""
+        wanted, shown = self.wanted(external_id), self.shown.get(external_id, {})
+        return {
+            name: wanted.get(name)
+            for name in sorted({*wanted, *shown})
+            if name not in wanted
+            or name not in shown
+            or shown[name] is UNKNOWN
+            or dumps(wanted[name]) != dumps(shown[name])
+        }
+
+    def payload(self, external_id: str) -> dict[str, Any]:
+        payload = {"external_id": external_id, **self.changes(external_id)}
+        if self.braze.update_existing_only or not self.has_list(external_id):
+            payload["_update_existing_only"] = True
+        return payload
+
+    def points(self, external_id: str) -> int:
+        return sum(data_points(value) for value in self.changes(external_id).values())
+
+    def has_list(self, external_id: str) -> bool:
+        return bool(self.wanted(external_id))
+
+    def todo(self) -> set[str]:
+        return {who for who in {*self.people, *self.shown} if self.changes(who)}
+
+    def is_too_large(self, external_id: str) -> bool:
+        return self.has_list(external_id) and len(compact(self.payload(external_id))) > MAX_VALUE_BYTES
+
+    def rank(self, external_id: str) -> tuple[bool, float]:
+        """The lower, the earlier under a cap: removals, then high priorities, then those without any."""
+        person = self.people.get(external_id, Person())
+        priority = -math.inf if person.priority is None or math.isnan(person.priority) else person.priority
+        return self.has_list(external_id), -priority
+
+    def run(self, folder: Path) -> Planned:
+        """Let recsync plan it."""
+        folder.mkdir(parents=True)
+        names = list(self.people)
+        people = list(self.people.values())
+        columns = {
+            "external_id": names,
+            "item_ids": [list(p.items) for p in people],
+            "tier": [p.tier if p.items else "" for p in people],
+            "reason": [p.reason for p in people],
+            "priority": [p.priority for p in people],
+            "segment": [None] * len(people),
+        }
+        # Short row groups: each has a dictionary of its own.
+        pq.write_table(pa.Table.from_pydict(columns, LISTS), folder / "lists.parquet", row_group_size=4)
+        fields = [json.dumps(dict(item), ensure_ascii=False) for item in self.items.values()]
+        catalogue = pa.table(
+            {"item_id": pa.array(list(self.items), pa.string()), "fields": pa.array(fields, pa.string())}
+        )
+        state = folder / "state.parquet" if self.shown else None
+        if state is not None:
+            pq.write_table(state_table(self.shown), state)
+        return self.plan(folder, folder / "lists.parquet", catalogue, state)
+
+    def plan(self, folder: Path, lists: Path, catalogue: pa.Table, state: Path | None) -> Planned:
+        inputs = Inputs(self.braze, lists, catalogue, state, self.cap, self.canary_share)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(comparison, "CHUNK_ROWS", self.chunk_rows)
+            patch.setattr(batches, "_CHUNK_ROWS", self.chunk_rows)
+            figures = plan_files(inputs, folder / "plan", folder)
+        return Planned(folder, figures, inputs)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The files of a plan."""
+
+    folder: Path
+    figures: Figures
+    inputs: Inputs
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "plan"
+
+    def part(self, name: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = pq.read_table(self.path / "writes" / f"{name}.parquet").to_pylist()
+        return rows
+
+    @property
+    def writes(self) -> list[dict[str, Any]]:
+        return [row for part in PARTS for row in self.part(part)]
+
+    @property
+    def settled(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = pq.read_table(self.path / "settled.parquet").to_pylist()
+        return rows
+
+
+def data_points(value: Any) -> int:
+    """Braze bills a point for each key of each object, and one for anything else."""
+    objects = [element for element in value or () if isinstance(element, dict)]
+    return sum(len(element) for element in objects) if objects else 1
+
+
+def compact(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def digest(value: Any) -> int | None:
+    if value is None or value is UNKNOWN:
+        return None
+    return text_fingerprint(value) if isinstance(value, str) else value_fingerprint(value)
+
+
+def state_table(shown: Shown, delivery: str = "d-0") -> pa.Table:
+    rows = [
+        {"external_id": who, "attribute": name, "fingerprint": digest(value), "delivery": delivery}
+        for who, attributes in shown.items()
+        for name, value in attributes.items()
+    ]
+    return pa.Table.from_pylist(rows, STATE)
+
+
+def state_rows(path: Path) -> dict[tuple[str, str], int | None]:
+    rows = pq.read_table(path).to_pylist()
+    found = {(row["external_id"], row["attribute"]): row["fingerprint"] for row in rows}
+    assert len(found) == len(rows), "an attribute of somebody is there twice"
+    return found
+
+
+ODD = [
+    '"',
+    "\\",
+    '\\"',
+    "\x00",
+    "\x1f\n\t",
+    "\u2028",
+    "é",
+    "e\u0301",
+    "🎁",
+    "'; --",
+    "null",
+    "0",
+    " ",
+    "\x7f",
+    "]},",
+]
+IDS = st.one_of(
+    st.sampled_from([f"u-{n}" for n in range(8)]), st.sampled_from(ODD), st.text(min_size=1, max_size=6)
+)
+TEXTS = st.one_of(st.text(max_size=8), st.sampled_from([*ODD, "t" * 300]))
+FIELD_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**12), 10**12),
+    st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: not number.is_integer()),
+    TEXTS,
+)
+PRIORITIES = st.one_of(st.none(), st.sampled_from([-1.5, 0.0, 2.0, 1e300, math.nan]))
+
+
+@st.composite
+def brazes(draw: st.DrawFn) -> Braze:
+    objects = draw(st.booleans())
+    return Braze(
+        attribute="recs",
+        tier_attribute=draw(st.sampled_from([None, "recs_tier"])),
+        payload="objects" if objects else "ids",
+        item_fields=("name", "price") if objects else (),
+        update_existing_only=draw(st.booleans()),
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn, *, capped: bool = True) -> Case:
+    """Make inputs of which many parts agree with each other, so that all kinds of changes happen."""
+    braze = draw(brazes())
+    item = st.fixed_dictionaries({}, optional=dict.fromkeys(("name", "price", "unsent"), FIELD_VALUES))
+    items = draw(st.dictionaries(IDS, item, max_size=6))
+    lists = st.lists(st.sampled_from(list(items)), max_size=5) if items else st.just([])
+    person = st.builds(
+        Person,
+        items=lists.map(tuple),
+        tier=st.sampled_from(["personal", "popular", 'sim"ilar', None]),
+        priority=PRIORITIES,
+    )
+    people = draw(st.dictionaries(IDS, person, max_size=14))
+    case = Case(braze, people, items)
+    # Of somebody: exactly what is wanted, another list, another attribute, nobody knows, or nothing.
+    values = st.one_of(st.just(UNKNOWN), st.lists(st.text(max_size=3), max_size=3))
+    attributes = st.dictionaries(
+        st.sampled_from(["recs", "recs_tier", "old_recs"]), st.one_of(values, st.text(max_size=3))
+    )
+    shown: dict[str, dict[str, Any]] = draw(st.dictionaries(IDS, attributes, max_size=4))
+    for who in people:
+        wanted = case.wanted(who)
+        match draw(st.sampled_from(["as wanted", "partly", "more", "random", "nothing"])):
+            case "as wanted":
+                shown[who] = wanted
+            case "partly":
+                shown[who] = dict(list(wanted.items())[:1])
+            case "more":
+                shown[who] = {"old_recs": ["1"], **wanted}
+            case "random":
+                shown[who] = draw(attributes)
+            case _:
+                shown.pop(who, None)
+    return replace(
+        case,
+        shown={who: attributes for who, attributes in shown.items() if attributes},
+        cap=draw(st.one_of(st.none(), st.integers(0, 10))) if capped else None,
+        canary_share=draw(st.sampled_from([0.0, 0.01, 0.3, 1.0])),
+        chunk_rows=draw(st.sampled_from([1, 3, 50_000])),
+    )

@@ -1,0 +1,99 @@
+"""Cutting a plan into calls."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsync.core.delivery import batches
+from recsync.core.delivery.batches import Batch, open_batches
+from recsync.core.delivery.schemas import PARTS, WRITES
+
+
+def write_plan(folder: Path, sizes: dict[str, list[int]]) -> list[bytes]:
+    """Write the parts of a plan, with objects of these sizes; return all objects."""
+    (folder / "writes").mkdir()
+    objects: list[bytes] = []
+    for part in PARTS:
+        here = [json.dumps(f"{part}-{n}").encode().ljust(size, b" ") for n, size in enumerate(sizes[part])]
+        rows = [
+            {
+                "external_id": str(n),
+                "in_audience": True,
+                "removal": False,
+                "object": o,
+                "data_points": 1,
+                "changes": [],
+            }
+            for n, o in enumerate(here)
+        ]
+        pq.write_table(
+            pa.Table.from_pylist(rows, WRITES), folder / "writes" / f"{part}.parquet", row_group_size=7
+        )
+        objects += here
+    return objects
+
+
+SIZES = st.lists(st.sampled_from([15, 40, 90, 300]), max_size=25)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.fixed_dictionaries(dict.fromkeys(PARTS, SIZES)),
+    st.data(),
+    st.integers(1, 10),
+    st.sampled_from([50, 200, 1_000, 10_000]),
+    st.sampled_from([1, 4, 10, 15_000]),
+)
+def test_every_open_row_is_in_one_call_in_the_order_of_the_plan(
+    sizes: dict[str, list[int]], data: st.DataObject, max_objects: int, max_bytes: int, chunk_rows: int
+) -> None:
+    total = sum(map(len, sizes.values()))
+    is_open = np.array(data.draw(st.lists(st.booleans(), min_size=total, max_size=total)), dtype=np.bool_)
+    parts = tuple(part for part in PARTS if data.draw(st.booleans()))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "_CHUNK_ROWS", chunk_rows)
+        objects = write_plan(Path(folder), sizes)
+        cut = list(open_batches(Path(folder), is_open, parts, max_objects=max_objects, max_bytes=max_bytes))
+    rows = [row for batch in cut for row in batch.rows]
+    assert rows == [row for row in rows_of(sizes, parts) if is_open[row]]
+    assert [o for batch in cut for o in batch.objects] == [objects[row] for row in rows]
+    for batch in cut:
+        assert 1 <= len(batch.rows) == len(batch.objects) <= max_objects
+        assert len(batch.rows) == 1 or len(b",".join(batch.objects)) <= max_bytes
+
+
+def rows_of(sizes: dict[str, list[int]], parts: Sequence[str]) -> list[int]:
+    rows, first = [], 0
+    for part in PARTS:
+        if part in parts:
+            rows += range(first, first + len(sizes[part]))
+        first += len(sizes[part])
+    return rows
+
+
+def test_calls_are_full_when_nothing_is_in_the_way(tmp_path: Path) -> None:
+    write_plan(tmp_path, {"canary": [20] * 3, "removals": [], "rest": [20] * 200})
+    cut = open_batches(tmp_path, np.ones(203, dtype=np.bool_), PARTS, max_objects=75, max_bytes=10_000)
+    assert [len(batch.rows) for batch in cut] == [3, 75, 75, 50]
+
+
+@given(st.integers(1, 40), st.sets(st.integers(0, 39)))
+def test_parts_of_a_batch_keep_rows_and_objects_together(size: int, left_out: set[int]) -> None:
+    batch = Batch(tuple(range(10, 10 + size)), tuple(b"%d" % n for n in range(10, 10 + size)))
+    first, second = batch.halves()
+    kept = batch.without(left_out)
+    assert first.rows + second.rows == batch.rows
+    assert abs(len(first.rows) - len(second.rows)) <= 1
+    assert kept.rows == tuple(row for row in batch.rows if row - 10 not in left_out)
+    for part in (first, second, kept):
+        assert [int(o) for o in part.objects] == list(part.rows)

@@ -1,0 +1,225 @@
+"""The plan against a slow and obvious one."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from delivery_reference import UNKNOWN, Case, Person, Planned, cases, digest, state_rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsync.core.delivery.accounts import merge_state, settle
+from recsync.core.delivery.ledger import Entry, Kind, Ledger
+from recsync.core.payloads import MAX_VALUE_BYTES
+from recsync.core.program import Braze
+from recsync.errors import FatalError
+
+IDS = Braze(attribute="recs")
+
+
+@settings(deadline=None, max_examples=30)
+@given(cases())
+def test_a_plan_writes_what_a_slow_one_would(case: Case) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        planned = case.run(Path(folder) / "1")
+        check_rows(case, planned)
+        check_partition(case, planned)
+        check_cap(case, planned)
+        check_canary(case, planned)
+        check_figures(case, planned)
+        assert used_items(planned) == {item for person in case.people.values() for item in person.items}
+
+
+@settings(deadline=None, max_examples=15)
+@given(cases(capped=False))
+def test_after_everything_was_taken_the_same_plan_has_nothing_to_write(case: Case) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        planned = case.run(Path(folder) / "1")
+        merged = take_everything(planned)
+        wanted = {(who, n): digest(v) for who in case.people for n, v in case.wanted(who).items()}
+        assert state_rows(merged) == wanted
+        again = Path(folder) / "2"
+        again.mkdir()
+        second = case.plan(again, planned.inputs.lists, planned.inputs.catalogue, merged)
+        assert second.figures.total_rows == 0
+        assert {row["outcome"] for row in second.settled} <= {"unchanged", "suppressed"}
+        assert second.figures.settled.get("unchanged", 0) == sum(map(case.has_list, case.people))
+
+
+def check_rows(case: Case, planned: Planned) -> None:
+    for part in ("canary", "removals", "rest"):
+        for row in planned.part(part):
+            who = row["external_id"]
+            assert json.loads(row["object"]) == case.payload(who)
+            assert {c["attribute"]: c["fingerprint"] for c in row["changes"]} == {
+                name: digest(value) for name, value in case.changes(who).items()
+            }
+            assert row["data_points"] == case.points(who)
+            assert row["in_audience"] == (who in case.people)
+            assert row["removal"] == (part == "removals") == (not case.has_list(who))
+
+
+def check_partition(case: Case, planned: Planned) -> None:
+    written = [row["external_id"] for row in planned.writes]
+    settled = {row["external_id"]: (row["outcome"], row["reason"]) for row in planned.settled}
+    inside = [who for who in written if who in case.people]
+    assert Counter(inside + [row["external_id"] for row in planned.settled]) == Counter(list(case.people))
+    assert len(set(written)) == len(written)
+    for who, (outcome, reason) in settled.items():
+        if who in case.todo():
+            assert outcome == "deferred" or (outcome == "rejected" and case.is_too_large(who))
+        else:
+            assert (outcome, reason) == (
+                ("unchanged", "") if case.has_list(who) else ("suppressed", case.people[who].reason)
+            )
+    assert {who for who in written if who not in case.people} <= case.todo()
+
+
+def check_cap(case: Case, planned: Planned) -> None:
+    rejected = {row["external_id"] for row in planned.settled if row["outcome"] == "rejected"}
+    chosen = {row["external_id"] for row in planned.writes} | rejected
+    left = case.todo() - chosen
+    assert len(chosen) == (len(case.todo()) if case.cap is None else min(case.cap, len(case.todo())))
+    assert chosen <= case.todo()
+    if left and chosen:
+        assert max(map(case.rank, chosen)) <= min(map(case.rank, left))
+    assert left & case.people.keys() == {
+        row["external_id"] for row in planned.settled if row["outcome"] == "deferred"
+    }
+
+
+def check_canary(case: Case, planned: Planned) -> None:
+    canary, rest = planned.part("canary"), planned.part("rest")
+    assert len(canary) == math.ceil(case.canary_share * (len(canary) + len(rest)))
+
+
+def check_figures(case: Case, planned: Planned) -> None:
+    figures, writes = planned.figures, planned.writes
+    assert figures.audience == len(case.people)
+    assert figures.rows == {part: len(planned.part(part)) for part in ("canary", "removals", "rest")}
+    assert figures.writes == len(planned.part("canary")) + len(planned.part("rest"))
+    assert figures.removals == sum(row["removal"] and row["in_audience"] for row in writes)
+    assert figures.left_audience == sum(not row["in_audience"] for row in writes)
+    assert figures.settled == Counter(row["outcome"] for row in planned.settled)
+    assert figures.reasons == Counter(row["reason"] for row in planned.settled if row["reason"])
+    assert figures.data_points == sum(row["data_points"] for row in writes)
+    assert figures.object_bytes == sum(len(row["object"]) for row in writes)
+    assert figures.audience == figures.writes + figures.removals + sum(figures.settled.values())
+
+
+def used_items(planned: Planned) -> set[str]:
+    rows = pq.read_table(planned.path / "items.parquet").to_pylist()
+    return {row["item_id"] for row in rows if row["used"]}
+
+
+def take_everything(planned: Planned) -> Path:
+    rows = planned.figures.total_rows
+    ledger = Ledger.of(rows, [Entry(Kind.PROGRESS, "now", permitted=rows, taken=((0, rows),))])
+    state, folder = planned.inputs.state, planned.folder
+    account = settle(planned.path, planned.figures, ledger, state, folder / "accounts.parquet", folder)
+    assert account.outcomes["sent"] == planned.figures.writes
+    assert account.outcomes["removed"] == planned.figures.removals
+    assert account.data_points == planned.figures.data_points
+    merge_state(state, planned.path, planned.figures, ledger, "d-1", folder / "merged.parquet", folder)
+    return folder / "merged.parquet"
+
+
+LONG = {letter * 30_000: {} for letter in "abcd"}
+
+
+def test_a_value_that_braze_would_drop_is_rejected_before_it_is_sent(tmp_path: Path) -> None:
+    people = {"fits": Person(tuple(LONG)[:3]), "too long": Person(tuple(LONG)), "plain": Person(("x",))}
+    case = Case(IDS, people, {**LONG, "x": {}}, canary_share=0.4)
+    planned = case.run(tmp_path / "1")
+    assert {row["external_id"] for row in planned.writes} == {"fits", "plain"}
+    assert [(row["external_id"], row["outcome"]) for row in planned.settled] == [("too long", "rejected")]
+    assert str(MAX_VALUE_BYTES) in planned.settled[0]["reason"]
+    check_partition(case, planned)
+    assert planned.figures.writes == 2
+    merged = take_everything(planned)
+    assert {who for who, _ in state_rows(merged)} == {"fits", "plain"}
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_limit_is_met_to_the_byte(tmp_path: Path, over: int) -> None:
+    empty = len(b'{"external_id":"u","recs":[""]}')
+    item = "i" * (MAX_VALUE_BYTES - empty + over)
+    case = Case(IDS, {"u": Person((item,))}, {item: {}})
+    planned = case.run(tmp_path / "1")
+    assert (len(planned.writes), len(planned.settled)) == (1 - over, over)
+    assert case.is_too_large("u") == bool(over)
+
+
+@pytest.mark.parametrize("shown", [{}, {"left": {"recs": ["1"]}, "unsure": {"recs": UNKNOWN}}])
+def test_an_empty_audience_is_planned(tmp_path: Path, shown: dict[str, Any]) -> None:
+    planned = Case(IDS, {}, {}, shown).run(tmp_path / "1")
+    assert {row["external_id"] for row in planned.part("removals")} == set(shown)
+    assert planned.figures.audience == 0
+    assert planned.figures.left_audience == planned.figures.total_rows == len(shown)
+
+
+def test_nobody_has_a_list_and_the_catalogue_is_empty(tmp_path: Path) -> None:
+    planned = Case(IDS, {"a": Person(), "b": Person()}, {}, {"b": {"recs": ["1"]}}).run(tmp_path / "1")
+    assert [row["external_id"] for row in planned.settled] == ["a"]
+    assert [row["external_id"] for row in planned.writes] == ["b"]
+
+
+def test_an_item_that_is_not_in_the_catalogue_stops_the_plan(tmp_path: Path) -> None:
+    case = Case(IDS, {"a": Person(("1",)), "b": Person(("2",))}, {"1": {}, "2": {}})
+    planned = case.run(tmp_path / "1")
+    (tmp_path / "2").mkdir()
+    catalogue = pa.table({"item_id": ["1"], "fields": ["{}"]})
+    with pytest.raises(FatalError, match="'2'"):
+        case.plan(tmp_path / "2", planned.inputs.lists, catalogue, None)
+
+
+def test_only_what_changed_is_in_an_object(tmp_path: Path) -> None:
+    braze = IDS.model_copy(update={"tier_attribute": "tier"})
+    person = Person(("1",), tier="popular")
+    shown = {
+        "same": {"recs": ["1"], "tier": "popular"},
+        "tier": {"recs": ["1"], "tier": "personal"},
+        "list": {"recs": ["2"], "tier": "popular"},
+        "former": {"recs": ["1"], "tier": "popular", "old": ["1"]},
+    }
+    planned = Case(braze, dict.fromkeys(shown, person), {"1": {}}, shown).run(tmp_path / "1")
+    assert {row["external_id"]: json.loads(row["object"]) for row in planned.writes} == {
+        "tier": {"external_id": "tier", "tier": "popular"},
+        "list": {"external_id": "list", "recs": ["1"]},
+        "former": {"external_id": "former", "old": None},
+    }
+
+
+@settings(deadline=None, max_examples=5)
+@given(st.integers(1, 300), st.integers(0, 320), st.randoms(use_true_random=False))
+def test_the_same_people_are_deferred_whatever_the_order_of_the_lists(
+    people: int, cap: int, random: Any
+) -> None:
+    case = Case(IDS, {f"u-{n}": Person(("1",), priority=n % 3) for n in range(people)}, {"1": {}}, cap=cap)
+    names = list(case.people)
+    random.shuffle(names)
+    shuffled = replace(case, people={name: case.people[name] for name in names})
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = case.run(Path(folder) / "1"), shuffled.run(Path(folder) / "2")
+        ids = [{row["external_id"] for row in planned.writes} for planned in (first, second)]
+    assert ids[0] == ids[1]
+    assert len(ids[0]) == min(cap, people)
+
+
+def test_lists_in_several_row_groups_are_read_although_each_has_its_own_ids(tmp_path: Path) -> None:
+    # Row groups end where they like; the plan's chunks reach over several of them.
+    items = [f"i-{n}" for n in range(40)]
+    people = {f"u-{n}": Person((item,)) for n, item in enumerate(items)}
+    planned = Case(IDS, people, {item: {} for item in items}, chunk_rows=7).run(tmp_path / "1")
+    assert {row["external_id"]: json.loads(row["object"])["recs"] for row in planned.writes} == {
+        who: list(person.items) for who, person in people.items()
+    }

@@ -1,0 +1,211 @@
+"""The writing end of the ledger: permit before sending, lose no settlement, write few entries."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsync.core.delivery.ledger import Entry, Kind, Ledger, Refusal, Status
+from recsync.errors import RetriableError
+from recsync.stages.journal import Journal
+
+
+@dataclass
+class Log:
+    """Where entries end up; a held log keeps its writer waiting."""
+
+    rows: int
+    entries: list[Entry] = field(default_factory=list)
+    fails_at: int = -1
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def append(self, number: int, entry: Entry) -> None:
+        assert self.gate.wait(30)
+        assert number == len(self.entries)
+        if number == self.fails_at:
+            raise RetriableError("S3 failed")
+        self.entries.append(Entry.parse(entry.as_json()))
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger.of(self.rows, self.entries)
+
+    def run(self, work: Callable[[Journal], Awaitable[Any]]) -> Journal:
+        return asyncio.run(self._run(work))
+
+    async def _run(self, work: Callable[[Journal], Awaitable[Any]]) -> Journal:
+        journal = Journal(self.ledger, len(self.entries), self.append, token="me")
+        writing = asyncio.create_task(journal.run())
+        try:
+            await work(journal)
+        finally:
+            self.gate.set()
+            journal.close()
+            await writing
+        return journal
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.integers(1, 60),
+    st.integers(1, 6),
+    st.integers(1, 9),
+    st.lists(
+        st.sampled_from([Status.TAKEN, Status.TAKEN, Status.REJECTED, Status.DEAD, Status.OPEN]), max_size=60
+    ),
+)
+def test_what_is_under_way_is_on_record_and_what_is_settled_gets_there(
+    rows: int, workers: int, size: int, fates: list[Status]
+) -> None:
+    log = Log(rows)
+    fate = {row: fates[row] if row < len(fates) else Status.TAKEN for row in range(rows)}
+
+    async def work(journal: Journal) -> None:
+        batches = iter([range(first, min(first + size, rows)) for first in range(0, rows, size)])
+
+        async def one() -> None:
+            for batch in batches:
+                await journal.permit(batch)
+                assert log.ledger.permitted > max(batch)
+                await asyncio.sleep(0)
+                journal.settle(
+                    [row for row in batch if fate[row] == Status.TAKEN],
+                    [Refusal(row, f"no {row}") for row in batch if fate[row] == Status.REJECTED],
+                    [Refusal(row, f"? {row}") for row in batch if fate[row] == Status.DEAD],
+                )
+                journal.finished()
+
+        await asyncio.gather(*(one() for _ in range(workers)))
+        await journal.flush()
+        assert log.ledger.statuses.tolist() == list(fate.values())
+
+    journal = log.run(work)
+    journal.raise_error()
+    assert journal.number == len(log.entries)
+    assert log.ledger.statuses.tolist() == list(fate.values())
+    reasons = {Status.REJECTED: "no", Status.DEAD: "?"}
+    assert log.ledger.reasons == {row: f"{reasons[s]} {row}" for row, s in fate.items() if s in reasons}
+    assert len(log.entries) <= 2 * -(-rows // size) + 1
+
+
+def test_a_permit_waits_for_its_entry() -> None:
+    log = Log(100)
+
+    async def work(journal: Journal) -> None:
+        log.gate.clear()
+        permit = asyncio.create_task(journal.permit([98, 99]))
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert not permit.done()
+        log.gate.set()
+        await permit
+        assert log.ledger.permitted == 100
+
+    log.run(work)
+
+
+def test_what_is_settled_during_a_write_is_in_the_next_entry() -> None:
+    log = Log(100)
+
+    async def work(journal: Journal) -> None:
+        await journal.permit([0, 1])
+        log.gate.clear()
+        journal.settle([0])
+        flush = asyncio.create_task(journal.flush())
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        journal.settle([1])
+        assert not flush.done()
+        log.gate.set()
+        await flush
+        assert log.ledger.count(Status.TAKEN) == 2
+
+    log.run(work)
+    assert [entry.taken for entry in log.entries] == [(), ((0, 1),), ((1, 2),)]
+
+
+def test_closing_writes_what_is_left() -> None:
+    log = Log(10)
+
+    async def work(journal: Journal) -> None:
+        await journal.permit([3])
+        journal.settle([3])
+
+    log.run(work)
+    assert log.ledger.count(Status.TAKEN) == 1
+
+
+@pytest.mark.parametrize("kind", ["permit", "flush", "later permit"])
+def test_an_entry_that_cannot_be_written_stops_everybody(kind: str) -> None:
+    log = Log(1_000, fails_at=0 if kind == "permit" else 1)
+
+    async def work(journal: Journal) -> None:
+        await journal.permit([0])
+        journal.settle([0])
+        await journal.flush() if kind == "flush" else await journal.permit([999])
+
+    with pytest.raises(RetriableError, match="S3 failed"):
+        log.run(work)
+    assert log.ledger.count(Status.TAKEN) == 0
+    assert len(log.entries) <= 1
+
+
+def test_everybody_who_waits_hears_of_the_error() -> None:
+    log = Log(100, fails_at=0)
+
+    async def work(journal: Journal) -> list[Any]:
+        waiting = [journal.permit([row]) for row in range(0, 100, 10)]
+        errors = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(error) for error in errors] == [RetriableError] * 10
+        with pytest.raises(RetriableError):
+            await journal.permit([1])
+        return []
+
+    journal = log.run(work)
+    with pytest.raises(RetriableError):
+        journal.raise_error()
+
+
+def test_a_retry_is_not_asked_to_permit_again_what_was_permitted() -> None:
+    log = Log(10, [Entry(Kind.PROGRESS, "now", permitted=8, taken=((0, 3),))])
+
+    async def work(journal: Journal) -> None:
+        await journal.permit(range(3, 8))
+
+    log.run(work)
+    assert len(log.entries) == 1
+
+
+def test_many_calls_are_few_entries_and_little_is_permitted_ahead() -> None:
+    rows, size = 20_000, 10
+    log = Log(rows)
+    ahead = []
+
+    async def work(journal: Journal) -> None:
+        batches = iter(range(0, rows, size))
+
+        async def one() -> None:
+            for first in batches:
+                await journal.permit(range(first, first + size))
+                await asyncio.sleep(0)
+                journal.settle(range(first, first + size))
+                journal.finished()
+                if first < 10 * size:
+                    ahead.append(log.ledger.permitted)
+
+        await asyncio.gather(*(one() for _ in range(8)))
+
+    log.run(work)
+    assert log.ledger.complete
+    assert len(log.entries) < rows / size / 2
+    assert max(ahead) < rows / 2
