@@ -28,7 +28,7 @@ from recsync.core.lists.catalogue import read_catalogue
 from recsync.core.program import Braze, Recommendations
 
 _FIELDS = ("name", "department", "price", "image_url")
-_STATE = "state.parquet"
+_STATE, _AUDIENCE = "state.parquet", "audience.parquet"
 _LENGTH = 10
 
 
@@ -36,7 +36,9 @@ def prepare(job: PlanJob) -> None:
     """Plan the first output for a Braze that has nothing, and take it as sent."""
     with tempfile.TemporaryDirectory(dir=job.state) as name:
         work = Path(name)
-        figures = _plan(job, job.first, job.first_audience, None, work)
+        _write_audience(job.first_audience, work / "first.parquet")
+        _write_audience(job.second_audience, job.state / _AUDIENCE)
+        figures = _plan(job, job.first, work / "first.parquet", None, work)
         ledger = Ledger(np.full(figures.total_rows, Status.TAKEN, dtype=np.int8))
         merge_state(None, work / "plan", figures, ledger, "first", job.state / _STATE, work)
 
@@ -45,7 +47,7 @@ def plan(job: PlanJob) -> None:
     """Plan the second output."""
     state = job.state / _STATE
     with job.clock():
-        figures = _plan(job, job.second, job.second_audience, state, job.out)
+        figures = _plan(job, job.second, job.state / _AUDIENCE, state, job.out)
     writes = [str(job.out / "plan" / "writes" / f"{part}.parquet") for part in PARTS]
     new = duckdb.sql(
         f"SELECT count(*) FROM read_parquet({writes}) ANTI JOIN read_parquet('{state}') USING (external_id)"
@@ -64,14 +66,12 @@ def _plan(job: PlanJob, output: Path, audience: Path, state: Path | None, work: 
     items = pq.read_table(job.catalogue, columns=["item_id", *_FIELDS])
     rows = zip(*(column.to_pylist() for column in items.columns), strict=True)
     catalogue = read_catalogue(rows, ["item_id", *_FIELDS], _FIELDS, policy.rules, name="catalogue")
-    people = work / "audience.parquet"
-    _write_audience(audience, people)
     (work / "lists").mkdir()
     (work / "compare").mkdir()
     with output.open("rb") as stream:
         build_lists(
             [(output.name, stream)],
-            people,
+            audience,
             catalogue,
             policy,
             work / "lists.parquet",

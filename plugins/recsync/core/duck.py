@@ -11,7 +11,7 @@ import duckdb
 from recsync.errors import RetriableError
 
 # What DuckDB may hold; it spills what is more. Ten million people need no more than this to be planned.
-MEMORY_LIMIT = "320MB"
+MEMORY_LIMIT = "256MB"
 
 
 @contextmanager

@@ -128,9 +128,12 @@ class CatalogSync:
             wrong = await self._wrong(wrong, whole=items <= _READ_WHOLE_ITEMS)
             if not wrong:
                 return
-            await asyncio.sleep(seconds)
             if look > _LOOKS_BEFORE_WRITING_AGAIN:
                 await self._write(wrong)
+            await asyncio.sleep(seconds)
+        wrong = await self._wrong(wrong, whole=items <= _READ_WHOLE_ITEMS)
+        if not wrong:
+            return
         raise RetriableError(
             f"Braze took the items of catalogue {self.catalog.name} and does not show {len(wrong)} of them after "
             f"{sum(_CONFIRM_WAITS_SECONDS):g} seconds, {next(iter(wrong))!r} among them. Nobody is sent a list that "

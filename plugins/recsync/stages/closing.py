@@ -59,8 +59,9 @@ def settle(context: StageContext, manifest: PlanManifest, ledger: Ledger, folder
     former = context.last_sent.download(state, folder / "former.parquet")
     account = accounts.settle(folder, manifest.figures, ledger, former, folder / "accounts.parquet", folder)
     context.deliveries.put_accounts(manifest.delivery, folder / "accounts.parquet")
-    letters = accounts.dead_letters(folder, manifest.figures, ledger, folder)
-    context.deliveries.put_dead_letters(manifest.delivery, letters)
+    if ledger.reasons:
+        letters = accounts.dead_letters(folder, manifest.figures, ledger, folder)
+        context.deliveries.put_dead_letters(manifest.delivery, letters)
     return account
 
 

@@ -76,9 +76,10 @@ class DeliveryReport:
     seconds: float
 
 
-def deliver(program_name: str, delivery: str) -> DeliveryReport:
+def deliver(program_name: str, delivery: str, *, known_refusals: int = 0) -> DeliveryReport:
     """Send what a plan holds until every write is settled, then settle the delivery itself.
 
+    :param known_refusals: people whom Braze refused just before; they do not count for ``max_rejected_share``.
     :raises TakenOverError: when another try or a newer delivery goes on instead.
     :raises RetriableError: when Braze or S3 gave no clear answer; the retry goes on where this try stopped.
     """
@@ -99,7 +100,7 @@ def deliver(program_name: str, delivery: str) -> DeliveryReport:
         )
     with tempfile.TemporaryDirectory(prefix="recsync-deliver-") as folder:
         context.deliveries.download(delivery, Path(folder))
-        work = _Delivery(context, manifest, ledger, number, Path(folder), token)
+        work = _Delivery(context, manifest, ledger, number, Path(folder), token, known_refusals)
         return asyncio.run(work.run(started))
 
 
@@ -112,6 +113,7 @@ class _Delivery:
         number: int,
         folder: Path,
         token: str,
+        known_refusals: int,
     ) -> None:
         self._context = context
         self._braze = context.program.braze
@@ -121,6 +123,7 @@ class _Delivery:
         self._catalog: CatalogSync | None = None
         self._number = number
         self._token = token
+        self._known_refusals = known_refusals
         self._catalog_items = 0
 
     async def run(self, started: float) -> DeliveryReport:
@@ -146,19 +149,29 @@ class _Delivery:
 
     async def _send(self, client: BrazeClient) -> None:
         delivery, deliveries = self._manifest.delivery, self._context.deliveries
-        journal = Journal(self._ledger, self._number, partial(deliveries.append, delivery), token=self._token)
+        append, check = partial(deliveries.append, delivery), partial(deliveries.check, delivery)
+        journal = Journal(self._ledger, self._number, append, token=self._token, check=check)
         writing = asyncio.create_task(journal.run())
+        sending = asyncio.create_task(self._send_everything(client, journal))
         try:
-            brakes = Brakes(self._braze.delivery.max_rejected_share)
-            sender = Sender(client, journal, brakes, objects=len(self._ledger.open_rows))
-            await self._send_parts(sender, client, PARTS[:1])
-            await self._judge_canary(client, journal)
-            await self._send_parts(sender, client, PARTS[1:])
+            await asyncio.wait((sending, writing), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                await sending
         finally:
+            # Without a journal nothing may be sent any more, not even once again.
+            sending.cancel()
+            await asyncio.wait((sending,))
             journal.close()
             await writing
             self._number = journal.number
         journal.raise_error()
+
+    async def _send_everything(self, client: BrazeClient, journal: Journal) -> None:
+        brakes = Brakes(self._braze.delivery.max_rejected_share, self._known_refusals)
+        sender = Sender(client, journal, brakes, objects=len(self._ledger.open_rows))
+        await self._send_parts(sender, client, PARTS[:1])
+        await self._judge_canary(client, journal)
+        await self._send_parts(sender, client, PARTS[1:])
 
     async def _send_parts(self, sender: Sender, client: BrazeClient, parts: tuple[str, ...]) -> None:
         is_open = self._ledger.statuses == Status.OPEN

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from recsync.core.delivery.ledger import Entry, Kind, Ledger, Refusal, ranges
+from recsync.errors import RetriableError
 
 # What is settled is written when this many calls wait for it, or at least this often.
 _CALLS_PER_ENTRY = 8
@@ -21,17 +22,27 @@ class Journal:
     """The writing end of one try.
 
     :param append: writes one entry (number, entry) durably; called in a thread, never twice at a time.
+    :param check: raises when somebody else wrote the entry of this number; called in a thread while calls are under
+        way and there is nothing to write.
     :param number: of the next entry.
     """
 
     def __init__(
-        self, ledger: Ledger, number: int, append: Callable[[int, Entry], None], *, token: str
+        self,
+        ledger: Ledger,
+        number: int,
+        append: Callable[[int, Entry], None],
+        *,
+        token: str,
+        check: Callable[[int], None] = lambda number: None,
     ) -> None:
         self._ledger = ledger
         self.number = number
         self._append = append
+        self._check = check
         self._token = token
         self._wanted = ledger.permitted
+        self._asked = ledger.permitted
         self._ahead = 0
         self._calls = 0
         self._in_flight = 0
@@ -51,10 +62,10 @@ class Journal:
         self._in_flight += 1
         self._ahead = max(self._ahead, _CALLS_PER_ENTRY * len(rows))
         end = max(rows) + 1
+        self._wanted = max(self._wanted, end)
         while end > self._ledger.permitted:
-            self._wanted = max(self._wanted, end)
-            self._wake.set()
             written = self._written
+            self._wake.set()
             await written.wait()
             self.raise_error()
 
@@ -78,7 +89,8 @@ class Journal:
         try:
             while not self._closing:
                 await self._woken()
-                await self._write()
+                if not await self._write() and self._in_flight:
+                    await self._look()
             await self._write()
         except Exception as error:  # ruff: ignore[blind-except] - whatever it is, it must reach those who wait
             self.error = error
@@ -102,10 +114,17 @@ class Journal:
             await asyncio.wait_for(self._wake.wait(), _SECONDS_PER_ENTRY)
         self._wake.clear()
 
-    async def _write(self) -> None:
+    async def _look(self) -> None:
+        """Notice a newer delivery even while all calls hang: their next tries would write older values over its own."""
+        # A store that cannot be read stops nothing that needs no writing.
+        with contextlib.suppress(RetriableError):
+            await asyncio.to_thread(self._check, self.number)
+
+    async def _write(self) -> bool:
+        """Write what there is to write; say whether there was anything."""
         permitted = self._next_permitted()
         if not (self._calls or permitted > self._ledger.permitted):
-            return
+            return False
         entry = Entry(
             Kind.PROGRESS,
             datetime.now(UTC).isoformat(),
@@ -122,16 +141,18 @@ class Journal:
         self.number += 1
         self._ledger.apply(entry)
         self._announce()
+        return True
 
     def _next_permitted(self) -> int:
-        """Permit what is asked for, and as much more as will be asked for soon."""
+        """Permit what is asked for, and as much more as will be asked for until the next entries are written."""
         now = asyncio.get_running_loop().time()
-        if self._wanted <= self._ledger.permitted:
-            return self._ledger.permitted
         if self._last:
-            pace = (self._wanted - self._ledger.permitted) / max(now - self._last, 0.001)
-            self._ahead = max(self._ahead // 2, int(pace * _PERMITTED_SECONDS))
-        self._last = now
+            pace = (self._wanted - self._asked) / max(now - self._last, 0.001)
+            # Slower than it grows, so that one late entry does not make all connections wait for the next.
+            self._ahead = max(int(self._ahead * 0.8), int(pace * _PERMITTED_SECONDS))
+        self._last, self._asked = now, self._wanted
+        if self._wanted + self._ahead // 2 <= self._ledger.permitted:
+            return self._ledger.permitted
         return min(len(self._ledger.statuses), self._wanted + self._ahead)
 
     def raise_error(self) -> None:

@@ -37,9 +37,11 @@ class Brakes:
     """When a delivery must stop by itself.
 
     :param max_rejected_share: of the people settled so far.
+    :param known: people whom Braze refused just before, and will again.
     """
 
     max_rejected_share: float
+    known: int = 0
     settled: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -51,7 +53,7 @@ class Brakes:
         self.settled += settled
         self.reasons.update(refusal.reason for refusal in rejected)
         refused = self.reasons.total()
-        if refused > max(MIN_REJECTED, self.max_rejected_share * self.settled):
+        if refused - self.known > max(MIN_REJECTED, self.max_rejected_share * self.settled):
             raise FatalError(
                 f"Braze refused {refused} of the first {self.settled} people, more than max_rejected_share "
                 f"({self.max_rejected_share:g}) allows, so nobody else is written. The most frequent reasons: "

@@ -112,10 +112,15 @@ class Deliveries:
         """
         body = json.dumps(entry.as_json(), separators=(",", ":")).encode()
         if self.bucket.put_if(self.keys.ledger_entry(delivery, number), body, etag=None) is None:
-            raise TakenOverError(
-                f"Another try or a newer delivery took over {delivery}; this one stops. Nothing is lost: "
-                "the other one knows what was settled and sends the rest."
-            )
+            raise _taken_over(delivery)
+
+    def check(self, delivery: str, number: int) -> None:
+        """See whether the next entry of a ledger is still to be written.
+
+        :raises TakenOverError: when somebody else wrote it.
+        """
+        if self.bucket.etag(self.keys.ledger_entry(delivery, number)) is not None:
+            raise _taken_over(delivery)
 
     def take_over(self, delivery: str, rows: int, *, kind: Kind, by: str, at: str) -> tuple[Ledger, int]:
         """Make everybody else stop, and say what is settled.
@@ -176,3 +181,10 @@ class Deliveries:
 
     def _dead_letters(self, delivery: str) -> str:
         return f"{self.keys.delivery(delivery)}dead_letters.jsonl"
+
+
+def _taken_over(delivery: str) -> TakenOverError:
+    return TakenOverError(
+        f"Another try or a newer delivery took over {delivery}; this one stops. Nothing is lost: "
+        "the other one knows what was settled and sends the rest."
+    )

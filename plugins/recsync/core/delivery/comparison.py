@@ -81,7 +81,10 @@ def list_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 
 
 def compare(database: duckdb.DuckDBPyConnection, inputs: Inputs, work: Path) -> None:
-    """Make the table ``person``: everyone of the audience or of the state, with what changes."""
+    """Make the table ``person``: everyone of the audience or of the state, with what changes.
+
+    One join per attribute, and no aggregate that would hold lists: joins spill, and most states know one attribute.
+    """
     database.execute(
         "CREATE VIEW people AS SELECT l.external_id, l.reason, l.priority, w.row, w.fingerprint, w.tier "
         f"FROM read_parquet('{inputs.lists}', file_row_number = true) l "
@@ -91,30 +94,63 @@ def compare(database: duckdb.DuckDBPyConnection, inputs: Inputs, work: Path) -> 
         database.register("state", STATE.empty_table())
     else:
         database.execute(f"CREATE VIEW state AS SELECT * FROM read_parquet('{inputs.state}')")
-    wanted = _select_attribute(inputs.braze.attribute, "fingerprint")
+    wanted = {inputs.braze.attribute: "p.fingerprint"}
     if inputs.braze.tier_attribute:
-        wanted += f" UNION ALL {_select_attribute(inputs.braze.tier_attribute, 'tier')}"
+        wanted[inputs.braze.tier_attribute] = "p.tier"
+    known = [attribute for (attribute,) in rows_of(database, "SELECT DISTINCT attribute FROM state")]
+    attributes = [
+        _Attribute(number, name, wanted.get(name, "NULL::UBIGINT"))
+        for number, name in enumerate(sorted({*wanted, *known}))
+    ]
+    who, joins = "p.external_id", ""
+    for attribute in attributes:
+        joins += f" FULL JOIN {attribute.state} ON {who} = {attribute.alias}.external_id"
+        who = f"coalesce({who}, {attribute.alias}.external_id)"
+    changed = " OR ".join(attribute.changed for attribute in attributes)
+    changes = ", ".join(attribute.change for attribute in attributes)
     database.execute(
-        "CREATE TABLE change AS SELECT coalesce(w.external_id, s.external_id) AS external_id, "
-        "list({attribute: coalesce(w.attribute, s.attribute), fingerprint: w.fingerprint} "
-        "     ORDER BY coalesce(w.attribute, s.attribute)) AS changes "
-        f"FROM ({wanted}) w FULL JOIN state s ON w.external_id = s.external_id AND w.attribute = s.attribute "
-        "WHERE w.external_id IS NULL OR s.external_id IS NULL OR s.fingerprint IS DISTINCT FROM w.fingerprint "
-        "GROUP BY 1"
-    )
-    database.execute(
-        "CREATE TABLE person AS SELECT coalesce(p.external_id, c.external_id) AS external_id, p.row, "
-        "p.external_id IS NOT NULL AS in_audience, p.fingerprint IS NOT NULL AS has_list, p.reason, p.priority, "
-        "c.changes FROM people p FULL JOIN change c ON p.external_id = c.external_id"
+        f"CREATE TABLE person AS SELECT {who} AS external_id, p.row, p.external_id IS NOT NULL AS in_audience, "
+        "p.fingerprint IS NOT NULL AS has_list, p.reason, p.priority, "
+        f"CASE WHEN {changed} THEN list_concat({changes}) END AS changes FROM people p{joins}"
     )
 
 
-def _select_attribute(attribute: str, column: str) -> str:
-    # Attribute names are letters, digits, "_" and "-": the program model allows nothing else.
-    return (
-        f"SELECT external_id, '{attribute}' AS attribute, {column} AS fingerprint "
-        f"FROM people WHERE {column} IS NOT NULL"
-    )
+@dataclass(frozen=True)
+class _Attribute:
+    """One attribute of the state or of the lists, in SQL.
+
+    :param wanted: expression for the fingerprint that it should have; NULL when it should not be there.
+    """
+
+    number: int
+    name: str
+    wanted: str
+
+    @property
+    def alias(self) -> str:
+        return f"s{self.number}"
+
+    @property
+    def state(self) -> str:
+        columns = "external_id, fingerprint, true AS present"
+        return f"(SELECT {columns} FROM state WHERE attribute = {self._literal}) {self.alias}"
+
+    @property
+    def _literal(self) -> str:
+        return "'" + self.name.replace("'", "''") + "'"
+
+    @property
+    def changed(self) -> str:
+        # Of an unknown fingerprint nobody knows what is there: present, and unlike anything.
+        return (
+            f"(({self.wanted}) IS NULL AND {self.alias}.present IS NOT NULL OR "
+            f"({self.wanted}) IS NOT NULL AND {self.alias}.fingerprint IS DISTINCT FROM ({self.wanted}))"
+        )
+
+    @property
+    def change(self) -> str:
+        entry = f"[{{attribute: {self._literal}, fingerprint: {self.wanted}}}]"
+        return f"CASE WHEN {self.changed} THEN {entry} ELSE [] END"
 
 
 def choose(database: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsync.core import duck
+from recsync.core.arrow_memory import modest_allocator
 from recsync.core.delivery.comparison import Inputs, choose, compare, fingerprint_lists, rows_of, value
 from recsync.core.delivery.outcomes import Outcome
 from recsync.core.delivery.rendering import Elements
@@ -31,10 +32,11 @@ def plan_files(inputs: Inputs, target: Path, work: Path) -> Figures:
     """
     (target / "writes").mkdir(parents=True, exist_ok=True)
     elements = Elements.of(inputs.braze, inputs.catalogue)
-    used = fingerprint_lists(inputs, elements, work / "wanted.parquet")
+    with modest_allocator():
+        used = fingerprint_lists(inputs, elements, work / "wanted.parquet")
     items = inputs.catalogue.append_column("used", pa.array(used))
     pq.write_table(items, target / "items.parquet", compression="zstd")
-    with duck.opened(work) as database:
+    with modest_allocator(), duck.opened(work) as database:
         compare(database, inputs, work)
         choose(database, inputs)
         return _write(database, inputs, elements, target)

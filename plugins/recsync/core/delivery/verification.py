@@ -122,10 +122,3 @@ def mark_unknown(
             f"WHERE external_id NOT IN (SELECT external_id FROM read_parquet('{state}'))"
             f") TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
         )
-
-
-def of_people(people: Sequence[str], state: Path, attribute: str, work: Path) -> Expectation:
-    """Say what Braze must show for some people."""
-    with duck.opened(work) as database:
-        database.register("people", pa.table({"external_id": pa.array(people, pa.string())}))
-        return _read(database, "SELECT external_id FROM people", state, attribute)

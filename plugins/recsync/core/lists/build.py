@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsync.core.arrow_memory import modest_allocator
 from recsync.core.duck import opened
 from recsync.core.lists.audience import AUDIENCE, check_unique
 from recsync.core.lists.catalogue import Catalogue
@@ -104,7 +103,7 @@ def build_lists(
     :raises FatalError: when the audience holds a Braze user twice, or the fallback asks for segments and it has none.
     :raises RetriableError: when the local disk is full.
     """
-    with _modest_allocator(), local_disk(folder), opened(folder, memory_limit=_MEMORY_LIMIT) as connection:
+    with modest_allocator(), local_disk(folder), opened(folder, memory_limit=_MEMORY_LIMIT) as connection:
         # The rows of a split are told apart by their places.
         connection.execute(f"SET preserve_insertion_order = true; SET threads = {THREADS}")
         check_unique(connection, audience)
@@ -116,7 +115,7 @@ def build_lists(
                 raise ValueError("this policy needs events")
             history = read_history(connection, events, audience, catalogue, policy, moment, parts, folder)
         spool = spool_output(outputs, catalogue, Partitions(connection, folder / "output", SPOOLED, parts))
-    with _modest_allocator(), local_disk(folder):
+    with modest_allocator(), local_disk(folder):
         report = _write(parts, people, spool, catalogue, policy, history, target)
     report.unreadable = spool.unreadable
     return report
@@ -173,15 +172,3 @@ def _write(
             writer.close()
     report.items = int(np.count_nonzero(used))
     return report
-
-
-@contextmanager
-def _modest_allocator() -> Generator[None]:
-    """Let Arrow allocate from the system meanwhile: its own allocators keep what was freed."""
-    before, system = pa.default_memory_pool(), pa.system_memory_pool()
-    pa.set_memory_pool(system)
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(before)
-        system.release_unused()
