@@ -50,9 +50,7 @@ def test_no_log_holds_a_key_an_id_or_an_item(kit: Kit, everything: list[str]) ->
     refused, gone, mailbox = "x" * 990, "person-who-left", "somebody@example.com"
     items = {SECRET_ITEM: {"title": "secret title", "price": 1}, "p-2": {"title": "other", "price": 2}}
     people = {f"person-{n:04d}": [SECRET_ITEM, "p-2"] for n in range(100)}
-    kit.push(
-        kit.publish("1", {**people, refused: ["p-2"], gone: ["p-2"], mailbox: ["p-2"]}, items=items)
-    )
+    kit.push(kit.publish("1", {**people, refused: ["p-2"], gone: ["p-2"], mailbox: ["p-2"]}, items=items))
     for fault in (
         {"path": "/users/track", "status": 500, "times": 1},
         {"path": "/users/track", "kind": "broken_json", "times": 1},
@@ -61,7 +59,9 @@ def test_no_log_holds_a_key_an_id_or_an_item(kit: Kit, everything: list[str]) ->
     ):
         kit.servers.control("POST", "faults", json=fault)
     turned = {who: items[::-1] for who, items in people.items()}
-    report = kit.push(kit.publish("2", {**turned, mailbox: ["p-2"], refused: ["p-2"]}, items=items), dag_run="2")
+    report = kit.push(
+        kit.publish("2", {**turned, mailbox: ["p-2"], refused: ["p-2"]}, items=items), dag_run="2"
+    )
     verify(kit.name, report.delivery, dag_run="2")
     deliver(kit.name, replay(kit.name, report.delivery, dag_run="3").delivery)
 

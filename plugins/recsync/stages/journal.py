@@ -122,9 +122,9 @@ class Journal:
 
     async def _write(self) -> bool:
         """Write what there is to write; say whether there was anything."""
-        permitted = self._next_permitted()
-        if not (self._calls or permitted > self._ledger.permitted):
+        if not (self._calls or self._wanted > self._ledger.permitted):
             return False
+        permitted = self._next_permitted()
         entry = Entry(
             Kind.PROGRESS,
             datetime.now(UTC).isoformat(),

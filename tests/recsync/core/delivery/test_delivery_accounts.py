@@ -211,7 +211,7 @@ def test_somebody_counted_twice_does_not_add_up(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_is_too_short_does_not_add_up(planned: Planned) -> None:
-    with pytest.raises(FatalError, match="not settled"):
+    with pytest.raises(FatalError, match="does not add up"):
         count(planned, ledger_of([Status.TAKEN], "", 1))
 
 
