@@ -69,6 +69,10 @@ bench: $(READY) .bench-venv/.ready ## measure against floors and peers: make ben
 	@$(BIN)/python -m benchmarks.peers
 	@touch $@
 
+.PHONY: faults
+faults: $(READY) ## what each fault does to a delivery, as a table: make faults [ONLY=<words>] [WRITE=1]
+	$(BIN)/python tests/fault_matrix/run_matrix.py --only "$(ONLY)" $(if $(WRITE),--write)
+
 fix: $(READY) ## let the formatter and the linter mend what they can
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format --quiet .

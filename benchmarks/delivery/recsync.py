@@ -1,4 +1,4 @@
-"""recsync's own delivery: a published plan, ``stages.deliver`` as the task calls it, its ledger on a local S3.
+"""recsync's own delivery: a published plan, ``stages.delivery.deliver`` as the task calls it, its ledger on a local S3.
 
 Inside the clock lies everything the task does: reading the plan from S3, sending, the ledger, the account of every
 person and the new last-sent state. The sandbox S3 (moto) runs beside it on the same two cores.
@@ -33,7 +33,7 @@ def deliver(job: DeliveryJob) -> None:
     with _s3() as endpoint:
         os.environ.update(_environment(job, endpoint))
         from recsync.stages.context import StageContext
-        from recsync.stages.deliver import deliver as stage
+        from recsync.stages.delivery.deliver import deliver as stage
 
         context = StageContext.of(_PROGRAM)
         manifest = _publish(job, context)

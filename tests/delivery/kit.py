@@ -162,8 +162,8 @@ class Kit:
 
     def push(self, run: str | None = None, *, dag_run: str = "test") -> Any:
         """Plan and deliver, as the DAG's tasks do; return the report."""
-        from recsync.stages.deliver import deliver
-        from recsync.stages.plan import plan
+        from recsync.stages.delivery.deliver import deliver
+        from recsync.stages.delivery.plan import plan
 
         return deliver(self.name, plan(self.name, run, dag_run=dag_run).delivery)
 

@@ -39,8 +39,8 @@ def test_removals_come_before_a_cap_bites(kit: Kit) -> None:
 
 
 def test_a_dry_run_plans_and_sends_nothing(kit: Kit) -> None:
-    from recsync.stages.deliver import DryRunError, deliver
-    from recsync.stages.plan import plan, summary
+    from recsync.stages.delivery.deliver import DryRunError, deliver
+    from recsync.stages.delivery.plan import plan, summary
 
     manifest = plan(kit.name, kit.publish("1", kit.lists(PEOPLE)), dag_run="test", dry_run=True)
     figures = summary(manifest)
@@ -64,7 +64,7 @@ def test_the_canary_is_sent_first_and_read_back(kit: Kit, caplog: pytest.LogCapt
 def test_nobody_else_is_written_when_braze_shows_nothing_of_the_canary(
     kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsync.stages import read_back
+    from recsync.stages.delivery import read_back
 
     monkeypatch.setattr(read_back, "WAITS_SECONDS", (0.5, 0.5))
     kit.write_program(delivery={"canary_share": 0.1})
@@ -77,7 +77,7 @@ def test_nobody_else_is_written_when_braze_shows_nothing_of_the_canary(
 
 
 def test_people_whom_braze_took_and_lost_are_found_and_written_again(kit: Kit) -> None:
-    from recsync.stages.verify import verify
+    from recsync.stages.delivery.verify import verify
 
     lists = kit.lists(PEOPLE)
     drop = {"path": "/users/track", "kind": "drop", "external_ids": list(lists)[:3], "times": None}
@@ -92,7 +92,7 @@ def test_people_whom_braze_took_and_lost_are_found_and_written_again(kit: Kit) -
 
 
 def test_a_key_that_may_not_read_back_does_not_fail_the_delivery(kit: Kit) -> None:
-    from recsync.stages.verify import verify
+    from recsync.stages.delivery.verify import verify
 
     kit.servers.control("POST", "faults", json={"path": "/users/export/ids", "status": 403, "times": 100})
     report = kit.push(kit.publish("1", kit.lists(10)))

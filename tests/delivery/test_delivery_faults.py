@@ -77,7 +77,7 @@ def test_a_delivery_stops_when_too_many_are_refused(kit: Kit) -> None:
 
 
 def test_older_recommendations_are_never_written_over_newer_ones(kit: Kit) -> None:
-    from recsync.stages.plan import SupersededError
+    from recsync.stages.delivery.plan import SupersededError
 
     kit.publish("1", kit.lists(50))
     kit.push(kit.publish("2", kit.lists(50, shift=1)))
@@ -116,8 +116,8 @@ def test_what_may_have_been_written_is_written_again_even_if_nothing_seems_to_ha
 
 def test_a_try_that_was_taken_over_stops(kit: Kit) -> None:
     from recsync.core.delivery.ledger import Entry, Kind
-    from recsync.stages.deliver import deliver
-    from recsync.stages.plan import plan
+    from recsync.stages.delivery.deliver import deliver
+    from recsync.stages.delivery.plan import plan
     from recsync.stores.deliveries import TakenOverError
 
     manifest = plan(kit.name, kit.publish("1", kit.lists(PEOPLE)), dag_run="test")
@@ -131,7 +131,7 @@ def test_a_try_that_was_taken_over_stops(kit: Kit) -> None:
 
 
 def test_a_finished_delivery_is_not_sent_again(kit: Kit) -> None:
-    from recsync.stages.deliver import deliver
+    from recsync.stages.delivery.deliver import deliver
 
     report = kit.push(kit.publish("1", kit.lists(50)))
     assert len(kit.in_braze()) == 50, "applied, so that the meter is complete"
@@ -141,8 +141,8 @@ def test_a_finished_delivery_is_not_sent_again(kit: Kit) -> None:
 
 
 def test_dead_letters_are_replayed_after_repair(kit: Kit) -> None:
-    from recsync.stages.deliver import deliver
-    from recsync.stages.replay import replay
+    from recsync.stages.delivery.deliver import deliver
+    from recsync.stages.delivery.replay import replay
 
     bad = kit.name + "x" * 990
     first = kit.push(kit.publish("1", {**kit.lists(20), bad: ["p-1", "p-2", "p-3", "p-4", "p-5"]}))
@@ -158,8 +158,8 @@ def test_dead_letters_are_replayed_after_repair(kit: Kit) -> None:
 
 
 def test_a_replay_leaves_people_alone_whom_a_newer_delivery_wrote(kit: Kit) -> None:
-    from recsync.stages.deliver import deliver
-    from recsync.stages.replay import replay
+    from recsync.stages.delivery.deliver import deliver
+    from recsync.stages.delivery.replay import replay
 
     bad = kit.name + "x" * 990
     first = kit.push(kit.publish("1", {**kit.lists(5), bad: ["p-1", "p-2", "p-3", "p-4", "p-5"]}))
@@ -175,7 +175,7 @@ def test_a_replay_leaves_people_alone_whom_a_newer_delivery_wrote(kit: Kit) -> N
 
 
 def test_a_broken_dead_letter_is_named(kit: Kit) -> None:
-    from recsync.stages.replay import replay
+    from recsync.stages.delivery.replay import replay
 
     first = kit.push(kit.publish("1", kit.lists(5)))
     lines = b'{"object": {"external_id": "a", "recs": 3}}\nnot json\n{"object": {"recs": []}}\n'

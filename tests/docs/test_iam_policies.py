@@ -121,7 +121,7 @@ def test_the_page_explains_every_file_and_every_braze_permission_is_one_that_the
     }
     verbs = set(re.findall(r"^    (?:async )?def ([a-z]\w+)\(", code, re.MULTILINE)) & permissions.keys()
     assert verbs == permissions.keys()
-    stages = "".join(path.read_text() for path in (REPO / "plugins/recsync/stages").glob("*.py"))
+    stages = "".join(path.read_text() for path in (REPO / "plugins/recsync/stages").rglob("*.py"))
     called = {verb for verb in verbs if f"client.{verb}(" in stages}
     listed = set(re.findall(r"^\| `((?:users|catalogs)\.[\w.]+)` \|", page, re.MULTILINE))
     assert listed == set().union(*(permissions[verb] for verb in called))

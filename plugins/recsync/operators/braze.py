@@ -48,8 +48,8 @@ class BrazePlanDeliveryOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, and return the figures; skip when newer recommendations were delivered already."""
-        from recsync.stages.plan import SupersededError, plan, summary
-        from recsync.stages.replay import replay
+        from recsync.stages.delivery.plan import SupersededError, plan, summary
+        from recsync.stages.delivery.replay import replay
 
         run_id, dry_run = context["run_id"], str(self.plan_only).lower() == "true"
         with fatal_errors_fail_the_task():
@@ -112,7 +112,7 @@ class BrazeDeliverOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Deliver, and return the report."""
-        from recsync.stages.deliver import DryRunError, deliver
+        from recsync.stages.delivery.deliver import DryRunError, deliver
 
         with fatal_errors_fail_the_task():
             try:
@@ -143,7 +143,7 @@ class BrazeVerifyDeliveryOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify, and return what was found."""
-        from recsync.stages.verify import verify
+        from recsync.stages.delivery.verify import verify
 
         with fatal_errors_fail_the_task():
             return verify(self.program, self.delivery, dag_run=context["run_id"])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from recsync.core.delivery.replay import parse_letters, plan_replay
 from recsync.errors import FatalError
-from recsync.stages.catalog import known_items
 from recsync.stages.context import StageContext
-from recsync.stages.plan import delivery_name, estimate, sample
+from recsync.stages.delivery.catalog import known_items
+from recsync.stages.delivery.plan import delivery_name, estimate, sample
 from recsync.stores.deliveries import PlanManifest
 
 

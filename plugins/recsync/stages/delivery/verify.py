@@ -14,9 +14,9 @@ from recsync.core.delivery.verification import Delivered, Expectation
 from recsync.errors import FatalError, RecsyncError
 from recsync.hooks.braze import BrazeHook
 from recsync.stages.context import StageContext
-from recsync.stages.deliver import deliver
-from recsync.stages.plan import plan
-from recsync.stages.read_back import drifted
+from recsync.stages.delivery.deliver import deliver
+from recsync.stages.delivery.plan import plan
+from recsync.stages.delivery.read_back import drifted
 
 log = logging.getLogger(__name__)
 

@@ -26,12 +26,12 @@ from recsync.core.delivery.ledger import Entry, Kind, Ledger, Status
 from recsync.core.delivery.schemas import PARTS
 from recsync.errors import FatalError, RecsyncError
 from recsync.hooks.braze import BrazeHook
-from recsync.stages import closing
-from recsync.stages.catalog import CatalogSync
 from recsync.stages.context import StageContext
-from recsync.stages.journal import Journal
-from recsync.stages.read_back import drifted
-from recsync.stages.sending import Brakes, Sender
+from recsync.stages.delivery import closing
+from recsync.stages.delivery.catalog import CatalogSync
+from recsync.stages.delivery.journal import Journal
+from recsync.stages.delivery.read_back import drifted
+from recsync.stages.delivery.sending import Brakes, Sender
 from recsync.stores.deliveries import PlanManifest, TakenOverError
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from recsync.clients.braze import BrazeClient, BrazeRefused, BrazeUnclear, Track
 from recsync.core.delivery.batches import Batch
 from recsync.core.delivery.ledger import Refusal
 from recsync.errors import FatalError
-from recsync.stages.journal import Journal
+from recsync.stages.delivery.journal import Journal
 
 log = logging.getLogger(__name__)
 

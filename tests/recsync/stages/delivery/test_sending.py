@@ -26,8 +26,8 @@ from recsync.clients.braze_plan import RatePlan
 from recsync.core.delivery.batches import Batch
 from recsync.core.delivery.ledger import Entry, Kind, Ledger, Status
 from recsync.errors import FatalError, RetriableError
-from recsync.stages.journal import Journal
-from recsync.stages.sending import MIN_REJECTED, OUTAGE_CALLS, Brakes, Sender
+from recsync.stages.delivery.journal import Journal
+from recsync.stages.delivery.sending import MIN_REJECTED, OUTAGE_CALLS, Brakes, Sender
 
 # How Braze speaks of the objects it does not like. In the last two it takes none of the call.
 NAMING = (

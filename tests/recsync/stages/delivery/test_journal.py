@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from recsync.core.delivery.ledger import Entry, Kind, Ledger, Refusal, Status
 from recsync.errors import RetriableError
-from recsync.stages.journal import Journal
+from recsync.stages.delivery.journal import Journal
 
 
 @dataclass

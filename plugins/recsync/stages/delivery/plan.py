@@ -18,8 +18,8 @@ from recsync.core.delivery.comparison import Inputs
 from recsync.core.delivery.plan import plan_files
 from recsync.core.delivery.schemas import PARTS, Figures
 from recsync.hooks.braze import BrazeHook
-from recsync.stages.closing import close
 from recsync.stages.context import StageContext
+from recsync.stages.delivery.closing import close
 from recsync.stores.deliveries import PlanManifest
 from recsync.stores.last_sent import LastSentState, Newest
 from recsync.stores.recommendations import RecommendationsManifest

@@ -10,8 +10,8 @@ import pytest
 
 from recsync.clients.braze import MAX_EXPORT_IDS, BrazeClient
 from recsync.core.delivery.fingerprints import text_fingerprint, value_fingerprint
-from recsync.stages import read_back
-from recsync.stages.read_back import drifted
+from recsync.stages.delivery import read_back
+from recsync.stages.delivery.read_back import drifted
 
 LIST = value_fingerprint(["1", "2"])
 OBJECTS = value_fingerprint([{"id": "1", "price": 2, "name": "x"}])

@@ -1,0 +1,1 @@
+"""The push: plan a delivery, send it, account for everybody, verify it."""
