@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -125,9 +126,14 @@ class Sandbox:
         points, unchanged = meter["data_points"]["total"], meter["unchanged_writes"]["total"]
         return f"{points:,} data points, {unchanged:,} of them for values that had not changed"
 
-    def catalog_item(self, catalog: str, item_id: str) -> Json:
-        """Read one catalogue item, as Braze would at render time."""
-        return dict(self._get(f"/catalogs/{catalog}/items/{item_id}")["items"][0])
+    def catalog_items(self, catalog: str) -> dict[str, Json]:
+        """Read a catalogue by item id, past the limit of Braze's own calls."""
+        url = f"{self._url}/_local/items.ndjson"
+        response = requests.get(
+            url, params={"catalog": catalog}, headers=self._headers, timeout=_TIMEOUT_SECONDS
+        )
+        response.raise_for_status()
+        return {item["id"]: item for item in map(json.loads, response.text.splitlines())}
 
     def profiles(self) -> dict[str, Json]:
         """Read every profile's custom attributes, with what is pending applied."""

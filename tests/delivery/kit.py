@@ -167,6 +167,11 @@ class Kit:
 
         return deliver(self.name, plan(self.name, run, dag_run=dag_run).delivery)
 
+    def reset_meter(self) -> None:
+        """Count from nothing; what was taken before counts before, so it is applied first."""
+        self.servers.control("POST", "flush")
+        self.servers.control("POST", "meter/reset")
+
     def in_braze(self, attribute: str = "recs") -> dict[str, Any]:
         """Give what Braze shows: the attribute's value by external id, of those who have it."""
         profiles = self.servers.profiles()

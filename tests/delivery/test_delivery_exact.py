@@ -22,7 +22,7 @@ def test_everybody_gets_the_list_and_a_second_delivery_sends_nothing(kit: Kit) -
 def test_a_second_delivery_writes_exactly_the_changed_lists_for_one_data_point_each(kit: Kit) -> None:
     lists = kit.lists(PEOPLE)
     kit.push(kit.publish("1", lists))
-    kit.servers.control("POST", "meter/reset")
+    kit.reset_meter()
     changed = dict(list(kit.lists(PEOPLE, shift=7).items())[:20])
     report = kit.push(kit.publish("2", {**lists, **changed}), dag_run="second")
     assert (report.outcomes["sent"], report.outcomes["unchanged"]) == (20, PEOPLE - 20)
@@ -74,7 +74,7 @@ def test_a_tier_attribute_travels_alone_when_only_it_changes(kit: Kit) -> None:
     lists = kit.lists(10)
     kit.push(kit.publish("1", lists))
     assert set(kit.in_braze("recs_tier").values()) == {"personal"}
-    kit.servers.control("POST", "meter/reset")
+    kit.reset_meter()
     first = next(iter(lists))
     report = kit.push(kit.publish("2", lists, tiers={first: "popular"}), dag_run="second")
     assert (report.outcomes["sent"], report.data_points) == (1, 1)

@@ -135,7 +135,7 @@ def test_a_finished_delivery_is_not_sent_again(kit: Kit) -> None:
 
     report = kit.push(kit.publish("1", kit.lists(50)))
     assert len(kit.in_braze()) == 50, "applied, so that the meter is complete"
-    kit.servers.control("POST", "meter/reset")
+    kit.reset_meter()
     assert deliver(kit.name, report.delivery) == report
     assert kit.servers.control("GET", "meter")["attributes"] == {}
 

@@ -94,7 +94,8 @@ def _one_customer(plan: Plan) -> list[str]:
     if not lists:
         return []
     who = min(lists)
-    items = [sandbox.catalog_item("grocery_products", item_id) for item_id in lists[who]]
+    catalogue = sandbox.catalog_items("grocery_products")
+    items = [catalogue[item_id] for item_id in lists[who]]
     shown = [f"{n:>4}. {item['name']} ({_price(item)})" for n, item in enumerate(items, start=1)]
     return [
         f"Braze sandbox: {len(lists):,} people have a list; its meter: {sandbox.metered()}",
