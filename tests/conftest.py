@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 REPO = Path(__file__).resolve().parents[1]
 _HOME = Path(tempfile.mkdtemp(prefix="recsync-airflow-"))
@@ -21,3 +22,8 @@ os.environ["AIRFLOW__RECSYNC__WAITER_DELAY_SECONDS"] = "1"
 os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1")
 for name in [n for n in os.environ if n.startswith("AIRFLOW_CONN_") or n.startswith("AWS_ENDPOINT_URL")]:
     del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Begin with the tests of the whole stack: they wait the longest, and the others run beside them."""
+    items.sort(key=lambda item: item.get_closest_marker("stack") is None)

@@ -76,9 +76,13 @@ def test_nobody_else_is_written_when_braze_shows_nothing_of_the_canary(
     assert kit.in_braze() == {}
 
 
-def test_people_whom_braze_took_and_lost_are_found_and_written_again(kit: Kit) -> None:
+def test_people_whom_braze_took_and_lost_are_found_and_written_again(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recsync.stages.delivery import read_back
     from recsync.stages.delivery.verify import verify
 
+    monkeypatch.setattr(read_back, "WAITS_SECONDS", (0.5, 1, 1))
     lists = kit.lists(PEOPLE)
     drop = {"path": "/users/track", "kind": "drop", "external_ids": list(lists)[:3], "times": None}
     kit.servers.control("POST", "faults", json=drop)

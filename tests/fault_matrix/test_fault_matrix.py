@@ -18,12 +18,10 @@ from matrix_table import document, table
 PEOPLE = 500
 # Of the whole matrix, one of each kind; many calls are hit, so that few people are enough.
 FAULTS = [
-    "429, seconds to wait (mau)",
     "body cut off, applied",
     "201, error without index",
     "201, but a removal not applied",
     "201 that rejects some",
-    "catalogue: 500, 503, no answer, HTML",
 ]
 CRASHES = [
     "kill -9, 3 random moments",
