@@ -11,7 +11,7 @@ from typing import Any
 
 from recsync.core.delivery import verification
 from recsync.core.delivery.verification import Delivered, Expectation
-from recsync.errors import FatalError, RecsyncError
+from recsync.errors import FatalError
 from recsync.hooks.braze import BrazeHook
 from recsync.stages.context import StageContext
 from recsync.stages.delivery.deliver import deliver
@@ -32,7 +32,7 @@ class Verification:
 
     :param read_back: people read back at first.
     :param drifted: people found, then or in the search that followed, who did not have what Braze had taken.
-    :param repairs: the deliveries that wrote them again.
+    :param repairs: the deliveries that wrote them again, those of former tries among them.
     :param still_drifted: people who do not have it even then.
     :param skipped: why nobody was read back; empty when somebody was.
     """
@@ -49,7 +49,8 @@ def verify(program_name: str, delivery: str, *, dag_run: str) -> dict[str, Any]:
     """Read a stratified sample back; when somebody drifted, look for the others and write them all again.
 
     :param dag_run: the push run that asks.
-    :raises FatalError: when people still do not have what Braze took twice.
+    :raises FatalError: when people still do not have what Braze took again and again.
+    :raises RetriableError: when Braze could not be read; the next try goes on with what this one found.
     """
     context = StageContext.of(program_name)
     found = _Verifier(context, delivery, dag_run).run()
@@ -75,15 +76,17 @@ class _Verifier:
         if not people:
             return Verification(self._delivery, 0, skipped="verify_users is 0")
         expected = self._expected(self._delivery, people)
+        for repair in self._former_repairs():
+            expected |= self._expected(repair, None)
         try:
             # What a former try found comes first: it may have failed before it was mended.
             wrong = sorted({*self._unmended(), *self._drifted(expected)})
-        except RecsyncError as error:
-            # A key without users.export.ids, or an outage: what was delivered stays delivered.
+        except FatalError as error:
+            # A key without users.export.ids: what was delivered stays delivered. After an outage the task tries again.
             log.warning("Nobody could be read back: %s", error)
             return Verification(self._delivery, 0, skipped=str(error))
         if not wrong:
-            return Verification(self._delivery, len(expected))
+            return Verification(self._delivery, len(expected), repairs=self._former_repairs())
         wrong = self._search(wrong)
         log.error("Drift: %d people do not have what Braze took; they are written again", len(wrong))
         repairs, left = self._repair(wrong)
@@ -99,6 +102,12 @@ class _Verifier:
             if people is None:
                 return verification.everybody_sent(delivered, self._braze.attribute, work)
             return verification.sample(delivered, self._braze.attribute, people, delivery, work)
+
+    def _former_repairs(self) -> tuple[str, ...]:
+        """Name the deliveries by which a former try wrote people again; it may have failed before it looked at them."""
+        return tuple(
+            (self._context.deliveries.report(self._delivery, "verification") or {}).get("repairs", ())
+        )
 
     def _unmended(self) -> list[str]:
         recommendations = self._context.deliveries.plan(self._delivery).recommendations
@@ -141,13 +150,13 @@ class _Verifier:
 
     def _repair(self, wrong: list[str]) -> tuple[tuple[str, ...], list[str]]:
         """Write people again; name the deliveries that did, and the people for whom it did not help."""
-        repairs: list[str] = []
-        left = wrong
+        repairs = list(self._former_repairs())
+        left, most = wrong, len(repairs) + _REPAIRS
         recommendations = self._context.deliveries.plan(self._delivery).recommendations
         report = self._context.deliveries.report(self._delivery, "report") or {}
         # They are planned again as well, and would look like most of a small delivery.
         refused = report.get("outcomes", {}).get("rejected", 0) + report.get("left_audience_kept", 0)
-        while left and len(repairs) < _REPAIRS:
+        while left and len(repairs) < most:
             self._mark_unknown(left)
             manifest = plan(
                 self._context.program.name,
@@ -156,6 +165,7 @@ class _Verifier:
             )
             deliver(self._context.program.name, manifest.delivery, known_refusals=refused)
             repairs.append(manifest.delivery)
+            self._context.deliveries.put_report(self._delivery, "verification", {"repairs": repairs})
             # Those whom Braze had refused are written once more too: they are looked at like the others.
             left = self._drifted(self._expected(manifest.delivery, None))
         if left:
