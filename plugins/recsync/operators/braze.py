@@ -92,14 +92,11 @@ class BrazeApproveDeliveryOperator(ApprovalOperator):
         return super().execute(context)
 
 
-class BrazeDeliverOperator(BaseOperator):
-    """Send a plan to Braze and account for every person; a retry goes on where the former try stopped.
-
-    https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
+class BrazeDeliveryBaseOperator(BaseOperator):
+    """Hold what the steps after the plan have in common.
 
     :param program: name of the program.
-    :param delivery: name of the plan. (templated)
-    :return: the delivery's report.
+    :param delivery: name of the plan, as the planning task returned it. (templated)
     """
 
     template_fields: Sequence[str] = ("delivery",)
@@ -109,6 +106,15 @@ class BrazeDeliverOperator(BaseOperator):
         super().__init__(**kwargs)
         self.program = program
         self.delivery = delivery
+
+
+class BrazeDeliverOperator(BrazeDeliveryBaseOperator):
+    """Send a plan to Braze and account for every person; a retry goes on where the former try stopped.
+
+    https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
+
+    :return: the delivery's report.
+    """
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Deliver, and return the report."""
@@ -123,23 +129,13 @@ class BrazeDeliverOperator(BaseOperator):
         return asdict(report)
 
 
-class BrazeVerifyDeliveryOperator(BaseOperator):
+class BrazeVerifyDeliveryOperator(BrazeDeliveryBaseOperator):
     """Read a sample of a delivery back from Braze, and write again what Braze took and lost.
 
     https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/
 
-    :param program: name of the program.
-    :param delivery: name of the delivery. (templated)
     :return: how many people were read back, drifted and were mended.
     """
-
-    template_fields: Sequence[str] = ("delivery",)
-    ui_color = "#ffe3d8"
-
-    def __init__(self, *, program: str, delivery: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.program = program
-        self.delivery = delivery
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify, and return what was found."""

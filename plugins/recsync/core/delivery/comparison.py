@@ -21,7 +21,7 @@ from recsync.core.program import Braze
 # Rows looked at in one go: some ten megabytes with lists of ten, and long enough for numpy.
 CHUNK_ROWS = 50_000
 # DuckDB takes NaN for the largest of all numbers.
-_NO_PRIORITY = "nullif(priority, 'nan'::DOUBLE) DESC NULLS LAST"
+_BY_PRIORITY = "nullif(priority, 'nan'::DOUBLE) DESC NULLS LAST"
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class _Attribute:
 
 def choose(database: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
     """Make the tables ``deferred`` and ``canary``: ids over the cap, and ids that go first."""
-    order = f"has_list, {_NO_PRIORITY}, hash(external_id), external_id"
+    order = f"has_list, {_BY_PRIORITY}, hash(external_id), external_id"
     offset = "LIMIT 0" if inputs.cap is None else f"OFFSET {int(inputs.cap)}"
     database.execute(
         f"CREATE TABLE deferred AS SELECT external_id FROM person WHERE changes IS NOT NULL ORDER BY {order} {offset}"
