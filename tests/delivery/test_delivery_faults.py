@@ -76,6 +76,15 @@ def test_a_delivery_stops_when_too_many_are_refused(kit: Kit) -> None:
         kit.push(kit.publish("1", {**kit.lists(100), **bad}))
 
 
+def test_people_refused_before_do_not_stop_a_small_delivery(kit: Kit) -> None:
+    bad = {f"{kit.name}-{n}-" + "x" * 990: ["p-1", "p-2", "p-3", "p-4", "p-5"] for n in range(14)}
+    first = kit.push(kit.publish("1", {**kit.lists(PEOPLE), **bad}))
+    assert first.outcomes["rejected"] == 14
+    few = {**kit.lists(PEOPLE), **dict(list(kit.lists(5, shift=3).items()))}
+    second = kit.push(kit.publish("2", {**few, **bad}), dag_run="second")
+    assert (second.outcomes["sent"], second.outcomes["rejected"]) == (5, 14)
+
+
 def test_older_recommendations_are_never_written_over_newer_ones(kit: Kit) -> None:
     from recsync.stages.delivery.plan import SupersededError
 

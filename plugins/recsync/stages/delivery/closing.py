@@ -81,5 +81,10 @@ def absorb(
     today = datetime.now(UTC).date().isoformat()
     written = {**state.written, today: state.written.get(today, 0) + ledger.count(Status.TAKEN)}
     newer = context.last_sent.upload(state, merged, manifest.delivery)
-    newer = replace(newer, open_delivery="", written=dict(sorted(written.items())[-_DAYS_KEPT:]))
+    # A replay tries some of the refused only; a delivery that was not completed has not met them all.
+    is_whole = ledger.complete and not manifest.replay_of
+    refused = ledger.count(Status.REJECTED) if is_whole else state.refused
+    newer = replace(
+        newer, refused=refused, open_delivery="", written=dict(sorted(written.items())[-_DAYS_KEPT:])
+    )
     return newer, context.last_sent.replace(newer, etag)

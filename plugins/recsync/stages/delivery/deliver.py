@@ -76,10 +76,9 @@ class DeliveryReport:
     seconds: float
 
 
-def deliver(program_name: str, delivery: str, *, known_refusals: int = 0) -> DeliveryReport:
+def deliver(program_name: str, delivery: str) -> DeliveryReport:
     """Send what a plan holds until every write is settled, then settle the delivery itself.
 
-    :param known_refusals: people whom Braze refused just before; they do not count for ``max_rejected_share``.
     :raises TakenOverError: when another try or a newer delivery goes on instead.
     :raises RetriableError: when Braze or S3 gave no clear answer; the retry goes on where this try stopped.
     """
@@ -100,7 +99,7 @@ def deliver(program_name: str, delivery: str, *, known_refusals: int = 0) -> Del
         )
     with tempfile.TemporaryDirectory(prefix="recsync-deliver-") as folder:
         context.deliveries.download(delivery, Path(folder))
-        work = _Delivery(context, manifest, ledger, number, Path(folder), token, known_refusals)
+        work = _Delivery(context, manifest, ledger, number, Path(folder), token)
         return asyncio.run(work.run(started))
 
 
@@ -113,7 +112,6 @@ class _Delivery:
         number: int,
         folder: Path,
         token: str,
-        known_refusals: int,
     ) -> None:
         self._context = context
         self._braze = context.program.braze
@@ -123,7 +121,6 @@ class _Delivery:
         self._catalog: CatalogSync | None = None
         self._number = number
         self._token = token
-        self._known_refusals = known_refusals
         self._catalog_items = 0
 
     async def run(self, started: float) -> DeliveryReport:
@@ -167,7 +164,8 @@ class _Delivery:
         journal.raise_error()
 
     async def _send_everything(self, client: BrazeClient, journal: Journal) -> None:
-        brakes = Brakes(self._braze.delivery.max_rejected_share, self._known_refusals)
+        state, _ = self._context.last_sent.read()
+        brakes = Brakes(self._braze.delivery.max_rejected_share, state.refused)
         sender = Sender(client, journal, brakes, objects=len(self._ledger.open_rows))
         await self._send_parts(sender, client, PARTS[:1])
         await self._judge_canary(client, journal)

@@ -37,7 +37,7 @@ class Brakes:
     """When a delivery must stop by itself.
 
     :param max_rejected_share: of the people settled so far.
-    :param known: people whom Braze refused just before, and will again.
+    :param known: people whom Braze refused the last time, and will again; they do not count.
     """
 
     max_rejected_share: float

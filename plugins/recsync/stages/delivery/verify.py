@@ -153,9 +153,6 @@ class _Verifier:
         repairs = list(self._former_repairs())
         left, most = wrong, len(repairs) + _REPAIRS
         recommendations = self._context.deliveries.plan(self._delivery).recommendations
-        report = self._context.deliveries.report(self._delivery, "report") or {}
-        # They are planned again as well, and would look like most of a small delivery.
-        refused = report.get("outcomes", {}).get("rejected", 0) + report.get("left_audience_kept", 0)
         while left and len(repairs) < most:
             self._mark_unknown(left)
             manifest = plan(
@@ -163,7 +160,7 @@ class _Verifier:
                 recommendations,
                 dag_run=f"{self._dag_run}/repair-{len(repairs) + 1}",
             )
-            deliver(self._context.program.name, manifest.delivery, known_refusals=refused)
+            deliver(self._context.program.name, manifest.delivery)
             repairs.append(manifest.delivery)
             self._context.deliveries.put_report(self._delivery, "verification", {"repairs": repairs})
             # Those whom Braze had refused are written once more too: they are looked at like the others.
