@@ -35,7 +35,7 @@ def interval(cron: str | None) -> dict[str, str]:
 @task(multiple_outputs=False)
 def publish(program: str, span: dict[str, str], exported: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Publish the interval's manifest; imports see its objects from now on."""
-    from recsync.stages.export import publish_interval
+    from recsync.stages.export.publish import publish_interval
 
     interval = Interval(datetime.fromisoformat(span["start"]), datetime.fromisoformat(span["end"]))
     return publish_interval(program, interval, exported)

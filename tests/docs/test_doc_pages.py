@@ -17,7 +17,7 @@ from recsync.core.csv_checks import check_csv
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType
 from recsync.core.program_file import read_program
-from recsync.core.sql import render
+from recsync.core.queries.templates import render
 from recsync.hooks.warehouse import WarehouseHook
 from warehouse_local.load import load_folder
 from warehouse_local.server import EmbeddedServer, running

@@ -16,7 +16,7 @@ from recsync.errors import FatalError
 
 def export(shop: Shop, **sql: str) -> None:
     from recsync.stages.context import StageContext
-    from recsync.stages.export import export_dataset
+    from recsync.stages.export.dataset import export_dataset
 
     shop.write_files(sql=sql)
     stage = StageContext.of(shop.name)

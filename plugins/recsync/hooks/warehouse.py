@@ -14,7 +14,7 @@ import psycopg
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseHook
 
-from recsync.core.sql import map_columns, select_columns
+from recsync.core.queries.templates import map_columns, select_columns
 from recsync.errors import FatalError, RetriableError
 
 _BLOCK_ROWS = 10_000

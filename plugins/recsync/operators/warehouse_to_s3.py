@@ -53,7 +53,8 @@ class WarehouseToS3Operator(BaseOperator):
         """Export the dataset."""
         # pyarrow and psycopg are heavy; a DAG file that imports this operator must parse fast.
         from recsync.stages.context import StageContext
-        from recsync.stages.export import export_dataset, to_xcom
+        from recsync.stages.export.dataset import export_dataset
+        from recsync.stages.export.publish import to_xcom
 
         with fatal_errors_fail_the_task():
             stage = StageContext.of(self.program)

@@ -21,11 +21,11 @@ from recsync.core.lists.history import write_events
 from recsync.core.lists.output_files import output_names, unpacked
 from recsync.core.lists.output_spool import Source
 from recsync.core.payloads import CATALOG_ID
-from recsync.core.sql import map_columns
+from recsync.core.queries.templates import map_columns
 from recsync.errors import FatalError
 from recsync.hooks.warehouse import WarehouseHook
 from recsync.stages.context import StageContext
-from recsync.stages.export import read_query
+from recsync.stages.queries import read_query
 from recsync.stores.bucket import Bucket
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from recsync.core.intervals import Interval, floor_tick
 from recsync.core.program import DatasetType
 from recsync.errors import FatalError
 from recsync.stages.context import StageContext
-from recsync.stages.export import manifest_of
+from recsync.stages.export.publish import manifest_of
 from recsync.stores.champion import Champion
 from recsync.stores.exports import Manifest
 

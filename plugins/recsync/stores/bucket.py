@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from recsync.core.byte_stream import ByteStream
 from recsync.core.keys import uri
-from recsync.core.lists.batch_output import ByteStream
 from recsync.core.local_disk import local_disk
 from recsync.errors import FatalError, RecsyncError, RetriableError
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from recsync.core.intervals import Interval
-from recsync.core.sql import map_columns, render, select_columns
+from recsync.core.queries.templates import map_columns, render, select_columns
 from recsync.errors import FatalError
 
 HOUR = Interval(datetime(2026, 11, 22, 5, tzinfo=UTC), datetime(2026, 11, 22, 6, tzinfo=UTC))

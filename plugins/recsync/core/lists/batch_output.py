@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from recsync.core.byte_stream import ByteStream
 from recsync.core.lists.usual_lines import read_usual
 
 # Measured: smaller blocks pay for their calls, larger ones only cost memory.
@@ -34,13 +34,6 @@ _DOCUMENT = pa.schema(
     ]
 )
 _PARSE = pj.ParseOptions(explicit_schema=_DOCUMENT, unexpected_field_behavior="ignore")
-
-
-class ByteStream(Protocol):
-    """Anything that gives its bytes in pieces: a file, the body of an S3 object."""
-
-    def read(self, size: int, /) -> bytes:
-        """Give at most ``size`` bytes; none at the end."""
 
 
 @dataclass(frozen=True)

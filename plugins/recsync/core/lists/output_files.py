@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable
 from typing import BinaryIO, cast
 
-from recsync.core.lists.batch_output import ByteStream
+from recsync.core.byte_stream import ByteStream
 from recsync.errors import FatalError
 
 # Amazon Personalize writes one <input>.out per input object, and an object _CHECK beside them.

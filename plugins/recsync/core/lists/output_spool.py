@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsync.core.lists.batch_output import BlockLines, ByteStream, cut_blocks, read_block
+from recsync.core.byte_stream import ByteStream
+from recsync.core.lists.batch_output import BlockLines, cut_blocks, read_block
 from recsync.core.lists.catalogue import Catalogue
 from recsync.core.lists.partitions import Partitions
 

@@ -1,7 +1,10 @@
 """The model of the program file."""
 
 from recsync.core.program.braze import ATTRIBUTE_PATTERN, CATALOG_NAME_PATTERN, Braze, Catalog, Delivery
+from recsync.core.program.checks import Checks
 from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
+from recsync.core.program.events import Events
+from recsync.core.program.exports import Exports
 from recsync.core.program.personalize import Exploration, Gate, Personalize, TrainUpdate
 from recsync.core.program.program import NAME_PATTERN, Program, parse_program
 from recsync.core.program.recommendations import FallbackTier, Recommendations, Rules
@@ -14,12 +17,15 @@ __all__ = [
     "NAME_PATTERN",
     "Braze",
     "Catalog",
+    "Checks",
     "CronExpression",
     "DatasetSource",
     "DatasetType",
     "Datasets",
     "Delivery",
+    "Events",
     "Exploration",
+    "Exports",
     "FallbackTier",
     "Gate",
     "Personalize",

@@ -10,7 +10,10 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from recsync.core.program.braze import Braze
+from recsync.core.program.checks import Checks
 from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
+from recsync.core.program.events import Events
+from recsync.core.program.exports import Exports
 from recsync.core.program.personalize import Gate, Personalize, TrainUpdate
 from recsync.core.program.recommendations import Recommendations
 from recsync.core.program.schedules import Schedules
@@ -41,6 +44,9 @@ class Program(Strict):
         default=None, pattern=r"^arn:([a-z\d-]+):iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$"
     )
     datasets: Datasets = Datasets()
+    events: Events = Events()
+    exports: Exports = Exports()
+    checks: Checks = Checks()
     personalize: Personalize = Personalize()
     gate: Gate = Gate()
     train_update: TrainUpdate = TrainUpdate()

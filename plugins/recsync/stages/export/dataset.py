@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from recsync import settings
 from recsync.core.csv_checks import CsvFigures, check_csv, check_minimums
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType, Program
-from recsync.core.sql import render
 from recsync.errors import FatalError
 from recsync.hooks.warehouse import WarehouseHook
-from recsync.stages.context import StageContext
+from recsync.stages.queries import read_query
 from recsync.stores.bucket import Bucket
-from recsync.stores.exports import ExportedObject, Manifest
+from recsync.stores.exports import ExportedObject
 
 log = logging.getLogger(__name__)
-
-
-def read_query(program: Program, query: str, interval: Interval) -> tuple[str, str]:
-    """Render one of the program's SQL files.
-
-    :returns: the file's name below ``include/sql`` and the query.
-    """
-    name = program.sql_file(query)
-    path = settings.include_folder() / "sql" / name
-    return name, render(path.read_text(encoding="utf-8"), interval, name=name)
 
 
 def export_dataset(
@@ -64,27 +51,3 @@ def _check_full(figures: CsvFigures, dataset_type: DatasetType, name: str) -> No
         raise FatalError(
             f"{name} returned no row; leave {dataset_type.folder} out of the program or mend the query."
         )
-
-
-def publish_interval(
-    program_name: str, interval: Interval, exported: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
-    """Publish the objects of one interval; imports see them from now on.
-
-    :returns: the figures for the asset event: the interval and rows per dataset.
-    """
-    context = StageContext.of(program_name)
-    context.exports.publish_interval(manifest_of(interval, exported))
-    rows = {kind.lower(): document["rows"] for kind, document in exported.items()}
-    return {"interval": interval.key, "rows": rows}
-
-
-def manifest_of(interval: Interval, exported: dict[str, dict[str, Any]]) -> Manifest:
-    """Build a manifest from what the export tasks returned (dataset type -> object)."""
-    objects = {DatasetType(kind): ExportedObject.from_json(document) for kind, document in exported.items()}
-    return Manifest(interval, objects)
-
-
-def to_xcom(exported: ExportedObject) -> dict[str, Any]:
-    """Write an object as plain values for XCom."""
-    return asdict(exported)

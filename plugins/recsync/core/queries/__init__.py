@@ -1,0 +1,1 @@
+"""The SQL that reaches the warehouse, made from the program's own files."""

@@ -1,0 +1,1 @@
+"""What export does: rows of the warehouse become one checked CSV object per dataset and interval."""
