@@ -1,0 +1,37 @@
+"""The thresholds of the program file."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from recsync.core.program import Checks
+from recsync.core.program.checks import RULES, Limits
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"timestamp": "off"}, "no such rule: timestamp; there are category_length, .*timestamp_unit"),
+        ({"cells": "off", "type": "off"}, "cannot be off, as such rows cannot be read: cells, type"),
+        ({"type": "never"}, "'off', 'note', 'warn' or 'stop'"),
+        ({"type": {"warn": -1}}, "greater than or equal to 0"),
+        ({"type": {"fail": 1}}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_rule_is_explained(rules: object, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Checks.model_validate({"rules": rules})
+
+
+def test_a_rule_has_the_default_unless_the_program_says_otherwise() -> None:
+    checks = Checks.model_validate({"rules": {"type": "warn", "missing": "off", "keyword": {"stop": 0.5}}})
+    assert checks.limits("type") == Limits(warn=0, stop=None)
+    assert checks.limits("missing") is None
+    assert checks.limits("keyword") == Limits(warn=0, stop=0.5)
+    assert checks.limits("encoding") == RULES["encoding"]
+
+
+def test_a_share_is_judged_by_the_stricter_limit_first() -> None:
+    limits = Limits(warn=0.1, stop=0.2)
+    assert [limits.level(share) for share in (0.1, 0.15, 0.2, 0.3)] == ["note", "warn", "warn", "stop"]
