@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from recsync.core.avro import AvroSchema
-from recsync.core.program import Program, parse_program
+from recsync.core.program import DatasetType, Program, parse_program
+from recsync.core.queries.event_mapping import event_problems
 from recsync.errors import ProgramError
 
 SUFFIX = ".yaml"
@@ -92,6 +93,10 @@ def _file_problems(path: Path, program: Program, include: Path) -> Iterator[str]
         name = f"schemas/{program.schema_file(dataset_type)}"
         if (include / name).is_file():
             try:
-                AvroSchema.parse((include / name).read_text(encoding="utf-8"), dataset_type)
+                schema = AvroSchema.parse((include / name).read_text(encoding="utf-8"), dataset_type)
             except (ValueError, json.JSONDecodeError) as error:
                 yield f"include/{name}: {error}"
+                continue
+            if dataset_type is DatasetType.INTERACTIONS:
+                for problem in event_problems(program.events, schema):
+                    yield f"{path.name}: {problem} (include/{name})"

@@ -10,7 +10,8 @@ from recsync.errors import ProgramError
 
 REPO = Path(__file__).resolve().parents[3]
 SCHEMA = (
-    '{"type": "record", "name": "Interactions", "fields": [{"name": "USER_ID", "type": "string"},'
+    '{"type": "record", "name": "Interactions", "namespace": "com.amazonaws.personalize.schema",'
+    ' "version": "1.0", "fields": [{"name": "USER_ID", "type": "string"},'
     ' {"name": "ITEM_ID", "type": "string"}, {"name": "TIMESTAMP", "type": "long"}]}'
 )
 

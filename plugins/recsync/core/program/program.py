@@ -14,7 +14,7 @@ from recsync.core.program.checks import Checks
 from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
 from recsync.core.program.events import Events
 from recsync.core.program.exports import Exports
-from recsync.core.program.personalize import Gate, Personalize, TrainUpdate
+from recsync.core.program.personalize import Gate, Personalize, TrainFull, TrainUpdate
 from recsync.core.program.recommendations import Recommendations
 from recsync.core.program.schedules import Schedules
 from recsync.core.program.section import Strict
@@ -49,6 +49,7 @@ class Program(Strict):
     checks: Checks = Checks()
     personalize: Personalize = Personalize()
     gate: Gate = Gate()
+    train_full: TrainFull = TrainFull()
     train_update: TrainUpdate = TrainUpdate()
     recommendations: Recommendations = Recommendations()
     braze: Braze
@@ -80,8 +81,12 @@ class Program(Strict):
 
     def files(self) -> tuple[str, ...]:
         """Every file below ``include/`` that the program needs."""
-        queries = [t.folder for t in self.dataset_types] + ["audience", "catalogue"]
-        return tuple(f"sql/{self.sql_file(query)}" for query in queries) + tuple(
+        queries = [
+            self.sql_file(q) for q in [t.folder for t in self.dataset_types] + ["audience", "catalogue"]
+        ]
+        if self.events.exclude_users:
+            queries.append(self.events.exclude_users)
+        return tuple(f"sql/{query}" for query in queries) + tuple(
             f"schemas/{self.schema_file(t)}" for t in self.dataset_types
         )
 
