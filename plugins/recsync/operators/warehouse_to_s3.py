@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import BaseOperator
 
 from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType
+from recsync.links.export_report import ExportReportLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from recsync.hooks.warehouse.unload import Unload
+
+# As RedshiftDataOperator waits.
+_POLL_SECONDS = 10
 
 
 class WarehouseToS3Operator(BaseOperator):
@@ -21,15 +28,22 @@ class WarehouseToS3Operator(BaseOperator):
 
     Running it again overwrites the same object with the same bytes. Nothing is written when a check fails.
 
+    Redshift and Snowflake first write the rows to a staging prefix of the bucket by themselves. Redshift's ``UNLOAD``
+    is waited for in the triggerer and cancelled when the task is killed.
+
     :param program: name of the program; its file names the query, the schema, the connections and the bucket.
     :param dataset_type: ``INTERACTIONS``, ``USERS`` or ``ITEMS``.
     :param interval_start: ISO 8601, included. (templated)
     :param interval_end: ISO 8601, not included. (templated)
     :param s3_key: object to write. (templated)
-    :return: key, rows, size_bytes, digest and etag of the object.
+    :param deferrable: wait for ``UNLOAD`` in the triggerer rather than in a worker slot. Default: Airflow's setting
+        ``[recsync] deferrable``, else True. The other warehouses are read by the worker itself.
+    :param poll_interval: seconds between two looks at a deferred ``UNLOAD``. Default 10.
+    :return: key, rows, size_bytes, digest, etag and quarantined rows of the object.
     """
 
     template_fields: Sequence[str] = ("interval_start", "interval_end", "s3_key")
+    operator_extra_links = (ExportReportLink(),)
     ui_color = "#e8f0d8"
 
     def __init__(
@@ -40,6 +54,8 @@ class WarehouseToS3Operator(BaseOperator):
         interval_start: str,
         interval_end: str,
         s3_key: str,
+        deferrable: bool = conf.getboolean("recsync", "deferrable", fallback=True),
+        poll_interval: int = _POLL_SECONDS,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -48,18 +64,76 @@ class WarehouseToS3Operator(BaseOperator):
         self.interval_start = interval_start
         self.interval_end = interval_end
         self.s3_key = s3_key
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self._unload: Unload | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Export the dataset."""
-        # pyarrow and psycopg are heavy; a DAG file that imports this operator must parse fast.
+        # pyarrow and the warehouse's client are heavy; a DAG file that imports this operator must parse fast.
+        from recsync.stages.context import StageContext
+        from recsync.stages.export.dataset import start_unload
+
+        with fatal_errors_fail_the_task():
+            stage = StageContext.of(self.program)
+            if stage.program.checks.enabled:
+                # Before the export, so that a task which a check stops leads to its report too.
+                ExportReportLink.persist(context, stage.reports.path_of(self.s3_key))
+            self._unload = start_unload(stage, DatasetType(self.dataset_type), self._interval, self.s3_key)
+            if self._unload is not None and self._unload.statement_id and self.deferrable:
+                self._wait_in_triggerer(self._unload)
+            return self._export(self._unload)
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, *, unload: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Export what was unloaded.
+
+        :param event: ignored: the warehouse is asked again, whose answer says why when the statement failed.
+        """
+        from recsync.hooks.warehouse.unload import Unload
+
+        with fatal_errors_fail_the_task():
+            self._unload = Unload.from_dict(unload)
+            return self._export(self._unload)
+
+    def on_kill(self) -> None:
+        """Cancel the statement that still unloads."""
+        from recsync.hooks.warehouse import UnloadingWarehouse, warehouse
+        from recsync.settings import program
+
+        if self._unload is not None:
+            source = warehouse(program(self.program).warehouse)
+            if isinstance(source, UnloadingWarehouse):
+                source.cancel(self._unload)
+
+    @property
+    def _interval(self) -> Interval:
+        return Interval(
+            datetime.fromisoformat(self.interval_start), datetime.fromisoformat(self.interval_end)
+        )
+
+    def _export(self, unload: Unload | None) -> dict[str, Any]:
         from recsync.stages.context import StageContext
         from recsync.stages.export.dataset import export_dataset
         from recsync.stages.export.publish import to_xcom
 
-        with fatal_errors_fail_the_task():
-            stage = StageContext.of(self.program)
-            interval = Interval(
-                datetime.fromisoformat(self.interval_start), datetime.fromisoformat(self.interval_end)
-            )
-            kind = DatasetType(self.dataset_type)
-            return to_xcom(export_dataset(stage.program, stage.bucket, kind, interval, self.s3_key))
+        stage = StageContext.of(self.program)
+        kind = DatasetType(self.dataset_type)
+        return to_xcom(export_dataset(stage, kind, self._interval, self.s3_key, unloaded=unload))
+
+    def _wait_in_triggerer(self, unload: Unload) -> None:
+        from airflow.providers.amazon.aws.triggers.redshift_data import RedshiftDataTrigger
+
+        self.defer(
+            trigger=RedshiftDataTrigger(
+                statement_id=str(unload.statement_id),
+                task_id=self.task_id,
+                poll_interval=self.poll_interval,
+                aws_conn_id=unload.aws_conn_id,
+                region_name=unload.region_name,
+            ),
+            method_name="execute_complete",
+            kwargs={"unload": unload.to_dict()},
+            timeout=self.execution_timeout,
+        )

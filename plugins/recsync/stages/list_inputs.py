@@ -21,11 +21,11 @@ from recsync.core.lists.history import write_events
 from recsync.core.lists.output_files import output_names, unpacked
 from recsync.core.lists.output_spool import Source
 from recsync.core.payloads import CATALOG_ID
-from recsync.core.queries.templates import map_columns
+from recsync.core.queries.select import map_columns
 from recsync.errors import FatalError
-from recsync.hooks.warehouse import WarehouseHook
+from recsync.hooks.warehouse import warehouse
 from recsync.stages.context import StageContext
-from recsync.stages.queries import read_query
+from recsync.stages.queries import interactions_query, read_query
 from recsync.stores.bucket import Bucket
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ def read_audience(context: StageContext, moment: datetime, target: Path) -> int:
 
     :returns: how many there are.
     """
-    name, query = read_query(context.program, "audience", Interval.until(moment))
-    hook = WarehouseHook(context.program.warehouse)
+    hook = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
+    name, query = read_query(context.program, "audience", Interval.until(moment), hook)
     returned = {column.casefold() for column in hook.columns(query, name=name)}
     columns = ["user_id", *(column for column in OPTIONAL if column in returned)]
     raw = target.with_suffix(".raw")
@@ -54,10 +54,11 @@ def read_audience(context: StageContext, moment: datetime, target: Path) -> int:
 def read_catalogue(context: StageContext, moment: datetime) -> Catalogue:
     """Read the items that may be mailed; those whose ids a Braze catalogue cannot hold are left out and logged."""
     program = context.program
-    name, query = read_query(program, "catalogue", Interval.until(moment))
+    hook = warehouse(program.warehouse, aws_conn_id=program.aws)
+    name, query = read_query(program, "catalogue", Interval.until(moment), hook)
     rules = program.recommendations.rules
     columns = list(dict.fromkeys(["item_id", *program.braze.sent_fields, *rules.columns]))
-    rows = WarehouseHook(program.warehouse).rows(query, columns, name=name)
+    rows = hook.rows(query, columns, name=name)
     usable = CATALOG_ID if program.braze.catalog else None
     catalogue = items.read_catalogue(
         rows, columns, program.braze.sent_fields, rules, usable=usable, name=name
@@ -75,13 +76,14 @@ def read_events(context: StageContext, moment: datetime, target: Path) -> Path |
     if not policy.history_days:
         return None
     interval = Interval(moment - timedelta(days=policy.history_days), moment)
-    name, query = read_query(program, "interactions", interval)
-    hook = WarehouseHook(program.warehouse)
+    hook = warehouse(program.warehouse, aws_conn_id=program.aws)
+    events = interactions_query(program, interval, hook)
     columns = ["USER_ID", "ITEM_ID", "TIMESTAMP"]
     if policy.rules.bought_event_types:
         columns.append("EVENT_TYPE")
-        map_columns(hook.columns(query, name=name), columns, name=name)
-    written = write_events(hook.rows(query, columns, name=name), target, policy.rules.bought_event_types)
+        map_columns(events.columns, columns, name=events.name)
+    rows = hook.rows(events.query, columns, name=events.name)
+    written = write_events(rows, target, policy.rules.bought_event_types)
     log.info("%d purchases of %d days, for rules and fallback", written, policy.history_days)
     return target
 

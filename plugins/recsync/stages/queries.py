@@ -1,18 +1,60 @@
-"""Read a program's SQL files, ready for its warehouse."""
+"""A program's SQL files, ready for its warehouse."""
 
 from __future__ import annotations
 
 from recsync import settings
+from recsync.core.avro import AvroSchema
 from recsync.core.intervals import Interval
-from recsync.core.program import Program
+from recsync.core.program import DatasetType, Program
+from recsync.core.queries.event_mapping import ReturnedQuery, map_events
+from recsync.core.queries.select import map_columns, select_columns
 from recsync.core.queries.templates import render
+from recsync.hooks.warehouse import Warehouse
 
 
-def read_query(program: Program, query: str, interval: Interval) -> tuple[str, str]:
+def read_query(program: Program, query: str, interval: Interval, warehouse: Warehouse) -> tuple[str, str]:
     """Render one of the program's SQL files.
 
     :returns: the file's name below ``include/sql`` and the query.
     """
     name = program.sql_file(query)
+    return name, _rendered(name, interval, warehouse)
+
+
+def interactions_query(program: Program, interval: Interval, warehouse: Warehouse) -> ReturnedQuery:
+    """Give the events that count: the interactions query, wrapped in what the program says about events."""
+    returned = _returned(program.sql_file(DatasetType.INTERACTIONS.folder), interval, warehouse)
+    events = program.events
+    excluded = _returned(events.exclude_users, interval, warehouse) if events.exclude_users else None
+    exported = settings.schema(program, DatasetType.INTERACTIONS).columns
+    mapped = map_events(returned, events, exported=exported, excluded=excluded)
+    if mapped == returned.query:
+        return returned
+    return ReturnedQuery(returned.name, mapped, warehouse.columns(mapped, name=returned.name))
+
+
+def export_query(
+    program: Program, kind: DatasetType, interval: Interval, schema: AvroSchema, warehouse: Warehouse
+) -> str:
+    """Give the query that returns exactly the columns of a dataset's schema, in its order.
+
+    The rows of an interval are sorted, so that the same rows give the same bytes. A snapshot of everything is not: its
+    sort would cost the warehouse more than all the rest, and its digest does not depend on the order.
+    """
+    if kind is DatasetType.INTERACTIONS:
+        returned = interactions_query(program, interval, warehouse)
+    else:
+        returned = _returned(program.sql_file(kind.folder), interval, warehouse)
+    columns = map_columns(returned.columns, schema.columns, name=returned.name)
+    full = interval == Interval.until(interval.end)
+    return select_columns(returned.query, columns, ordered=not full, dialect=warehouse.dialect)
+
+
+def _returned(name: str, interval: Interval, warehouse: Warehouse) -> ReturnedQuery:
+    query = _rendered(name, interval, warehouse)
+    return ReturnedQuery(name, query, warehouse.columns(query, name=name))
+
+
+def _rendered(name: str, interval: Interval, warehouse: Warehouse) -> str:
     path = settings.include_folder() / "sql" / name
-    return name, render(path.read_text(encoding="utf-8"), interval, name=name)
+    return render(path.read_text(encoding="utf-8"), interval, name=name, dialect=warehouse.dialect)

@@ -1,0 +1,35 @@
+"""Choose how a warehouse is read, by the type of its connection."""
+
+from __future__ import annotations
+
+from airflow.sdk import BaseHook
+
+from recsync.hooks.warehouse.base import Warehouse
+
+
+def warehouse(conn_id: str, *, aws_conn_id: str = "aws_default") -> Warehouse:
+    """Open the warehouse behind an Airflow connection; nothing is connected to before the first query.
+
+    :param aws_conn_id: connection that reaches the bucket into which Redshift and Snowflake unload.
+    """
+    # Each warehouse brings its own client; a task loads only the one that it uses.
+    connection = BaseHook.get_connection(conn_id)
+    if connection.conn_type in {"postgres", "postgresql"}:
+        from recsync.hooks.warehouse.postgres import PostgresWarehouse
+
+        return PostgresWarehouse(connection)
+    if connection.conn_type == "duckdb":
+        from recsync.hooks.warehouse.duckdb import DuckDbWarehouse
+
+        return DuckDbWarehouse(connection)
+    if connection.conn_type == "redshift":
+        from recsync.hooks.warehouse.redshift import RedshiftWarehouse
+
+        return RedshiftWarehouse(connection, aws_conn_id=aws_conn_id)
+    if connection.conn_type == "snowflake":
+        from recsync.hooks.warehouse.snowflake import SnowflakeWarehouse
+
+        return SnowflakeWarehouse(connection, aws_conn_id=aws_conn_id)
+    from recsync.hooks.warehouse.dbapi import DbApiWarehouse
+
+    return DbApiWarehouse(connection)

@@ -1,0 +1,169 @@
+"""PostgreSQL: ``COPY … TO STDOUT``, streamed.
+
+https://www.postgresql.org/docs/current/sql-copy.html
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+# psycopg2 writes what COPY sends into a file object by itself; psycopg 3 takes a step of Python for each row,
+# four times the time.
+import psycopg2
+
+from recsync.core.byte_stream import ByteStream
+from recsync.core.queries.dialects import POSTGRES
+from recsync.core.queries.select import map_columns, select_columns, select_none
+from recsync.errors import FatalError, RecsyncError
+from recsync.hooks.warehouse.base import BLOCK_ROWS, Warehouse
+from recsync.hooks.warehouse.pipe import piped
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+# Connection, rollback, resources, operator intervention, system and internal errors pass by themselves; so does a lock
+# that was not to be had. The rest is about the query.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_PASSING = ("08", "40", "53", "57", "58", "XX", "55P03")
+# Undefined table, column, schema and function.
+_GONE = ("42P01", "42703", "3F000", "42883")
+# What the server or libpq says of a connection that is wrong, for which psycopg2 has no SQLSTATE.
+_WRONG_CONNECTION = (
+    "authentication failed", "no pg_hba.conf entry", "no password supplied", "invalid ",
+    "does not exist", "is not permitted to log in", "permission denied",
+)  # fmt: skip
+# The same rows in the same order and in the same text, whatever the server's and the role's settings are. A scan may
+# otherwise start in the middle, where somebody else's is.
+_SETTINGS = "SET LOCAL TIME ZONE 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL synchronize_seqscans = off"
+# Keys of the connection's extra that are for Airflow's PostgresHook, not for libpq; the rest is passed on.
+_NOT_FOR_LIBPQ = frozenset({
+    "iam", "redshift", "redshift-serverless", "cursor", "cluster-identifier", "workgroup-name", "aws_conn_id",
+    "azure_conn_id", "sqlalchemy_scheme", "sqlalchemy_query",
+})  # fmt: skip
+
+
+class PostgresWarehouse(Warehouse):
+    """Read a connection of type ``postgres``."""
+
+    dialect = POSTGRES
+
+    def describe(self, query: str, *, name: str) -> list[str]:
+        """Ask the warehouse for the columns of ``query``."""
+        with self._session(name) as session:
+            return _columns(session, query)
+
+    @contextmanager
+    def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
+        """Stream the rows of ``query`` as CSV."""
+        statement = f"COPY (\n{query}\n) TO STDOUT WITH (FORMAT csv, ENCODING 'UTF8')"
+
+        def write(file: BinaryIO) -> None:
+            with self._errors(name), session.cursor() as cursor:
+                cursor.copy_expert(statement, file)
+
+        with (
+            self._session(name) as session,
+            piped(write, cancel=lambda: _cancel(session), cut=lambda: _cut(session)) as stream,
+        ):
+            yield stream
+
+    def rows(self, query: str, columns: Sequence[str], *, name: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of ``query`` with the columns given, in bounded memory."""
+        with self._session(name) as session:
+            mapped = map_columns(_columns(session, query), columns, name=name)
+            # A named cursor stays on the server.
+            with session.cursor(name="recsync") as cursor:
+                cursor.execute(select_columns(query, mapped, ordered=False, dialect=self.dialect))
+                while block := cursor.fetchmany(BLOCK_ROWS):
+                    yield from block
+
+    @contextmanager
+    def _session(self, name: str) -> Generator[Any]:
+        """Open a connection with a transaction that can only read."""
+        session = self._connected(name)
+        try:
+            with self._errors(name):
+                session.set_session(readonly=True)
+                with session.cursor() as cursor:
+                    cursor.execute(_SETTINGS)
+                yield session
+        finally:
+            session.close()
+
+    def _connected(self, name: str) -> Any:
+        try:
+            return psycopg2.connect(**libpq_parameters(self.connection))
+        except psycopg2.Error as error:
+            text = str(error)
+            if any(words in text for words in _WRONG_CONNECTION):
+                raise self.refused(name, text, remedy="Correct the connection.") from None
+            raise self.failed(name, text) from None
+
+    @contextmanager
+    def _errors(self, name: str) -> Generator[None]:
+        try:
+            yield
+        except psycopg2.Error as error:
+            raise self._explained(error, name) from None
+
+    def _explained(self, error: psycopg2.Error, name: str) -> RecsyncError:
+        state: str | None = error.pgcode
+        # Without a state it did not come from the server: the connection is lost.
+        if state is None or state.startswith(_PASSING):
+            return self.failed(name, error)
+        if state in _GONE and self.was_described(name):
+            return self.failed(name, f"{str(error).strip()} (it was there a moment ago)")
+        return self.refused(name, f"{str(error).strip()} (SQLSTATE {state})")
+
+
+def libpq_parameters(connection: Connection) -> dict[str, Any]:
+    """Give what libpq needs to know, as Airflow's PostgresHook does.
+
+    Every key of ``extra`` that is not the hook's own is an option of libpq: ``sslmode``, ``options``, ``keepalives``.
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+    """
+    extra = connection.extra_dejson
+    if extra.get("redshift") or extra.get("redshift-serverless"):
+        raise FatalError(
+            f"Connection {connection.conn_id} is of type postgres but leads to Redshift, which knows no COPY TO "
+            "STDOUT. Make it one of type redshift; docs/warehouses.md says with which fields."
+        )
+    login, password, port = connection.login, connection.password, connection.port
+    if extra.get("iam"):
+        # Imported only where it is needed: with SQLAlchemy behind it, it takes more memory than an export.
+        from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+        hook = PostgresHook(postgres_conn_id=connection.conn_id)
+        login, password, port = hook.get_iam_token(connection)
+    parameters = {
+        "application_name": "recsync",
+        "client_encoding": "UTF8",
+        "host": connection.host,
+        "port": port,
+        "user": login,
+        "password": password,
+        "dbname": connection.schema,
+        **{key: value for key, value in extra.items() if key not in _NOT_FOR_LIBPQ},
+    }
+    return {key: value for key, value in parameters.items() if value is not None}
+
+
+def _columns(session: Any, query: str) -> list[str]:
+    with session.cursor() as cursor:
+        cursor.execute(select_none(query))
+        return [column.name for column in cursor.description]
+
+
+def _cancel(session: Any) -> None:
+    with suppress(psycopg2.Error):
+        session.cancel()
+
+
+def _cut(session: Any) -> None:
+    """End the connection under a thread that waits for a server which does not answer."""
+    with suppress(psycopg2.Error, OSError), socket.socket(fileno=os.dup(session.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,87 @@
+"""Snowflake: ``COPY INTO`` a location on S3, through the Snowflake provider's own hook.
+
+https://docs.snowflake.com/en/sql-reference/sql/copy-into-location
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from recsync.core.queries.dialects import SNOWFLAKE
+from recsync.core.queries.unload_statements import snowflake_copy
+from recsync.errors import RetriableError
+from recsync.hooks.warehouse.dbapi import DbApiWarehouse
+from recsync.hooks.warehouse.staging import Part
+from recsync.hooks.warehouse.unload import Unload, UnloadingWarehouse
+
+if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+    from airflow.sdk import Connection
+
+# The columns of what COPY INTO returns with DETAILED_OUTPUT.
+_FILE_NAME, _FILE_SIZE = "file_name", "file_size"
+
+
+class SnowflakeWarehouse(UnloadingWarehouse):
+    """Read a connection of type ``snowflake``; its ``extra`` says ``storage_integration`` beside the provider's fields.
+
+    :param hook: default: the connection's own; the Snowflake provider must be installed for it.
+    """
+
+    dialect = SNOWFLAKE
+    permissions = "SELECT on what it reads, and USAGE on the storage integration"
+
+    def __init__(
+        self, connection: Connection, *, aws_conn_id: str = "aws_default", hook: DbApiHook | None = None
+    ) -> None:
+        super().__init__(connection, aws_conn_id=aws_conn_id)
+        self._hook = hook
+
+    @cached_property
+    def _rows(self) -> DbApiWarehouse:
+        return DbApiWarehouse(self.connection, self._hook)
+
+    def describe(self, query: str, *, name: str) -> list[str]:
+        """Ask the warehouse for the columns of ``query``."""
+        return self._rows.describe(query, name=name)
+
+    def rows(self, query: str, columns: Sequence[str], *, name: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of ``query`` with the columns given, in bounded memory."""
+        return self._rows.rows(query, columns, name=name)
+
+    def unload(self, query: str, *, uri: str, name: str, ordered: bool) -> Unload:
+        """Run ``COPY INTO``; it has ended when this returns."""
+        integration = self.needed(
+            "storage_integration", "name of the integration that may write to the bucket"
+        )
+        statement = snowflake_copy(
+            query,
+            f"{uri}rows.csv" if ordered else f"{uri}rows_",
+            storage_integration=integration,
+            ordered=ordered,
+        )
+        with (
+            self._rows.errors(name),
+            closing(self._rows.hook.get_conn()) as session,
+            closing(session.cursor()) as cursor,
+        ):
+            cursor.execute(statement)
+            names = [str(column[0]).casefold() for column in cursor.description]
+            files = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        # The file's name is told relative to one place or another; the last part of it is always its own.
+        parts = tuple((str(file[_FILE_NAME]).rpartition("/")[2], int(file[_FILE_SIZE])) for file in files)
+        return Unload(uri, parts=parts)
+
+    def parts(self, unload: Unload, *, name: str) -> Iterable[Part]:
+        """Name the files that ``COPY INTO`` told of; all of them must be there, and no other."""
+        told = dict(unload.parts)
+        found = self.staging.sizes(unload.uri)
+        if {uri.removeprefix(unload.uri) for uri in found} != set(told):
+            raise RetriableError(
+                f"The warehouse ({self.conn_id}) unloaded {len(told)} files for {name}, but {len(found)} others lie "
+                f"below {unload.uri}."
+            )
+        return [Part(uri, told[uri.removeprefix(unload.uri)]) for uri in found]
