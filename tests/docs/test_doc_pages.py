@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from recsync.core.avro import AvroSchema
-from recsync.core.csv_checks import check_csv
+from recsync.core.checks import CheckContext, RowChecks
+from recsync.core.csv_text import cut_records
 from recsync.core.intervals import Interval
-from recsync.core.program import DatasetType
+from recsync.core.program import DatasetType, Program
 from recsync.core.program_file import read_program
-from recsync.core.queries.templates import render
-from recsync.hooks.warehouse import WarehouseHook
+from recsync.hooks.warehouse import warehouse as opened
 from warehouse_local.load import load_folder
 from warehouse_local.server import EmbeddedServer, running
 
@@ -92,28 +91,26 @@ def test_the_second_program_is_sound_and_exports_what_personalize_reads(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", warehouse)
     include = bookshop / "include"
+    monkeypatch.setenv("AIRFLOW__RECSYNC__INCLUDE_FOLDER", str(include))
+    from recsync.stages.queries import read_query
+
     program = read_program(include / "programs" / "books.yaml", include)
-    hook = WarehouseHook(program.warehouse)
+    hook = opened(program.warehouse)
     ordered = datetime(2026, 11, 1, 9, tzinfo=UTC)
     everything, hour = (
         Interval.until(ordered + timedelta(days=1)),
         Interval(ordered, ordered + timedelta(hours=1)),
     )
-
-    def query(name: str, interval: Interval) -> str:
-        text = (include / "sql" / program.sql_file(name)).read_text()
-        return render(text, interval, name=name)
-
-    rows = {}
-    for kind in program.dataset_types:
-        schema = AvroSchema.parse((include / "schemas" / program.schema_file(kind)).read_text(), kind)
-        for name, interval in {"full": everything, "hour": hour}.items():
-            path = tmp_path / f"{kind.folder}-{name}.csv"
-            hook.copy_csv(query(kind.folder, interval), schema.columns, path, name=kind.folder)
-            rows[kind, name] = check_csv(path, schema, kind, interval, name=kind.folder).rows
+    rows = {
+        (kind, name): exported_rows(program, kind, interval, tmp_path)
+        for kind in program.dataset_types
+        for name, interval in {"full": everything, "hour": hour}.items()
+    }
     columns = ["item_id", *program.braze.sent_fields]
-    audience = list(hook.rows(query("audience", everything), ["user_id"], name="audience"))
-    catalogue = list(hook.rows(query("catalogue", everything), columns, name="catalogue"))
+    found = {
+        query: list(hook.rows(read_query(program, query, everything, hook)[1], wanted, name=query))
+        for query, wanted in {"audience": ["user_id"], "catalogue": columns}.items()
+    }
 
     assert rows == {
         (DatasetType.INTERACTIONS, "full"): 1,
@@ -121,8 +118,37 @@ def test_the_second_program_is_sound_and_exports_what_personalize_reads(
         (DatasetType.ITEMS, "full"): 1,
         (DatasetType.ITEMS, "hour"): 0,
     }
-    assert audience == [("C-0001",)]
-    assert catalogue == [("b-17", "Middlemarch", "George Eliot", 9.9)]
+    assert found == {
+        "audience": [("C-0001",)],
+        "catalogue": [("b-17", "Middlemarch", "George Eliot", 9.9)],
+    }
+
+
+def exported_rows(program: Program, kind: DatasetType, interval: Interval, folder: Path) -> int:
+    """Count the rows that pass the checks."""
+    from recsync import settings
+    from recsync.stages.queries import export_query
+
+    hook, schema = opened(program.warehouse), settings.schema(program, kind)
+    checks = RowChecks(
+        CheckContext(
+            program=program.name,
+            schema=schema,
+            dataset_type=kind,
+            interval=interval,
+            full=False,
+            select_by="event_time",
+            settings=program.checks,
+            sql=kind.folder,
+            work=folder,
+        )
+    )
+    with hook.open_csv(export_query(program, kind, interval, schema, hook), name=kind.folder) as stream:
+        for block in cut_records(stream):
+            checks.block(block)
+    report = checks.finish()
+    assert report.quarantined == 0
+    return report.exported
 
 
 def snippet(payload: str) -> str:

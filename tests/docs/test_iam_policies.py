@@ -17,6 +17,11 @@ IAM = REPO / "include" / "iam"
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 S3_ACTIONS = {
     "put_object": {"s3:PutObject"},
+    "create_multipart_upload": {"s3:PutObject"},
+    "upload_part": {"s3:PutObject"},
+    "complete_multipart_upload": {"s3:PutObject"},
+    "delete_objects": {"s3:DeleteObject"},
+    "abort_multipart_upload": {"s3:AbortMultipartUpload"},
     "upload_file": {"s3:PutObject", "s3:AbortMultipartUpload"},
     "download_file": {"s3:GetObject"},
     "get_object": {"s3:GetObject"},
@@ -38,7 +43,8 @@ def actions(document: dict[str, Any], service: str) -> set[str]:
 
 
 def called_on_s3() -> set[str]:
-    code = (REPO / "plugins/recsync/stores/bucket.py").read_text()
+    files = ("stores/bucket.py", "stores/object_writer.py", "hooks/warehouse/staging.py")
+    code = "".join((REPO / "plugins/recsync" / name).read_text() for name in files)
     methods = set(re.findall(r"client\.(\w+)\(", code)) - {"get_paginator"}
     return methods | set(re.findall(r'get_paginator\("(\w+)"\)', code))
 

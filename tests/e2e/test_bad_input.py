@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from dag_runs import load_dag, states
-from shop import FULL_UNTIL, SQL, Shop
+from services import BUCKET
+from shop import CUSTOMERS, FULL_UNTIL, SQL, Shop
 
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType
 from recsync.errors import FatalError
+from recsync.stores.exports import ExportedObject
 
 
-def export(shop: Shop, **sql: str) -> None:
+def export(shop: Shop, **sql: str) -> ExportedObject:
     from recsync.stages.context import StageContext
     from recsync.stages.export.dataset import export_dataset
 
     shop.write_files(sql=sql)
-    stage = StageContext.of(shop.name)
     kind = DatasetType.ITEMS if "items" in sql else DatasetType.INTERACTIONS
-    export_dataset(
-        stage.program, stage.bucket, kind, Interval.until(FULL_UNTIL), f"{shop.name}/full/x/rows.csv"
-    )
+    key = f"{shop.name}/full/x/{kind.folder}.csv"
+    return export_dataset(StageContext.of(shop.name), kind, Interval.until(FULL_UNTIL), key)
+
+
+def objects(shop: Shop) -> list[str]:
+    listed = shop.services.boto3("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{shop.name}/")
+    return [entry["Key"].removeprefix(f"{shop.name}/full/x/") for entry in listed.get("Contents", [])]
 
 
 @pytest.mark.parametrize(
@@ -35,28 +42,71 @@ def export(shop: Shop, **sql: str) -> None:
             SQL["interactions"].replace("AS user_id", "AS who"),
             r"does not return the column\(s\) USER_ID; it returns who",
         ),
-        (
-            SQL["interactions"].replace(
-                "floor(extract(epoch FROM at))", "floor(1000 * extract(epoch FROM at))"
-            ),
-            "milliseconds",
-        ),
-        (SQL["interactions"] + " LIMIT 999", "999 interactions"),
-        (
-            SQL["interactions"] + " AND customer < 'c 2'",
-            r"(11|12) users with at least 2|interactions; Amazon",
-        ),
         ("SELECT * FROM {{ nonsense }}", "is not a valid template"),
         ("SELEC 1", "syntax error"),
     ],
-    ids=["table", "column", "alias", "milliseconds", "interactions", "users", "template", "syntax"],
+    ids=["table", "column", "alias", "template", "syntax"],
 )
 def test_a_broken_query_is_explained_and_nothing_is_written(shop: Shop, query: str, message: str) -> None:
     with pytest.raises(FatalError, match=message) as caught:
         export(shop, interactions=query)
     assert f"{shop.name}/interactions.sql" in str(caught.value)
-    assert "Contents" not in shop.services.boto3("s3").list_objects_v2(
-        Bucket="recsync-test", Prefix=f"{shop.name}/"
+    assert objects(shop) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "message", "rule"),
+    [
+        (
+            SQL["interactions"].replace("floor(extract(epoch", "floor(1000 * extract(epoch"),
+            "milliseconds",
+            "timestamp_unit",
+        ),
+        (SQL["interactions"] + " LIMIT 999", "999 interactions", "min_interactions"),
+        (SQL["interactions"] + " AND customer < 'c 2'", "(11|12) users with at least 2", "min_users"),
+    ],
+    ids=["milliseconds", "interactions", "users"],
+)
+def test_rows_that_cannot_be_trained_on_stop_the_export_and_leave_a_report(
+    shop: Shop, query: str, message: str, rule: str
+) -> None:
+    with pytest.raises(FatalError, match=message) as caught:
+        export(shop, interactions=query)
+    assert f"{shop.name}/interactions.sql" in str(caught.value)
+    assert "interactions.csv" not in objects(shop)
+    report_uri = f"s3://{BUCKET}/{shop.name}/full/x/reports/interactions.json"
+    assert report_uri in str(caught.value), "the error says where the report lies"
+    body = shop.services.boto3("s3").get_object(Bucket=BUCKET, Key=report_uri.split("/", 3)[3])["Body"].read()
+    report = json.loads(body)
+    assert report["verdict"] == "stopped"
+    assert rule in [finding["rule"] for finding in report["findings"] if finding["level"] == "stop"]
+
+
+def test_a_few_bad_rows_are_left_out_and_kept_aside(shop: Shop) -> None:
+    shop.add_orders(
+        [("", "p-1", FULL_UNTIL - timedelta(hours=2)), ('a"b\nc', "p-2", FULL_UNTIL - timedelta(hours=2))]
+    )
+    exported = export(shop, interactions=SQL["interactions"])
+    assert (exported.rows, exported.quarantined) == (CUSTOMERS * 25, 2)
+    assert sorted(objects(shop)) == [
+        "interactions.csv",
+        "quarantine/interactions.jsonl",
+        "reports/interactions.html",
+        "reports/interactions.json",
+    ]
+    s3 = shop.services.boto3("s3")
+    lines = s3.get_object(Bucket=BUCKET, Key=f"{shop.name}/full/x/quarantine/interactions.jsonl")[
+        "Body"
+    ].read()
+    kept = [json.loads(line) for line in lines.splitlines()]
+    assert sorted((row["rule"], row["values"]["USER_ID"]) for row in kept) == [
+        ("id_characters", 'a"b\nc'),
+        ("id_empty", ""),
+    ]
+    shop.services.execute("DELETE FROM shop.orders WHERE customer NOT LIKE 'c %'")
+    assert export(shop, interactions=SQL["interactions"]).quarantined == 0
+    assert "quarantine/interactions.jsonl" not in objects(shop), (
+        "a rerun without bad rows leaves none of the former"
     )
 
 

@@ -4,7 +4,9 @@
 <program>/exports/manifests/<interval>.json      publishes the interval
 <program>/full/<run>/<dataset>.csv               a fresh snapshot for a FULL import
 <program>/full/<run>/manifest.json
-<program>/imports/<run>/<dataset>/<interval>.csv the pending intervals that one INCREMENTAL import takes
+<program>/exports/{reports,quarantine,ids,staging}/…  what lies beside an exported object: see companion(); for a
+<program>/full/<run>/{reports,quarantine,…}/…     snapshot in its own folder
+<program>/imports/<run>/<dataset>/<interval>.csv what one import takes of the published intervals
 <program>/batch/<run>/input/users.json           input of a batch inference job
 <program>/batch/<run>/output/                    its output
 <program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json
@@ -52,9 +54,39 @@ class Keys:
         """Give the manifest of one full snapshot."""
         return f"{self.program}/full/{run}/manifest.json"
 
+    def companion(self, exported: str, room: str, suffix: str) -> str:
+        """Give what lies beside an exported object, in a folder of its own that no import reads.
+
+        :param exported: key of an interval's object or of a snapshot's.
+        :param room: ``reports``, ``quarantine``, ``ids``, or ``staging`` for what a warehouse unloads.
+        """
+        folder, _, name = exported.removesuffix(".csv").rpartition("/")
+        exports = f"{self.program}/exports"
+        if folder.startswith(f"{exports}/"):
+            return f"{exports}/{room}{folder.removeprefix(exports)}/{name}{suffix}"
+        return f"{folder}/{room}/{name}{suffix}"
+
+    def export_companions(self, dataset_type: DatasetType, room: str) -> str:
+        """Give the prefix of one dataset's companions of intervals."""
+        return f"{self.program}/exports/{room}/{dataset_type.folder}/"
+
+    @property
+    def all_full(self) -> str:
+        """Give the prefix of all full snapshots."""
+        return f"{self.program}/full/"
+
+    @property
+    def all_imports(self) -> str:
+        """Give the prefix of the folders of all imports."""
+        return f"{self.program}/imports/"
+
     def import_folder(self, run: str, dataset_type: DatasetType) -> str:
-        """Give the folder that one run's INCREMENTAL import reads; ends with a slash."""
-        return f"{self.program}/imports/{run}/{dataset_type.folder}/"
+        """Give the folder that one run's import reads; ends with a slash."""
+        return f"{self.all_imports}{run}/{dataset_type.folder}/"
+
+    def import_object(self, run: str, dataset_type: DatasetType, interval: str) -> str:
+        """Give the object that holds what one run's import takes of an interval."""
+        return f"{self.import_folder(run, dataset_type)}{interval}.csv"
 
     def batch_input(self, run: str) -> str:
         """Give the input object of a batch inference job."""

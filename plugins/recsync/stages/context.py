@@ -17,6 +17,7 @@ from recsync.stores.exports import Exports
 from recsync.stores.imports import ImportState
 from recsync.stores.last_sent import LastSent
 from recsync.stores.recommendations import RecommendationsStore
+from recsync.stores.reports import Reports
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class StageContext:
     def exports(self) -> Exports:
         """Published exports."""
         return Exports(self.bucket, self.keys)
+
+    @property
+    def reports(self) -> Reports:
+        """What exports found."""
+        return Reports(self.bucket, self.keys)
 
     @property
     def imports(self) -> ImportState:

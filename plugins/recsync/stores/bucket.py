@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -121,6 +121,11 @@ class Bucket:
         """Delete one object; it may be gone already."""
         with self.errors(key):
             self.client.delete_object(Bucket=self.name, Key=key)
+
+    def forget_parts(self, key: str, upload_id: str) -> None:
+        """Abort an upload in parts; when that fails too, the error that led here is the one to show."""
+        with suppress(ClientError, BotoCoreError):
+            self.client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload_id)
 
     def keys(self, prefix: str) -> list[str]:
         """List the keys below a prefix, sorted."""

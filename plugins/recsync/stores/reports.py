@@ -1,0 +1,111 @@
+"""What exports found: a report per exported object, the rows they left out, and the ids they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsync.core.intervals import parse_key
+from recsync.core.keys import Keys
+from recsync.core.program import DatasetType
+from recsync.stores.bucket import Bucket
+
+_THREADS = 8
+_JSON, _HTML, _JSON_LINES, _IDS = ".json", ".html", ".jsonl", ".u64"
+
+
+@dataclass(frozen=True)
+class Reports:
+    """The reports of one program's exports; each lies beside the object it is about."""
+
+    bucket: Bucket
+    keys: Keys
+
+    def path_of(self, exported: str) -> str:
+        """Give the key of the report about an exported object."""
+        return self.keys.companion(exported, "reports", _JSON)
+
+    def put(self, exported: str, report: dict[str, Any], page: str) -> None:
+        """Keep a report, as JSON and as a page."""
+        self.bucket.put_json(self.path_of(exported), report)
+        self.bucket.put(self.keys.companion(exported, "reports", _HTML), page.encode())
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """Read one report by its key; None when there is none."""
+        document: dict[str, Any] | None = self.bucket.get_json(path)
+        return document
+
+    def get_many(self, paths: Iterable[str]) -> list[dict[str, Any]]:
+        """Read those of the reports that are there."""
+        with ThreadPoolExecutor(_THREADS) as threads:
+            return [report for report in threads.map(self.get, paths) if report]
+
+    def newest(self, limit: int) -> list[str]:
+        """List the keys of the newest reports, of intervals and snapshots, newest first by what they are about."""
+        intervals = [
+            key
+            for kind in DatasetType
+            for key in self.bucket.keys(self.keys.export_companions(kind, "reports"))
+        ]
+        snapshots = [key for key in self.bucket.keys(self.keys.all_full) if "/reports/" in key]
+        found = [key for key in intervals + snapshots if key.endswith(_JSON)]
+        return sorted(found, key=_moment_of, reverse=True)[:limit]
+
+    def full_reports(self, kind: DatasetType) -> list[str]:
+        """List the keys of the reports about one dataset's snapshots, newest first."""
+        name = f"/reports/{kind.folder}{_JSON}"
+        return sorted((k for k in self.bucket.keys(self.keys.all_full) if k.endswith(name)), reverse=True)
+
+    def quarantine_key(self, exported: str) -> str:
+        """Give the key of the rows that were left out of an exported object."""
+        return self.keys.companion(exported, "quarantine", _JSON_LINES)
+
+    def put_quarantine(self, exported: str, path: Path | None) -> str | None:
+        """Keep the rows that were left out; none leave nothing, also not of an earlier try.
+
+        :returns: the key; None when no row was left out.
+        """
+        key = self.quarantine_key(exported)
+        if path is None:
+            self.bucket.delete(key)
+            return None
+        self.bucket.upload(key, path)
+        return key
+
+    def put_ids(self, exported: str, ids: NDArray[np.uint64]) -> None:
+        """Keep the hashes of a dataset's ids, so that other datasets can be checked against them."""
+        key = self.keys.companion(exported, "ids", _IDS)
+        if len(ids):
+            self.bucket.put(key, ids.astype("<u8").tobytes())
+        else:
+            self.bucket.delete(key)
+
+    def ids(self, exported: str) -> NDArray[np.uint64] | None:
+        """Read the hashes of one object's ids; None when there are none."""
+        return self._ids(self.keys.companion(exported, "ids", _IDS))
+
+    def ids_since(self, kind: DatasetType, start: datetime) -> list[NDArray[np.uint64]]:
+        """Read the hashes of the ids of all intervals that begin at ``start`` or later."""
+        prefix = self.keys.export_companions(kind, "ids")
+        names = [(key, key.removeprefix(prefix).removesuffix(_IDS)) for key in self.bucket.keys(prefix)]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            found = threads.map(self._ids, [key for key, name in names if parse_key(name) >= start])
+            return [ids for ids in found if ids is not None]
+
+    def _ids(self, key: str) -> NDArray[np.uint64] | None:
+        body = self.bucket.get(key)
+        return None if body is None else np.frombuffer(body, dtype="<u8")
+
+
+def _moment_of(path: str) -> str:
+    """Sort by what stands in the key: an interval's start or a run's time, both digits of a date first."""
+    parts = path.split("/")
+    moment = parts[-1] if parts[1] == "exports" else parts[2]
+    return "".join(c for c in moment if c.isdigit())[:12]
