@@ -1,14 +1,19 @@
-"""The one Airflow plugin of recsync: it lets the API server draw our links into the AWS console."""
+"""The one Airflow plugin of recsync: our pages in the Airflow UI, and links to them and into the AWS console."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from recsync.links import personalize as links
+from recsync.links import personalize
+from recsync.links.export_report import ExportReportLink
+from recsync.ui.mount import EXTERNAL_VIEW, FASTAPI_APP
 
 
 class RecsyncPlugin(AirflowPlugin):
-    """Register what Airflow must know of recsync."""
+    """Register what Airflow must know of recsync; every process loads it, so it loads nothing heavy."""
 
     name = "recsync"
-    operator_extra_links = [link() for link in links.ALL]  # ruff: ignore[mutable-class-default] - Airflow's own attribute
+    # Airflow declares these as attributes of instances and reads them off the class.
+    operator_extra_links = [*(link() for link in personalize.ALL), ExportReportLink()]  # ruff: ignore[mutable-class-default]
+    fastapi_apps = [FASTAPI_APP]  # ruff: ignore[mutable-class-default]
+    external_views = [EXTERNAL_VIEW]  # ruff: ignore[mutable-class-default]

@@ -1,0 +1,1 @@
+"""The pages of recsync in the Airflow UI."""
