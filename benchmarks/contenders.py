@@ -16,7 +16,7 @@ class Contender:
     """One row of a table.
 
     :param name: what the table calls it
-    :param module: ``benchmarks.<delivery or plan>.<module>``
+    :param module: ``benchmarks.<delivery, plan or export>.<module>``
     :param role: ``floor``, ``peer``, ``transport`` or ``recsync``
     :param function: what of the module posts or plans
     :param apart: the package whose own folder comes first on its path; "" for the peers' environment as it is;
@@ -118,3 +118,23 @@ PLAN = [
         "pandas read_json and merge", "plan.pandas_merge", function="plan", max_users=100_000, prepares=True
     ),
 ]
+
+EXPORT = [
+    Contender("floor: `psql -c COPY` to nowhere", "export.floor", _FLOOR, function="copy"),
+    Contender(
+        "floor: multipart upload of the file", "export.floor", _FLOOR, function="upload", prepares=True
+    ),
+    Contender("SqlToS3Operator, CSV (pandas)", "export.sql_to_s3", function="export"),
+    Contender(
+        "**recsync**: WarehouseToS3Operator, unchecked", "export.recsync", _OURS, function="without_checks"
+    ),
+    Contender(
+        "**recsync**: WarehouseToS3Operator, all checks",
+        "export.recsync",
+        _OURS,
+        function="with_checks",
+        prepares=True,
+    ),
+]
+PAST_HOURS = Contender("**recsync**: export_past", "export.year", _OURS, function="export")
+IDLE_TASK = Contender("a task that does nothing", "export.idle", _FLOOR, function="export")

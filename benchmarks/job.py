@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import resource
 import threading
 import time
@@ -164,13 +165,36 @@ class PlanJob(Job):
         self.figures["read"] = users
 
 
+class ExportJob(Job):
+    """Copy the rows of ``query`` from the warehouse at ``dsn`` to the object ``key`` in S3, as CSV with a header.
+
+    ``environment`` holds Airflow's connections to both. ``state`` is the contender's own folder.
+    """
+
+    def __init__(self, options: Json) -> None:
+        """Take the harness's options."""
+        super().__init__(options)
+        self.dsn: str = options["dsn"]
+        self.s3_url: str = options["s3_url"]
+        self.query: str = options["query"]
+        self.key: str = options["key"]
+        self.rows: int = options["rows"]
+        self.state = Path(options["state"])
+        os.environ |= options["environment"]
+
+
 def _cpu_seconds() -> float:
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def peak_rss_bytes() -> int:
-    """Return the most memory this process held, plus the largest finished child's.
+    """Return the most memory this process held, plus the largest finished child's."""
+    return own_peak_rss_bytes() + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1_024
+
+
+def own_peak_rss_bytes() -> int:
+    """Return the most memory this process held.
 
     Linux's VmHWM belongs to this program alone; ru_maxrss also remembers the process that started it.
     """
@@ -180,4 +204,4 @@ def peak_rss_bytes() -> int:
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 own = int(line.split()[1])
-    return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1_024
+    return own * 1_024

@@ -90,10 +90,10 @@ class Run:
                 command, cwd=ROOT, env=_environment(contender, options), stdout=log, stderr=subprocess.STDOUT
             )
 
-    def result(self) -> dict[str, Any]:
+    def result(self, timeout_seconds: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
         """Wait for it and return its measurements. Raises ContenderFailedError."""
         try:
-            self._process.wait(timeout=_TIMEOUT_SECONDS)
+            self._process.wait(timeout=timeout_seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

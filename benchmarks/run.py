@@ -12,14 +12,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import delivering, planning
+from benchmarks import delivering, exporting, planning
 from benchmarks.places import ROOT
 from benchmarks.processes import Sink, forget_runs, running_sink
 from benchmarks.settings import Settings
 from benchmarks.tables import machine
 
-_PARTS = ("plan", "delivery", "transports", "faults", "limit")
+_PARTS = ("export", "plan", "delivery", "transports", "faults", "limit")
 _TITLES = {
+    "export": "Export stage",
     "plan": "Plan stage",
     "delivery": "Delivery stage against latency",
     "transports": "Transports",
@@ -38,6 +39,8 @@ def measure(parts: list[str], settings: Settings) -> Iterator[str]:
 
 
 def _measure_part(part: str, sink: Sink, settings: Settings) -> Iterator[str]:
+    if part == "export":
+        return exporting.export(settings)
     if part == "plan":
         return planning.plan(settings)
     if part == "faults":

@@ -19,6 +19,9 @@ class Settings:
     peer_plan_users: int = 100_000
     tls_delays_ms: tuple[int, ...] = (50,)
     transport_connections: tuple[int, ...] = (128,)
+    export_rows: int = 500_000
+    export_flat_rows: tuple[int, ...] = (100_000, 1_000_000)
+    export_hours: int = 14 * 24
 
     @classmethod
     def full(cls, users: int) -> Settings:
@@ -31,6 +34,9 @@ class Settings:
             peer_plan_users=users,
             tls_delays_ms=(0, 50, 200),
             transport_connections=(64, 128),
+            export_rows=5 * users,
+            export_flat_rows=(users, 10 * users),
+            export_hours=365 * 24,
         )
 
     @classmethod
@@ -43,4 +49,6 @@ class Settings:
             fault_users=min(users, default.fault_users),
             limit_users=min(users, default.limit_users),
             peer_plan_users=min(users, default.peer_plan_users),
+            export_rows=min(users, default.export_rows),
+            export_flat_rows=tuple(min(users, rows) for rows in default.export_flat_rows),
         )

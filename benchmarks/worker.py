@@ -7,13 +7,13 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.job import DeliveryJob, Job, PlanJob
+from benchmarks.job import DeliveryJob, ExportJob, Job, PlanJob
 
 
 def main(module: str, function: str, job_file: str) -> None:
     """Write the contender's result where the job says."""
     options = json.loads(Path(job_file).read_text())
-    kinds: dict[str, type[Job]] = {"delivery": DeliveryJob, "plan": PlanJob}
+    kinds: dict[str, type[Job]] = {"delivery": DeliveryJob, "plan": PlanJob, "export": ExportJob}
     job = kinds[options["kind"]](options)
     getattr(importlib.import_module(module), function)(job)
     Path(options["result"]).write_text(json.dumps(job.result()))
