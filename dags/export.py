@@ -3,12 +3,16 @@
 Copies the rows of one interval from the warehouse to S3: one CSV object per dataset and interval, checked row by
 row, then published by a manifest. Running an interval again, or backfilling it, overwrites the same objects.
 
+A run also exports the intervals before its own again (`exports.overlap_intervals`), because rows of theirs may have
+arrived late; the next import takes only the rows that are new. A backfill leaves its neighbours alone.
+
 A scheduled or manual run announces its interval to `train_update`. A backfill announces nothing: what it
 filled is taken by the next import together, so no hour of it is paid for on its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,28 +21,39 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.core.intervals import Interval, last_interval
 from recsync.core.keys import Keys
+from recsync.core.program import DatasetType, Program
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
-from recsync.stage_dags import asset, programs, stage_dag
-
-INTERVAL = "{{ ti.xcom_pull(task_ids='interval')['%s'] }}"
+from recsync.stage_dags import asset, interactions_last, programs, stage_dag
 
 
 @task(multiple_outputs=False)
-def interval(cron: str | None) -> dict[str, str]:
-    """Fix the interval; a manual run without one takes the last one that is over."""
+def intervals(program: str, cron: str | None) -> list[dict[str, str]]:
+    """Fix the run's own interval, and those before it to read again; a manual run takes the last that is over."""
+    from recsync.stages.export.spans import spans
+
     context = get_current_context()
-    start, end = context.get("data_interval_start"), context.get("data_interval_end")
-    span = Interval(start, end) if start and end else last_interval(context["dag_run"].run_after, cron)
-    return {"start": span.start.isoformat(), "end": span.end.isoformat(), "key": span.key}
+    run, start, end = context["dag_run"], context.get("data_interval_start"), context.get("data_interval_end")
+    own = Interval(start, end) if start and end else last_interval(run.run_after, cron)
+    return spans(program, own, backfill=run.run_type == "backfill")
+
+
+def arguments(program: Program, kind: DatasetType) -> Callable[[dict[str, str]], dict[str, str]]:
+    """Say how one dataset of an interval is exported."""
+    return lambda span: {
+        "interval_start": span["start"],
+        "interval_end": span["end"],
+        "s3_key": Keys(program.name).export(kind, span["key"]),
+    }
 
 
 @task(multiple_outputs=False)
-def publish(program: str, span: dict[str, str], exported: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Publish the interval's manifest; imports see its objects from now on."""
-    from recsync.stages.export.publish import publish_interval
+def publish(
+    program: str, spans: list[dict[str, str]], exported: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Publish the manifest of each interval; imports see its objects from now on."""
+    from recsync.stages.export.publish import publish_spans
 
-    interval = Interval(datetime.fromisoformat(span["start"]), datetime.fromisoformat(span["end"]))
-    return publish_interval(program, interval, exported)
+    return publish_spans(program, spans, exported)
 
 
 @task
@@ -61,18 +76,16 @@ for program in programs("export"):
     # A start date far enough back for any backfill; with catchup off it starts nothing by itself.
     options = {"start_date": datetime(2015, 1, 1, tzinfo=UTC), "max_active_runs": 4}
     with stage_dag(program, "export", schedule=schedule, doc_md=__doc__, **options):
-        span = interval(program.schedules.export)
+        spans = intervals(program.name, program.schedules.export)
         exported = {
-            kind.value: WarehouseToS3Operator(
+            kind.value: WarehouseToS3Operator.partial(
                 task_id=f"export_{kind.folder}",
                 program=program.name,
                 dataset_type=kind.value,
-                interval_start=INTERVAL % "start",
-                interval_end=INTERVAL % "end",
-                s3_key=Keys(program.name).export(kind, INTERVAL % "key"),
-            )
+                map_index_template="{{ task.s3_key.rsplit('/', 1)[-1].removesuffix('.csv') }}",
+            ).expand_kwargs(spans.map(arguments(program, kind)))
             for kind in program.dataset_types
         }
-        span >> list(exported.values())
-        figures = publish(program.name, span, {kind: operator.output for kind, operator in exported.items()})
+        interactions_last(exported)
+        figures = publish(program.name, spans, {kind: each.output for kind, each in exported.items()})
         announce.override(outlets=[asset(program, "exports")])(figures)

@@ -1,7 +1,9 @@
 """### Full training
 
-A fresh snapshot of every dataset, FULL imports, a solution version trained with `trainingMode=FULL`, its metrics,
-the gate, and the champion. With a `baseline_recipe` in the program file, a baseline is trained on the same data.
+A fresh snapshot of every dataset (with `train_full.import_from: intervals`, the interactions of all published intervals
+instead), FULL imports of what changed since the last one, a solution version trained with `trainingMode=FULL`, its
+metrics, the gate, and the champion. With a `baseline_recipe` in the program file, a baseline is trained on the same
+data.
 
 Waits until no `train_update` of the program runs; while this runs, `train_update` skips. A retried task adopts
 the job of the first try; only a job that failed is paid for again, under the next name.
@@ -16,8 +18,9 @@ from airflow.sdk import Param, get_current_context, task
 
 from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.intervals import EPOCH
+from recsync.core.program import DatasetType
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
-from recsync.stage_dags import cron_trigger, programs, stage_dag
+from recsync.stage_dags import cron_trigger, interactions_last, programs, stage_dag
 from recsync.task_groups import PLAN, setup, train
 
 PLANNED_KEY = "{{ ti.xcom_pull(task_ids='plan')['keys']['%s'] }}"
@@ -41,7 +44,7 @@ def no_update_runs(program: str) -> bool:
 @task(multiple_outputs=False)
 def plan(program: str) -> dict[str, Any]:
     """Fix the end of the data and the names of the jobs."""
-    from recsync.stages.train import plan_full
+    from recsync.stages.imports.full import plan_full
 
     context = get_current_context()
     run, until = context["dag_run"], context["params"].get("until")
@@ -50,9 +53,18 @@ def plan(program: str) -> dict[str, Any]:
 
 
 @task(multiple_outputs=False)
+def gather_intervals(program: str, plan: dict[str, Any]) -> dict[str, Any]:
+    """Take the interactions from the published intervals instead of the warehouse."""
+    from recsync.stages.imports import full
+
+    with fatal_errors_fail_the_task():
+        return full.gather_intervals(program, plan)
+
+
+@task(multiple_outputs=False)
 def publish(program: str, plan: dict[str, Any], exported: dict[str, dict[str, Any]]) -> dict[str, int]:
     """Publish the snapshot, now that every dataset passed its checks."""
-    from recsync.stages.train import publish_full
+    from recsync.stages.imports.full import publish_full
 
     return publish_full(program, plan, exported)
 
@@ -62,7 +74,8 @@ for program in programs("train_full"):
     with stage_dag(program, "train_full", schedule=schedule, doc_md=__doc__, params=PARAMS):
         planned = plan(program.name)
         no_update_runs(program.name) >> planned
-        exported = {
+        gathers = program.train_full.import_from == "intervals"
+        exported: dict[str, Any] = {
             kind.value: WarehouseToS3Operator(
                 task_id=f"export_{kind.folder}",
                 program=program.name,
@@ -70,9 +83,13 @@ for program in programs("train_full"):
                 interval_start=EPOCH.isoformat(),
                 interval_end=PLAN % "until",
                 s3_key=PLANNED_KEY % kind.value,
-            )
+            ).output
             for kind in program.dataset_types
+            if not (gathers and kind is DatasetType.INTERACTIONS)
         }
         planned >> list(exported.values())
-        published = publish(program.name, planned, {kind: op.output for kind, op in exported.items()})
+        interactions_last(exported)
+        if gathers:
+            exported[DatasetType.INTERACTIONS.value] = gather_intervals(program.name, planned)
+        published = publish(program.name, planned, exported)
         train(program, planned, setup(program, after=planned), "FULL", after=published)

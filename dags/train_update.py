@@ -1,8 +1,9 @@
 """### Update training
 
-Takes every published interval that is not imported yet, imports them together (`importMode=INCREMENTAL`), and trains
-a version with `trainingMode=UPDATE`, which brings new items into the candidate set. Skips, and says why, when
-there is nothing worth a billed run.
+Takes every published row that is not imported yet, late ones too, imports them together (`importMode=INCREMENTAL`)
+once they are enough or have waited long enough (`train_update` in the program file), and trains a version with
+`trainingMode=UPDATE`, which brings new items into the candidate set. Skips, and says why, when there is nothing worth a
+billed run.
 
 One run per announced interval: runs neither collapse nor double, and the first one takes all that is pending.
 """
@@ -22,7 +23,7 @@ from recsync.task_groups import setup, train
 @task(multiple_outputs=False)
 def plan(program: str) -> dict[str, Any]:
     """Gather the pending intervals, or skip with the reason."""
-    from recsync.stages.train import NothingToTrain, plan_update
+    from recsync.stages.imports.update import NothingToTrain, plan_update
 
     context = get_current_context()
     if context["ti"].get_dr_count(dag_id=f"{program}_train_full", states=["running"]):

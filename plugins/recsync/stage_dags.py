@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from airflow.sdk import DAG, Asset, CronTriggerTimetable, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from recsync import settings
-from recsync.core.program import Program
+from recsync.core.program import DatasetType, Program
 from recsync.core.program_file import program_files, read_program
 from recsync.errors import ProgramError
 
@@ -59,6 +59,16 @@ def stage_dag(program: Program, stage: str, *, schedule: Any, doc_md: str | None
 def asset(program: Program, kind: str) -> Asset:
     """Name what one stage hands to the next: ``exports``, ``champion`` or ``recommendations``."""
     return Asset(name=f"{program.name}_{kind}", uri=f"recsync://{program.name}/{kind}")
+
+
+def interactions_last(exported: Mapping[str, Any]) -> None:
+    """Export interactions after users and items, whose ids they are checked against.
+
+    :param exported: dataset type -> the task that exports it, or its output.
+    """
+    for kind, before in exported.items():
+        if kind != DatasetType.INTERACTIONS and DatasetType.INTERACTIONS in exported:
+            before >> exported[DatasetType.INTERACTIONS]
 
 
 def _broken_dag(name: str, stage: str, problems: str) -> None:

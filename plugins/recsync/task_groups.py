@@ -117,7 +117,8 @@ def train(program: Program, plan: Output, resources: Resources, training_mode: s
         aws_conn_id=program.aws,
         map_index_template="{{ task.dataset_arn.rsplit('/', 1)[-1] }}",
     ).expand_kwargs(jobs)
-    recorded = record_imports(program.name, plan)
+    # A FULL run whose datasets are all unchanged imports nothing and trains all the same.
+    recorded = record_imports.override(trigger_rule="none_failed_min_one_success")(program.name, plan)
     [imports, versions] >> recorded
     metrics = _train_one(program, "", resources.solution, "solution_version", training_mode, recorded)
     baseline: Any = None
@@ -171,7 +172,8 @@ def record_imports(program: str, plan: dict[str, Any]) -> None:
     """Note that the import jobs are ACTIVE."""
     from recsync.stages import train
 
-    train.record_imports(program, plan)
+    with fatal_errors_fail_the_task():
+        train.record_imports(program, plan)
 
 
 @task(multiple_outputs=False)

@@ -1,8 +1,8 @@
--- One row per product in a basket. floor(), not a cast: rounding up could leave the interval.
+-- One row per product in a basket.
 SELECT
     household_id AS user_id,
     product_id AS item_id,
-    floor(extract(epoch FROM transaction_timestamp))::bigint AS timestamp,
+    {{ epoch('transaction_timestamp') }} AS timestamp,
     'purchase' AS event_type,
     sales_value AS event_value
 FROM journey.transactions

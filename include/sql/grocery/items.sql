@@ -5,7 +5,7 @@ SELECT
     product_category AS category,
     brand,
     price,
-    floor(extract(epoch FROM first_sold_at))::bigint AS creation_timestamp
+    {{ epoch('first_sold_at') }} AS creation_timestamp
 FROM journey.products
 WHERE first_sold_at >= '{{ data_interval_start }}'
   AND first_sold_at < '{{ data_interval_end }}'

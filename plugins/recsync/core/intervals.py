@@ -62,3 +62,11 @@ def last_interval(moment: datetime, cron: str | None) -> Interval:
     """Give the last export interval that is over at ``moment``."""
     end = floor_tick(moment, cron)
     return Interval(croniter(cron or HOURLY, end).get_prev(datetime), end)
+
+
+def ticks_before(moment: datetime, cron: str | None, count: int) -> datetime:
+    """Give the boundary of export intervals that lies ``count`` intervals before ``moment``, itself a boundary."""
+    boundaries = croniter(cron or HOURLY, moment.astimezone(UTC))
+    for _ in range(count):
+        moment = boundaries.get_prev(datetime)
+    return moment

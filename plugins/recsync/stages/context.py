@@ -47,7 +47,7 @@ class StageContext:
         """Published exports."""
         return Exports(self.bucket, self.keys)
 
-    @property
+    @cached_property
     def reports(self) -> Reports:
         """What exports found."""
         return Reports(self.bucket, self.keys)

@@ -27,7 +27,7 @@ def interactions_query(program: Program, interval: Interval, warehouse: Warehous
     events = program.events
     excluded = _returned(events.exclude_users, interval, warehouse) if events.exclude_users else None
     exported = settings.schema(program, DatasetType.INTERACTIONS).columns
-    mapped = map_events(returned, events, exported=exported, excluded=excluded)
+    mapped = map_events(returned, events, exported=exported, excluded=excluded, dialect=warehouse.dialect)
     if mapped == returned.query:
         return returned
     return ReturnedQuery(returned.name, mapped, warehouse.columns(mapped, name=returned.name))
@@ -38,16 +38,21 @@ def export_query(
 ) -> str:
     """Give the query that returns exactly the columns of a dataset's schema, in its order.
 
-    The rows of an interval are sorted, so that the same rows give the same bytes. A snapshot of everything is not: its
-    sort would cost the warehouse more than all the rest, and its digest does not depend on the order.
+    Rows are sorted, so that the same rows give the same bytes. A snapshot of all interactions is not: its sort would
+    cost the warehouse more than all the rest, and its digest does not depend on the order.
     """
     if kind is DatasetType.INTERACTIONS:
         returned = interactions_query(program, interval, warehouse)
     else:
         returned = _returned(program.sql_file(kind.folder), interval, warehouse)
     columns = map_columns(returned.columns, schema.columns, name=returned.name)
-    full = interval == Interval.until(interval.end)
-    return select_columns(returned.query, columns, ordered=not full, dialect=warehouse.dialect)
+    ordered = is_ordered(kind, interval)
+    return select_columns(returned.query, columns, ordered=ordered, dialect=warehouse.dialect)
+
+
+def is_ordered(kind: DatasetType, interval: Interval) -> bool:
+    """Tell whether an export's rows are sorted."""
+    return kind is not DatasetType.INTERACTIONS or interval != Interval.until(interval.end)
 
 
 def _returned(name: str, interval: Interval, warehouse: Warehouse) -> ReturnedQuery:

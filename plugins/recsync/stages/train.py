@@ -1,4 +1,4 @@
-"""Train: full snapshots or pending intervals go in, a judged solution version comes out."""
+"""Train: what was gathered goes in by import jobs, a judged solution version comes out."""
 
 from __future__ import annotations
 
@@ -10,65 +10,66 @@ from typing import Any
 from recsync import settings
 from recsync.core import names
 from recsync.core.gate import judge
-from recsync.core.intervals import Interval, floor_tick
+from recsync.core.imports.exported import ExportedObject
+from recsync.core.imports.held import Late
+from recsync.core.intervals import parse_key
 from recsync.core.program import DatasetType
 from recsync.errors import FatalError
 from recsync.stages.context import StageContext
-from recsync.stages.export.publish import manifest_of
+from recsync.stages.imports import unfinished
+from recsync.stages.imports.full import late_window
 from recsync.stores.champion import Champion
-from recsync.stores.exports import Manifest
 
 log = logging.getLogger(__name__)
-
-
-class NothingToTrain(Exception):  # ruff: ignore[error-suffix-on-exception-name] - an outcome, not an error: the run is skipped with this reason
-    """There is nothing worth a billed run; the text says why."""
-
-
-def plan_full(program_name: str, run_id: str, created_at: datetime, until: datetime | None) -> dict[str, Any]:
-    """Fix what a FULL run does, so that each retry does the same.
-
-    :param until: end of the data, cut to a boundary of export intervals; None means the last one before the run.
-    :returns: run key, end of the data, S3 keys and URIs per dataset.
-    """
-    context = StageContext.of(program_name)
-    run = names.run_key(run_id, created_at.isoformat())
-    keys = {t.value: context.keys.full(run, t) for t in context.program.dataset_types}
-    return {
-        "run": run,
-        "mode": "FULL",
-        "until": floor_tick(until or created_at, context.program.schedules.export).isoformat(),
-        "keys": keys,
-        "locations": {kind: context.bucket.uri(key) for kind, key in keys.items()},
-    }
 
 
 def import_jobs(
     program_name: str, plan: dict[str, Any], dataset_arns: dict[str, str]
 ) -> list[dict[str, str]]:
-    """Say which import jobs a plan pays for: one per dataset that has rows.
+    """Say which import jobs a plan pays for: one per dataset that gets rows it does not hold.
 
     :returns: arguments of the import operator, one entry per job.
     """
     context = StageContext.of(program_name)
-    digests = _digests(context, plan)
-    stage = plan["mode"].lower()
+    full = _full(context, plan)
+    if plan["mode"] == "FULL":
+        wanted = [kind for kind in full if not _holds(context, kind, full[kind], dataset_arns)]
+        locations = {kind: context.bucket.uri(exported.key) for kind, exported in full.items()}
+    else:
+        locations = {DatasetType(kind): location for kind, location in plan["locations"].items() if location}
+        wanted = list(locations)
+    jobs = {
+        kind: {"name": _job_name(context, plan, kind, full), "dataset_arn": dataset_arns[kind.value]}
+        for kind in wanted
+    }
+    unfinished.expect(
+        context,
+        {
+            "plan": plan,
+            "jobs": {kind.value: job for kind, job in jobs.items()},
+            "full": {
+                kind.value: {"digest": exported.digest, "snapshot": exported.key, "etag": exported.etag}
+                for kind, exported in full.items()
+            },
+            "objects": _late_objects(context, plan, full),
+        },
+    )
     return [
         {
-            "job_name": names.job_name(program_name, f"{stage}-{kind.folder}", plan["run"] + digests[kind]),
-            "dataset_arn": dataset_arns[kind.value],
-            "data_location": plan["locations"][kind.value],
+            "job_name": job["name"],
+            "dataset_arn": job["dataset_arn"],
+            "data_location": locations[kind],
             "role_arn": settings.role_arn_of(context.program),
             "import_mode": "FULL" if plan["mode"] == "FULL" else "INCREMENTAL",
         }
-        for kind in context.program.dataset_types
-        if plan["locations"][kind.value]
+        for kind, job in jobs.items()
     ]
 
 
 def version_names(program_name: str, plan: dict[str, Any]) -> dict[str, str]:
     """Name the solution versions a plan pays for: ``solution_version`` and ``baseline_version``."""
-    everything = plan["run"] + "".join(_digests(StageContext.of(program_name), plan).values())
+    full = _full(StageContext.of(program_name), plan)
+    everything = plan["run"] + "".join(exported.digest for exported in full.values())
     stage = plan["mode"].lower()
     return {
         "solution_version": names.job_name(program_name, stage, everything),
@@ -76,101 +77,57 @@ def version_names(program_name: str, plan: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _digests(context: StageContext, plan: dict[str, Any]) -> dict[DatasetType, str]:
-    """Sum up what a plan's run exported, to stand in its jobs' names.
-
-    A retry adopts the jobs of the first try; a run that is cleared after its data were mended pays for new ones.
-    """
-    manifests = [context.exports.full(plan["run"])] if plan["mode"] == "FULL" else _intervals(plan)
-    return {
-        kind: "".join(m.objects[kind].digest for m in manifests) for kind in context.program.dataset_types
-    }
-
-
-def _intervals(plan: dict[str, Any]) -> list[Manifest]:
-    return [Manifest.from_json(document) for document in plan["intervals"]]
-
-
-def publish_full(
-    program_name: str, plan: dict[str, Any], exported: dict[str, dict[str, Any]]
-) -> dict[str, int]:
-    """Publish a full snapshot, once every dataset passed its checks.
-
-    :returns: rows per dataset.
-    """
-    interval = Interval.until(datetime.fromisoformat(plan["until"]))
-    StageContext.of(program_name).exports.publish_full(plan["run"], manifest_of(interval, exported))
-    return {kind.lower(): document["rows"] for kind, document in exported.items()}
-
-
-def plan_update(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
-    """Gather the pending intervals into folders that INCREMENTAL imports read.
-
-    :returns: the intervals taken, per dataset the folder to import (empty when it has no rows).
-    :raises NothingToTrain: with the reason.
-    """
-    context = StageContext.of(program_name)
-    _check_can_update(context)
-    state = context.imports.read()
-    if state is None:
-        raise NothingToTrain("There was no FULL import yet; the first train_full takes everything before it.")
-    pending = state.pending(context.exports.intervals_since(state.full_until))
-    rows = {
-        kind: _rows(kind, [m for m in pending if state.is_new(m, kind)])
-        for kind in context.program.dataset_types
-    }
-    _check_worth(context, rows)
-    run = names.run_key(run_id, created_at.isoformat())
-    locations = {}
-    for kind in context.program.dataset_types:
-        new = [manifest for manifest in pending if state.is_new(manifest, kind)]
-        locations[kind.value] = _gather(context, run, kind, new) if new else ""
-    return {
-        "run": run,
-        "mode": "UPDATE",
-        "intervals": [manifest.to_json() for manifest in pending],
-        "locations": locations,
-        "rows": {kind.folder: count for kind, count in rows.items()},
-    }
-
-
-def _check_can_update(context: StageContext) -> None:
-    if not context.program.personalize.can_update:
-        raise NothingToTrain(
-            f"Recipe {context.program.personalize.recipe} knows no trainingMode=UPDATE; only "
-            "aws-user-personalization does. The next train_full takes the new rows."
-        )
-    if context.champions.read() is None:
-        raise NothingToTrain("There is no champion yet; an UPDATE needs an ACTIVE FULL version.")
-
-
-def _rows(kind: DatasetType, manifests: list[Manifest]) -> int:
-    return sum(manifest.objects[kind].rows for manifest in manifests)
-
-
-def _check_worth(context: StageContext, rows: dict[DatasetType, int]) -> None:
-    minimum = context.program.train_update.min_new_interactions
-    new = rows[DatasetType.INTERACTIONS]
-    if new < minimum:
-        raise NothingToTrain(
-            f"{new} new interactions are pending; train_update.min_new_interactions is {minimum}. They wait."
-        )
-
-
-def _gather(context: StageContext, run: str, kind: DatasetType, manifests: list[Manifest]) -> str:
-    folder = context.keys.import_folder(run, kind)
-    for manifest in manifests:
-        context.bucket.copy(manifest.objects[kind].key, f"{folder}{manifest.interval.key}.csv")
-    return context.bucket.uri(folder)
-
-
 def record_imports(program_name: str, plan: dict[str, Any]) -> None:
     """Note that a plan's import jobs are ACTIVE."""
-    imports = StageContext.of(program_name).imports
-    if plan["mode"] == "FULL":
-        imports.record_full(datetime.fromisoformat(plan["until"]))
-    else:
-        imports.record_intervals(_intervals(plan))
+    unfinished.finish(StageContext.of(program_name), plan)
+
+
+def _full(context: StageContext, plan: dict[str, Any]) -> dict[DatasetType, ExportedObject]:
+    """Read what a FULL plan's run exported; an UPDATE exports nothing."""
+    if plan["mode"] != "FULL":
+        return {}
+    objects = context.exports.full(plan["run"]).objects
+    return {kind: objects[kind] for kind in context.program.dataset_types}
+
+
+def _job_name(
+    context: StageContext, plan: dict[str, Any], kind: DatasetType, full: dict[DatasetType, ExportedObject]
+) -> str:
+    """Name a job by its run and its rows.
+
+    A retry adopts the job of the first try; a run that is cleared after its data were mended pays for a new one.
+    """
+    content = plan["run"] + (full[kind].digest if full else "")
+    return names.job_name(context.program.name, f"{plan['mode'].lower()}-{kind.folder}", content)
+
+
+def _holds(
+    context: StageContext, kind: DatasetType, exported: ExportedObject, dataset_arns: dict[str, str]
+) -> bool:
+    """Say whether a dataset holds exactly this snapshot, and log why it is imported or not."""
+    held = context.imports.read()
+    if not held.holds_exactly(kind, exported.digest):
+        log.info("%s: imported, the dataset holds something else", kind.folder)
+        return False
+    job = held.full[kind].job
+    if unfinished.import_status(context, dataset_arns[kind.value], job) != "ACTIVE":
+        log.info("%s: imported, Amazon Personalize does not know import job %s any more", kind.folder, job)
+        return False
+    log.info("%s: not imported again, unchanged since import job %s", kind.folder, job)
+    return True
+
+
+def _late_objects(
+    context: StageContext, plan: dict[str, Any], full: dict[DatasetType, ExportedObject]
+) -> dict[str, list[str]]:
+    """Give the objects in the imported folder, if there is one, of intervals that exports may still change."""
+    events = full.get(DatasetType.INTERACTIONS)
+    if events is None or not events.is_folder:
+        return {}
+    late = late_window(context)
+    opens = Late(late.cron, late.intervals + 1).opens(datetime.fromisoformat(plan["until"]))
+    keys = {key.rsplit("/", 1)[-1].removesuffix(".csv"): key for key in context.bucket.keys(events.key)}
+    return {interval: [key] for interval, key in keys.items() if parse_key(interval) >= opens}
 
 
 def promote(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -152,6 +151,9 @@ class Bucket:
 
     def put_table(self, key: str, table: pa.Table) -> None:
         """Write one Parquet object."""
+        # Imported where it is used: exports, whose memory is counted, do without.
+        import pyarrow.parquet as pq
+
         sink = BytesIO()
         pq.write_table(table, sink, compression="zstd")
         self.put(key, sink.getvalue())
@@ -164,6 +166,8 @@ class Bucket:
         body = self.get(key)
         if body is None:
             return None
+        import pyarrow.parquet as pq
+
         try:
             return pq.read_table(BytesIO(body))
         except pa.ArrowInvalid as error:

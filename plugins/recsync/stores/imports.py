@@ -1,40 +1,20 @@
-"""What Amazon Personalize has been given: the last FULL's end and the intervals imported since."""
+"""What Amazon Personalize has been given, as one state object."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from recsync.core.imports.held import Held
 from recsync.core.keys import Keys
 from recsync.core.program import DatasetType
+from recsync.errors import FatalError
 from recsync.stores.bucket import Bucket
-from recsync.stores.exports import Manifest
 
+log = logging.getLogger(__name__)
 _NAME = "imports.json"
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What the datasets hold.
-
-    :param full_until: end of the last FULL imports.
-    :param intervals: interval key -> digests by dataset, of every interval imported after that FULL.
-    """
-
-    full_until: datetime
-    intervals: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-    def pending(self, manifests: Iterable[Manifest]) -> list[Manifest]:
-        """Give the intervals that hold something the datasets do not."""
-        return [m for m in manifests if any(self.is_new(m, kind) for kind in m.objects)]
-
-    def is_new(self, manifest: Manifest, kind: DatasetType) -> bool:
-        """Say whether one object of an interval has rows that were not imported."""
-        exported = manifest.objects[kind]
-        known = self.intervals.get(manifest.interval.key, {}).get(kind.value)
-        return exported.rows > 0 and known != exported.digest
 
 
 @dataclass(frozen=True)
@@ -44,27 +24,49 @@ class ImportState:
     bucket: Bucket
     keys: Keys
 
-    def read(self) -> Imported | None:
-        """Read the state; None before the first FULL import."""
-        document: dict[str, Any] | None = self.bucket.get_json(self.keys.state(_NAME))
-        if document is None:
-            return None
-        return Imported(datetime.fromisoformat(document["full_until"]), document["intervals"])
+    def read(self) -> Held:
+        """Read the state; empty before the first FULL import."""
+        return self._read()[0]
 
-    def record_full(self, until: datetime) -> None:
-        """Note that FULL imports of everything before ``until`` are ACTIVE."""
-        self._write(Imported(until))
+    def change(self, change: Callable[[Held], Held]) -> Held:
+        """Change the state; a change that another run made meanwhile is kept.
 
-    def record_intervals(self, manifests: Iterable[Manifest]) -> None:
-        """Note that INCREMENTAL imports of these intervals are ACTIVE."""
-        state = self.read()
-        if state is None:
-            return
-        intervals = dict(state.intervals)
-        for manifest in manifests:
-            intervals[manifest.interval.key] = {k.value: o.digest for k, o in manifest.objects.items()}
-        self._write(Imported(state.full_until, intervals))
+        :param change: gives the new state for the present one; may be called more than once.
+        :returns: the state as it is now.
+        """
+        while True:
+            held, etag = self._read()
+            changed = change(held)
+            if changed == held:
+                return held
+            body = json.dumps(changed.to_json(), indent=1, sort_keys=True).encode()
+            if self.bucket.put_if(self._key, body, etag=etag):
+                return changed
+            log.info("%s was changed by another run just now; looking again.", self.bucket.uri(self._key))
 
-    def _write(self, state: Imported) -> None:
-        document = {"full_until": state.full_until.isoformat(), "intervals": dict(state.intervals)}
-        self.bucket.put_json(self.keys.state(_NAME), document)
+    @property
+    def _key(self) -> str:
+        return self.keys.state(_NAME)
+
+    def _read(self) -> tuple[Held, str | None]:
+        body, etag = self.bucket.get_with_etag(self._key)
+        if body is None:
+            return Held(), None
+        try:
+            document = json.loads(body)
+        except ValueError as error:
+            raise FatalError(
+                f"{self.bucket.uri(self._key)} is not valid JSON ({error}); restore it, or delete it and run "
+                f"{self.keys.program}_train_full."
+            ) from None
+        held = Held.from_json(document)
+        return (held if "datasets" in document else self._with_objects(held)), etag
+
+    def _with_objects(self, held: Held) -> Held:
+        """Find what the former format did not name: the import objects of its intervals."""
+        objects: dict[str, tuple[str, ...]] = {}
+        for key in self.bucket.keys(self.keys.all_imports):
+            folder, _, name = key.removesuffix(".csv").rpartition("/")
+            if name in held.intervals and folder.endswith(f"/{DatasetType.INTERACTIONS.folder}"):
+                objects[name] = (*objects.get(name, ()), key)
+        return replace(held, objects=objects)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from recsync.core.arrow_memory import forgo_pandas
 from recsync.core.intervals import Interval
 
 # https://docs.aws.amazon.com/personalize/latest/dg/data-prep-formatting.html
@@ -15,6 +16,9 @@ MAX_TEXT_CHARACTERS = 1_000
 MAX_TEXTUAL_CHARACTERS = 20_000
 # Control characters, the quote, the marks of byte order.
 ID_FORBIDDEN = '[\\x00-\\x1f"\\x7f-\\x{9f}\\x{feff}]'
+
+# Before the first array of the task.
+forgo_pandas()
 # As values they would be taken for the names of fields.
 # https://docs.aws.amazon.com/personalize/latest/dg/how-it-works-dataset-schema.html
 KEYWORDS = pa.array(

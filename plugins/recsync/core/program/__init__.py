@@ -5,7 +5,7 @@ from recsync.core.program.checks import Checks
 from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
 from recsync.core.program.events import Events
 from recsync.core.program.exports import Exports
-from recsync.core.program.personalize import Exploration, Gate, Personalize, TrainUpdate
+from recsync.core.program.personalize import Exploration, Gate, Personalize, TrainFull, TrainUpdate
 from recsync.core.program.program import NAME_PATTERN, Program, parse_program
 from recsync.core.program.recommendations import FallbackTier, Recommendations, Rules
 from recsync.core.program.schedules import CronExpression, Schedules
@@ -34,6 +34,7 @@ __all__ = [
     "Rules",
     "Schedules",
     "Strict",
+    "TrainFull",
     "TrainUpdate",
     "parse_program",
 ]

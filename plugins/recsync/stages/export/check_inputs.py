@@ -31,7 +31,7 @@ def known_ids(
     if interval == Interval.until(interval.end):
         own = {other: context.reports.ids(_sibling(key, kind, other)) for other in others}
         return {other: ids for other, ids in own.items() if ids is not None}
-    last = _newest_full(context)
+    last = context.exports.newest_full()
     return {other: _since(context, other, last) for other in others if last} if last else {}
 
 
@@ -39,7 +39,7 @@ def known_items(context: StageContext, kind: DatasetType) -> Ids | None:
     """Gather the hashed ids of the items of the last FULL; an item that is not among them is new."""
     if kind is not DatasetType.INTERACTIONS or DatasetType.ITEMS not in context.program.dataset_types:
         return None
-    last = _newest_full(context)
+    last = context.exports.newest_full()
     return context.reports.ids(last.objects[DatasetType.ITEMS].key) if last else None
 
 
@@ -56,11 +56,6 @@ def history_of(context: StageContext, kind: DatasetType, interval: Interval) -> 
     days = (interval.start - timedelta(days=day) for day in range(1, _LAST_DAYS + 1))
     paths = [reports.path_of(keys.export(kind, Interval(day, day + timedelta(hours=1)).key)) for day in days]
     return reports.get_many(paths)
-
-
-def _newest_full(context: StageContext) -> Manifest | None:
-    found = [key for key in context.bucket.keys(context.keys.all_full) if key.endswith("/manifest.json")]
-    return Manifest.from_json(context.bucket.get_json(max(found))) if found else None
 
 
 def _since(context: StageContext, kind: DatasetType, last: Manifest) -> Ids:

@@ -29,7 +29,7 @@ from recsync.hooks.warehouse import UnloadingWarehouse, Warehouse, warehouse
 from recsync.hooks.warehouse.unload import Unload
 from recsync.stages.context import StageContext
 from recsync.stages.export.check_inputs import history_of, known_ids, known_items
-from recsync.stages.queries import export_query
+from recsync.stages.queries import export_query, is_ordered
 from recsync.stores.exports import ExportedObject
 from recsync.stores.object_writer import ObjectWriter, object_writer
 
@@ -93,13 +93,8 @@ def export_dataset(
         etag=target.etag,
         quarantined=figures.quarantined,
     )
-    log.info(
-        "Exported %d rows (%d bytes) of %s to %s",
-        exported.rows,
-        exported.size_bytes,
-        export.sql,
-        context.bucket.uri(key),
-    )
+    uri = context.bucket.uri(key)
+    log.info("Exported %d rows (%d bytes) of %s to %s", exported.rows, exported.size_bytes, export.sql, uri)
     return exported
 
 
@@ -108,19 +103,13 @@ def start_unload(context: StageContext, kind: DatasetType, interval: Interval, k
     source = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
     if not isinstance(source, UnloadingWarehouse):
         return None
-    export = DatasetExport(context, kind, interval, key)
-    return source.start_unload(
-        _query(export, source), uri=_staging(export), name=export.sql, ordered=not export.full
-    )
+    return _unload(DatasetExport(context, kind, interval, key), source)
 
 
 @contextmanager
 def _opened(export: DatasetExport, source: Warehouse, unloaded: Unload | None) -> Generator[ByteStream]:
     if isinstance(source, UnloadingWarehouse):
-        unload = unloaded or source.start_unload(
-            _query(export, source), uri=_staging(export), name=export.sql, ordered=not export.full
-        )
-        with source.open_unloaded(unload, name=export.sql) as stream:
+        with source.open_unloaded(unloaded or _unload(export, source), name=export.sql) as stream:
             yield stream
     else:
         with source.open_csv(_query(export, source), name=export.sql) as stream:
@@ -131,8 +120,10 @@ def _query(export: DatasetExport, source: Warehouse) -> str:
     return export_query(export.context.program, export.kind, export.interval, export.schema, source)
 
 
-def _staging(export: DatasetExport) -> str:
-    return export.context.bucket.uri(export.context.keys.companion(export.key, "staging", "/"))
+def _unload(export: DatasetExport, source: UnloadingWarehouse) -> Unload:
+    staging = export.context.bucket.uri(export.context.keys.companion(export.key, "staging", "/"))
+    ordered = is_ordered(export.kind, export.interval)
+    return source.start_unload(_query(export, source), uri=staging, name=export.sql, ordered=ordered)
 
 
 def _with_progress(blocks: Iterator[bytes], export: DatasetExport) -> Iterator[bytes]:

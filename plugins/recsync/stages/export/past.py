@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _PROGRESS_INTERVALS = 100
 
 
-def export_past(program_name: str, start: datetime, end: datetime, *, threads: int = 4) -> int:
+def export_past(program_name: str, start: datetime, end: datetime, *, threads: int = 8) -> int:
     """Export and publish each interval that lies between two moments.
 
     :param threads: intervals exported at the same time; each uses a connection of its own to the warehouse.
@@ -54,7 +54,8 @@ def intervals_between(start: datetime, end: datetime, cron: str | None) -> Itera
 def _export(context: StageContext, interval: Interval) -> Interval:
     exported = {
         kind.value: to_xcom(export_dataset(context, kind, interval, context.keys.export(kind, interval.key)))
-        for kind in context.program.dataset_types
+        # Interactions last: they are checked against the ids of the others.
+        for kind in reversed(context.program.dataset_types)
     }
     publish_interval(context, interval, exported)
     return interval

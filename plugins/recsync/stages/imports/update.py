@@ -1,0 +1,211 @@
+"""What an INCREMENTAL import takes: the rows of published intervals that the datasets do not hold yet."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from recsync.core import names
+from recsync.core.imports.choice import Choice, reason_to_wait, unchanged, up_to_limit
+from recsync.core.imports.exported import Manifest
+from recsync.core.imports.held import Held, Late, Taken
+from recsync.core.imports.new_rows import Reader, new_interactions, whole
+from recsync.core.imports.newest import newest_rows
+from recsync.core.program import DatasetType
+from recsync.stages.context import StageContext
+from recsync.stages.imports.full import late_window
+from recsync.stages.imports.unfinished import settle
+
+log = logging.getLogger(__name__)
+
+_EVENTS = DatasetType.INTERACTIONS
+_BLOCK_BYTES = 4 * 1024 * 1024
+
+
+class NothingToTrain(Exception):  # ruff: ignore[error-suffix-on-exception-name] - an outcome, not an error: the run is skipped with this reason
+    """There is nothing worth a billed run; the text says why."""
+
+
+def plan_update(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
+    """Gather what the datasets lack into folders that INCREMENTAL imports read.
+
+    The same pending rows of the same run always go into the same folders with the same bytes.
+
+    :returns: per dataset the folder to import (empty when it lacks nothing), and what was taken of which interval.
+    :raises NothingToTrain: with the reason.
+    """
+    context = StageContext.of(program_name)
+    held = _held(context)
+    pending = _pending(context, held)
+    read = _reader(context, [m for manifests in pending.values() for m in manifests])
+    choices = {_EVENTS: up_to_limit(new_interactions(pending[_EVENTS], held, read))}
+    repeated: dict[DatasetType, list[Manifest]] = {}
+    for kind in context.program.dataset_types[1:]:
+        repeated[kind] = unchanged(pending[kind], kind, held.full[kind].digest if kind in held.full else "")
+        choices[kind] = up_to_limit(whole(m, kind) for m in pending[kind] if m not in repeated[kind])
+    _note_what_is_not_new(context, held, choices, repeated)
+    _log(choices, repeated)
+    if reason := reason_to_wait(choices, created_at, context.program.train_update):
+        raise NothingToTrain(reason)
+    run = f"{names.run_key(run_id, created_at.isoformat())}-{_digest(choices)}"
+    return {
+        "run": run,
+        "mode": "UPDATE",
+        "locations": {kind.value: _gather(context, run, kind, choices[kind], read) for kind in choices},
+        "rows": {kind.folder: choice.rows for kind, choice in choices.items()},
+        "taken": {kind.value: _taken(context, run, kind, choice) for kind, choice in choices.items()},
+    }
+
+
+def _held(context: StageContext) -> Held:
+    """Read what the datasets hold, if an UPDATE is possible at all."""
+    if not context.program.personalize.can_update:
+        raise NothingToTrain(
+            f"Recipe {context.program.personalize.recipe} knows no trainingMode=UPDATE; only "
+            "aws-user-personalization does. The next train_full takes the new rows."
+        )
+    if context.champions.read() is None:
+        raise NothingToTrain("There is no champion yet; an UPDATE needs an ACTIVE FULL version.")
+    if running := settle(context):
+        raise NothingToTrain(f"An import of a former run is under way: {', '.join(running)}. The rows wait.")
+    held = context.imports.read()
+    if _EVENTS not in held.full:
+        raise NothingToTrain("There was no FULL import yet; the first train_full takes everything before it.")
+    return _with_snapshot_that_is_there(context, held)
+
+
+def _with_snapshot_that_is_there(context: StageContext, held: Held) -> Held:
+    """Forget the snapshot if it is not the one that was imported any more."""
+    last = held.full[_EVENTS]
+    if held.snapshot is None or context.bucket.etag(held.snapshot) == last.etag:
+        return held
+    log.warning(
+        "%s is not what was imported any more; rows that arrived late for intervals before %s wait for the next FULL.",
+        context.bucket.uri(held.snapshot),
+        last.until.isoformat(),
+    )
+    return replace(held, full={**held.full, _EVENTS: replace(last, snapshot="")})
+
+
+def _pending(context: StageContext, held: Held) -> dict[DatasetType, list[Manifest]]:
+    late = late_window(context)
+    # One more than the overlap: what ends inside of it begins before.
+    earliest = min(Late(late.cron, late.intervals + 1).opens(last.until) for last in held.full.values())
+    manifests = context.exports.intervals_since(earliest)
+    pending = {kind: held.pending(kind, manifests, late) for kind in context.program.dataset_types}
+    context.exports.verify({m.interval: m for found in pending.values() for m in found}.values())
+    return pending
+
+
+def _reader(context: StageContext, manifests: Sequence[Manifest]) -> Reader:
+    """Read published objects only as they were published, and import objects as they are."""
+    etags = {exported.key: exported.etag for m in manifests for exported in m.objects.values()}
+
+    def read(key: str) -> Iterator[bytes]:
+        if key in etags:
+            yield from context.exports.blocks(key, etags[key])
+            return
+        stream = context.bucket.stream(key)
+        while block := stream.read(_BLOCK_BYTES):
+            yield block
+
+    return read
+
+
+def _note_what_is_not_new(
+    context: StageContext,
+    held: Held,
+    choices: Mapping[DatasetType, Choice],
+    repeated: Mapping[DatasetType, list[Manifest]],
+) -> None:
+    """Remember intervals that turned out to hold nothing new, so that the next plan need not read them again."""
+    nothing_new = {
+        kind: {piece.interval.key: piece.source.digest for piece in choice.nothing_new}
+        | {m.interval.key: m.objects[kind].digest for m in repeated.get(kind, ())}
+        for kind, choice in choices.items()
+    }
+
+    def noted(now: Held) -> Held:
+        for kind, digests in nothing_new.items():
+            # A FULL import in between would make what was found out here about the former one worthless.
+            if (
+                digests
+                and now.full.get(kind, None) is not None
+                and now.full[kind].until == held.full[kind].until
+            ):
+                now = now.nothing_new(kind, digests)
+        return now
+
+    context.imports.change(noted)
+
+
+def _log(choices: Mapping[DatasetType, Choice], repeated: Mapping[DatasetType, list[Manifest]]) -> None:
+    for kind, choice in choices.items():
+        for manifest in repeated.get(kind, ()):
+            log.info("%s of %s: not imported again, unchanged", kind.folder, manifest.interval.key)
+        for piece in choice.nothing_new:
+            log.info("%s of %s: not imported again, no new rows", kind.folder, piece.interval.key)
+        for piece in choice.taken:
+            why = "all rows" if piece.content is None else "the rows that arrived late"
+            log.info("%s of %s: %d rows to import, %s", kind.folder, piece.interval.key, piece.rows, why)
+        for piece in choice.too_large:
+            log.warning(
+                "%s of %s: %d bytes are more than an INCREMENTAL import takes; they wait for the next FULL. Export in "
+                "shorter intervals to avoid it.",
+                kind.folder,
+                piece.interval.key,
+                piece.size_bytes,
+            )
+        if choice.rest_waits:
+            log.warning(
+                "%s: more is pending than one INCREMENTAL import takes; the newer intervals wait for the next run. A "
+                "FULL import takes everything at once.",
+                kind.folder,
+            )
+
+
+def _digest(choices: Mapping[DatasetType, Choice]) -> str:
+    """Sum up what is taken: other rows of a run that is cleared get other folders and jobs of their own."""
+    digest = hashlib.blake2b(digest_size=4)
+    for kind, choice in choices.items():
+        for piece in choice.taken:
+            digest.update(f"{kind}/{piece.interval.key}/{piece.digest}\n".encode())
+    return digest.hexdigest()
+
+
+def _gather(context: StageContext, run: str, kind: DatasetType, choice: Choice, read: Reader) -> str:
+    """Write the import objects of one dataset.
+
+    :returns: the URI of their folder; empty when there are none.
+    """
+    if not choice.taken:
+        return ""
+    contents = (
+        ((piece, piece.content) for piece in choice.taken)
+        if kind is _EVENTS
+        else newest_rows(choice.taken, kind, read)
+    )
+    for piece, content in contents:
+        key = context.keys.import_object(run, kind, piece.interval.key)
+        if content is None:
+            context.exports.copy(piece.source, key)
+        elif content:
+            context.bucket.put(key, content)
+    return context.bucket.uri(context.keys.import_folder(run, kind))
+
+
+def _taken(context: StageContext, run: str, kind: DatasetType, choice: Choice) -> list[dict[str, str]]:
+    return [
+        asdict(
+            Taken(
+                piece.interval.key,
+                piece.source.digest,
+                context.keys.import_object(run, kind, piece.interval.key),
+            )
+        )
+        for piece in choice.taken
+    ]

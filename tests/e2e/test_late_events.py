@@ -1,0 +1,251 @@
+"""Late events, unchanged records and waiting rows: each row reaches an import once, and nothing is paid for twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from dag_runs import load_dag, states
+from import_runs import ImportRuns
+from shop import FULL_UNTIL, PROGRAM, Shop
+
+Run = Callable[..., Any]
+HOUR = timedelta(hours=1)
+# The checks have tests of their own, and without them an export takes a quarter of the time.
+QUICK = PROGRAM + "checks: {enabled: false}\n"
+NEVER_OLD = QUICK.replace("min_new_interactions: 5", "min_new_interactions: 5, max_wait_hours: null")
+
+
+@pytest.fixture
+def imports(shop: Shop) -> Iterator[ImportRuns]:
+    """Set up the datasets of the shop."""
+    shop.write_files(QUICK)
+    opened = ImportRuns(shop)
+    opened.set_up()
+    yield opened
+    opened.tear_down()
+
+
+def orders(shop: Shop, count: int, minutes: int, name: str) -> None:
+    """Add orders of some minutes after the FULL training's end."""
+    at = FULL_UNTIL + timedelta(minutes=minutes)
+    shop.add_orders([(f"{name} {n}", f"p-{n}", at) for n in range(count)])
+
+
+def export(shop: Shop, start: datetime) -> None:
+    """Do what a run of the export does for the hour that begins at ``start``."""
+    from recsync.core.intervals import Interval
+    from recsync.stages.context import StageContext
+    from recsync.stages.export.dataset import export_dataset
+    from recsync.stages.export.publish import publish_spans, to_xcom
+    from recsync.stages.export.spans import interval_of, spans
+
+    context = StageContext.of(shop.name)
+    found = spans(shop.name, Interval(start, start + HOUR), backfill=False)
+    exported = {
+        kind.value: [
+            to_xcom(export_dataset(context, kind, span, context.keys.export(kind, span.key)))
+            for span in map(interval_of, found)
+        ]
+        for kind in context.program.dataset_types
+    }
+    publish_spans(shop.name, found, exported)
+
+
+@pytest.mark.timeout(600)
+def test_the_dags_import_a_late_row_and_nothing_that_is_unchanged(shop: Shop, run: Run) -> None:
+    for hours in (2, 1):
+        export(shop, FULL_UNTIL - hours * HOUR)
+    full = run(f"{shop.name}_train_full", run_conf={"until": FULL_UNTIL.isoformat()})
+    assert full.state == "success", states(full)
+    orders(shop, 3, -30, "late")
+    orders(shop, 4, 10, "on time")
+    # The data interval of a manual run is the one before its logical date.
+    exported = run(f"{shop.name}_export", logical_date=FULL_UNTIL + HOUR)
+    assert exported.state == "success", states(exported)
+    assert {task for task in states(exported) if task.startswith("export_")} == {
+        f"export_{dataset}[{number}]" for dataset in ("interactions", "items") for number in range(3)
+    }, "its own hour and the two before it"
+    update = run(f"{shop.name}_train_update")
+    assert update.state == "success", states(update)
+    assert states(update)["solution_version"] == "success"
+    assert set(states(run(f"{shop.name}_train_update")).values()) == {"skipped"}
+
+    personalize = shop.services.boto3("personalize")
+    groups = personalize.list_dataset_groups()["datasetGroups"]
+    group = next(g["datasetGroupArn"] for g in groups if g["name"] == shop.name)
+    datasets = personalize.list_datasets(datasetGroupArn=group)["datasets"]
+    imports = ImportRuns(
+        shop, {dataset["datasetType"].upper(): dataset["datasetArn"] for dataset in datasets}
+    )
+    assert imports.held() == imports.warehouse(FULL_UNTIL + HOUR)
+    assert len(imports.jobs("items")) == 1, "no item changed after the FULL"
+
+    # Nothing changed at all: nothing is imported, and the training runs all the same.
+    again = run(f"{shop.name}_train_full", run_conf={"until": FULL_UNTIL.isoformat()})
+    assert (again.state, states(again)["solution_version"]) == ("success", "success")
+    assert len(imports.jobs("items")) == 1
+
+
+def test_late_rows_reach_the_next_import_once_and_later_ones_the_next_full(
+    shop: Shop, imports: ImportRuns
+) -> None:
+    for hours in (3, 2, 1):
+        export(shop, FULL_UNTIL - hours * HOUR)
+    imports.full(FULL_UNTIL)
+    assert imports.held() == imports.warehouse(FULL_UNTIL)
+    now = FULL_UNTIL + HOUR
+    assert "Nothing is pending" in imports.update(now), (
+        "the exports before hold nothing that the FULL does not"
+    )
+
+    # Late for the last hours before the FULL's end (one within the overlap, one beyond it), and on time.
+    orders(shop, 3, -30, "late")
+    orders(shop, 2, -150, "later")
+    orders(shop, 4, 10, "on time")
+    export(shop, FULL_UNTIL)
+    assert imports.update(now) == ""
+    missing = imports.warehouse(now) - imports.held()
+    assert sorted(row[0] for row in missing) == ["later 0", "later 1"]
+    assert set(imports.held().values()) == {1}
+
+    # Late for an hour that was imported by an increment; reruns, in whatever order, import nothing.
+    orders(shop, 5, 20, "late again")
+    for start in (FULL_UNTIL + HOUR, FULL_UNTIL, FULL_UNTIL + HOUR):
+        export(shop, start)
+    assert imports.update(now + HOUR) == ""
+    assert "Nothing is pending" in imports.update(now + HOUR)
+    last = imports.jobs("interactions")[-1]
+    assert sorted(row[0] for row in imports.rows(last)) == [f"late again {n}" for n in range(5)]
+
+    imports.full(now + HOUR)
+    assert imports.held() == imports.warehouse(now + HOUR)
+    assert "Nothing is pending" in imports.update(now + HOUR)
+    assert len(imports.jobs("items")) == 1, "the snapshots are what the dataset holds"
+    assert len(imports.jobs("interactions")) == 4
+
+
+def test_after_an_increment_of_items_the_next_full_imports_them_too(shop: Shop, imports: ImportRuns) -> None:
+    imports.full(FULL_UNTIL)
+    shop.add_products([("new-item", 3.0, FULL_UNTIL + timedelta(minutes=5))])
+    orders(shop, 5, 10, "on time")
+    export(shop, FULL_UNTIL)
+    assert imports.update(FULL_UNTIL + HOUR) == ""
+    imports.full(FULL_UNTIL + HOUR)
+    jobs = imports.jobs("items")
+    assert [job["importMode"] for job in jobs] == ["FULL", "INCREMENTAL", "FULL"]
+    assert [len(imports.rows(job)) for job in jobs] == [40, 1, 41]
+
+
+def test_a_snapshot_is_imported_again_when_its_job_is_gone_with_the_dataset(
+    shop: Shop, imports: ImportRuns
+) -> None:
+    from recsync.stages.context import StageContext
+
+    imports.full(FULL_UNTIL)
+    state = StageContext.of(shop.name).imports
+    document = state.bucket.get_json(state.keys.state("imports.json"))
+    document["datasets"]["ITEMS"]["job"] = "a-job-of-a-dataset-that-was-deleted"
+    state.bucket.put_json(state.keys.state("imports.json"), document)
+    imports.full(FULL_UNTIL)
+    assert [len(imports.jobs(dataset)) for dataset in ("interactions", "items")] == [1, 2]
+
+
+def test_few_rows_wait_for_more_or_until_they_are_old(shop: Shop, imports: ImportRuns) -> None:
+    shop.write_files(NEVER_OLD)
+    imports.full(FULL_UNTIL)
+    orders(shop, 4, 10, "first")
+    export(shop, FULL_UNTIL)
+    assert "4 new interactions are pending" in imports.update(FULL_UNTIL + 5000 * HOUR)
+    shop.write_files(NEVER_OLD.replace("max_wait_hours: null", "max_wait_hours: 1.5"))
+    assert "They wait" in imports.update(FULL_UNTIL + HOUR + 1.4 * HOUR)
+    assert imports.update(FULL_UNTIL + HOUR + 1.6 * HOUR) == ""
+    orders(shop, 6, 30, "second")
+    export(shop, FULL_UNTIL)
+    assert imports.update(FULL_UNTIL + HOUR) == "", "enough of them need not wait"
+    assert imports.held() == imports.warehouse(FULL_UNTIL + HOUR)
+
+
+def test_rows_of_an_import_that_nobody_noted_are_not_imported_again(shop: Shop, imports: ImportRuns) -> None:
+    from recsync.errors import FatalError
+    from recsync.stages import train
+
+    imports.full(FULL_UNTIL)
+    orders(shop, 6, 10, "on time")
+    export(shop, FULL_UNTIL)
+    assert imports.update(FULL_UNTIL + HOUR, noted=False) == ""
+    assert "Nothing is pending" in imports.update(FULL_UNTIL + HOUR)
+    train.record_imports(shop.name, imports.plan)  # the run is cleared: it was noted for it
+    imports.plan["taken"]["INTERACTIONS"][0]["digest"] = "of rows that nobody imported"
+    with pytest.raises(FatalError, match="Clear this run from its task plan"):
+        train.record_imports(shop.name, imports.plan)
+    orders(shop, 5, 70, "next")
+    export(shop, FULL_UNTIL + HOUR)
+    assert imports.update(FULL_UNTIL + 2 * HOUR) == ""
+    assert imports.held() == imports.warehouse(FULL_UNTIL + 2 * HOUR)
+
+
+def test_late_rows_wait_for_the_next_full_when_its_snapshot_was_written_over(
+    shop: Shop, imports: ImportRuns
+) -> None:
+    from recsync.stages.context import StageContext
+
+    imports.full(FULL_UNTIL)
+    context = StageContext.of(shop.name)
+    context.bucket.put(str(context.imports.read().snapshot), b"another try\n")
+    orders(shop, 6, -10, "late")
+    orders(shop, 6, 10, "on time")
+    for start in (FULL_UNTIL - HOUR, FULL_UNTIL):
+        export(shop, start)
+    assert imports.update(FULL_UNTIL + HOUR) == ""
+    assert {row[0][:7] for row in imports.rows(imports.jobs("interactions")[-1])} == {"on time"}
+
+
+def test_a_full_import_takes_all_intervals_and_names_a_gap(shop: Shop, imports: ImportRuns) -> None:
+    from recsync.errors import FatalError
+    from recsync.stages.context import StageContext
+    from recsync.stages.export.past import export_past
+
+    hours = 24
+    assert export_past(shop.name, FULL_UNTIL - hours * HOUR, FULL_UNTIL) == hours
+    shop.write_files(QUICK + "train_full: {import_from: intervals}\n")
+    assert "export_interactions" not in load_dag(f"{shop.name}_train_full").task_ids
+    with pytest.raises(FatalError, match="at least 1000"):
+        imports.full(FULL_UNTIL)
+    orders(shop, 1000, -10 * 60, "many")
+    assert export_past(shop.name, FULL_UNTIL - 10 * HOUR, FULL_UNTIL - 9 * HOUR) == 1
+    imports.full(FULL_UNTIL + 2 * HOUR)
+    taken = imports.warehouse(FULL_UNTIL) - imports.warehouse(FULL_UNTIL - hours * HOUR)
+    assert imports.held() == taken, "up to the newest published interval"
+    assert len(imports.jobs("interactions")) == 1
+
+    orders(shop, 5, -30, "late")
+    export(shop, FULL_UNTIL)
+    assert imports.update(FULL_UNTIL + HOUR) == ""
+    late = imports.rows(imports.jobs("interactions")[-1])
+    assert sorted(row[0] for row in late) == [f"late {n}" for n in range(5)]
+
+    context = StageContext.of(shop.name)
+    gap = FULL_UNTIL - 5 * HOUR
+    context.bucket.delete(context.keys.export_manifest(f"{gap:%Y-%m-%dT%H%M}Z"))
+    with pytest.raises(FatalError, match=f"1 gap.*{gap:%Y-%m-%dT%H}:00:00"):
+        imports.full(FULL_UNTIL)
+
+
+def test_a_backfill_exports_its_own_intervals_only(shop: Shop) -> None:
+    from airflow.utils.types import DagRunType
+
+    from recsync.core.intervals import Interval
+    from recsync.stages.export.spans import spans
+
+    for hours in (4, 2):
+        export(shop, FULL_UNTIL - hours * HOUR)
+    own = Interval(FULL_UNTIL - HOUR, FULL_UNTIL)
+    starts = [span["start"] for span in spans(shop.name, own, backfill=False)]
+    assert starts == [own.start.isoformat(), (own.start - HOUR).isoformat()], (
+        "hour 3 before was never published"
+    )
+    assert [span["start"] for span in spans(shop.name, own, backfill=True)] == [own.start.isoformat()]
+    assert DagRunType.BACKFILL_JOB.value == "backfill", "what the DAG compares a run's type with"
