@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from recsync.hooks.warehouse.unload import Unload
+    from recsync.stages.context import StageContext
 
 # As RedshiftDataOperator waits.
 _POLL_SECONDS = 10
@@ -82,7 +83,7 @@ class WarehouseToS3Operator(BaseOperator):
             self._unload = start_unload(stage, DatasetType(self.dataset_type), self._interval, self.s3_key)
             if self._unload is not None and self._unload.statement_id and self.deferrable:
                 self._wait_in_triggerer(self._unload)
-            return self._export(self._unload)
+            return self._export(stage, self._unload)
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, *, unload: dict[str, Any]
@@ -92,10 +93,11 @@ class WarehouseToS3Operator(BaseOperator):
         :param event: ignored: the warehouse is asked again, whose answer says why when the statement failed.
         """
         from recsync.hooks.warehouse.unload import Unload
+        from recsync.stages.context import StageContext
 
         with fatal_errors_fail_the_task():
             self._unload = Unload.from_dict(unload)
-            return self._export(self._unload)
+            return self._export(StageContext.of(self.program), self._unload)
 
     def on_kill(self) -> None:
         """Cancel the statement that still unloads."""
@@ -113,12 +115,10 @@ class WarehouseToS3Operator(BaseOperator):
             datetime.fromisoformat(self.interval_start), datetime.fromisoformat(self.interval_end)
         )
 
-    def _export(self, unload: Unload | None) -> dict[str, Any]:
-        from recsync.stages.context import StageContext
+    def _export(self, stage: StageContext, unload: Unload | None) -> dict[str, Any]:
         from recsync.stages.export.dataset import export_dataset
         from recsync.stages.export.publish import to_xcom
 
-        stage = StageContext.of(self.program)
         kind = DatasetType(self.dataset_type)
         return to_xcom(export_dataset(stage, kind, self._interval, self.s3_key, unloaded=unload))
 
