@@ -14,7 +14,7 @@ from shop import CUSTOMERS, FULL_UNTIL, SQL, Shop
 
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType
-from recsync.errors import FatalError
+from recsync.errors import FatalError, RetriableError
 from recsync.stores.exports import ExportedObject
 
 
@@ -108,6 +108,49 @@ def test_a_few_bad_rows_are_left_out_and_kept_aside(shop: Shop) -> None:
     assert "quarantine/interactions.jsonl" not in objects(shop), (
         "a rerun without bad rows leaves none of the former"
     )
+
+
+# More than one part of an upload: whatever breaks late has something to leave behind.
+MANY = """
+    SELECT 'c ' || n % 60 AS user_id, repeat('p', 150) || n AS item_id,
+        {{ epoch("timestamptz '" ~ data_interval_end ~ "' - n * interval '1 second'") }} AS timestamp
+    FROM generate_series(1, 100000) AS n
+"""
+
+
+def test_a_query_that_fails_at_a_late_row_leaves_the_former_object(shop: Shop) -> None:
+    former = export(shop, interactions=SQL["interactions"])
+    with pytest.raises(FatalError, match=r"division by zero.*SQLSTATE 22012"):
+        export(shop, interactions=MANY + "WHERE 1 / (90000 - n) < 5")
+    s3 = shop.services.boto3("s3")
+    assert s3.head_object(Bucket=BUCKET, Key=former.key)["ETag"] == former.etag
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET, Prefix=f"{shop.name}/")
+
+
+def test_s3_refusing_in_the_middle_of_an_upload_is_tried_again_and_leaves_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recsync.stores.object_writer import ObjectWriter
+
+    real, s3 = ObjectWriter._upload, shop.services.boto3("s3")
+
+    def after_somebody_aborted(self: ObjectWriter, number: int, body: bytearray) -> str:
+        if number == 2:
+            s3.abort_multipart_upload(Bucket=BUCKET, Key=self.key, UploadId=self._upload_id)
+        return real(self, number, body)
+
+    monkeypatch.setattr(ObjectWriter, "_upload", after_somebody_aborted)
+    with pytest.raises(RetriableError, match=r"S3 failed on s3://.*interactions\.csv"):
+        export(shop, interactions=MANY)
+    assert "interactions.csv" not in objects(shop)
+    monkeypatch.undo()
+    assert export(shop, interactions=MANY).rows == 100_000
+
+
+def test_a_column_that_becomes_another_type_stops_the_export_and_says_which(shop: Shop) -> None:
+    with pytest.raises(FatalError, match=r"PRICE \(float\) is e\.g\. 'cheap'"):
+        export(shop, items=SQL["items"].replace("price,", "'cheap' AS price,"))
+    assert "items.csv" not in objects(shop)
 
 
 def test_a_full_export_of_a_dataset_without_rows_is_refused(shop: Shop) -> None:
