@@ -139,11 +139,11 @@ def test_s3_refusing_in_the_middle_of_an_upload_is_tried_again_and_leaves_nothin
             s3.abort_multipart_upload(Bucket=BUCKET, Key=self.key, UploadId=self._upload_id)
         return real(self, number, body)
 
-    monkeypatch.setattr(ObjectWriter, "_upload", after_somebody_aborted)
-    with pytest.raises(RetriableError, match=r"S3 failed on s3://.*interactions\.csv"):
-        export(shop, interactions=MANY)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(ObjectWriter, "_upload", after_somebody_aborted)
+        with pytest.raises(RetriableError, match=r"S3 failed on s3://.*interactions\.csv"):
+            export(shop, interactions=MANY)
     assert "interactions.csv" not in objects(shop)
-    monkeypatch.undo()
     assert export(shop, interactions=MANY).rows == 100_000
 
 
