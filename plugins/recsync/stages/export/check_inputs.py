@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType
 from recsync.stages.context import StageContext
+from recsync.stages.export.dataset_export import DatasetExport
 from recsync.stores.exports import Manifest
 
 Ids = NDArray[np.uint64]
@@ -17,45 +19,41 @@ _LAST_SNAPSHOTS = 4
 _LAST_DAYS = 7
 
 
-def known_ids(
-    context: StageContext, kind: DatasetType, interval: Interval, key: str
-) -> dict[DatasetType, Ids]:
+def known_ids(export: DatasetExport, last: Manifest | None) -> dict[DatasetType, Ids]:
     """Gather the hashed ids of users and items that interactions may name; what is not known is left out.
 
     A snapshot is compared with the snapshots of its own run; an interval with those of the last FULL, the intervals
     since, and its own.
+
+    :param last: the last published snapshot.
     """
-    if kind is not DatasetType.INTERACTIONS:
+    if export.kind is not DatasetType.INTERACTIONS:
         return {}
+    context = export.context
     others = [other for other in context.program.dataset_types if other is not DatasetType.INTERACTIONS]
-    if interval == Interval.until(interval.end):
-        own = {other: context.reports.ids(_sibling(key, kind, other)) for other in others}
+    if export.full:
+        own = {other: context.reports.ids(_sibling(export, other)) for other in others}
         return {other: ids for other, ids in own.items() if ids is not None}
-    last = context.exports.newest_full()
-    return {other: _since(context, other, last) for other in others if last} if last else {}
+    return {other: _since(context, other, last) for other in others} if last else {}
 
 
-def known_items(context: StageContext, kind: DatasetType) -> Ids | None:
+def known_items(export: DatasetExport, last: Manifest | None) -> Ids | None:
     """Gather the hashed ids of the items of the last FULL; an item that is not among them is new."""
-    if kind is not DatasetType.INTERACTIONS or DatasetType.ITEMS not in context.program.dataset_types:
+    if export.kind is not DatasetType.INTERACTIONS or last is None or DatasetType.ITEMS not in last.objects:
         return None
-    last = context.exports.newest_full()
-    return context.reports.ids(last.objects[DatasetType.ITEMS].key) if last else None
+    return export.context.reports.ids(last.objects[DatasetType.ITEMS].key)
 
 
-def history_of(context: StageContext, kind: DatasetType, interval: Interval) -> list[dict[str, object]]:
+def history_of(export: DatasetExport) -> list[dict[str, Any]]:
     """Read earlier reports to compare with, newest first: of the same time on the days before, or of snapshots."""
-    reports, keys = context.reports, context.keys
-    if interval == Interval.until(interval.end):
-        earlier = [
-            report
-            for report in reports.get_many(reports.full_reports(kind)[: _LAST_SNAPSHOTS + 1])
-            if report["end"] < interval.end.isoformat()
-        ]
-        return earlier[:_LAST_SNAPSHOTS]
-    days = (interval.start - timedelta(days=day) for day in range(1, _LAST_DAYS + 1))
-    paths = [reports.path_of(keys.export(kind, Interval(day, day + timedelta(hours=1)).key)) for day in days]
-    return reports.get_many(paths)
+    reports, interval = export.context.reports, export.interval
+    if export.full:
+        newest = reports.get_many(reports.full_reports(export.kind)[: _LAST_SNAPSHOTS + 1])
+        return [report for report in newest if report["end"] < interval.end.isoformat()][:_LAST_SNAPSHOTS]
+    length = interval.end - interval.start
+    starts = [interval.start - timedelta(days=day) for day in range(1, _LAST_DAYS + 1)]
+    keys = [export.context.keys.export(export.kind, Interval(start, start + length).key) for start in starts]
+    return reports.get_many(map(reports.path_of, keys))
 
 
 def _since(context: StageContext, kind: DatasetType, last: Manifest) -> Ids:
@@ -66,5 +64,5 @@ def _since(context: StageContext, kind: DatasetType, last: Manifest) -> Ids:
     )
 
 
-def _sibling(key: str, kind: DatasetType, other: DatasetType) -> str:
-    return key.replace(f"/{kind.folder}.csv", f"/{other.folder}.csv")
+def _sibling(export: DatasetExport, other: DatasetType) -> str:
+    return export.key.replace(f"/{export.kind.folder}.csv", f"/{other.folder}.csv")

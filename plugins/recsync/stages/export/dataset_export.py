@@ -1,0 +1,39 @@
+"""What one export copies, and where to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recsync import settings
+from recsync.core.avro import AvroSchema
+from recsync.core.intervals import Interval
+from recsync.core.program import DatasetType
+from recsync.stages.context import StageContext
+
+
+@dataclass(frozen=True)
+class DatasetExport:
+    """What one export copies, and where to.
+
+    :param interval: begins at the epoch for a snapshot of everything.
+    """
+
+    context: StageContext
+    kind: DatasetType
+    interval: Interval
+    key: str
+
+    @property
+    def full(self) -> bool:
+        """Whether it is a snapshot of everything before the interval's end."""
+        return self.interval == Interval.until(self.interval.end)
+
+    @property
+    def schema(self) -> AvroSchema:
+        """Schema of the dataset."""
+        return settings.schema(self.context.program, self.kind)
+
+    @property
+    def sql(self) -> str:
+        """The SQL file, for errors."""
+        return self.context.program.sql_file(self.kind.folder)
