@@ -43,7 +43,7 @@ def test_a_trained_version_describes_itself_as_the_service_does(
     assert version["datasetGroupArn"] == shop.describe("Dataset", interactions)["datasetGroupArn"]
     assert solution["latestSolutionVersion"]["solutionVersionArn"] == version["solutionVersionArn"]
     assert solution["performAutoTraining"] is True  # the service's default, when it is omitted
-    assert abs(datetime.now(UTC) - version["creationDateTime"]) < timedelta(minutes=10)
+    assert abs(datetime.now(UTC) - version["creationDateTime"]) < timedelta(hours=2)
 
 
 def test_update_makes_a_new_version_after_a_full_one(
