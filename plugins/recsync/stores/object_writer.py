@@ -11,9 +11,9 @@ from typing import Any
 
 from recsync.stores.bucket import Bucket
 
-# Two parts in flight and one being filled stay far below what a task may hold. S3 takes 10,000 parts, and a FULL
+# The least that S3 takes, because two parts in flight and one being filled count. S3 takes 10,000 parts, and a FULL
 # import 100 GB, so later parts are larger. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-PART_BYTES = 8 * 1024 * 1024
+PART_BYTES = 5 * 1024 * 1024
 LATE_PART_BYTES = 32 * 1024 * 1024
 EARLY_PARTS = 5_000
 _PARTS_IN_FLIGHT = 2
