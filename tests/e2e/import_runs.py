@@ -24,6 +24,7 @@ class ImportRuns:
 
     shop: Shop
     arns: dict[str, str] = field(default_factory=dict)
+    group: str = ""
     runs: int = 0
     plan: dict[str, Any] = field(default_factory=dict)
 
@@ -36,6 +37,9 @@ class ImportRuns:
 
         context, personalize = StageContext.of(self.shop.name), self.shop.services.boto3("personalize")
         group = personalize.create_dataset_group(name=names.dataset_group_name(context.program))
+        self.group = group["datasetGroupArn"]
+        while personalize.describe_dataset_group(datasetGroupArn=self.group)["datasetGroup"]["status"] != "ACTIVE":
+            time.sleep(0.05)
         for kind in context.program.dataset_types:
             assert kind.folder in SCHEMAS
             schema = personalize.create_schema(
@@ -53,13 +57,11 @@ class ImportRuns:
     def tear_down(self) -> None:
         """Delete the datasets: an account holds only a few dataset groups."""
         personalize = self.shop.services.boto3("personalize")
-        group = ""
         for arn in self.arns.values():
-            group = personalize.describe_dataset(datasetArn=arn)["dataset"]["datasetGroupArn"]
             personalize.delete_dataset(datasetArn=arn)
-        while personalize.list_datasets(datasetGroupArn=group)["datasets"]:
+        while personalize.list_datasets(datasetGroupArn=self.group)["datasets"]:
             time.sleep(0.05)
-        personalize.delete_dataset_group(datasetGroupArn=group)
+        personalize.delete_dataset_group(datasetGroupArn=self.group)
 
     def full(self, until: datetime) -> None:
         """Do what train_full does."""

@@ -41,7 +41,8 @@ class Quarantine:
         """
         column = broken.column or None
         offence = self.offences.setdefault((broken.rule, column), Offence(0, None))
-        if offence.example is None:
+        if not offence.rows:
+            # Of the first row, whatever it is: the report must not tell where the stream was cut into blocks.
             offence.example = self._example(records[0], column)
         offence.rows += len(records)
         room = max(MAX_KEPT_ROWS - self.rows, 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from check_runs import AT, run, table
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 Row = tuple[str | None, str | None, str | None, str | None, str | None]
@@ -90,6 +90,7 @@ def is_float(text: str) -> bool:
 
 @settings(max_examples=150, deadline=None)
 @given(tables(), st.integers(1, 400))
+@example([("a", "x", str(AT), None, "1"), ("a", "x", str(AT), "", "1")], 1)
 def test_rows_figures_and_quarantine_are_those_of_a_plain_reference(
     rows: list[Row], block_bytes: int
 ) -> None:
