@@ -105,7 +105,8 @@ class WarehouseToS3Operator(BaseOperator):
         from recsync.settings import program
 
         if self._unload is not None:
-            source = warehouse(program(self.program).warehouse)
+            owner = program(self.program)
+            source = warehouse(owner.warehouse, aws_conn_id=owner.aws)
             if isinstance(source, UnloadingWarehouse):
                 source.cancel(self._unload)
 

@@ -90,6 +90,15 @@ def test_a_broken_schema_is_named(include: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (
+            "events: {types: {buy: null}}\npersonalize: {event_type: view}\nbraze: {attribute: recs}",
+            "personalize.event_type names view, which events.types leaves out",
+        ),
+        (
+            "events: {types: {buy: null}}\nrecommendations: {rules: {bought_event_types: [buy, sold]}}\n"
+            "braze: {attribute: recs}",
+            "bought_event_types names sold, which events.types leaves out",
+        ),
         ("braze: {attribute: r, payload: objects}", "payload: objects needs item_fields"),
         ("braze: {attribute: r, item_fields: [name]}", "item_fields belong to payload: objects"),
         (

@@ -11,28 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recsync.core.splitmix import STEP, mixed
+
 Hashes = NDArray[np.uint64]
 """One unsigned 64-bit number per row."""
 
-# splitmix64 (Steele, Lea, Flood 2014): increment and multipliers of its output function.
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
+# Any odd number with bits all over.
+_ROW = np.uint64(0xBF58476D1CE4E5B9)
 # No value hashes to this on purpose; it keeps NULL and an empty string apart.
 _NULL = np.uint64(0xD1B54A32D192ED03)
 _WORD_BYTES = 8
 # _MASKS[n] keeps the first n bytes of a little-endian word.
 _MASKS = np.array([(1 << 8 * n) - 1 for n in range(_WORD_BYTES + 1)], dtype=np.uint64)
-
-
-def mixed(values: Hashes) -> Hashes:
-    """Spread every input bit over all output bits; one to one."""
-    values = values ^ (values >> np.uint64(30))
-    values *= _MIX_1
-    values ^= values >> np.uint64(27)
-    values *= _MIX_2
-    values ^= values >> np.uint64(31)
-    return values
 
 
 def string_hashes(column: pa.Array) -> Hashes:
@@ -45,7 +35,7 @@ def string_hashes(column: pa.Array) -> Hashes:
     words = _overlapping_words(data)
     hashes = words[starts]
     hashes &= _MASKS.take(np.minimum(lengths, _WORD_BYTES))
-    hashes ^= lengths.astype(np.uint64) * _STEP
+    hashes ^= lengths.astype(np.uint64) * STEP
     hashes = mixed(hashes)
     longest, done = int(lengths.max()), _WORD_BYTES
     rows = np.flatnonzero(lengths > done) if longest > done else lengths[:0]
@@ -53,7 +43,7 @@ def string_hashes(column: pa.Array) -> Hashes:
         left = lengths[rows] - done
         word = words[starts[rows] + done] & _MASKS.take(np.minimum(left, _WORD_BYTES))
         # The position is mixed in by the order of the steps: each one works on the result of the last.
-        hashes[rows] = mixed((hashes[rows] + _STEP) ^ word)
+        hashes[rows] = mixed((hashes[rows] + STEP) ^ word)
         done += _WORD_BYTES
         rows = rows[left > _WORD_BYTES]
     return _with_nulls(hashes, column)
@@ -80,7 +70,7 @@ def row_hashes(columns: list[Hashes]) -> Hashes:
     rows = mixed(columns[0])
     for column in columns[1:]:
         rows ^= column
-        rows *= _MIX_1
+        rows *= _ROW
         rows ^= rows >> np.uint64(32)
     return mixed(rows)
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 from recsync.core.checks.columns import Column, Role, own_id
 from recsync.core.checks.context import CheckContext
 from recsync.core.checks.groups import IdFigures, id_figures
-from recsync.core.checks.hashes import Hashes, column_hashes, mixed, numbers_of, row_hashes
+from recsync.core.checks.hashes import Hashes, column_hashes, numbers_of, row_hashes
 from recsync.core.checks.seen import SeenIds
 from recsync.core.checks.spool import HashSpool, Partition
 from recsync.core.checks.summaries import ColumnSummary
 from recsync.core.checks.volume import Volume
 from recsync.core.program import DatasetType
+from recsync.core.splitmix import mixed
 
 _MAX_EVENT_TYPES = 10_000
 _SHOWN_EVENT_TYPES = 50

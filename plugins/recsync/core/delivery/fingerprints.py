@@ -13,14 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsync.core.payloads import dumps
+from recsync.core.splitmix import STEP, mixed
 
 Fingerprints = NDArray[np.uint64]
 """One unsigned 64-bit number per value."""
-
-# splitmix64 (Steele, Lea, Flood 2014): increment and multipliers of its output function.
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def element_fingerprints(elements: Iterable[bytes]) -> Fingerprints:
@@ -39,11 +35,11 @@ def list_fingerprints(elements: Fingerprints, offsets: NDArray[np.int64]) -> Fin
     lengths = np.diff(offsets)
     total = int(offsets[-1] - offsets[0])
     positions = np.arange(1, total + 1) - np.repeat(offsets[:-1] - offsets[0], lengths)
-    mixed = _mix(elements + positions.astype(np.uint64) * _STEP)
+    spread = mixed(elements + positions.astype(np.uint64) * STEP)
     sums = np.zeros(total + 1, dtype=np.uint64)
-    np.cumsum(mixed, out=sums[1:])
+    np.cumsum(spread, out=sums[1:])
     ends = offsets - offsets[0]
-    return _mix(sums[ends[1:]] - sums[ends[:-1]] + lengths.astype(np.uint64))
+    return mixed(sums[ends[1:]] - sums[ends[:-1]] + lengths.astype(np.uint64))
 
 
 def value_fingerprint(value: Sequence[object]) -> int:
@@ -55,9 +51,3 @@ def value_fingerprint(value: Sequence[object]) -> int:
 def text_fingerprint(text: str) -> int:
     """Fingerprint a text attribute."""
     return int(element_fingerprints([dumps(text)])[0])
-
-
-def _mix(values: Fingerprints) -> Fingerprints:
-    values = (values ^ (values >> np.uint64(30))) * _MIX_1
-    values = (values ^ (values >> np.uint64(27))) * _MIX_2
-    return values ^ (values >> np.uint64(31))

@@ -14,7 +14,7 @@ from recsync.core.program import DatasetType
 class ExportedObject:
     """One CSV object, or a folder of them when its key ends with a slash.
 
-    :param digest: of its bytes; equal digests mean equal rows in equal order.
+    :param digest: of its rows; equal digests mean equal rows. Their order counts only for exports without checks.
     :param etag: S3's; empty for a folder.
     :param quarantined: rows that the checks left out.
     """

@@ -64,6 +64,18 @@ class Program(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _asked_for_events_are_exported(self) -> Self:
+        asked = {
+            "personalize.event_type": filter(None, [self.personalize.event_type]),
+            "recommendations.rules.bought_event_types": self.recommendations.rules.bought_event_types,
+        }
+        for field, names in asked.items():
+            missing = [name for name in names if not self.events.export(name)]
+            if missing:
+                raise ValueError(f"{field} names {', '.join(missing)}, which events.types leaves out")
+        return self
+
     @property
     def dataset_types(self) -> tuple[DatasetType, ...]:
         """The datasets this program fills, interactions first."""

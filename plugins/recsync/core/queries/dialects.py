@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 
 @dataclass(frozen=True)
@@ -13,21 +12,19 @@ class Dialect:
     :param name: as sqlglot and SQLAlchemy know it.
     :param epoch_template: epoch seconds of ``{0}``, floored: half a second before 1970 is -1 in each dialect. Casts
         round differently in each (PostgreSQL half away from zero, DuckDB half to even), so none relies on one.
-    :param timestamp_template: literal of a moment, ``{0}`` being ISO 8601 in UTC.
-    :param timestamp_format: how ``{0}`` is written, in terms of ``strftime``.
     :param sort_template: how ``{0}`` sorts by its bytes; without it, a collation may call different texts equal and
         give the same rows in another order.
     :param identifier_quotes: opening and closing quote of an identifier.
     :param backslash_escapes: whether a backslash in a string literal is an escape.
+    :param quote_escape: how a string literal holds a quote.
     """
 
     name: str
     epoch_template: str = "FLOOR(EXTRACT(EPOCH FROM {0}))"
-    timestamp_template: str = "TIMESTAMP '{0}'"
-    timestamp_format: str = "%Y-%m-%d %H:%M:%S.%f"
     sort_template: str = "{0}"
     identifier_quotes: tuple[str, str] = ('"', '"')
     backslash_escapes: bool = False
+    quote_escape: str = "''"
 
     def epoch(self, expression: str) -> str:
         """Write the epoch seconds of a timestamp, floored.
@@ -38,15 +35,6 @@ class Dialect:
         """
         return self.epoch_template.format(f"({expression})")
 
-    def timestamp(self, moment: datetime) -> str:
-        """Write a moment as a literal.
-
-        :raises ValueError: when it has no time zone.
-        """
-        if moment.tzinfo is None:
-            raise ValueError(f"{moment.isoformat()} has no time zone")
-        return self.timestamp_template.format(moment.astimezone(UTC).strftime(self.timestamp_format))
-
     def quoted(self, identifier: str) -> str:
         """Quote an identifier."""
         opening, closing = self.identifier_quotes
@@ -56,7 +44,7 @@ class Dialect:
         """Write a text as a string literal."""
         if self.backslash_escapes:
             text = text.replace("\\", "\\\\")
-        return "'" + text.replace("'", "''") + "'"
+        return "'" + text.replace("'", self.quote_escape) + "'"
 
     def sort_key(self, expression: str) -> str:
         """Write what to order by, so that the same rows always come in the same order."""
@@ -66,7 +54,6 @@ class Dialect:
 POSTGRES = Dialect(
     "postgres",
     epoch_template="FLOOR(EXTRACT(EPOCH FROM {0}))::bigint",
-    timestamp_template="TIMESTAMPTZ '{0}+00'",
     # As texts, because json and the like know no order; the output is the text, so rows that tie are alike.
     sort_template='{0}::text COLLATE "C"',
 )
@@ -75,26 +62,22 @@ REDSHIFT = Dialect(
     # EXTRACT gives whole seconds for a timestamp and fractions for a timestamptz; what rounds, DATE_TRUNC took away.
     # https://docs.aws.amazon.com/redshift/latest/dg/r_EXTRACT_function.html
     epoch_template="CAST(EXTRACT(EPOCH FROM DATE_TRUNC('second', {0})) AS BIGINT)",
-    timestamp_template="TIMESTAMPTZ '{0}+00'",
     backslash_escapes=True,
 )
 SNOWFLAKE = Dialect(
     "snowflake",
     epoch_template="DATE_PART(EPOCH_SECOND, DATE_TRUNC('SECOND', {0}))",
-    timestamp_template="'{0} +0000'::TIMESTAMP_TZ",
     backslash_escapes=True,
 )
 DUCKDB = Dialect(
     "duckdb",
     # EPOCH gives a float, which has no room for nanoseconds: 0.9999999 of them would be the next second.
     epoch_template="CAST(EPOCH(DATE_TRUNC('second', {0})) AS BIGINT)",
-    timestamp_template="TIMESTAMPTZ '{0}+00'",
 )
 SQLITE = Dialect(
     "sqlite",
     # SQLite itself knows no more than milliseconds, to which it rounds.
     epoch_template="CAST(STRFTIME('%s', {0}) AS INTEGER)",
-    timestamp_template="'{0}'",
 )
 MYSQL = Dialect(
     "mysql",
@@ -109,15 +92,14 @@ MSSQL = Dialect(
     "mssql",
     # DATEDIFF counts the boundaries crossed, which floors on both sides of 1970.
     epoch_template="DATEDIFF_BIG(SECOND, '1970-01-01', {0})",
-    timestamp_template="CAST('{0}' AS DATETIME2)",
     identifier_quotes=("[", "]"),
 )
 BIGQUERY = Dialect(
     "bigquery",
     epoch_template="UNIX_SECONDS(TIMESTAMP({0}))",
-    timestamp_template="TIMESTAMP '{0}+00'",
     identifier_quotes=("`", "`"),
     backslash_escapes=True,
+    quote_escape="\\'",
 )
 ANSI = Dialect("ansi")
 

@@ -32,11 +32,6 @@ def map_columns(returned: Sequence[str], wanted: Sequence[str], *, name: str) ->
     return {column: by_fold[column.casefold()][0] for column in wanted}
 
 
-def quoted(identifier: str) -> str:
-    """Quote an identifier as the SQL standard says."""
-    return ANSI.quoted(identifier)
-
-
 def select_none(query: str) -> str:
     """Wrap ``query`` so that it returns no row, only what its columns are called."""
     return f"SELECT * FROM (\n{query}\n) AS recsync_rows WHERE 1 = 0"

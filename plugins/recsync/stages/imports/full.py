@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from recsync.core import names
+from recsync.core.checks.dataset_rules import MIN_INTERACTIONS
 from recsync.core.imports.chain import check_chain
 from recsync.core.imports.exported import ExportedObject, Manifest
 from recsync.core.imports.held import Late
@@ -25,8 +26,6 @@ from recsync.stores.exports import THREADS
 log = logging.getLogger(__name__)
 
 _EVENTS = DatasetType.INTERACTIONS
-# https://docs.aws.amazon.com/personalize/latest/dg/limits.html
-_MIN_INTERACTIONS = 1_000
 _PROGRESS_OBJECTS = 1_000
 
 
@@ -91,10 +90,10 @@ def gather_intervals(program_name: str, plan: dict[str, Any]) -> dict[str, Any]:
     manifests = _chain(context, datetime.fromisoformat(plan["until"]))
     sources = [m for m in manifests if m.objects[_EVENTS].rows]
     rows = sum(m.objects[_EVENTS].rows for m in sources)
-    if rows < _MIN_INTERACTIONS:
+    if rows < MIN_INTERACTIONS:
         raise FatalError(
             f"The published intervals hold {rows} interactions; Amazon Personalize trains on at least "
-            f"{_MIN_INTERACTIONS}. Backfill the export, or set train_full.import_from to snapshot."
+            f"{MIN_INTERACTIONS}. Backfill the export, or set train_full.import_from to snapshot."
         )
     digest = hashlib.blake2b(digest_size=16)
     for manifest in sources:
