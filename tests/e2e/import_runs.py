@@ -38,7 +38,10 @@ class ImportRuns:
         context, personalize = StageContext.of(self.shop.name), self.shop.services.boto3("personalize")
         group = personalize.create_dataset_group(name=names.dataset_group_name(context.program))
         self.group = group["datasetGroupArn"]
-        while personalize.describe_dataset_group(datasetGroupArn=self.group)["datasetGroup"]["status"] != "ACTIVE":
+        while (
+            personalize.describe_dataset_group(datasetGroupArn=self.group)["datasetGroup"]["status"]
+            != "ACTIVE"
+        ):
             time.sleep(0.05)
         for kind in context.program.dataset_types:
             assert kind.folder in SCHEMAS

@@ -4,106 +4,31 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
 import pytest
-from services import REPO, Services
 from shop import FULL_UNTIL, PROGRAM, Shop
+from stacks import STACK_TIMEOUT_SECONDS, Stack, open_shop
 
-from stack.airflow_api import AirflowApi, wait_for
-from stack.console import make_plan
-from stack.s3_state import client
+from stack.airflow_api import wait_for
 
 NAME = "corner-shop"
-STACK_TIMEOUT_SECONDS = 1200
 SECONDS_TO_DECIDE = 8
 HOURS = 8  # of the backfill; more take longer and show nothing else
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(STACK_TIMEOUT_SECONDS)]
 
 
-class Stack:
-    """A stack of its own, driven as a person would: by its command line."""
-
-    def __init__(self, folder: Path) -> None:
-        self.include = folder / "include"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "AWS_", "STACK_"))}
-        self.environ = {
-            **kept,
-            "PYTHONPATH": str(REPO / "local"),
-            "STACK_HOME": str(folder / "stack"),
-            "STACK_SAMPLE": "0",
-            "STACK_TIME_SCALE": "0",
-            "AIRFLOW__RECSYNC__INCLUDE_FOLDER": str(self.include),
-        }
-
-    def command(self, *words: str) -> str:
-        """Run one command of the stack and return what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "stack", *words],
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=STACK_TIMEOUT_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
-
-    def backfill(self, *words: str) -> None:
-        """Create a backfill of the exports; an earlier one counts as running for a while after its last run."""
-        arguments = ("airflow", "--", "backfill", "create", "--dag-id", f"{NAME}_export", *words)
-
-        def created() -> bool:
-            try:
-                self.command(*arguments)
-            except AssertionError as error:
-                if "AlreadyRunningBackfill" not in str(error):
-                    raise
-                return False
-            return True
-
-        wait_for(created, "the earlier backfill to be over", timeout_seconds=300, poll_seconds=5)
-
-    def connect(self) -> None:
-        """Find out where everything listens."""
-        self.plan = make_plan(self.environ)
-        self.api = AirflowApi(self.plan.url("airflow"), "admin", self.plan.secrets.airflow_admin_password)
-        self.s3 = client(self.plan.url("s3"))
-        self.services = Services(
-            self.plan.server().dsn(),
-            self.plan.url("s3"),
-            self.plan.url("personalize"),
-            self.plan.url("braze"),
-            self.plan.secrets.braze_api_key,
-        )
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    running = Stack(tmp_path_factory.mktemp("scheduler"))
-    running.include.mkdir()
-    (running.include / "programs").mkdir()
-    try:
-        running.command("up")
-        running.connect()
-        shop = Shop(running.services, running.include, NAME)
-        shop.load()
-        shop.write_files()
-        running.command("run", NAME)
+    with open_shop(tmp_path_factory.mktemp("scheduler"), NAME) as running:
         yield running
-    finally:
-        running.command("down")
 
 
 def lists(stack: Stack) -> dict[str, list[str]]:
@@ -164,7 +89,7 @@ def test_a_backfill_writes_an_object_an_hour_twice_the_same_and_pays_for_nothing
     for again in ([], ["--reprocess-behavior", "completed", "--run-backwards"]):
         span = ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
         ended = {run["end_date"] for run in runs(stack, "export")}
-        stack.backfill(*span, *again)
+        stack.backfill(NAME, *span, *again)
         wait_for(
             lambda ended=ended: (
                 sum(

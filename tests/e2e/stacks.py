@@ -1,0 +1,93 @@
+"""A whole stack with a real scheduler, for tests that need one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services import REPO, Services
+from shop import Shop
+
+from stack.airflow_api import AirflowApi, wait_for
+from stack.console import make_plan
+from stack.s3_state import client
+
+STACK_TIMEOUT_SECONDS = 1200
+
+
+class Stack:
+    """A stack of its own, driven as a person would: by its command line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.include = folder / "include"
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "AWS_", "STACK_"))}
+        self.environ = {
+            **kept,
+            "PYTHONPATH": str(REPO / "local"),
+            "STACK_HOME": str(folder / "stack"),
+            "STACK_SAMPLE": "0",
+            "STACK_TIME_SCALE": "0",
+            "AIRFLOW__RECSYNC__INCLUDE_FOLDER": str(self.include),
+        }
+
+    def command(self, *words: str) -> str:
+        """Run one command of the stack and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "stack", *words],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=STACK_TIMEOUT_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    def backfill(self, program: str, *words: str) -> None:
+        """Create a backfill of the exports; an earlier one counts as running for a while after its last run."""
+        arguments = ("airflow", "--", "backfill", "create", "--dag-id", f"{program}_export", *words)
+
+        def created() -> bool:
+            try:
+                self.command(*arguments)
+            except AssertionError as error:
+                if "AlreadyRunningBackfill" not in str(error):
+                    raise
+                return False
+            return True
+
+        wait_for(created, "the earlier backfill to be over", timeout_seconds=300, poll_seconds=5)
+
+    def connect(self) -> None:
+        """Find out where everything listens."""
+        self.plan = make_plan(self.environ)
+        self.api = AirflowApi(self.plan.url("airflow"), "admin", self.plan.secrets.airflow_admin_password)
+        self.s3 = client(self.plan.url("s3"))
+        self.services = Services(
+            self.plan.server().dsn(),
+            self.plan.url("s3"),
+            self.plan.url("personalize"),
+            self.plan.url("braze"),
+            self.plan.secrets.braze_api_key,
+        )
+
+
+@contextmanager
+def open_shop(folder: Path, name: str) -> Generator[Stack]:
+    """Start a stack with one shop, run its chain once, and stop it at the end."""
+    running = Stack(folder)
+    running.include.mkdir()
+    try:
+        running.command("up")
+        running.connect()
+        shop = Shop(running.services, running.include, name)
+        shop.load()
+        shop.write_files()
+        running.command("run", name)
+        yield running
+    finally:
+        running.command("down")
