@@ -1,164 +1,136 @@
-"""Decide which items a filter leaves to a user.
+"""Decide which items, users or actions a filter leaves.
 
-Filters see the datasets as they are when the job begins. Of a user's interactions they see the last 100 of
-each event type. AND binds stronger than OR; a null field meets no condition (both undocumented).
+Filters see the datasets as they are when the job begins. Of a user's interactions they see the last 100 of each
+event type, of action interactions the last 300. A null field meets no condition (not documented).
 """
 
 from __future__ import annotations
 
-import operator
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from functools import partial
 
-import pyarrow as pa
+import numpy as np
 import pyarrow.compute as pc
 
-from personalize_local.datasets.avro import DatasetSchema
-from personalize_local.filters.grammar import ANY, Condition, Expression, Parameter
+from personalize_local.filters.allowed import Allowed, Remainder
+from personalize_local.filters.combine import Filled, Filter, line_values, no_current_item
+from personalize_local.filters.combine import FilterData as FilterData  # part of this module's interface
+from personalize_local.filters.events import LastEvents
+from personalize_local.filters.expressions import Condition, Expression
+from personalize_local.filters.metadata import Cell, Mask
+from personalize_local.filters.values import MissingParameter as MissingParameter  # part of it as well
 from personalize_local.filters.values import ParameterValues
 
 # Quota: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
-_MOST_EVENTS_PER_TYPE = 100
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-Cell = str | float | None
+_MOST_EVENTS_PER_TYPE = {"INTERACTIONS": 100, "ACTION_INTERACTIONS": 300}
 
 
-class MissingParameter(Exception):  # ruff: ignore[error-suffix-on-exception-name] - says what happened, to this line only
-    """Tell that an INCLUDE lacks a value: the line, and only the line, fails."""
+class ItemFilter(Filter):
+    """Answer, for one input line after another, which items (or actions) may be recommended.
 
-
-@dataclass(frozen=True)
-class FilterData:
-    """Hold what a filter looks at: a table per dataset type, with the schemas."""
-
-    tables: dict[str, pa.Table]
-    schemas: dict[str, DatasetSchema]
-
-
-class ItemFilter:
-    """Answer, for one user after another, which items may be recommended."""
+    :param user_ids: users that will be asked for.
+    """
 
     def __init__(
         self, expressions: Iterable[Expression], data: FilterData, user_ids: Collection[str]
     ) -> None:
-        self._expressions = tuple(expressions)
-        self._data = data
-        self._events = _events(data.tables.get("INTERACTIONS"), user_ids)
-        self._users = _users(data.tables.get("USERS"), user_ids)
-        self._item_sets: dict[tuple[Condition, tuple[Cell, ...]], frozenset[str]] = {}
+        super().__init__(expressions, data)
+        events = self.subject.events
+        self._items = data.metadata(self.subject.metadata, self.subject.id_column)
+        self._users = data.metadata("USERS", "USER_ID", user_ids if self.uses("USERS") else ())
+        self._events = LastEvents(
+            data.tables.get(events) if self.uses(events) else None,
+            self.subject.id_column,
+            user_ids,
+            _MOST_EVENTS_PER_TYPE[events],
+        )
 
-    def for_user(self, user_id: str, given: ParameterValues) -> Callable[[str], bool]:
-        """Return the test an item has to pass; raise `MissingParameter`."""
-        included: list[frozenset[str]] = []
-        excluded: list[frozenset[str]] = []
-        for expression in self._expressions:
-            missing = expression.parameters() - given.keys()
-            if missing and expression.includes:
-                raise MissingParameter(f"filterValues must give {', '.join(sorted(missing))}")
-            # An EXCLUDE without its value does nothing, as does an expression whose IF is not met.
-            if not missing and self._applies(expression, user_id, given):
-                (included if expression.includes else excluded).append(
-                    self._items(expression, user_id, given)
-                )
-        if not included:
-            return lambda item: not any(item in items for items in excluded)
-        wanted = frozenset().union(*included).difference(*excluded)
-        return wanted.__contains__
+    def for_user(self, user_id: str, given: ParameterValues, item_id: str | None = None) -> Allowed:
+        """Return the test that ids have to pass.
+
+        :param given: values of the line's parameters.
+        :param item_id: the current item, for related items.
+        :raises MissingParameter: when the line lacks what the filter needs.
+        """
+        current = no_current_item if item_id is None else partial(self._items.cells, item_id)
+        shared: list[Filled] = []
+        own: list[Filled] = []
+        for number, expression in enumerate(self.expressions):
+            filled = self.fill(number, given, current)
+            if filled is not None and self._applies(expression, user_id, given):
+                is_own = expression.where[0][0].dataset == self.subject.events
+                (own if is_own else shared).append(filled)
+        return Allowed(partial(self._remainder, user_id, tuple(shared), tuple(own)))
+
+    def mask(self, condition: Condition, values: tuple[Cell, ...]) -> Mask:
+        """Return which items meet a condition."""
+        return self._items.mask(condition, values)
+
+    def rows(self) -> int:
+        """Return how many items have a row."""
+        return len(self._items)
 
     def _applies(self, expression: Expression, user_id: str, given: ParameterValues) -> bool:
-        row = self._users.get(user_id, {})
-        return all(
-            _meets(row.get(condition.field), condition, _values(condition, given))
-            for condition in expression.only_if
-        )
+        return all(self._users.meets(user_id, c, line_values(c, given)) for c in expression.only_if)
 
-    def _items(self, expression: Expression, user_id: str, given: ParameterValues) -> frozenset[str]:
-        groups = (
-            frozenset.intersection(*(self._matching(condition, user_id, given) for condition in group))
-            for group in expression.where
-        )
-        return frozenset().union(*groups)
+    def _remainder(self, user_id: str, shared: tuple[Filled, ...], own: tuple[Filled, ...]) -> Remainder:
+        places, left = self._items.places, self.left(shared, self.includes((*shared, *own)))
+        if not own:
+            return Remainder(places, left)
+        dropped, added = self._own_ids(user_id, own, False), self._own_ids(user_id, own, True)
+        excluded = self.excluded(shared) if added else b"\0"
+        extra = frozenset(i for i in added - dropped if not excluded[places.get(i, -1)])
+        return Remainder(places, left, extra, dropped)
 
-    def _matching(self, condition: Condition, user_id: str, given: ParameterValues) -> frozenset[str]:
-        values = _values(condition, given)
+    def _own_ids(self, user_id: str, own: Iterable[Filled], including: bool) -> frozenset[str]:
+        found: set[str] = set()
+        for each in own:
+            expression = self.expressions[each.number]
+            if expression.includes == including:
+                for group, values in zip(expression.where, each.values, strict=True):
+                    ids = [self._events.ids(user_id, c, v) for c, v in zip(group, values, strict=True)]
+                    found |= frozenset.intersection(*ids)
+        return frozenset(found)
+
+
+class UserFilter(Filter):
+    """Answer which users a segment may hold.
+
+    :param user_ids: users that can be in a segment. None: all users of the datasets.
+    """
+
+    def __init__(
+        self, expressions: Iterable[Expression], data: FilterData, user_ids: Collection[str] | None = None
+    ) -> None:
+        super().__init__(expressions, data)
+        events = data.tables.get("INTERACTIONS") if self.uses("INTERACTIONS") else None
+        self._users = data.metadata("USERS", "USER_ID", user_ids)
+        self._places = dict(self._users.places)
+        if events is not None:
+            for user_id in pc.unique(events["USER_ID"]).to_pylist() if user_ids is None else user_ids:
+                self._places.setdefault(user_id, len(self._places))
+        self._events = LastEvents(events, "ITEM_ID", self._places, _MOST_EVENTS_PER_TYPE["INTERACTIONS"])
+
+    def for_values(self, given: ParameterValues) -> Allowed:
+        """Return the test that user ids have to pass.
+
+        :param given: values of the line's parameters.
+        :raises MissingParameter: when the line lacks what the filter needs.
+        """
+        numbers = range(len(self.expressions))
+        filled = tuple(each for n in numbers if (each := self.fill(n, given, no_current_item)))
+        return Allowed(partial(self._remainder, filled))
+
+    def mask(self, condition: Condition, values: tuple[Cell, ...]) -> Mask:
+        """Return which users meet a condition; one of events is met by one event of that type on any item."""
         if condition.dataset == "INTERACTIONS":
-            return _items_of_events(self._events.get(user_id, {}), condition, values)
-        key = (condition, values)
-        if key not in self._item_sets:
-            self._item_sets[key] = self._scan_items(condition, values)
-        return self._item_sets[key]
+            return self._events.users(condition, values)
+        known = self._users.mask(condition, values)
+        return np.pad(known, (0, self.rows() - len(known)))
 
-    def _scan_items(self, condition: Condition, values: tuple[Cell, ...]) -> frozenset[str]:
-        table = self._data.tables.get("ITEMS")
-        if table is None:
-            return frozenset()
-        schema = self._data.schemas["ITEMS"]
-        multi_value = any(field.name == condition.field and field.categorical for field in schema.fields)
-        pairs = zip(table["ITEM_ID"].to_pylist(), table[condition.field].to_pylist(), strict=True)
-        return frozenset(item for item, cell in pairs if _meets(cell, condition, values, multi_value))
+    def rows(self) -> int:
+        """Return how many users there are."""
+        return len(self._places)
 
-
-def _meets(cell: Cell, condition: Condition, values: tuple[Cell, ...], multi_value: bool = True) -> bool:
-    if cell is None:
-        return False
-    if condition.operator in _COMPARE:
-        return all(_COMPARE[condition.operator](float(cell), float(value or 0)) for value in values)
-    cells: list[Cell] = [*cell.split("|")] if multi_value and isinstance(cell, str) else [cell]
-    return any(part in values for part in cells) == (condition.operator == "IN")
-
-
-def _values(condition: Condition, given: ParameterValues) -> tuple[Cell, ...]:
-    values: list[Cell] = []
-    for value in condition.values:
-        values += given[value.name] if isinstance(value, Parameter) else [value]
-    if condition.operator in _COMPARE:
-        values = [value for value in values if isinstance(value, float)]
-        if not values:
-            raise MissingParameter(f"filterValues must give a number to compare {condition.field} with")
-    return tuple(values)
-
-
-def _items_of_events(
-    events: dict[str, list[str]], condition: Condition, values: tuple[Cell, ...]
-) -> frozenset[str]:
-    # Event types, and nothing else, are compared without regard to case.
-    wanted = {str(value).lower() for value in values}
-    matching = [
-        items
-        for event, items in events.items()
-        if ANY in wanted or (event in wanted) == (condition.operator == "IN")
-    ]
-    return frozenset(item for items in matching for item in items)
-
-
-def _events(table: pa.Table | None, user_ids: Collection[str]) -> dict[str, dict[str, list[str]]]:
-    """Return user → event type in lower case → items of the last events."""
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    if table is None or "EVENT_TYPE" not in table.column_names:
-        return found
-    table = table.filter(pc.is_in(table["USER_ID"], pa.array(list(user_ids), pa.string())))
-    table = table.select(["USER_ID", "ITEM_ID", "EVENT_TYPE", "TIMESTAMP"]).sort_by(
-        [("TIMESTAMP", "descending")]
-    )
-    columns = (table[name].to_pylist() for name in ("USER_ID", "ITEM_ID", "EVENT_TYPE"))
-    for user, item, event in zip(*columns, strict=True):
-        items = found[user][event.lower()]
-        if len(items) < _MOST_EVENTS_PER_TYPE:
-            items.append(item)
-    return found
-
-
-def _users(table: pa.Table | None, user_ids: Collection[str]) -> dict[str, dict[str, Cell]]:
-    if table is None:
-        return {}
-    table = table.filter(pc.is_in(table["USER_ID"], pa.array(list(user_ids), pa.string())))
-    return {row["USER_ID"]: row for row in table.to_pylist()}
+    def _remainder(self, filled: tuple[Filled, ...]) -> Remainder:
+        return Remainder(self._places, self.left(filled, self.includes(filled)))

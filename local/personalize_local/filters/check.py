@@ -5,26 +5,54 @@ Rules: https://docs.aws.amazon.com/personalize/latest/dg/filter-expressions.html
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from personalize_local.datasets.avro import DatasetSchema, Field
-from personalize_local.filters.grammar import (
+from personalize_local.errors import invalid_input
+from personalize_local.filters.expressions import (
     ANY,
-    COMPARISONS,
     Condition,
+    CurrentItem,
     Expression,
     Parameter,
-    invalid_expression,
-    parse_filter,
+    Word,
+    fields_of,
 )
+from personalize_local.filters.grammar import invalid_expression, parse_filter
 
 # Quota of distinct fields in one filter: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MOST_FIELDS = 10
 _NUMERIC_TYPES = frozenset({"int", "long", "float", "double"})
 _CURRENT_USER = "CURRENTUSER"
-_WHERE_DATASETS = frozenset({"INTERACTIONS", "ITEMS"})
+# Fields of actions that the guide names as not filterable; it spells the first in two ways.
+_UNFILTERABLE = {
+    "ACTIONS": frozenset({"ACTION_EXPIRATION_TIMESTAMP", "EXPIRATION_TIMESTAMP", "REPEAT_FREQUENCY"})
+}
 
-Schemas = dict[str, DatasetSchema]
+Schemas = Mapping[str, DatasetSchema]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Say what an expression is about, and which datasets it can look at."""
+
+    word: str
+    id_column: str
+    metadata: str
+    events: str
+
+    @property
+    def datasets(self) -> frozenset[str]:
+        """Return the datasets that can stand after WHERE."""
+        return frozenset({self.metadata, self.events})
+
+
+SUBJECTS = {
+    "ITEM_ID": Subject("ItemID", "ITEM_ID", "ITEMS", "INTERACTIONS"),
+    "USER_ID": Subject("UserID", "USER_ID", "USERS", "INTERACTIONS"),
+    "ACTION_ID": Subject("ActionID", "ACTION_ID", "ACTIONS", "ACTION_INTERACTIONS"),
+}
 
 
 def checked_filter(text: str, schemas: Schemas) -> tuple[Expression, ...]:
@@ -33,69 +61,132 @@ def checked_filter(text: str, schemas: Schemas) -> tuple[Expression, ...]:
     :param schemas: schemas of the dataset group by dataset type.
     :raises ApiError: InvalidInputException for what the service does not allow.
     """
-    expressions = tuple(_expression(expression, schemas) for expression in parse_filter(text))
-    fields = {(c.dataset, c.field) for expression in expressions for c in expression.conditions()}
-    if len(fields) > _MOST_FIELDS:
+    expressions = tuple(_Check(expression, schemas).checked() for expression in parse_filter(text))
+    if len({expression.subject for expression in expressions}) > 1:
+        raise invalid_expression(
+            "all expressions of a filter must be about the same one of ItemID, UserID, ActionID"
+        )
+    if len(fields_of(expressions)) > _MOST_FIELDS:
         raise invalid_expression(f"there can be at most {_MOST_FIELDS} distinct fields")
     return expressions
 
 
-def _expression(expression: Expression, schemas: Schemas) -> Expression:
-    where = tuple(tuple(_item_condition(c, schemas) for c in group) for group in expression.where)
-    if len({condition.dataset for group in where for condition in group}) > 1:
-        raise invalid_expression("conditions of one expression must use one dataset; chain expressions by |")
-    only_if = tuple(_user_condition(condition, schemas) for condition in expression.only_if)
-    return replace(expression, where=where, only_if=only_if)
+class _Check:
+    """Check one expression."""
 
+    def __init__(self, expression: Expression, schemas: Schemas) -> None:
+        self._expression = expression
+        self._schemas = schemas
+        self._subject = SUBJECTS[expression.subject]
 
-def _item_condition(condition: Condition, schemas: Schemas) -> Condition:
-    dataset = condition.dataset.upper()
-    if dataset not in _WHERE_DATASETS:
-        raise invalid_expression(f"{condition.dataset} cannot be used after WHERE in a filter of items")
-    field = _field(condition, dataset, schemas)
-    if dataset == "INTERACTIONS":
-        _check_event_type(condition, field)
-    elif ANY in condition.values:
-        raise invalid_expression('"*" can be used with Interactions.EVENT_TYPE only')
-    else:
+    def checked(self) -> Expression:
+        for condition in self._expression.conditions():
+            _refuse_placeholder_with_not_in(condition)
+        where = tuple(tuple(self._after_where(c) for c in group) for group in self._expression.where)
+        datasets = list(dict.fromkeys(condition.dataset for group in where for condition in group))
+        if len(datasets) > 1:
+            raise invalid_expression(
+                f"conditions of one expression must use one dataset, not {' and '.join(datasets)}; "
+                "chain expressions by |"
+            )
+        return replace(
+            self._expression, where=where, only_if=tuple(map(self._after_if, self._expression.only_if))
+        )
+
+    def _after_where(self, condition: Condition) -> Condition:
+        dataset = condition.dataset.upper()
+        if dataset == _CURRENT_USER:
+            raise invalid_expression(f"{condition.dataset} can be used after IF only")
+        if dataset not in self._subject.datasets:
+            raise invalid_expression(
+                f"{condition.dataset} cannot be used after WHERE in a filter of {self._subject.word}"
+            )
+        field = self._field(dataset, condition.dataset, condition.field)
+        if dataset == self._subject.events:
+            _check_event_type(condition, field)
+            return replace(condition, dataset=dataset, field=field.name)
+        values = tuple(
+            self._current_item(condition, field, value) if isinstance(value, CurrentItem) else value
+            for value in condition.values
+        )
+        checked = replace(condition, dataset=dataset, field=field.name, values=values)
+        _check_types(checked, field)
+        return checked
+
+    def _after_if(self, condition: Condition) -> Condition:
+        if condition.dataset.upper() != _CURRENT_USER:
+            raise invalid_expression(f"IF can be about CurrentUser only, not {condition.dataset}")
+        if self._subject.word == "UserID":
+            raise invalid_expression("a filter of UserID has no CurrentUser")
+        if condition.current_item_field:
+            raise invalid_expression("CurrentItem cannot be used after IF")
+        field = self._field("USERS", condition.dataset, condition.field)
         _check_types(condition, field)
-    return replace(condition, dataset=dataset, field=field.name)
+        return replace(condition, dataset="USERS", field=field.name)
+
+    def _current_item(self, condition: Condition, field: Field, value: CurrentItem) -> CurrentItem:
+        if self._subject.word != "ItemID":
+            raise invalid_expression(f"a filter of {self._subject.word} has no CurrentItem")
+        other = self._field("ITEMS", "CurrentItem", value.field)
+        if (other.type in _NUMERIC_TYPES) != (field.type in _NUMERIC_TYPES):
+            raise invalid_expression(
+                f"{condition.field} and CurrentItem.{value.field} cannot be compared: one is a number"
+            )
+        return CurrentItem(other.name)
+
+    def _field(self, dataset: str, written: str, name: str) -> Field:
+        """Find a field that can be filtered on."""
+        if dataset not in self._schemas:
+            raise invalid_expression(f"the dataset group has no dataset {dataset}")
+        fields = (field for field in self._schemas[dataset].fields if field.name.upper() == name.upper())
+        field = next(fields, None)
+        if field is None:
+            raise invalid_expression(f"{written}.{name} is not in the schema of {dataset}")
+        if field.type == "boolean" or field.textual:
+            kind = "textual" if field.textual else "boolean"
+            raise invalid_expression(f"{written}.{name} is {kind} and cannot be filtered on")
+        if field.name in _UNFILTERABLE.get(dataset, ()):
+            raise invalid_expression(f"{written}.{name} cannot be filtered on")
+        return field
 
 
-def _user_condition(condition: Condition, schemas: Schemas) -> Condition:
-    if condition.dataset.upper() != _CURRENT_USER:
-        raise invalid_expression("IF can be about CurrentUser only")
-    field = _field(condition, "USERS", schemas)
-    if ANY in condition.values:
-        raise invalid_expression('"*" can be used with Interactions.EVENT_TYPE only')
-    _check_types(condition, field)
-    return replace(condition, dataset="USERS", field=field.name)
-
-
-def _field(condition: Condition, dataset: str, schemas: Schemas) -> Field:
-    if dataset not in schemas:
-        raise invalid_expression(f"the dataset group has no dataset {dataset}")
-    for field in schemas[dataset].fields:
-        if field.name.upper() == condition.field.upper():
-            return field
-    raise invalid_expression(f"the schema of {dataset} has no field {condition.field}")
+def _refuse_placeholder_with_not_in(condition: Condition) -> None:
+    for value in condition.values:
+        if isinstance(value, Parameter) and condition.operator == "NOT IN":
+            raise invalid_input(
+                f"Could not create filter. Invalid input symbol: ${value.name}."
+                " Placeholders are not allowed with NOT_IN operator."
+            )
 
 
 def _check_event_type(condition: Condition, field: Field) -> None:
+    written = f"{condition.dataset}.{condition.field}"
     if field.name != "EVENT_TYPE":
-        raise invalid_expression("of Interactions only EVENT_TYPE can be used")
-    if condition.operator in COMPARISONS or any(isinstance(value, float) for value in condition.values):
-        raise invalid_expression("EVENT_TYPE can be used with IN and NOT IN, and strings, only")
+        raise invalid_expression(
+            f"{written} cannot be filtered on: only EVENT_TYPE of {condition.dataset} can"
+        )
+    if condition.is_comparison or condition.current_item_field:
+        raise invalid_expression("EVENT_TYPE can be used with IN (...) and NOT IN (...) only")
+    for value in condition.values:
+        if not isinstance(value, str | Parameter):
+            raise invalid_expression(f"{_shown(value)} is not a quoted text, as values of EVENT_TYPE are")
     if ANY in condition.values and (condition.operator != "IN" or len(condition.values) > 1):
         raise invalid_expression('"*" must be the only value, and of IN')
 
 
 def _check_types(condition: Condition, field: Field) -> None:
-    if field.type == "boolean" or field.textual:
-        raise invalid_expression(f"{field.name} is boolean or textual and cannot be filtered on")
+    if ANY in condition.values:
+        raise invalid_expression(f'"*" can be used with EVENT_TYPE only, not with {condition.field}')
     numeric = field.type in _NUMERIC_TYPES
-    if condition.operator in COMPARISONS and not numeric:
-        raise invalid_expression(f"{field.name} is not numeric: use IN instead of {condition.operator}")
+    if condition.is_comparison and not numeric:
+        raise invalid_expression(f"{condition.field} is not numeric: use IN instead of {condition.operator}")
     for value in condition.values:
-        if not isinstance(value, Parameter) and isinstance(value, float) != numeric:
-            raise invalid_expression(f"{value} does not have the type of {field.name}")
+        if isinstance(value, Parameter | CurrentItem):
+            continue
+        if isinstance(value, Word) or isinstance(value, int | float) != numeric:
+            wanted = "a number" if numeric else "a quoted text"
+            raise invalid_expression(f"{_shown(value)} is not {wanted}, as values of {condition.field} are")
+
+
+def _shown(value: object) -> str:
+    return value.text if isinstance(value, Word) else f'"{value}"' if isinstance(value, str) else str(value)

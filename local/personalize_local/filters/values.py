@@ -1,39 +1,63 @@
-r"""Read `filterValues` of an input line: `{"GENRES": "\"horror\",\"comedy\""}`."""
+r"""Read `filterValues` of an input line or request: `{"GENRES": "\"horror\",\"comedy\""}`.
+
+API: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-_QUOTED = re.compile(r'\s*"([^"]*)"\s*')
+# What the API page allows in a request; that a batch line is held to it as well is not documented.
+_MOST_PARAMETERS = 25
+_MOST_CHARACTERS = 1000
+# A comma inside quotes belongs to the value.
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_PART = re.compile(r'\s*"([^"]*)"\s*(?:,|$)|([^,"]+)(?:,|$)')
 
-ParameterValues = dict[str, list[str | float]]
+ParameterValues = Mapping[str, list[str | float]]
 
 
-def read_filter_values(entry: dict[str, Any]) -> ParameterValues:
-    """Return the values per parameter: quoted ones as strings, bare or quoted numbers also as numbers.
+class MissingParameter(Exception):  # ruff: ignore[error-suffix-on-exception-name] - says what happened, to this line only
+    """Tell that the values of a line lack something, or are malformed: the line, and only the line, fails."""
 
-    Which form numbers must have is not documented, so a number counts as both.
+
+def read_filter_values(entry: Mapping[str, Any]) -> ParameterValues:
+    """Return the values per parameter: texts in double quotes; numbers, quoted or bare, as text and as number.
+
+    Which of the two a number must be is not documented.
+
+    :raises MissingParameter: for more or longer values than the API allows, and for texts that are not quoted.
     """
     given = entry.get("filterValues")
     if not isinstance(given, dict):
         return {}
-    return {str(name): _values(text) for name, text in given.items() if isinstance(text, str)}
+    if len(given) > _MOST_PARAMETERS:
+        raise MissingParameter(f"filterValues has more than {_MOST_PARAMETERS} members")
+    return {str(name): _values(str(name), text) for name, text in given.items()}
 
 
-def _values(text: str) -> list[str | float]:
+def _values(name: str, text: Any) -> list[str | float]:
+    if not isinstance(text, str):
+        raise MissingParameter(f"the value of {name} in filterValues is not a string")
+    if len(text) > _MOST_CHARACTERS:
+        raise MissingParameter(
+            f"the value of {name} in filterValues has more than {_MOST_CHARACTERS} characters"
+        )
     values: list[str | float] = []
-    for part in _split(text):
-        quoted = _QUOTED.fullmatch(part)
-        bare = quoted.group(1) if quoted else part.strip()
-        values.append(bare)
-        try:
-            values.append(float(bare))
-        except ValueError:
-            continue
+    at = 0
+    while at < len(text):
+        match = _PART.match(text, at)
+        if match is None:
+            raise MissingParameter(f"the value of {name} in filterValues has broken quotes")
+        quoted, bare = match.groups()
+        value = bare.strip() if quoted is None else quoted
+        is_number = _NUMBER.fullmatch(value) is not None
+        if quoted is None and not is_number:
+            raise MissingParameter(
+                f"the value of {name} in filterValues must be a number or stand in double quotes"
+            )
+        values += [value, float(value)] if is_number else [value]
+        at = match.end()
     return values
-
-
-def _split(text: str) -> list[str]:
-    # A comma inside quotes belongs to the value.
-    return re.findall(r'\s*"[^"]*"\s*|[^,"]+', text)
