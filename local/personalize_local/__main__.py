@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+from personalize_local.quotas import ADJUSTABLE, Quotas
 from personalize_local.server import Server
 from personalize_local.service import DEFAULT_ACCOUNT, Settings
 from personalize_local.storage import FolderInUse
@@ -34,6 +35,20 @@ def _parser() -> argparse.ArgumentParser:
         "--account", type=_account, default=DEFAULT_ACCOUNT, help="account id in ARNs, 12 digits"
     )
     parser.add_argument("--workers", type=int, default=2, help="processes for heavy work")
+    parser.add_argument(
+        "--quota",
+        type=_quota,
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="raise or lower an adjustable quota, as AWS support would; repeatable. "
+        f"Names with the service's figures: {', '.join(f'{q.name}={q.default}' for q in ADJUSTABLE.values())}",
+    )
+    parser.add_argument(
+        "--event-age-seconds",
+        type=float,
+        help="age from which batch jobs see a streamed event (default: 15 x time scale, for the service's 15 minutes)",
+    )
     return parser
 
 
@@ -43,10 +58,26 @@ def _account(text: str) -> str:
     return text
 
 
+def _quota(text: str) -> tuple[str, int]:
+    name, _, limit = text.partition("=")
+    try:
+        Quotas({name: int(limit)})
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+    return name, int(limit)
+
+
 def main() -> int:
     """Serve until SIGINT or SIGTERM; return the exit status."""
     options = _parser().parse_args()
-    settings = Settings(options.data, options.account, options.time_scale, options.workers)
+    settings = Settings(
+        options.data,
+        options.account,
+        options.time_scale,
+        options.workers,
+        Quotas(dict(options.quota)),
+        options.event_age_seconds,
+    )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

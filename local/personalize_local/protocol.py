@@ -1,6 +1,7 @@
-"""Speak AWS JSON 1.1 from botocore's own model of the service.
+"""Speak AWS JSON 1.1 and REST-JSON from botocore's own models of the services.
 
-Protocol: https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+Protocols: https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html (the control plane) and
+https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html (personalize-runtime, personalize-events)
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from personalize_local.errors import ApiError
 from personalize_local.validation import validate, without_nulls
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
+_REST_CONTENT_TYPE = "application/json"
+_REST_SERVICES = ("personalize-runtime", "personalize-events")
 _CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([a-z0-9-]+)/[^/]+/aws4_request")
 
 
@@ -43,7 +46,7 @@ class Protocol:
     """Parse requests and serialise replies of the control plane."""
 
     def __init__(self) -> None:
-        self.model = ServiceModel(Loader().load_service_model("personalize", "service-2"), "personalize")
+        self.model = _service_model("personalize")
         self._target_prefix = self.model.metadata["targetPrefix"]
 
     def parse(self, target: str, body: bytes) -> Call:
@@ -64,6 +67,42 @@ class Protocol:
         return _reply(200, json.dumps(_shaped(output, shape)).encode())
 
 
+class RestProtocol:
+    """Parse requests and serialise replies of the two real-time services, which are routed by path."""
+
+    def __init__(self) -> None:
+        self.models = {name: _service_model(name) for name in _REST_SERVICES}
+        self._operations = {
+            operation.http["requestUri"]: operation
+            for model in self.models.values()
+            for operation in map(model.operation_model, model.operation_names)
+        }
+
+    def operation_at(self, path: str) -> OperationModel | None:
+        """Return the operation that a path stands for; the paths of the two services differ."""
+        return self._operations.get(path)
+
+    def parse(self, operation: OperationModel, body: bytes) -> Call:
+        """Return the call that the JSON body describes; raise `ApiError`."""
+        params = _parse_json(body)
+        validate(params, operation)
+        return Call(operation, params)
+
+    def serialise(self, operation: OperationModel, output: dict[str, Any]) -> Reply:
+        """Return the reply to an operation; operations without an output shape answer with an empty body."""
+        shape = operation.output_shape
+        body = b"" if shape is None else json.dumps(_shaped(output, shape)).encode()
+        return _reply(200, body, _REST_CONTENT_TYPE)
+
+    def error_reply(self, operation: OperationModel, error: ApiError) -> Reply:
+        """Return an error with the code in a header and the status that the service's model gives it."""
+        declared = {shape.name: shape.metadata["error"] for shape in operation.error_shapes}
+        status = declared.get(error.code, {}).get("httpStatusCode", error.http_status)
+        reply = _reply(status, json.dumps({"message": error.message}).encode(), _REST_CONTENT_TYPE)
+        reply.headers["x-amzn-ErrorType"] = error.code
+        return reply
+
+
 def region_of_request(headers: Message, default: str) -> str:
     """Return the region of the SigV4 credential scope; any signature is accepted, also none."""
     match = _CREDENTIAL_SCOPE.search(headers.get("Authorization") or "")
@@ -71,16 +110,19 @@ def region_of_request(headers: Message, default: str) -> str:
 
 
 def error_reply(error: ApiError) -> Reply:
-    """Return an error in the form both JSON protocols of AWS read."""
+    """Return an error in the form of AWS JSON 1.1."""
     body = json.dumps({"__type": error.code, "message": error.message}).encode()
     reply = _reply(error.http_status, body)
-    # rest-json clients (runtime, events) take the code from this header.
     reply.headers["x-amzn-ErrorType"] = error.code
     return reply
 
 
-def _reply(http_status: int, body: bytes) -> Reply:
-    return Reply(http_status, body, {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": str(uuid.uuid4())})
+def _service_model(name: str) -> ServiceModel:
+    return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+
+
+def _reply(http_status: int, body: bytes, content_type: str = CONTENT_TYPE) -> Reply:
+    return Reply(http_status, body, {"Content-Type": content_type, "x-amzn-RequestId": str(uuid.uuid4())})
 
 
 def _parse_json(body: bytes) -> dict[str, Any]:

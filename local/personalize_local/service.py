@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
 
@@ -16,31 +16,37 @@ from personalize_local.jobs.job import Surroundings
 from personalize_local.jobs.runner import Runner
 from personalize_local.operations.registry import OPERATIONS
 from personalize_local.protocol import Protocol, Reply, error_reply, region_of_request
+from personalize_local.quotas import Quotas
+from personalize_local.real_time.service import RealTimeService
 from personalize_local.storage import Storage
 from personalize_local.store import Store
 
 DEFAULT_ACCOUNT = "000000000000"
-# Paths of the two real-time services: personalize-runtime and personalize-events.
-_REAL_TIME_PATHS = {
-    "/recommendations": "personalize-runtime",
-    "/personalize-ranking": "personalize-runtime",
-    "/action-recommendations": "personalize-runtime",
-    "/events": "personalize-events",
-    "/items": "personalize-events",
-    "/users": "personalize-events",
-    "/actions": "personalize-events",
-    "/action-interactions": "personalize-events",
-}
+# Batch jobs see streamed events from this age on:
+# https://docs.aws.amazon.com/personalize/latest/dg/getting-batch-recommendations.html
+_EVENT_AGE_MINUTES = 15
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Say how a server behaves: `time_scale` seconds per visible state, worker processes for heavy work."""
+    """Say how a server behaves: `time_scale` seconds per visible state, worker processes for heavy work, quotas.
+
+    `event_age_seconds` is the age from which batch jobs see a streamed event, None the scaled 15 minutes.
+    """
 
     data: Path
     account: str = DEFAULT_ACCOUNT
     time_scale: float = 1.0
     workers: int = 2
+    quotas: Quotas = field(default_factory=Quotas)
+    event_age_seconds: float | None = None
+
+    @property
+    def batch_event_age_seconds(self) -> float:
+        """Return the age from which batch jobs see a streamed event; a minute lasts `time_scale` seconds."""
+        if self.event_age_seconds is not None:
+            return self.event_age_seconds
+        return _EVENT_AGE_MINUTES * self.time_scale
 
 
 class Service:
@@ -48,14 +54,21 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._account = settings.account
+        self._quotas = settings.quotas
         self._default_region = os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
         self._protocol = Protocol()
         self._storage = Storage(settings.data)
         self._store = Store(self._storage.database)
         self._storage.clear_scratch()
         self._storage.collect_garbage(self._store, starting=True)
+        self._real_time = RealTimeService(self._store, self._storage)
         self._runner = Runner(
-            Surroundings(self._store, self._storage),
+            Surroundings(
+                self._store,
+                self._storage,
+                self._real_time.streams.move,
+                settings.batch_event_age_seconds,
+            ),
             # One second is long enough for a person, and for a sensor with a short poll, to see a state.
             dwell_seconds=settings.time_scale,
             workers=settings.workers,
@@ -68,6 +81,7 @@ class Service:
     def close(self) -> None:
         """Stop all work and close the files; unfinished jobs go on at the next start."""
         self._runner.close()
+        self._real_time.close()
         self._store.close()
         self._storage.close()
 
@@ -79,11 +93,11 @@ class Service:
         return Reply(200, body, {"Content-Type": "application/json"})
 
     def post(self, path: str, headers: Message, body: bytes) -> Reply:
-        """Answer a POST: an operation of the control plane, or an error in AWS's form."""
+        """Answer a POST: an operation of the control plane by its header, of the real-time services by path."""
+        target = headers.get("X-Amz-Target")
         try:
-            target = headers.get("X-Amz-Target")
             if target is None:
-                raise _no_target(path)
+                return self._call_by_path(path, headers, body)
             return self._call(target, headers, body)
         except ApiError as error:
             return error_reply(error)
@@ -98,7 +112,7 @@ class Service:
             raise not_built(f"the operation {call.operation.name}")
         region = region_of_request(headers, self._default_region)
         with self._store.transaction() as store:
-            context = Context(region, self._account, store, call.operation)
+            context = Context(region, self._account, store, call.operation, self._quotas)
             output = operation(context, call.params)
         for arn in context.to_submit:
             self._runner.submit(arn)
@@ -106,9 +120,9 @@ class Service:
             self._runner.cancel(arn)
         return self._protocol.serialise(call.operation, output)
 
-
-def _no_target(path: str) -> ApiError:
-    service = _REAL_TIME_PATHS.get(path)
-    if service is not None:
-        return not_built(f"{service} (POST {path})")
-    return ApiError("UnknownOperationException", f"POST {path} has no header X-Amz-Target.")
+    def _call_by_path(self, path: str, headers: Message, body: bytes) -> Reply:
+        region = region_of_request(headers, self._default_region)
+        reply = self._real_time.post(path, region, body)
+        if reply is None:
+            raise ApiError("UnknownOperationException", f"POST {path} has no header X-Amz-Target.")
+        return reply

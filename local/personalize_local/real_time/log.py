@@ -1,0 +1,118 @@
+"""Keep streamed rows from the moment they are accepted until they are part of a Parquet file.
+
+One SQLite file, apart from the one of the resources: streaming does not wait for the control plane, nor the
+other way round.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS log (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    dataset INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    cells TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS log_by_key ON log (dataset, key, id);
+CREATE TABLE IF NOT EXISTS event_ids (
+    dataset INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    PRIMARY KEY (dataset, event_id)
+) WITHOUT ROWID;
+"""
+
+Cells = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold one accepted row: `key` is its user, or the item or action itself; `event_id` counts once for ever."""
+
+    key: str
+    cells: Cells
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Hold rows of the log, the oldest first, and the number of the last one."""
+
+    rows: list[Cells]
+    last_id: int
+
+
+class Log:
+    """Append rows and read them back; datasets are known by their sequence number, which is never used again."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        # As in the store: what is committed survives a killed process.
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.executescript(_TABLES)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def append(self, dataset: int, rows: Sequence[Row]) -> None:
+        """Add all rows in one step, but those whose event id was there before."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for row in rows:
+                    self._append(dataset, row)
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _append(self, dataset: int, row: Row) -> None:
+        if row.event_id is not None:
+            statement = "INSERT OR IGNORE INTO event_ids (dataset, event_id) VALUES (?, ?)"
+            if self._db.execute(statement, (dataset, row.event_id)).rowcount == 0:
+                return
+        statement = "INSERT INTO log (dataset, key, cells) VALUES (?, ?, ?)"
+        self._db.execute(statement, (dataset, row.key, json.dumps(row.cells)))
+
+    def read(self, dataset: int, after_id: int, key: str | None = None, most: int = -1) -> Tail:
+        """Return a dataset's rows after a number, all or those of one key; `most` of -1 means all."""
+        query = "SELECT id, cells FROM log WHERE dataset = ? AND id > ?"
+        values: list[object] = [dataset, after_id]
+        if key is not None:
+            query, values = f"{query} AND key = ?", [*values, key]
+        with self._lock:
+            found = self._db.execute(f"{query} ORDER BY id LIMIT ?", [*values, most]).fetchall()
+        return Tail([json.loads(cells) for _, cells in found], found[-1][0] if found else after_id)
+
+    def last_id(self, dataset: int) -> int:
+        """Return the number of a dataset's newest row in the log; 0 without any."""
+        with self._lock:
+            found = self._db.execute("SELECT MAX(id) FROM log WHERE dataset = ?", (dataset,)).fetchone()
+        return int(found[0] or 0)
+
+    def sizes(self) -> dict[int, int]:
+        """Return how many rows the log holds of each dataset."""
+        with self._lock:
+            return dict(self._db.execute("SELECT dataset, COUNT(*) FROM log GROUP BY dataset").fetchall())
+
+    def drop(self, dataset: int, up_to_id: int) -> None:
+        """Forget a dataset's rows up to a number; event ids are kept."""
+        with self._lock:
+            self._db.execute("DELETE FROM log WHERE dataset = ? AND id <= ?", (dataset, up_to_id))
+
+    def forget(self, dataset: int) -> None:
+        """Forget everything about a dataset that is gone."""
+        with self._lock:
+            self._db.execute("DELETE FROM log WHERE dataset = ?", (dataset,))
+            self._db.execute("DELETE FROM event_ids WHERE dataset = ?", (dataset,))
