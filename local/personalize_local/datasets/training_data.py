@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from personalize_local.datasets.avro import DatasetSchema
 from personalize_local.datasets.parquet import read_parts
 from personalize_local.datasets.parts import DatasetParts
-from personalize_local.engine.data import TrainingData
+from personalize_local.engine.data import ItemText, Objective, TrainingData
 from personalize_local.errors import JobFailed
 
 # Minimum data: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
@@ -32,22 +33,79 @@ class TrainingRequest:
     event_value_threshold: float | None = None
     excluded_columns: dict[str, list[str]] = field(default_factory=dict)
     included_columns: dict[str, list[str]] = field(default_factory=dict)
+    events: tuple[EventParameters, ...] = ()
+    objective: Objective | None = None
+    needs: Needs = field(default_factory=lambda: Needs())
+
+
+@dataclass(frozen=True)
+class EventParameters:
+    """Hold one entry of `eventsConfig`; an `event_type` of None stands for all others."""
+
+    event_type: str | None
+    threshold: float | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Say what a recipe looks at beyond interactions and metadata that train.
+
+    :param interactions: whether the service's minimum of interactions holds for it.
+    :param all_item_columns: whether it can be asked for columns of Items that do not train.
+    :param actions: whether it looks at Actions and Action_Interactions.
+    """
+
+    interactions: bool = True
+    all_item_columns: bool = False
+    actions: bool = False
 
 
 def read_training_data(request: TrainingRequest) -> TrainingData:
     """Return the data of a training; raise `JobFailed` when it is less than the service's minimum."""
     interactions = _interactions(request)
-    _check_minimum(interactions, request.event_type)
+    if request.needs.interactions:
+        _check_minimum(interactions, request.event_type)
+    text = _item_text(request)
+    always = ("ITEM_ID", "CREATION_TIMESTAMP", *([text.name] if text.name else []))
     return TrainingData(
         interactions=interactions,
-        items=_metadata(request, "ITEMS", ("ITEM_ID", "CREATION_TIMESTAMP")),
+        items=_metadata(request, "ITEMS", always),
         users=_metadata(request, "USERS", ("USER_ID",)),
+        actions=_whole(request, "ACTIONS"),
+        action_interactions=_whole(request, "ACTION_INTERACTIONS"),
+        item_text=text,
+        event_weights={each.event_type: each.weight for each in request.events if each.event_type},
+        objective=request.objective,
     )
+
+
+def _item_text(request: TrainingRequest) -> ItemText:
+    dataset = request.datasets.get("ITEMS")
+    if dataset is None:
+        return ItemText()
+    schema = dataset.schema
+    kept = [field for field in schema.fields if field.name not in _columns(request.excluded_columns, "ITEMS")]
+    return ItemText(
+        name=next((field.name for field in kept if field.item_name), None),
+        textual=next(
+            (field.name for field in kept if field.textual and _trains(field.name, schema, request)), None
+        ),
+    )
+
+
+def _whole(request: TrainingRequest, dataset_type: str) -> pa.Table | None:
+    dataset = request.datasets.get(dataset_type)
+    if not request.needs.actions or dataset is None or not dataset.parts:
+        return None
+    return read_parts(dataset.parts, dataset_type)
 
 
 def _interactions(request: TrainingRequest) -> pa.Table:
     dataset = request.datasets.get("INTERACTIONS")
     if dataset is None or not dataset.parts:
+        if not request.needs.interactions:
+            return pa.table({name: pa.array([], pa.string()) for name in _INTERACTION_COLUMNS[:2]})
         raise JobFailed(_too_few(request.event_type))
     schema = dataset.schema
     columns = [name for name in _INTERACTION_COLUMNS if name in schema.names]
@@ -56,6 +114,8 @@ def _interactions(request: TrainingRequest) -> pa.Table:
 
 
 def _kept_events(table: pa.Table, request: TrainingRequest) -> pa.Table:
+    if request.events:
+        return _kept_by_parameters(table, request.events)
     if request.event_type is None:
         return table
     if "EVENT_TYPE" not in table.column_names:
@@ -66,6 +126,23 @@ def _kept_events(table: pa.Table, request: TrainingRequest) -> pa.Table:
     if "EVENT_VALUE" not in table.column_names:
         return table.slice(0, 0)
     return table.filter(pc.greater_equal(table["EVENT_VALUE"], request.event_value_threshold))
+
+
+def _kept_by_parameters(table: pa.Table, events: tuple[EventParameters, ...]) -> pa.Table:
+    """Keep the rows that one of the entries asks for."""
+    kept = pa.chunked_array([pa.array(np.zeros(table.num_rows, dtype=np.bool_))])
+    for each in events:
+        wanted = pa.chunked_array([pa.array(np.ones(table.num_rows, dtype=np.bool_))])
+        if each.event_type is not None:
+            if "EVENT_TYPE" not in table.column_names:
+                continue
+            wanted = pc.equal(table["EVENT_TYPE"], each.event_type)
+        if each.threshold is not None:
+            if "EVENT_VALUE" not in table.column_names:
+                continue
+            wanted = pc.and_kleene(wanted, pc.greater_equal(table["EVENT_VALUE"], each.threshold))
+        kept = pc.or_(kept, pc.fill_null(wanted, False))
+    return table.filter(kept)
 
 
 def _check_minimum(interactions: pa.Table, event_type: str | None) -> None:
@@ -95,7 +172,8 @@ def _metadata(request: TrainingRequest, dataset_type: str, always: tuple[str, ..
     if dataset is None or not dataset.parts:
         return None
     schema = dataset.schema
-    wanted = [name for name in schema.names if name in always or _trains(name, schema, request)]
+    everything = request.needs.all_item_columns and dataset_type == "ITEMS"
+    wanted = [name for name in schema.names if everything or name in always or _trains(name, schema, request)]
     return read_parts(dataset.parts, dataset_type, wanted)
 
 

@@ -4,7 +4,7 @@ The numerical core only: it knows pyarrow tables and folders, not ARNs, S3 or HT
 Recipes: https://docs.aws.amazon.com/personalize/latest/dg/working-with-predefined-recipes.html
 """
 
-from personalize_local.engine.base import Exploration, Recommendation, Recommender, TrainedModel
+from personalize_local.engine.base import Answer, Exploration, Options, Query, Recommender, TrainedModel
 from personalize_local.engine.data import TrainingData
 from personalize_local.engine.errors import (
     EngineError,
@@ -17,12 +17,14 @@ from personalize_local.engine.recipes import TRAINABLE_RECIPES, load, train, upd
 
 __all__ = [
     "TRAINABLE_RECIPES",
+    "Answer",
     "EngineError",
     "Exploration",
     "HyperparameterError",
     "ModelFolderError",
+    "Options",
+    "Query",
     "RecipeError",
-    "Recommendation",
     "Recommender",
     "TrainedModel",
     "TrainingData",

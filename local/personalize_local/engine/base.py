@@ -3,9 +3,11 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
+
+import pyarrow as pa
 
 from personalize_local.engine.data import TrainingData
 from personalize_local.engine.errors import ModelFolderError, RecipeError
@@ -28,30 +30,77 @@ class Exploration:
     item_age_cut_off_days: float = 30.0
 
 
-@dataclass(frozen=True)
-class Recommendation:
-    """Hold one user's list, best first; `scores` as long as `item_ids`, or None for recipes without."""
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Hold what one line of an input, or one real-time call, asks.
 
-    user_id: str
-    item_ids: list[str]
-    scores: list[float] | None
+    Which field is looked at, a model says in :attr:`Recommender.wants`: `user` and `action` look at
+    `user_id`; `item` and `segment_item` at `item_id`; `ranking` at `user_id` and `item_ids`;
+    `segment_attributes` at `attributes`, e.g. `ITEMS.GENRES = "Comedy" AND ITEMS.YEAR = "1999"`.
+    """
+
+    user_id: str | None = None
+    item_id: str | None = None
+    item_ids: tuple[str, ...] = ()
+    attributes: str | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say how to answer all queries of one call.
+
+    :param exploration: None explores nothing; recipes without exploration ignore it.
+    :param ranking_influence: `POPULARITY` and `FRESHNESS` from 0 (the default) to 1, for
+        aws-semantic-similarity; the others ignore it.
+    """
+
+    exploration: Exploration | None = None
+    ranking_influence: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold the ids of items, users (segments) or actions, best first.
+
+    `scores` is None for recipes without. It is as long as `ids`, but for rankings, in which the last ids
+    have none when nobody ever interacted with them. `reasons` has a list per id. `error` says why the query
+    could not be answered; `ids` is empty then.
+    """
+
+    ids: list[str]
+    scores: list[float] | None = None
+    reasons: list[list[str]] | None = None
+    error: str | None = None
+
+
+Wants = Literal["user", "item", "ranking", "segment_item", "segment_attributes", "action"]
 
 
 class Recommender(ABC):
-    """Answer for a trained model. Users it does not know get popular items."""
+    """Answer for a trained model."""
 
     recipe: ClassVar[str]
     has_scores: ClassVar[bool]
+    wants: ClassVar[Wants]
 
     @abstractmethod
-    def recommend(
-        self, user_ids: Sequence[str], num_results: int, exploration: Exploration | None
-    ) -> Iterator[Recommendation]:
-        """Yield one list per user id, in their order.
+    def answer(self, queries: Sequence[Query], num_results: int, options: Options) -> Iterator[Answer]:
+        """Yield one answer per query, in their order.
 
-        :param num_results: length of each list (the service allows 500); shorter when the catalogue is.
-        :param exploration: None explores nothing; recipes without exploration ignore it.
+        Users and items that the model does not know get popular items; an unknown item has no segment.
+
+        :param num_results: length of each list (the service allows 500, of a segment 5 million); shorter
+            when the catalogue is. Rankings are as long as the query's list, whatever it says.
         """
+
+    def with_histories(self, interactions: pa.Table) -> "Recommender":
+        """Return a recommender that knows some users' interactions as they are now, and all others as before.
+
+        Only recipes that look at what a user did after the training differ; the others return themselves.
+
+        :param interactions: all that these users ever did, in the columns of :class:`TrainingData`.
+        """
+        return self
 
     @abstractmethod
     def write(self, folder: Path) -> None:

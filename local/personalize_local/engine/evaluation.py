@@ -1,10 +1,10 @@
 """Measure a fitted recommender on held-out users."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 
 import numpy as np
 
-from personalize_local.engine.base import Exploration, Recommender
+from personalize_local.engine.base import Exploration, Options, Query, Recommender
 from personalize_local.engine.interactions import Interactions
 from personalize_local.engine.metrics import COVERAGE, LIST_LENGTH, accuracy_metrics, coverage
 from personalize_local.engine.split import hash_ids
@@ -16,8 +16,13 @@ MAX_COVERAGE_USERS = 5_000
 def accuracy_of(recommender: Recommender, labels: Interactions) -> dict[str, float]:
     """Compute the accuracy metrics, without exploration, over the users that have labels."""
     relevant = dict(labels_per_user(labels))
-    lists = recommender.recommend(list(relevant), LIST_LENGTH, None)
-    return accuracy_metrics((found.item_ids, relevant[found.user_id]) for found in lists)
+    lists = recommender.answer(of_users(relevant), LIST_LENGTH, Options())
+    return accuracy_metrics(zip((found.ids for found in lists), relevant.values(), strict=True))
+
+
+def of_users(user_ids: Iterable[str]) -> list[Query]:
+    """Ask for the users' lists."""
+    return [Query(user_id=user_id) for user_id in user_ids]
 
 
 def labels_per_user(labels: Interactions) -> Iterator[tuple[str, Set[str]]]:
@@ -36,5 +41,5 @@ def coverage_of(recommender: Recommender, interactions: Interactions) -> dict[st
     if len(user_ids) > MAX_COVERAGE_USERS:
         order = np.argsort(hash_ids(user_ids, COVERAGE), kind="stable")
         user_ids = [user_ids[position] for position in order[:MAX_COVERAGE_USERS]]
-    lists = recommender.recommend(user_ids, LIST_LENGTH, Exploration())
-    return {COVERAGE: coverage((found.item_ids for found in lists), interactions.num_items)}
+    lists = recommender.answer(of_users(user_ids), LIST_LENGTH, Options(Exploration()))
+    return {COVERAGE: coverage((found.ids for found in lists), interactions.num_items)}

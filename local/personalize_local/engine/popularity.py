@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from personalize_local.engine.base import Exploration, Recommendation, Recommender, TrainedModel
+from personalize_local.engine.base import Answer, Options, Query, Recommender, TrainedModel
 from personalize_local.engine.catalogue import Catalogue, describe_items
 from personalize_local.engine.data import TrainingData
 from personalize_local.engine.evaluation import accuracy_of, coverage_of
@@ -20,18 +20,17 @@ class PopularityCount(Recommender):
 
     recipe = "aws-popularity-count"
     has_scores = False
+    wants = "user"
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._order = catalogue.by_popularity()
 
-    def recommend(
-        self, user_ids: Sequence[str], num_results: int, exploration: Exploration | None
-    ) -> Iterator[Recommendation]:
-        """Yield the most popular items for every user id; exploration is not part of this recipe."""
+    def answer(self, queries: Sequence[Query], num_results: int, options: Options) -> Iterator[Answer]:
+        """Yield the most popular items for every query."""
         items: list[str] = self.catalogue.item_ids.take(self._order[:num_results]).to_pylist()
-        for user_id in user_ids:
-            yield Recommendation(user_id, list(items), None)
+        for _ in queries:
+            yield Answer(list(items))
 
     def write(self, folder: Path) -> None:
         """Write the catalogue with its counts."""

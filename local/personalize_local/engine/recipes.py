@@ -1,16 +1,28 @@
 """Find the model of a recipe by its name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 
 from personalize_local.engine.base import Recommender, TrainedModel, check_header
 from personalize_local.engine.data import TrainingData
 from personalize_local.engine.errors import RecipeError
-from personalize_local.engine.popularity import PopularityCount
-from personalize_local.engine.user_personalization import UserPersonalization
 
-MODELS: dict[str, type[Recommender]] = {
-    model.recipe: model for model in (PopularityCount, UserPersonalization)
+# Module and class of every model. They are imported when asked for: scikit-learn, which some of them use, takes
+# seconds to load, and each worker process would wait for it.
+MODELS = {
+    "aws-user-personalization-v2": "user_personalization_v2.UserPersonalizationV2",
+    "aws-user-personalization": "user_personalization.UserPersonalization",
+    "aws-popularity-count": "popularity.PopularityCount",
+    "aws-trending-now": "trending.TrendingNow",
+    "aws-personalized-ranking-v2": "ranking.PersonalizedRankingV2",
+    "aws-personalized-ranking": "ranking.PersonalizedRanking",
+    "aws-similar-items": "similar_items.SimilarItems",
+    "aws-sims": "sims.Sims",
+    "aws-semantic-similarity": "semantic_similarity.SemanticSimilarity",
+    "aws-next-best-action": "next_best_action.NextBestAction",
+    "aws-item-affinity": "item_affinity.ItemAffinity",
+    "aws-item-attribute-affinity": "attribute_affinity.ItemAttributeAffinity",
 }
 TRAINABLE_RECIPES: frozenset[str] = frozenset(MODELS)
 
@@ -22,7 +34,8 @@ def train(recipe: str, data: TrainingData, hyperparameters: Mapping[str, str]) -
     :param hyperparameters: `algorithmHyperParameters`, strings as in the API; the recipe's defaults fill in.
     :raises EngineError: for an unknown recipe, malformed hyperparameters or untrainable tables.
     """
-    return model_of(recipe).fit(data, hyperparameters)
+    trained = model_of(recipe).fit(data, hyperparameters)
+    return trained if data.objective is None else steered(trained, data)
 
 
 def update(recipe: str, previous: Path, data: TrainingData) -> TrainedModel:
@@ -33,6 +46,20 @@ def update(recipe: str, previous: Path, data: TrainingData) -> TrainedModel:
     model = model_of(recipe)
     check_header(previous, recipe)
     return model.refresh(previous, data)
+
+
+def steered(trained: TrainedModel, data: TrainingData) -> TrainedModel:
+    """Lean a user model, alone or inside of a ranking, towards `data.objective`, and measure its rewards."""
+    objective = import_module("personalize_local.engine.objective")
+    model = trained.recommender
+    users = getattr(model, "_users", model)
+    if not hasattr(users, "answers"):
+        raise RecipeError(f"optimizationObjective is not available for recipe {model.recipe}.")
+    metrics = objective.measure_rewards(data, users, data.objective)
+    leaning = objective.steer(users, data, data.objective)
+    make: Callable[[Recommender], Recommender] = type(model)
+    wrapped = leaning if users is model else make(leaning)
+    return TrainedModel(wrapped, trained.metrics | metrics)
 
 
 def load(recipe: str, folder: Path) -> Recommender:
@@ -49,4 +76,6 @@ def model_of(recipe: str) -> type[Recommender]:
     """Look the model up; raise :class:`RecipeError` for an unknown name."""
     if recipe not in MODELS:
         raise RecipeError(f"Recipe {recipe} cannot be trained here; available: {', '.join(sorted(MODELS))}.")
-    return MODELS[recipe]
+    module, name = MODELS[recipe].split(".")
+    model: type[Recommender] = getattr(import_module(f"personalize_local.engine.{module}"), name)
+    return model

@@ -6,22 +6,23 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from personalize_local.engine.answers import Answers, prepare_answers
-from personalize_local.engine.base import Exploration, Recommendation, Recommender, TrainedModel, read_metrics
+from personalize_local.engine.answers import Answers, positions, prepare_answers, renew_answers
+from personalize_local.engine.base import Answer, Options, Query, Recommender, TrainedModel, read_metrics
+from personalize_local.engine.best import Scorer
 from personalize_local.engine.catalogue import Catalogue, describe_items
 from personalize_local.engine.data import TrainingData
 from personalize_local.engine.evaluation import accuracy_of, coverage_of
 from personalize_local.engine.exploration import Explorer, insert, make_explorer
+from personalize_local.engine.fresh import encode_known, refreshed
 from personalize_local.engine.histories import measure_items, summarise
 from personalize_local.engine.interactions import Float32Array, IntArray, encode
 from personalize_local.engine.learning import learn, relearn
 from personalize_local.engine.split import hash_ids, split_users
 from personalize_local.engine.weights import Settings, Weights
 
-# Bounds the memory of a batch to a few MB: users x pool items x 4 bytes.
-BATCH_USERS = 256
+# Bounds what is held of the lists at once; lists are handed out one by one.
+BATCH_USERS = 2_048
 HASH_SALT = "exploration"
 
 
@@ -29,26 +30,26 @@ class UserPersonalization(Recommender):
     """Blend habits, taste and popularity; explore cold items.
 
     https://docs.aws.amazon.com/personalize/latest/dg/native-recipe-new-item-USER_PERSONALIZATION.html
-    Scores are a softmax over the user's candidates: his own items and the pool of items to discover.
+    Scores are a softmax over the catalogue. `answers` holds what they are made of.
     """
 
     recipe = "aws-user-personalization"
     has_scores = True
+    wants = "user"
 
     def __init__(self, catalogue: Catalogue, weights: Weights, answers: Answers) -> None:
         self.catalogue = catalogue
         self.weights = weights
         self.answers = answers
         self._popular = catalogue.by_popularity()
+        self._scorer = Scorer(answers, weights.blend.bend)
         self._known = weights.known & (weights.signals.users > 0)
 
-    def recommend(
-        self, user_ids: Sequence[str], num_results: int, exploration: Exploration | None
-    ) -> Iterator[Recommendation]:
+    def answer(self, queries: Sequence[Query], num_results: int, options: Options) -> Iterator[Answer]:
         """Yield lists in batches; users without a history get popular items."""
-        explorer = make_explorer(self.catalogue, exploration, self._known)
-        found = pc.index_in(pa.array(user_ids, pa.string()), value_set=self.answers.user_ids)
-        users = pc.fill_null(found, -1).to_numpy().astype(np.int64)
+        explorer = make_explorer(self.catalogue, options.exploration, self._known)
+        user_ids = [query.user_id or "" for query in queries]
+        users = positions(pa.array(user_ids, pa.string()), self.answers.user_ids)
         for start in range(0, len(user_ids), BATCH_USERS):
             part = slice(start, start + BATCH_USERS)
             items, scores = self._rank(users[part], num_results)
@@ -63,28 +64,38 @@ class UserPersonalization(Recommender):
         pairs = self.answers.indptr[users + 1] - self.answers.indptr[users]
         rows = np.flatnonzero((users >= 0) & (pairs > 0))
         if len(rows):
-            best, score = self.answers.best(users[rows], len(popular))
-            items[rows], scores[rows] = -1, 0
-            items[rows, : best.shape[1]], scores[rows, : best.shape[1]] = best, score
+            items[rows], scores[rows] = self._scorer.best(users[rows], len(popular))
         return items, scores
 
     def _present(
         self, user_ids: Sequence[str], items: IntArray, scores: Float32Array, explorer: Explorer | None
-    ) -> Iterator[Recommendation]:
+    ) -> Iterator[Answer]:
         """Turn a batch of codes into recommendations, explored items put in."""
-        places, drawn = np.zeros(items.shape, dtype=np.bool_), items
+        lengths = (items >= 0).sum(axis=1).tolist()
+        lists = [items[row, :length].tolist() for row, length in enumerate(lengths)]
+        odds = [scores[row, :length].tolist() for row, length in enumerate(lengths)]
         if explorer is not None:
             places, drawn = explorer.places(hash_ids(list(user_ids), HASH_SALT), items.shape[1])
-        lengths = (items >= 0).sum(axis=1)
-        for row, user_id in enumerate(user_ids):
-            length = int(lengths[row])
-            own, score = items[row, :length].tolist(), scores[row, :length].tolist()
-            given = np.flatnonzero(places[row, :length])
-            if len(given):
-                own, score = insert(own, score, given.tolist(), drawn[row, given].tolist())
-            yield Recommendation(
-                user_id, self.catalogue.item_ids.take(pa.array(own, pa.int64())).to_pylist(), score
-            )
+            for row in np.flatnonzero(places.any(axis=1)).tolist():
+                given = np.flatnonzero(places[row, : lengths[row]])
+                if len(given):
+                    lists[row], odds[row] = insert(
+                        lists[row], odds[row], given.tolist(), drawn[row, given].tolist()
+                    )
+        flat = pa.array([item for own in lists for item in own], pa.int64())
+        ids = self.catalogue.item_ids.take(flat).to_pylist()
+        ends = np.cumsum([len(own) for own in lists]).tolist()
+        for own, score, end in zip(lists, odds, ends, strict=True):
+            yield Answer(ids[end - len(own) : end], score)
+
+    def with_histories(self, interactions: pa.Table) -> Recommender:
+        """Work out anew what some users get, from all that they did; items unknown to the model are left out."""
+        return refreshed(self, self.told(interactions), interactions)
+
+    def told(self, interactions: pa.Table) -> Self:
+        """Return a model with the same weights that knows these users only."""
+        known = encode_known(interactions, self.catalogue.item_ids)
+        return type(self)(self.catalogue, self.weights, prepare_answers(self.weights, known, self.answers))
 
     def write(self, folder: Path) -> None:
         """Write catalogue, weights and prepared answers."""
@@ -104,23 +115,24 @@ class UserPersonalization(Recommender):
         interactions = encode(data)
         split = split_users(interactions)
         trial = learn(split.train, settings)
-        answers = prepare_answers(trial, split.history, interactions.latest)
+        answers = prepare_answers(trial, split.history)
         metrics = accuracy_of(cls(describe_items(data, split.train), trial, answers), split.labels)
         final = relearn(trial, interactions)
         catalogue = describe_items(data, interactions)
-        model = cls(catalogue, final, prepare_answers(final, interactions, interactions.latest))
+        model = cls(catalogue, final, prepare_answers(final, interactions))
         return TrainedModel(model, metrics | coverage_of(model, interactions))
 
     @classmethod
     def refresh(cls, previous: Path, data: TrainingData) -> TrainedModel:
-        """Keep the weights; take new items in for exploration, and everybody's newest history.
+        """Keep the weights; take new items in for exploration, and the newest history of whoever did something.
 
         Accuracy is carried over, since the weights are the same; coverage is computed anew.
         """
         interactions = encode(data)
         kept = Weights.read(previous)
-        fresh = measure_items(interactions, summarise(interactions, interactions.latest))
-        weights = kept.align(interactions.item_ids, fresh)
-        catalogue = describe_items(data, interactions, weights.known)
-        model = cls(catalogue, weights, prepare_answers(weights, interactions, interactions.latest))
+        new = ~np.isin(positions(interactions.item_ids, kept.item_ids), np.flatnonzero(kept.known))
+        rows_of_new = interactions.where(new[interactions.item])
+        weights = kept.align(interactions.item_ids, measure_items(rows_of_new, summarise(rows_of_new)))
+        answers = renew_answers(Answers.read(previous), kept.item_ids, weights, interactions)
+        model = cls(describe_items(data, interactions, weights.known), weights, answers)
         return TrainedModel(model, read_metrics(previous) | coverage_of(model, interactions))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
 from personalize_local import engine
+from personalize_local.datasets.streamed import StreamedHistories
 from personalize_local.errors import JobFailed
 from personalize_local.jobs.batch_filter import FilterRequest
 from personalize_local.jobs.batch_lines import BatchLines, Inference
 from personalize_local.jobs.dataset_files import dataset_parts
 from personalize_local.jobs.job import Job, Surroundings
+from personalize_local.jobs.streamed_histories import streamed_histories
+from personalize_local.jobs.theme_request import ThemeRequest
 from personalize_local.jobs.workers import Task
 from personalize_local.recipes import get_recipe
 from personalize_local.resources import Resource
@@ -35,7 +39,7 @@ class BatchInferenceJob(Job):
         if version is None:
             raise JobFailed(f"The solution version {resource.body['solutionVersionArn']} does not exist.")
         recipe = get_recipe(version.body["recipeArn"])
-        config = (resource.body.get("batchInferenceJobConfig") or {}).get("itemExplorationConfig") or {}
+        config = resource.body.get("batchInferenceJobConfig") or {}
         return Task(
             infer,
             {
@@ -45,10 +49,13 @@ class BatchInferenceJob(Job):
                 "source": resource.body["jobInput"]["s3DataSource"]["path"],
                 "destination": resource.body["jobOutput"]["s3DataDestination"]["path"],
                 "num_results": resource.body["numResults"],
-                "filter_request": _filter_request(around.store, resource),
+                "filter_request": filter_request(around.store, resource),
                 "exploration": _exploration(config) if recipe.exploration else None,
+                "influence": config.get("rankingInfluence") or {},
+                "theme_request": _theme_request(around.store, version, resource),
                 "scratch": str(around.storage.scratch),
                 "seed": resource.arn,
+                "histories": streamed_histories(around, version),
             },
         )
 
@@ -61,10 +68,13 @@ def infer(
     source: str,
     destination: str,
     num_results: int,
-    exploration: tuple[float, float] | None,
     filter_request: FilterRequest | None,
     scratch: str,
     seed: str,
+    exploration: tuple[float, float] | None = None,
+    influence: dict[str, float] | None = None,
+    theme_request: ThemeRequest | None = None,
+    histories: StreamedHistories | None = None,
 ) -> None:
     """Write `<input file name>.out` for each input object, and an empty `_CHECK`; raise `JobFailed`."""
     client = connect(region)
@@ -73,9 +83,13 @@ def infer(
     with failing_with(_INVALID_OUTPUT):
         # What the real service's _CHECK is for is not documented; a failing write shows itself here early.
         client.put_object(Bucket=output.bucket, Key=f"{output.key}_CHECK", Body=b"")
-    explore = engine.Exploration(*exploration) if exploration else None
+    options = engine.Options(engine.Exploration(*exploration) if exploration else None, influence or {})
     recommender = engine.load(recipe, Path(model_folder))
-    lines = BatchLines(Inference(recommender, num_results, explore, filter_request), seed)
+    known = histories.read() if histories else None
+    if known is not None and known.num_rows:
+        recommender = recommender.with_histories(known)
+    themes = theme_request.read() if theme_request else None
+    lines = BatchLines(Inference(recommender, num_results, options, filter_request, themes), seed)
     for bucket, key in inputs:
         with failing_with(_INVALID_INPUT):
             content = read_object(client, bucket, key)
@@ -101,7 +115,8 @@ def _input_keys(client: S3Client, location: Location) -> list[tuple[str, str]]:
     return [(location.bucket, key) for key in keys]
 
 
-def _filter_request(store: Store, resource: Resource) -> FilterRequest | None:
+def filter_request(store: Store, resource: Resource) -> FilterRequest | None:
+    """Return the filter of a job with the datasets as they are now; raise `JobFailed` when it is gone."""
     arn = resource.body.get("filterArn")
     if arn is None:
         return None
@@ -111,7 +126,15 @@ def _filter_request(store: Store, resource: Resource) -> FilterRequest | None:
     return FilterRequest(found.body["filterExpression"], dataset_parts(store, found.body["datasetGroupArn"]))
 
 
-def _exploration(config: dict[str, str]) -> tuple[float, float]:
+def _theme_request(store: Store, version: Resource, resource: Resource) -> ThemeRequest | None:
+    if resource.body.get("batchInferenceJobMode") != "THEME_GENERATION":
+        return None
+    column = resource.body["themeGenerationConfig"]["fieldsForThemeGeneration"]["itemName"]
+    return ThemeRequest(dataset_parts(store, version.body["datasetGroupArn"])["ITEMS"], column)
+
+
+def _exploration(job_config: dict[str, Any]) -> tuple[float, float]:
+    config = job_config.get("itemExplorationConfig") or {}
     return (
         float(config.get("explorationWeight", _DEFAULT_EXPLORATION_WEIGHT)),
         float(config.get("explorationItemAgeCutOff", _DEFAULT_ITEM_AGE_CUT_OFF_DAYS)),

@@ -7,27 +7,34 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from personalize_local.engine import Exploration, Recommendation, Recommender
-from personalize_local.filters.apply import MissingParameter
-from personalize_local.filters.values import read_filter_values
-from personalize_local.jobs.batch_filter import FilterRequest, make_item_filter, recommend_filtered
+from personalize_local.engine import Answer, Options, Recommender
+from personalize_local.jobs.batch_filter import FilterRequest, filtered_answers
+from personalize_local.jobs.line_input import Line, line_reader, parse_line
 
-_WRONG_LINE = "User error: Required fields for the provided recipe are userId"
+if TYPE_CHECKING:
+    # It takes scikit-learn, seconds to load, and few jobs have themes.
+    from personalize_local.jobs.themes import ThemeMaker
+
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
 class Inference:
-    """Say how to answer every line."""
+    """Say how to answer every line.
+
+    :param themes: for THEME_GENERATION.
+    """
 
     recommender: Recommender
     num_results: int
-    exploration: Exploration | None = None
+    options: Options = field(default_factory=Options)
     filter: FilterRequest | None = None
+    themes: ThemeMaker | None = None
 
 
 class BatchLines:
@@ -37,6 +44,8 @@ class BatchLines:
         self._inference = inference
         self._random = random.Random(seed)  # ruff: ignore[suspicious-non-cryptographic-random-usage] - a shuffle, not a secret
         self._objects_read = 0
+        self._read = line_reader(inference.recommender.wants)
+        self._answered, self._failed = _writers(inference)
 
     @property
     def is_all_unreadable(self) -> bool:
@@ -45,77 +54,61 @@ class BatchLines:
 
     def write(self, content: bytes, path: Path) -> None:
         """Write the output of one input object to a file."""
-        entries = [_parsed(line) for line in content.split(b"\n") if line.strip()]
+        entries = [parse_line(line) for line in content.split(b"\n") if line.strip()]
         self._objects_read += sum(entry is not None for entry in entries)
         self._random.shuffle(entries)
-        lines = [_Line(entry or {}, None if _has_user(entry) else _WRONG_LINE) for entry in entries]
-        recommendations = self._recommend(lines)
+        lines = [self._read(entry) for entry in entries]
+        answers = self._answers(lines)
         # A lone surrogate in an echoed input becomes the JSON escape that it came as.
         with path.open("w", encoding="utf-8", errors="backslashreplace") as out:
             for line in lines:
-                out.write(_failed(line) if line.error else _answered(line, next(recommendations)))
+                if line.error is None:
+                    answer = next(answers)
+                    line.error = answer.error
+                out.write(self._failed(line) if line.error else self._answered(line, answer))
 
-    def _recommend(self, lines: list[_Line]) -> Iterator[Recommendation]:
+    def _answers(self, lines: list[Line]) -> Iterator[Answer]:
         how = self._inference
-        if how.filter is None:
-            users = [line.user_id for line in lines if not line.error]
-            return iter(how.recommender.recommend(users, how.num_results, how.exploration))
-        item_filter = make_item_filter(how.filter, {line.user_id for line in lines if not line.error})
-        asked = []
-        for line in lines:
-            if not line.error:
-                try:
-                    test = item_filter.for_user(line.user_id, read_filter_values(line.entry))
-                    asked.append((line.user_id, test))
-                except MissingParameter as missing:
-                    line.error = f"User error: {missing}"
-        return recommend_filtered(how.recommender, asked, how.num_results, how.exploration)
+        if how.filter is not None:
+            return filtered_answers(how.recommender, how.filter, lines, how.num_results, how.options)
+        queries = [line.query for line in lines if not line.error]
+        return how.recommender.answer(queries, how.num_results, how.options)
 
 
-@dataclass
-class _Line:
-    entry: dict[str, Any]
-    error: str | None
+class _Texts(dict[str, str]):
+    """Render each id to JSON once: the same few thousand make up millions of lists."""
 
-    @property
-    def user_id(self) -> str:
-        return str(self.entry["userId"])
+    def __missing__(self, text: str) -> str:
+        rendered = self[text] = _compact(text)
+        return rendered
 
 
-def _answered(line: _Line, recommendation: Recommendation) -> str:
-    items = _compact(recommendation.item_ids)
-    head = f'{{"input":{_compact(line.entry)},"output":{{"recommendedItems":{items}'
-    if recommendation.scores is None:
-        return f"{head}}}}}\n"
-    scores = ",".join([f"{score:.7f}" for score in recommendation.scores])
-    return f'{head},"scores":[{scores}]}},"error":null}}\n'
+def _writers(how: Inference) -> tuple[Callable[[Line, Answer], str], Callable[[Line], str]]:
+    texts = _Texts()
+    segment = how.recommender.wants.startswith("segment")
+    member = "recommendedUsers" if segment else "recommendedItems"
+    with_error = '},"error":null}\n' if how.recommender.wants == "user" else "}}\n"
+
+    def answered(line: Line, answer: Answer) -> str:
+        ids = ",".join([texts[each] for each in answer.ids])
+        head = f'{{"input":{_compact(line.entry)},"output":{{"{member}":[{ids}]'
+        if how.themes is not None:
+            theme, relevance = how.themes.theme_of(answer.ids)
+            return (
+                f'{head},"theme":{_compact(theme)},"itemsThemeRelevanceScores":[{_numbers(relevance)}]}}}}\n'
+            )
+        if answer.scores is None:
+            return f"{head}}}}}\n"
+        reasons = "" if answer.reasons is None else f',"reasons":{_compact(answer.reasons)}'
+        return f'{head},"scores":[{_numbers(answer.scores)}]{reasons}{with_error}'
+
+    def failed(line: Line) -> str:
+        output: dict[str, list[str]] = {member: []}
+        return _compact({"input": line.entry, "output": output, "error": line.error}) + "\n"
+
+    return answered, failed
 
 
-def _failed(line: _Line) -> str:
-    output: dict[str, list[str]] = {"recommendedItems": []}
-    return _compact({"input": line.entry, "output": output, "error": line.error}) + "\n"
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return entry if isinstance(entry, dict) else None
-
-
-def _has_user(entry: dict[str, Any] | None) -> bool:
-    user_id = (entry or {}).get("userId")
-    return isinstance(user_id, str) and user_id != "" and _is_text(user_id)
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+def _numbers(values: list[float]) -> str:
+    """Render numbers with seven decimals, as the service does."""
+    return ",".join(["%.7f"] * len(values)) % tuple(values)

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from personalize_local import engine
-from personalize_local.datasets.training_data import TrainingRequest, read_training_data
+from personalize_local.datasets.parts import DatasetParts
+from personalize_local.datasets.training_data import (
+    EventParameters,
+    Needs,
+    TrainingRequest,
+    read_training_data,
+)
+from personalize_local.engine.data import Objective
 from personalize_local.errors import JobFailed
 from personalize_local.jobs.dataset_files import dataset_parts
 from personalize_local.jobs.job import Job, Surroundings
+from personalize_local.jobs.tuning import best_model, candidates
 from personalize_local.jobs.workers import Task
 from personalize_local.recipes import get_recipe
-from personalize_local.resources import ACTIVE, SOLUTION_VERSION, Resource
+from personalize_local.resources import ACTIVE, DATASET, SOLUTION_VERSION, Resource
 from personalize_local.store import Store
 
-# The keys of GetSolutionMetrics for user, ranking, popularity and related-item recipes.
-METRICS = (
-    "coverage",
-    "mean_reciprocal_rank_at_25",
-    "normalized_discounted_cumulative_gain_at_5",
-    "normalized_discounted_cumulative_gain_at_10",
-    "normalized_discounted_cumulative_gain_at_25",
-    "precision_at_5",
-    "precision_at_10",
-    "precision_at_25",
-)
+# What recipes look at that others do not. Segments see bulk rows only.
+_NEEDS = {
+    "aws-semantic-similarity": Needs(interactions=False),
+    "aws-item-attribute-affinity": Needs(all_item_columns=True),
+    "aws-next-best-action": Needs(actions=True),
+}
+_BULK_ONLY = "USER_SEGMENTATION"
 _METRIC_DECIMALS = 4  # as the service's own replies show
 _SECONDS_PER_HOUR = 3600
 
@@ -36,18 +41,24 @@ class Training(Job):
     heavy = True
 
     def begin(self, around: Surroundings, resource: Resource) -> Task:
-        """Train on the files that the datasets have now, into a folder of this try."""
+        """Train on the files that the datasets have now, into a folder of this try.
+
+        With performHPO all candidates are trained, one after another.
+        """
         previous = _newest_full_model(around.store, resource) if _is_update(resource) else None
         config = resource.body["solutionConfig"]
+        recipe = get_recipe(resource.body["recipeArn"])
+        tunes = resource.body.get("performHPO") and previous is None
         return Task(
             train_model,
             {
-                "recipe": get_recipe(resource.body["recipeArn"]).name,
+                "recipe": recipe.name,
                 "request": _request(around.store, resource),
                 "hyperparameters": {
                     **config.get("featureTransformationParameters", {}),
                     **config.get("algorithmHyperParameters", {}),
                 },
+                "candidates": candidates(recipe, config.get("hpoConfig", {})) if tunes else [],
                 "previous": previous,
                 "folder": around.storage.new_model_folder(),
             },
@@ -56,6 +67,8 @@ class Training(Job):
     def finish(self, _around: Surroundings, resource: Resource, result: Any, wall_seconds: float) -> None:
         """Take over model and metrics."""
         resource.internal.update(model=result["folder"], metrics=result["metrics"])
+        if result["tuned"] is not None:
+            resource.body["tunedHPOParams"] = {"algorithmHyperParameters": result["tuned"]}
         # The service reports normalised compute; what a laptop has is wall time.
         resource.body["trainingHours"] = round(wall_seconds / _SECONDS_PER_HOUR, 6)
 
@@ -64,13 +77,20 @@ def train_model(
     recipe: str,
     request: TrainingRequest,
     hyperparameters: dict[str, str],
+    candidates: list[dict[str, str]],
     previous: str | None,
     folder: str,
 ) -> dict[str, Any]:
-    """Train (or update the model in `previous`), save into `folder`, and return it with rounded metrics."""
+    """Train (or update the model in `previous`), save into `folder`, and return it with rounded metrics.
+
+    :param candidates: hyperparameters to try; those of the best model are returned as `tuned`.
+    """
     data = read_training_data(request)
+    tuned = None
     try:
-        if previous is None:
+        if candidates:
+            tuned, model = best_model(recipe, data, hyperparameters, candidates)
+        elif previous is None:
             model = engine.train(recipe, data, hyperparameters)
         else:
             model = engine.update(recipe, Path(previous), data)
@@ -81,7 +101,8 @@ def train_model(
     model.save(target)
     return {
         "folder": folder,
-        "metrics": {key: round(model.metrics[key], _METRIC_DECIMALS) for key in METRICS},
+        "metrics": {key: round(value, _METRIC_DECIMALS) for key, value in model.metrics.items()},
+        "tuned": tuned,
     }
 
 
@@ -101,10 +122,53 @@ def _request(store: Store, resource: Resource) -> TrainingRequest:
     config = resource.body["solutionConfig"]
     columns = config.get("trainingDataConfig", {})
     threshold = config.get("eventValueThreshold")
+    recipe = get_recipe(resource.body["recipeArn"])
+    objective = config.get("optimizationObjective") or {}
+    excluded = _with_new_columns(store, resource, columns.get("excludedDatasetColumns", {}))
     return TrainingRequest(
-        datasets=dataset_parts(store, resource.body["datasetGroupArn"]),
+        datasets=_datasets(store, resource.body["datasetGroupArn"], recipe.recipe_type == _BULK_ONLY),
         event_type=resource.body.get("eventType"),
         event_value_threshold=float(threshold) if threshold else None,
-        excluded_columns=columns.get("excludedDatasetColumns", {}),
+        excluded_columns=excluded,
         included_columns=columns.get("includedDatasetColumns", {}),
+        events=_events((config.get("eventsConfig") or {}).get("eventParametersList", [])),
+        objective=_objective(objective),
+        needs=_NEEDS.get(recipe.name, Needs()),
     )
+
+
+def _datasets(store: Store, group_arn: str, bulk_only: bool) -> dict[str, DatasetParts]:
+    parts = dataset_parts(store, group_arn)
+    if not bulk_only:
+        return parts
+    streamed = {
+        part
+        for dataset in store.select(DATASET.noun, parent_arn=group_arn)
+        for part in dataset.internal.get("put_parts", [])
+    }
+    return {
+        kind: replace(each, parts=tuple(part for part in each.parts if part not in streamed))
+        for kind, each in parts.items()
+    }
+
+
+def _with_new_columns(
+    store: Store, resource: Resource, excluded: dict[str, list[str]]
+) -> dict[str, list[str]]:
+    """Add the columns that a dataset got after the solution was made."""
+    solution = store.get(str(resource.parent_arn))
+    added = {} if solution is None else solution.internal.get("excluded_columns", {})
+    return {kind: [*excluded.get(kind, []), *added.get(kind, [])] for kind in {*excluded, *added}}
+
+
+def _events(entries: list[dict[str, Any]]) -> tuple[EventParameters, ...]:
+    return tuple(
+        EventParameters(each.get("eventType"), each.get("eventValueThreshold"), each.get("weight", 1.0))
+        for each in entries
+    )
+
+
+def _objective(given: dict[str, str]) -> Objective | None:
+    if not given.get("itemAttribute"):
+        return None
+    return Objective(given["itemAttribute"], given.get("objectiveSensitivity", "OFF"))

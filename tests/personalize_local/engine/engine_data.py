@@ -1,13 +1,14 @@
 """Make small data sets whose right answers are known."""
 
 import random
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from personalize_local.engine import TrainingData
+from personalize_local.engine import Answer, Exploration, Options, Query, Recommender, TrainingData
 
 START = 1_700_000_000
 DAY = 86_400
@@ -92,3 +93,10 @@ def user_ids(data: TrainingData) -> list[str]:
     """List the users."""
     ids: list[str] = pc.unique(data.interactions["USER_ID"]).to_pylist()
     return sorted(ids)
+
+
+def recommend(
+    recommender: Recommender, users: Iterable[str], num_results: int, exploration: Exploration | None
+) -> Iterator[Answer]:
+    """Ask for the users' lists."""
+    return recommender.answer([Query(user) for user in users], num_results, Options(exploration))

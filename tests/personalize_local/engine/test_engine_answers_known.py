@@ -1,7 +1,7 @@
 """Ask models for answers that are known in advance, and for quality on real groceries."""
 
 import pytest
-from engine_data import DAY, NDCG_25, checkerboard, groceries, table
+from engine_data import DAY, NDCG_25, checkerboard, groceries, recommend, table
 
 from personalize_local.engine import Exploration, HyperparameterError, TrainingData, train
 
@@ -14,15 +14,16 @@ def test_the_withheld_item_comes_first(num_users, num_items, order):
     data, withheld = checkerboard(num_users, num_items, order)
     recommender = train(RECIPE, data, {}).recommender
     for exploration in (None, Exploration(weight=0.0), Exploration()):
-        found = recommender.recommend(list(withheld), 25, exploration)
-        assert {one.user_id: one.item_ids[0] for one in found} == withheld
+        found = recommend(recommender, list(withheld), 25, exploration)
+        assert [one.ids[0] for one in found] == list(withheld.values())
 
 
 def test_where_nothing_is_taken_twice_own_items_come_last():
     data, withheld = checkerboard(60, 40, "random")
-    for one in train(RECIPE, data, {}).recommender.recommend(list(withheld), 40, None):
-        parity = int(one.user_id[1:]) % 2
-        own = [int(item[1:]) % 2 == parity and item != withheld[one.user_id] for item in one.item_ids]
+    found = recommend(train(RECIPE, data, {}).recommender, list(withheld), 40, None)
+    for user, one in zip(withheld, found, strict=True):
+        parity = int(user[1:]) % 2
+        own = [int(item[1:]) % 2 == parity and item != withheld[user] for item in one.ids]
         assert own == [False] * 21 + [True] * 19
 
 
@@ -33,8 +34,8 @@ def test_what_is_taken_every_week_comes_first():
             rows.append((f"u{user}", f"habit {user % 7}", week * 7 * DAY + user))
             rows.append((f"u{user}", f"once {(user * 5 + week * 11) % 90}", week * 7 * DAY + user + 5))
     recommender = train(RECIPE, TrainingData(table(rows)), {}).recommender
-    for one in recommender.recommend([f"u{user}" for user in range(60)], 5, None):
-        assert one.item_ids[0] == f"habit {int(one.user_id[1:]) % 7}"
+    found = recommend(recommender, [f"u{user}" for user in range(60)], 5, None)
+    assert [one.ids[0] for one in found] == [f"habit {user % 7}" for user in range(60)]
 
 
 def test_groceries_are_found_more_than_twice_as_well_as_by_popularity():
@@ -62,5 +63,5 @@ def test_hyperparameters_in_range_are_taken():
     model = train(
         RECIPE, data, {"hidden_dimension": "32", "bptt": "8", "recency_mask": "False", "other": "x"}
     )
-    found = model.recommender.recommend(list(withheld), 1, None)
-    assert {one.user_id: one.item_ids[0] for one in found} == withheld
+    found = recommend(model.recommender, list(withheld), 1, None)
+    assert [one.ids[0] for one in found] == list(withheld.values())

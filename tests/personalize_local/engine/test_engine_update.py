@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
-from engine_data import DAY, START, shop, user_ids, with_rows
+from engine_data import DAY, START, recommend, shop, user_ids, with_rows
 
 from personalize_local.engine import Exploration, RecipeError, TrainingData, load, train, update
 
@@ -29,8 +29,9 @@ def folder(tmp_path_factory):
 
 
 def takers(recommender, exploration, depth=12, data=None) -> set[str]:
-    found = recommender.recommend(user_ids(data or shop(1_000)), depth, exploration)
-    return {one.user_id for one in found if NEW in one.item_ids}
+    users = user_ids(data or shop(1_000))
+    found = recommend(recommender, users, depth, exploration)
+    return {user for user, one in zip(users, found, strict=True) if NEW in one.ids}
 
 
 def test_an_update_brings_a_new_item_to_some_users_only_by_exploration(folder):
@@ -44,8 +45,8 @@ def test_an_update_brings_a_new_item_to_some_users_only_by_exploration(folder):
 def test_an_update_keeps_the_lists_of_known_items(folder):
     updated = update(RECIPE, folder, with_new_item(shop(1_000), created_days=110)).recommender
     users = user_ids(shop(1_000))
-    before, after = (list(model.recommend(users, 25, None)) for model in (load(RECIPE, folder), updated))
-    assert [one.item_ids for one in after] == [one.item_ids for one in before]
+    before, after = (list(recommend(model, users, 25, None)) for model in (load(RECIPE, folder), updated))
+    assert [one.ids for one in after] == [one.ids for one in before]
 
 
 def test_an_item_stays_new_over_updates_until_the_next_full_training(folder, tmp_path):
@@ -56,7 +57,7 @@ def test_an_item_stays_new_over_updates_until_the_next_full_training(folder, tmp
     buyers = {f"kunde-{user} ü" for user in range(40)}
     assert takers(load(RECIPE, tmp_path / "second"), Exploration(), data=bought) - buyers
     trained = train(RECIPE, bought, {}).recommender
-    assert next(trained.recommend(["kunde-1 ü"], 5, AT_ONCE)).item_ids[0] != NEW
+    assert next(recommend(trained, ["kunde-1 ü"], 5, AT_ONCE)).ids[0] != NEW
     assert takers(trained, None, depth=86, data=bought) - buyers
 
 
@@ -70,19 +71,19 @@ def test_exploration_never_takes_the_first_place_and_little_of_the_others(folder
     data = with_new_item(shop(1_000), created_days=110)
     updated = update(RECIPE, folder, data).recommender
     users = user_ids(data)
-    plain = list(updated.recommend(users, 25, None))
-    explored = list(updated.recommend(users, 25, Exploration()))
-    assert [one.item_ids[0] for one in plain] == [one.item_ids[0] for one in explored]
-    replaced = [len(set(one.item_ids) - set(two.item_ids)) for one, two in zip(explored, plain, strict=True)]
+    plain = list(recommend(updated, users, 25, None))
+    explored = list(recommend(updated, users, 25, Exploration()))
+    assert [one.ids[0] for one in plain] == [one.ids[0] for one in explored]
+    replaced = [len(set(one.ids) - set(two.ids)) for one, two in zip(explored, plain, strict=True)]
     assert 0 < sum(replaced) / len(users) <= 0.3 * 0.2 * 25
 
 
 def test_an_update_knows_new_users_and_new_purchases(folder):
     rows = [("somebody", "artikel 8", (100 + day) * DAY) for day in range(8)]
     updated = update(RECIPE, folder, with_rows(shop(1_000), rows)).recommender
-    found = list(updated.recommend(["somebody", "nobody"], 10, None))
-    assert found[0].item_ids[0] == "artikel 8"
-    assert found[0].item_ids != found[1].item_ids
+    found = list(recommend(updated, ["somebody", "nobody"], 10, None))
+    assert found[0].ids[0] == "artikel 8"
+    assert found[0].ids != found[1].ids
 
 
 def test_an_update_carries_accuracy_over(folder):
@@ -97,8 +98,8 @@ def test_an_update_can_be_saved_and_loaded(folder, tmp_path):
     updated = update(RECIPE, folder, with_new_item(shop(1_000), created_days=110))
     updated.save(tmp_path / "update")
     users = user_ids(shop(1_000))
-    again = load(RECIPE, tmp_path / "update").recommend(users, 25, Exploration())
-    assert list(again) == list(updated.recommender.recommend(users, 25, Exploration()))
+    again = recommend(load(RECIPE, tmp_path / "update"), users, 25, Exploration())
+    assert list(again) == list(recommend(updated.recommender, users, 25, Exploration()))
 
 
 def test_items_that_left_the_data_leave_the_lists(folder):
@@ -106,9 +107,9 @@ def test_items_that_left_the_data_leave_the_lists(folder):
     kept = data.interactions.filter(pa.compute.not_equal(data.interactions["ITEM_ID"], "artikel 0"))
     items = data.items.filter(pa.compute.not_equal(data.items["ITEM_ID"], "artikel 0"))
     updated = update(RECIPE, folder, TrainingData(kept, items)).recommender
-    for one in updated.recommend(user_ids(data), 500, None):
-        assert len(one.item_ids) == 84
-        assert "artikel 0" not in one.item_ids
+    for one in recommend(updated, user_ids(data), 500, None):
+        assert len(one.ids) == 84
+        assert "artikel 0" not in one.ids
 
 
 def test_popularity_has_no_update(tmp_path):

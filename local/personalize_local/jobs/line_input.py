@@ -1,0 +1,81 @@
+"""Read the lines of batch inputs: what each asks, or what is wrong with it.
+
+Formats: https://docs.aws.amazon.com/personalize/latest/dg/batch-data-upload.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from personalize_local.engine import Query
+from personalize_local.engine.base import Wants
+
+# The fields of a line by what a model wants.
+_FIELDS: dict[Wants, tuple[str, ...]] = {
+    "user": ("userId",),
+    "item": ("itemId",),
+    "ranking": ("userId", "itemList"),
+    "segment_item": ("itemId",),
+    "segment_attributes": ("itemAttributes",),
+    "action": ("userId",),
+}
+
+
+@dataclass
+class Line:
+    """Hold one line: what it said, and what it asks or why it cannot be answered."""
+
+    entry: dict[str, Any]
+    query: Query
+    error: str | None = None
+
+
+def line_reader(wants: Wants) -> Callable[[dict[str, Any] | None], Line]:
+    """Return a function that reads parsed lines, None for those that were no JSON object."""
+    fields = _FIELDS[wants]
+    missing = f"User error: Required fields for the provided recipe are {', '.join(fields)}"
+
+    def read(entry: dict[str, Any] | None) -> Line:
+        if entry is None or not all(_is_given(entry.get(field)) for field in fields):
+            return Line(entry or {}, Query(), missing)
+        return Line(entry, _query(entry, fields))
+
+    return read
+
+
+def _query(entry: dict[str, Any], fields: tuple[str, ...]) -> Query:
+    if fields == ("userId",):
+        return Query(entry["userId"])
+    if fields == ("itemId",):
+        return Query(item_id=entry["itemId"])
+    if fields == ("itemAttributes",):
+        return Query(attributes=entry["itemAttributes"])
+    return Query(entry["userId"], item_ids=tuple(entry["itemList"]))
+
+
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """Return the object that a line holds; None when it holds none."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _is_given(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(_is_text(item) for item in value)
+    return _is_text(value)
+
+
+def _is_text(value: Any) -> bool:
+    if not isinstance(value, str) or not value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
