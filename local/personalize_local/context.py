@@ -9,7 +9,8 @@ from typing import Any
 from botocore.model import OperationModel
 
 from personalize_local.arns import make_arn
-from personalize_local.resources import Resource
+from personalize_local.quotas import Quotas
+from personalize_local.resources import Kind, Resource
 from personalize_local.store import Store
 
 
@@ -21,6 +22,7 @@ class Context:
     account: str
     store: Store
     operation: OperationModel
+    quotas: Quotas = field(default_factory=Quotas)
     # Jobs begin and stop only after the transaction that asked for it is committed.
     to_submit: list[str] = field(default_factory=list)
     to_cancel: list[str] = field(default_factory=list)
@@ -32,6 +34,10 @@ class Context:
     def submit(self, resource: Resource) -> None:
         """Let a job move this resource on once the request is committed."""
         self.to_submit.append(resource.arn)
+
+    def check_quota(self, kind: Kind, parent: Resource | None = None) -> None:
+        """Raise LimitExceededException when there is no room for one more of this kind (in this parent)."""
+        self.quotas.check(self.store, kind, self.region, parent.arn if parent else None)
 
     def declares(self, code: str) -> bool:
         """Tell whether the service's model lists this error for the operation."""

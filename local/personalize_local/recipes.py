@@ -10,32 +10,10 @@ from typing import Any
 
 from personalize_local.arns import service_owned_arn
 from personalize_local.errors import not_found
+from personalize_local.recipe_parameters import ALGORITHM_PARAMETERS, FEATURE_PARAMETERS, Parameter
 
 # The service reports one fixed date per recipe; the exact dates matter to nobody.
-_RECIPE_DATE_SECONDS = 1560124800.0  # 2019-06-10, when the service opened
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """Bound one hyperparameter: `bool` takes True/False, numbers lie in [low, high]."""
-
-    name: str
-    type: str
-    low: float = 0.0
-    high: float = 1.0
-
-
-_HIDDEN_DIMENSION = Parameter("hidden_dimension", "int", 32, 256)
-_USER_PERSONALIZATION = (
-    _HIDDEN_DIMENSION,
-    Parameter("bptt", "int", 2, 32),
-    Parameter("recency_mask", "bool"),
-)
-_HISTORY_LENGTH = (
-    Parameter("min_user_history_length_percentile", "float"),
-    Parameter("max_user_history_length_percentile", "float"),
-)
-_DISCOUNT = Parameter("popularity_discount_factor", "float")
+RECIPE_DATE_SECONDS = 1560124800.0  # 2019-06-10, when the service opened
 
 
 @dataclass(frozen=True)
@@ -50,27 +28,57 @@ class Recipe:
     update: bool = False
     scores: bool = True
     exploration: bool = False
-    algorithm_parameters: tuple[Parameter, ...] = ()
-    feature_parameters: tuple[Parameter, ...] = ()
+    tunes: bool = False  # performHPO
+    objective: bool = False  # optimizationObjective
+    event_weights: bool = False  # eventsConfig
+    themes: bool = False  # batchInferenceJobMode THEME_GENERATION
+    influence: bool = False  # rankingInfluence, and performIncrementalUpdate
+    closed: bool = False  # to new solutions
+    datasets: tuple[str, ...] = ("INTERACTIONS",)  # without which no training begins
+
+    @property
+    def algorithm_parameters(self) -> tuple[Parameter, ...]:
+        """Return what `algorithmHyperParameters` may hold."""
+        return ALGORITHM_PARAMETERS.get(self.name, ())
+
+    @property
+    def feature_parameters(self) -> tuple[Parameter, ...]:
+        """Return what `featureTransformationParameters` may hold."""
+        return FEATURE_PARAMETERS.get(self.name, ())
+
+    @property
+    def segments(self) -> bool:
+        """Tell whether the recipe finds users, with batch segment jobs."""
+        return self.recipe_type == _SEGMENT
 
     @property
     def arn(self) -> str:
         """Return the ARN, which has neither region nor account."""
         return service_owned_arn(f"recipe/{self.name}")
 
+    @property
+    def algorithm_arn(self) -> str:
+        """Return the ARN of the algorithm, which mirrors the recipe's name but for one."""
+        name = "aws-trending-now-custom" if self.name == "aws-trending-now" else self.name
+        return service_owned_arn(f"algorithm/{name}")
+
+    @property
+    def feature_transformation_arn(self) -> str:
+        """Return the ARN of the feature transformation, which mirrors the recipe's name but for one."""
+        name = "JSON-percentile-filtering" if self.name == "aws-personalized-ranking" else self.name
+        return service_owned_arn(f"feature-transformation/{name}")
+
     def body(self) -> dict[str, Any]:
         """Return the members of a DescribeRecipe reply and of a ListRecipes entry."""
-        algorithm = "aws-trending-now-custom" if self.name == "aws-trending-now" else self.name
-        feature = "JSON-percentile-filtering" if self.name == "aws-personalized-ranking" else self.name
         return {
             "name": self.name,
             "recipeArn": self.arn,
-            "algorithmArn": service_owned_arn(f"algorithm/{algorithm}"),
-            "featureTransformationArn": service_owned_arn(f"feature-transformation/{feature}"),
+            "algorithmArn": self.algorithm_arn,
+            "featureTransformationArn": self.feature_transformation_arn,
             "status": "ACTIVE",
             "description": self.description,
-            "creationDateTime": _RECIPE_DATE_SECONDS,
-            "lastUpdatedDateTime": _RECIPE_DATE_SECONDS,
+            "creationDateTime": RECIPE_DATE_SECONDS,
+            "lastUpdatedDateTime": RECIPE_DATE_SECONDS,
             "recipeType": self.recipe_type,
             "domain": self.domain,
         }
@@ -82,60 +90,64 @@ _SEGMENT = "USER_SEGMENTATION"
 _RANKING = "PERSONALIZED_RANKING"
 
 _CUSTOM = (
-    Recipe("aws-user-personalization-v2", _USER, "Recommends items to a user with a transformer model."),
+    Recipe(
+        "aws-user-personalization-v2",
+        _USER,
+        "Recommends items to a user with a transformer model.",
+        event_weights=True,
+    ),
     Recipe(
         "aws-user-personalization",
         _USER,
         "Recommends items to a user and explores new items.",
         update=True,
         exploration=True,
-        algorithm_parameters=_USER_PERSONALIZATION,
-        feature_parameters=_HISTORY_LENGTH,
+        tunes=True,
+        objective=True,
     ),
     # The guide files it under POPULAR_ITEMS; DescribeRecipe answers this.
     Recipe("aws-popularity-count", _USER, "Recommends the items most users interacted with.", scores=False),
     Recipe("aws-trending-now", "POPULAR_ITEMS", "Recommends items that rise fastest.", batch=False),
-    Recipe("aws-personalized-ranking-v2", _RANKING, "Ranks a list of items with a transformer model."),
     Recipe(
-        "aws-personalized-ranking",
+        "aws-personalized-ranking-v2",
         _RANKING,
-        "Ranks a list of items for a user.",
-        algorithm_parameters=_USER_PERSONALIZATION,
-        feature_parameters=_HISTORY_LENGTH,
+        "Ranks a list of items with a transformer model.",
+        event_weights=True,
+    ),
+    Recipe(
+        "aws-personalized-ranking", _RANKING, "Ranks a list of items for a user.", tunes=True, objective=True
     ),
     Recipe(
         "aws-similar-items",
         _RELATED,
         "Recommends items similar to an item by behaviour and metadata.",
         scores=False,
-        algorithm_parameters=(_DISCOUNT,),
+        tunes=True,
+        themes=True,
     ),
     Recipe(
-        "aws-sims",
+        "aws-sims", _RELATED, "Recommends items that occur together with an item.", scores=False, tunes=True
+    ),
+    Recipe(
+        "aws-semantic-similarity",
         _RELATED,
-        "Recommends items that occur together with an item.",
+        "Recommends items with similar meaning.",
         scores=False,
-        algorithm_parameters=(_DISCOUNT, Parameter("min_cointeraction_count", "int", 0, 10)),
-        feature_parameters=(
-            *_HISTORY_LENGTH,
-            Parameter("min_item_interaction_count_percentile", "float"),
-            Parameter("max_item_interaction_count_percentile", "float"),
-        ),
-    ),
-    Recipe("aws-semantic-similarity", _RELATED, "Recommends items with similar meaning.", scores=False),
-    Recipe("aws-next-best-action", "PERSONALIZED_ACTIONS", "Recommends actions to a user.", batch=False),
-    Recipe(
-        "aws-item-affinity", _SEGMENT, "Finds users for an item.", algorithm_parameters=(_HIDDEN_DIMENSION,)
+        influence=True,
+        datasets=("ITEMS",),
     ),
     Recipe(
-        "aws-item-attribute-affinity",
-        _SEGMENT,
-        "Finds users for an item attribute.",
-        algorithm_parameters=(_HIDDEN_DIMENSION,),
+        "aws-next-best-action",
+        "PERSONALIZED_ACTIONS",
+        "Recommends actions to a user.",
+        batch=False,
+        datasets=("INTERACTIONS", "ACTIONS", "ACTION_INTERACTIONS"),
     ),
-    Recipe("aws-hrnn", _USER, "Legacy recipe."),
-    Recipe("aws-hrnn-metadata", _USER, "Legacy recipe."),
-    Recipe("aws-hrnn-coldstart", _USER, "Legacy recipe."),
+    Recipe("aws-item-affinity", _SEGMENT, "Finds users for an item.", batch=False),
+    Recipe("aws-item-attribute-affinity", _SEGMENT, "Finds users for an item attribute.", batch=False),
+    Recipe("aws-hrnn", _USER, "Legacy recipe.", closed=True),
+    Recipe("aws-hrnn-metadata", _USER, "Legacy recipe.", closed=True),
+    Recipe("aws-hrnn-coldstart", _USER, "Legacy recipe.", closed=True),
 )
 
 _DOMAIN_TAILS = {

@@ -14,12 +14,27 @@ CREATE_STOPPED = "CREATE STOPPED"
 ACTIVE = "ACTIVE"
 DELETE_PENDING = "DELETE PENDING"
 DELETE_IN_PROGRESS = "DELETE IN_PROGRESS"
+# Data deletion jobs alone spell their states without a verb.
+PENDING = "PENDING"
+IN_PROGRESS = "IN_PROGRESS"
+COMPLETED = "COMPLETED"
+FAILED = "FAILED"
 
 # States that occupy a quota of "PENDING or IN_PROGRESS" resources.
-CREATING = (CREATE_PENDING, CREATE_IN_PROGRESS)
+CREATING = (CREATE_PENDING, CREATE_IN_PROGRESS, PENDING, IN_PROGRESS)
 DELETING = (DELETE_PENDING, DELETE_IN_PROGRESS)
 # States that a job still has to move on from, also after a restart.
 UNFINISHED = (*CREATING, CREATE_STOPPING, *DELETING)
+
+
+@dataclass(frozen=True)
+class States:
+    """Spell the states through which a kind of resource is made."""
+
+    pending: str = CREATE_PENDING
+    in_progress: str = CREATE_IN_PROGRESS
+    done: str = ACTIVE
+    failed: str = CREATE_FAILED
 
 
 @dataclass(frozen=True)
@@ -32,11 +47,18 @@ class Kind:
     describe_member: str
     list_member: str
     parent_member: str | None = None  # the member by which List<noun>s narrows down
+    states: States = States()
 
 
-def _kind(noun: str, tail: str, parent_member: str | None = None, list_member: str = "") -> Kind:
+def _kind(
+    noun: str,
+    tail: str,
+    parent_member: str | None = None,
+    list_member: str = "",
+    states: States = States(),
+) -> Kind:
     member = noun[0].lower() + noun[1:]
-    return Kind(noun, tail, f"{member}Arn", member, list_member or f"{member}s", parent_member)
+    return Kind(noun, tail, f"{member}Arn", member, list_member or f"{member}s", parent_member, states)
 
 
 DATASET_GROUP = _kind("DatasetGroup", "dataset-group")
@@ -48,6 +70,21 @@ SOLUTION_VERSION = _kind("SolutionVersion", "solution", "solutionArn")
 # `Filters` is the one list member that the service spells with a capital.
 FILTER = _kind("Filter", "filter", "datasetGroupArn", list_member="Filters")
 BATCH_INFERENCE_JOB = _kind("BatchInferenceJob", "batch-inference-job", "solutionVersionArn")
+# Updates have states of their own while their resource stays ACTIVE; no operation names them.
+DATASET_UPDATE = _kind("DatasetUpdate", "dataset-update")
+SOLUTION_UPDATE = _kind("SolutionUpdate", "solution-update")
+CAMPAIGN = _kind("Campaign", "campaign", "solutionArn")
+CAMPAIGN_UPDATE = _kind("CampaignUpdate", "campaign-update")
+EVENT_TRACKER = _kind("EventTracker", "event-tracker", "datasetGroupArn")
+METRIC_ATTRIBUTION = _kind("MetricAttribution", "metric-attribution", "datasetGroupArn")
+BATCH_SEGMENT_JOB = _kind("BatchSegmentJob", "batch-segment-job", "solutionVersionArn")
+DATASET_EXPORT_JOB = _kind("DatasetExportJob", "dataset-export-job", "datasetArn")
+DATA_DELETION_JOB = _kind(
+    "DataDeletionJob",
+    "data-deletion-job",
+    "datasetGroupArn",
+    states=States(PENDING, IN_PROGRESS, COMPLETED, FAILED),
+)
 
 KINDS = {
     kind.noun: kind
@@ -60,6 +97,15 @@ KINDS = {
         SOLUTION_VERSION,
         FILTER,
         BATCH_INFERENCE_JOB,
+        BATCH_SEGMENT_JOB,
+        DATASET_EXPORT_JOB,
+        DATA_DELETION_JOB,
+        DATASET_UPDATE,
+        SOLUTION_UPDATE,
+        CAMPAIGN,
+        CAMPAIGN_UPDATE,
+        EVENT_TRACKER,
+        METRIC_ATTRIBUTION,
     )
 }
 

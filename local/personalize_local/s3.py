@@ -70,6 +70,11 @@ def keys_under(client: S3Client, location: Location, *, first_level_only: bool) 
     return [key for key in keys if not key.endswith("/")]
 
 
+def sizes_of(client: S3Client, bucket: str, keys: list[str]) -> list[int]:
+    """Return the sizes of objects in bytes."""
+    return [client.head_object(Bucket=bucket, Key=key)["ContentLength"] for key in keys]
+
+
 def read_object(client: S3Client, bucket: str, key: str) -> bytes:
     """Return a whole object."""
     content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()

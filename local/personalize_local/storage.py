@@ -13,17 +13,32 @@ from pathlib import Path
 
 from personalize_local.resources import (
     BATCH_INFERENCE_JOB,
+    BATCH_SEGMENT_JOB,
     CREATE_IN_PROGRESS,
     CREATE_STOPPING,
+    DATA_DELETION_JOB,
     DATASET,
+    DATASET_EXPORT_JOB,
     DATASET_IMPORT_JOB,
+    DATASET_UPDATE,
+    IN_PROGRESS,
     SOLUTION_VERSION,
 )
 from personalize_local.store import Store
 
 # The states in which a worker may be writing or reading files that the store does not refer to.
-_BUSY = (CREATE_IN_PROGRESS, CREATE_STOPPING)
-_BUSY_KINDS = (DATASET_IMPORT_JOB, SOLUTION_VERSION, BATCH_INFERENCE_JOB)
+_BUSY = (CREATE_IN_PROGRESS, CREATE_STOPPING, IN_PROGRESS)
+_BUSY_KINDS = (
+    DATASET_IMPORT_JOB,
+    DATASET_EXPORT_JOB,
+    DATA_DELETION_JOB,
+    DATASET_UPDATE,
+    SOLUTION_VERSION,
+    BATCH_INFERENCE_JOB,
+    BATCH_SEGMENT_JOB,
+)
+# The members of a dataset's `internal` that name its files: bulk rows and streamed rows.
+_PARTS = ("parts", "put_parts")
 
 
 class FolderInUse(Exception):  # ruff: ignore[error-suffix-on-exception-name] - says the state of affairs, as FileExistsError does
@@ -89,7 +104,8 @@ class Storage:
         with store.transaction():
             if not starting and any(store.select(k.noun, statuses=_BUSY) for k in _BUSY_KINDS):
                 return
-            kept = {part for r in store.select(DATASET.noun) for part in r.internal.get("parts", [])}
+            datasets = store.select(DATASET.noun)
+            kept = {part for r in datasets for member in _PARTS for part in r.internal.get(member, [])}
             kept |= {str(r.internal.get("model")) for r in store.select(SOLUTION_VERSION.noun)}
             for path in [*self.datasets.iterdir(), *self.models.iterdir()]:
                 if str(path) not in kept:

@@ -37,26 +37,27 @@ def validate(params: dict[str, Any], operation: OperationModel) -> None:
     report = ParamValidator().validate(params, shape)
     if report.has_errors():
         raise invalid_input(report.generate_report())
-    problems = list(_violations(params, shape, ""))
+    problems = list(violations(params, shape))
     if problems:
         plural = "s" if len(problems) > 1 else ""
         raise invalid_input(f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}")
 
 
-def _violations(value: Any, shape: Shape, at: str) -> Iterator[str]:
+def violations(value: Any, shape: Shape, at: str = "") -> Iterator[str]:
+    """Name every maximum, enum and pattern that a value of the right types does not keep to."""
     if isinstance(shape, StructureShape):
         for name, member in shape.members.items():
             if name in value:
-                yield from _violations(value[name], member, f"{at}.{name}" if at else name)
+                yield from violations(value[name], member, f"{at}.{name}" if at else name)
     elif isinstance(shape, ListShape):
         yield from _above_maximum(len(value), value, shape, at, "length")
         for number, item in enumerate(value, 1):
-            yield from _violations(item, shape.member, f"{at}.{number}.member")
+            yield from violations(item, shape.member, f"{at}.{number}.member")
     elif isinstance(shape, MapShape):
         yield from _above_maximum(len(value), value, shape, at, "length")
         for key, item in value.items():
-            yield from _violations(key, shape.key, f"{at}.key")
-            yield from _violations(item, shape.value, f"{at}.{key}.value")
+            yield from violations(key, shape.key, f"{at}.key")
+            yield from violations(item, shape.value, f"{at}.{key}.value")
     elif isinstance(value, str):
         yield from _string_violations(value, shape, at)
     elif isinstance(value, int | float) and not isinstance(value, bool):

@@ -6,6 +6,7 @@ import subprocess  # ruff: ignore[suspicious-subprocess-import] - runs Airflow's
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any
 from croniter import croniter
 
 from stack.airflow_api import AirflowApi, Json, wait_for
-from stack.errors import StackError
+from stack.errors import StackError, WaitTimeoutError
 
-STAGES = ("setup", "export", "train_full", "train_update", "recommend", "push")
+STAGES = ("setup", "export", "train_full", "recommend", "push")
+"""What every program has; train_update only those whose recipe trains in mode UPDATE."""
 # The dag processor reads new files every few seconds here; a busy first start takes longer.
 DAGS_TIMEOUT_SECONDS = 180.0
 # A FULL training of the sample takes under two minutes; larger data of a person's own may take much longer.
@@ -69,7 +71,15 @@ class Chain:
             f"all DAGs of program {self.program}",
             timeout_seconds=DAGS_TIMEOUT_SECONDS,
         )
+        # The DAG files are read one by one, so a DAG that is not there yet may still come.
+        with suppress(WaitTimeoutError):
+            wait_for(lambda: self.trains_updates, "train_update", timeout_seconds=REPARSE_SECONDS)
         self._check_sound()
+
+    @property
+    def trains_updates(self) -> bool:
+        """Tell whether the program's recipe trains in mode UPDATE."""
+        return self.api.dag(self.dag_id("train_update")) is not None
 
     def _check_sound(self) -> None:
         """Give Airflow the time to read a program file that was mended just now."""
@@ -100,7 +110,7 @@ class Chain:
         """Tell whether a training was promoted before."""
         return any(
             self._promoted(stage, run)
-            for stage in ("train_full", "train_update")
+            for stage in ("train_full", *(("train_update",) if self.trains_updates else ()))
             for run in self.api.dag_runs(self.dag_id(stage), state="success")
         )
 
@@ -112,13 +122,17 @@ class Chain:
         return self._deliver_after("train_full")
 
     def hourly(self) -> Json:
-        """Export the intervals that are over and not exported yet, train UPDATE on them, and follow it to Braze."""
+        """Export the intervals that are over and not exported yet, train UPDATE on them, and follow it to Braze.
+
+        With a recipe that knows no UPDATE the last FULL training recommends anew.
+        """
         self.unpause("export", "recommend", "push")
         self._export_closed_intervals()
-        # After the exports, so that one update takes all their hours together.
-        self.unpause("train_update")
-        if self._update():
-            return self._deliver_after("train_update")
+        if self.trains_updates:
+            # After the exports, so that one update takes all their hours together.
+            self.unpause("train_update")
+            if self._update():
+                return self._deliver_after("train_update")
         self._run("recommend", {})
         return self._push()
 

@@ -45,12 +45,13 @@ ITEMS = {
         {"name": "CREATION_TIMESTAMP", "type": ["null", "long"]},
     ],
 }
-TERMINAL = {"ACTIVE", "CREATE FAILED", "CREATE STOPPED"}
+TERMINAL = {"ACTIVE", "CREATE FAILED", "CREATE STOPPED", "COMPLETED", "FAILED"}
 
 
 STATUSES = {
     *("CREATE PENDING", "CREATE IN_PROGRESS", "CREATE FAILED", "CREATE STOPPING", "CREATE STOPPED", "ACTIVE"),
     *("DELETE PENDING", "DELETE IN_PROGRESS"),
+    *("PENDING", "IN_PROGRESS", "COMPLETED", "FAILED"),
 }
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),

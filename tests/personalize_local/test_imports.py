@@ -190,7 +190,10 @@ def test_an_s3_that_denies_fails_the_job(
     job = world.start_import(world.dataset(world.group()), "s3://somebody-elses/data.csv")
     failed = world.wait("DatasetImportJob", job)
     denying.shutdown()
-    assert failed["failureReason"] == "Insufficient privileges for accessing data in Amazon S3."
+    assert failed["failureReason"] == (
+        "Failed to create a data import job for INTERACTIONS dataset."
+        " Insufficient privileges for accessing data in Amazon S3."
+    )
 
 
 def test_at_most_five_imports_at_a_time(

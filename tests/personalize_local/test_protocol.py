@@ -69,9 +69,9 @@ def test_what_cannot_be_served_gets_an_aws_error(
 
 
 def test_an_operation_that_is_not_built_says_so(world: Any, refused: Callable[..., Any]) -> None:
-    error = refused(world.personalize.list_campaigns)
+    error = refused(world.personalize.list_recommenders)
     assert (error.code, error.http_status) == ("NotImplementedException", 501)
-    assert "ListCampaigns" in error.message
+    assert "ListRecommenders" in error.message
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,14 @@ def test_an_operation_that_is_not_built_says_so(world: Any, refused: Callable[..
         ("personalize-events", "put_items", {"datasetArn": "arn:aws:personalize:x:1:dataset/d", "items": []}),
     ],
 )
-def test_real_time_services_say_that_they_are_not_built(
+def test_one_server_answers_for_all_three_services(
     fast_server: Any, refused: Callable[..., Any], service: str, operation: str, params: dict[str, Any]
 ) -> None:
     client = boto3.client(service, endpoint_url=fast_server.url, region_name="us-east-1")
     if operation == "put_items":
         params = {**params, "items": [{"itemId": "i1"}]}
     error = refused(getattr(client, operation), **params)
-    assert (error.code, error.http_status) == ("NotImplementedException", 501)
-    assert service in error.message
+    assert (error.code, error.http_status) == ("ResourceNotFoundException", 404)
 
 
 GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/g"

@@ -196,10 +196,9 @@ def test_tags(region: Any, refused: Callable[..., Any]) -> None:
     ("options", "code", "text"),
     [
         ({"recipeArn": None}, "InvalidInputException", "recipeArn"),
-        ({"recipeArn": "arn:aws:personalize:::recipe/aws-sims"}, "NotImplementedException", "aws-sims"),
+        ({"recipeArn": "arn:aws:personalize:::recipe/aws-hrnn"}, "InvalidInputException", "legacy"),
         ({"recipeArn": "arn:aws:personalize:::recipe/none"}, "ResourceNotFoundException", "none"),
         ({"recipeArn": "arn:aws:personalize:::recipe/aws-vod-top-picks"}, "InvalidInputException", "domain"),
-        ({"performHPO": True}, "NotImplementedException", "performHPO"),
         ({"performAutoML": True}, "NotImplementedException", "performAutoML"),
         ({"performIncrementalUpdate": True}, "InvalidInputException", "performIncrementalUpdate"),
         ({"solutionConfig": {"eventValueThreshold": "3"}}, "InvalidInputException", "eventType"),

@@ -14,6 +14,7 @@ from personalize_local.errors import ApiError, invalid_input
 
 NAMESPACE = "com.amazonaws.personalize.schema"
 _TYPES = frozenset({"string", "int", "long", "float", "double", "boolean"})
+_MARKS = {"categorical": "categorical", "textual": "textual", "item_name": "itemName"}
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -26,6 +27,7 @@ class Field:
     nullable: bool = False
     categorical: bool = False
     textual: bool = False
+    item_name: bool = False  # names the item, for aws-semantic-similarity
 
 
 @dataclass(frozen=True)
@@ -164,9 +166,10 @@ def _field(entry: Any) -> Field:
     if not _FIELD_NAME.fullmatch(name):
         raise _invalid(f"{name} is not a valid field name")
     avro_type, nullable = _type(name, entry.get("type"))
-    field = Field(name, avro_type, nullable, entry.get("categorical") is True, entry.get("textual") is True)
-    if (field.categorical or field.textual) and field.type != "string":
-        raise _invalid(f"field {name} must be a string to be categorical or textual")
+    marks = {mark: entry.get(key) is True for mark, key in _MARKS.items()}
+    field = Field(name, avro_type, nullable, **marks)
+    if any(marks.values()) and field.type != "string":
+        raise _invalid(f"field {name} must be a string to be categorical, textual or the item's name")
     if field.categorical and field.textual:
         raise _invalid(f"field {name} cannot be both categorical and textual")
     return field
@@ -205,8 +208,8 @@ def _check_reserved(fields: tuple[Field, ...], rules: _Rules) -> None:
             raise _invalid(f"field {name} must have the type {reserved.type}")
         if field.nullable and not reserved.nullable:
             raise _invalid(f"field {name} cannot be null")
-        if field.categorical or field.textual:
-            raise _invalid(f"field {name} cannot be categorical or textual")
+        if field.categorical or field.textual or field.item_name:
+            raise _invalid(f"field {name} cannot be categorical, textual or the item's name")
 
 
 def _check_metadata(fields: tuple[Field, ...], rules: _Rules) -> None:
@@ -216,8 +219,9 @@ def _check_metadata(fields: tuple[Field, ...], rules: _Rules) -> None:
         raise _invalid("at least one metadata field is required")
     if len(metadata) > rules.most_metadata_fields:
         raise _invalid(f"there can be at most {rules.most_metadata_fields} metadata fields")
-    textual = [field.name for field in metadata if field.textual]
-    if textual and rules.dataset_type != "ITEMS":
-        raise _invalid(f"field {textual[0]} cannot be textual: only Items have a textual field")
-    if len(textual) > 1:
-        raise _invalid(f"there can be at most one textual field, not {', '.join(textual)}")
+    for mark in ("textual", "item_name"):
+        marked = [field.name for field in metadata if getattr(field, mark)]
+        if marked and rules.dataset_type != "ITEMS":
+            raise _invalid(f"field {marked[0]} cannot be {_MARKS[mark]}: only Items have such a field")
+        if len(marked) > 1:
+            raise _invalid(f"there can be at most one {_MARKS[mark]} field, not {', '.join(marked)}")

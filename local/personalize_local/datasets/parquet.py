@@ -26,7 +26,9 @@ def write_rows(table: pa.Table, path: str) -> None:
 def read_parts(parts: Sequence[str], dataset_type: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the rows of all files of a dataset, without repeated rows."""
     tables = [pq.read_table(part) for part in parts]
-    table = tables[0] if len(tables) == 1 else without_repeats(pa.concat_tables(tables), dataset_type)
+    # Every bulk file is without repeated rows; a file of streamed items or users may repeat an id.
+    whole = len(tables) == 1 and dataset_type not in _KEYS
+    table = tables[0] if whole else without_repeats(pa.concat_tables(tables), dataset_type)
     return table if columns is None else table.select(list(columns))
 
 

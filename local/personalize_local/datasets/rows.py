@@ -14,7 +14,7 @@ from personalize_local.datasets.avro import DatasetSchema, Field
 from personalize_local.datasets.csv_text import read_header, read_text_columns
 from personalize_local.errors import JobFailed
 
-_ARROW_TYPES = {
+ARROW_TYPES = {
     "string": pa.string(),
     "int": pa.int32(),
     "long": pa.int64(),
@@ -60,7 +60,7 @@ def _typed_column(column: pa.ChunkedArray, field: Field) -> pa.ChunkedArray:
     if field.type == "string":
         return _checked_string(column, field)
     try:
-        return pc.cast(column, _ARROW_TYPES[field.type])
+        return pc.cast(column, ARROW_TYPES[field.type])
     except pa.ArrowInvalid as error:
         raise JobFailed(
             f"Column {field.name} has values that are not of type {field.type}: {error}"

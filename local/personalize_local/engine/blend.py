@@ -5,55 +5,63 @@ taken again?), one for all others (will it be discovered?). Where nothing is eve
 one stands aside and own items go to the end of the list.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from personalize_local.engine.factors import ItemFactors, fold_in
-from personalize_local.engine.histories import (
-    RECENT_HALF_LIFE_DAYS,
-    Histories,
-    ItemSignals,
-    days,
-    fade,
-    in_pairs,
-)
-from personalize_local.engine.interactions import BoolArray, Float32Array, FloatArray, IntArray, Interactions
+from personalize_local.engine.histories import Histories
+from personalize_local.engine.interactions import Float32Array, FloatArray, IntArray
+from personalize_local.engine.lesson import Lesson, discovery_pairs, is_label, own_share
 from personalize_local.engine.logistic import Logistic
 
 PENALTY = 3.0
-# Unseen items shown to the regression per user; further ones would repeat what these say.
-NEGATIVES_PER_USER = 300
-SEED = 5
 # Any-time users speak twice as loudly as the others where nothing is ever taken again. Where things are, they make
 # discoveries look too easy against habits (1.5 % of NDCG@25 on The Complete Journey), so there they speak no
 # louder than so many users: a prior that decides on small data and fades on large.
 ANY_TIME_VOICES = 60.0
 MAX_ANY_TIME_WEIGHT = 2.0
-# Neither taste nor popularity may speak against an item; on small data the leave-one-out counts would make
-# popularity do so, since they are lower by one for exactly the items that were taken.
-RISING = 5
 # Log odds of an item of the own history where nothing is ever taken again: after everything else.
-NEVER_AGAIN = -30.0
+NEVER_AGAIN = -1_000.0
+# The newest few items say most of what comes next where tastes wander (films: a fifth of NDCG@25), little in a
+# grocery; this share of the half-life of the recent taste is theirs.
+BRIEF_SHARE = 1 / 8
+# Habits are learned from features cut at so many standard deviations, so that squares do not run away.
+HABIT_LIMIT = 4.0
+# Columns of the discovery: up to here tastes, then signals of the item, then the size of the user's history, and
+# last whether the item was taken at any time or newest. Neither taste nor signals may speak against an item; on
+# small data the leave-one-out counts would make popularity do so, since they are lower by one for exactly the items
+# that were taken.
+TASTES, USER = 3, 6
+# Whoever has bought much and never a popular item does not want it. Only such products are taken as leave the
+# odds a product of a user's and an item's vector: the size with everything, signals with each other.
+PRODUCTS = np.array(
+    [(taste, USER) for taste in range(TASTES)]
+    + [(first, second) for first in range(TASTES, USER + 1) for second in range(first, USER + 1)]
+).T
+NO_PRODUCTS = np.zeros((2, 0), dtype=np.int64)
+# Log odds (3 %) above which discoveries turn out less likely than straight lines say; see Bend.
+KNEE = -3.5
+CHUNK_PAIRS = 100_000
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Hold what the regressions learn from: histories, and what was taken away from them to be found again.
+class Bend:
+    """Flatten the log odds of discoveries above a knee: there, straight lines promise too much.
 
-    Of `users` it was the newest rows; of `any_time_users` items of any time, which only the discovery learns
-    from: taste has to explain old purchases too, else whatever is sold lately would explain everything.
-    `pool` are the items that may be discovered. `signals` were measured with the labels, whose share is
-    taken off again pair by pair: the exact leave-one-out value.
+    Their order stays; what changes is their place among the own items.
     """
 
-    users: IntArray
-    any_time_users: IntArray
-    histories: Histories
-    labels: Interactions
-    signals: ItemSignals
-    pool: IntArray
-    latest: int
+    knee: float = 0.0
+    slope: float = 1.0
+
+    def apply(self, scores: Float32Array) -> None:
+        """Bend scores in place."""
+        if self.slope >= 1:
+            return
+        flat = scores.reshape(-1)
+        high = np.flatnonzero(flat > self.knee)
+        flat[high] = self.knee + self.slope * (flat[high] - self.knee)
 
 
 @dataclass(frozen=True)
@@ -62,123 +70,110 @@ class Blend:
 
     again: Logistic | None
     discovery: Logistic
+    bend: Bend = Bend()
 
 
-@dataclass(frozen=True)
-class Taste:
-    """Hold two vectors per user, folded in over all the history and over its recent part."""
+def tastes_of(
+    histories: Histories, factors: ItemFactors, half_life: float | None, users: IntArray | None = None
+) -> list[Float32Array]:
+    """Fold users in over all their history, its recent part and its newest items.
 
-    steady: Float32Array
-    recent: Float32Array
+    :param half_life: of the recent part, in items; None makes all three the same.
+    :param users: whom; None for everybody.
+    """
+    half_lives = [None] if half_life is None else [None, half_life, BRIEF_SHARE * half_life]
+    tastes = [fold_in(histories, factors, one, users) for one in half_lives]
+    return tastes * (TASTES // len(tastes))
 
 
-def taste_of(histories: Histories, factors: ItemFactors, half_life: float | None) -> Taste:
-    """Fold users in twice; with `half_life` None both are the same."""
-    steady = fold_in(histories, factors, None)
-    return Taste(steady, steady if half_life is None else fold_in(histories, factors, half_life))
+def liking(factors: ItemFactors, taste: Float32Array, user: IntArray, item: IntArray) -> Float32Array:
+    """Multiply the vectors of pairs, shape (pairs,); `user` are rows of the taste."""
+    result = np.empty(len(user), dtype=np.float32)
+    for start in range(0, len(user), CHUNK_PAIRS):
+        part = slice(start, start + CHUNK_PAIRS)
+        result[part] = np.einsum("ij,ij->i", factors.of_items(item[part]), taste[user[part]])
+    return result
 
 
-def again_features(histories: Histories, signals: ItemSignals, pairs: BoolArray | slice) -> Float32Array:
+def habit_features(
+    histories: Histories, pairs: IntArray | slice, signals: Float32Array, liking_of_pairs: Float32Array
+) -> Float32Array:
     """Describe pairs of the histories."""
-    item = histories.item[pairs]
-    user = histories.user[pairs]
-    return np.hstack([histories.features[pairs], histories.user_features[user], signals.features(item)])
+    return np.column_stack([histories.features[pairs], signals, liking_of_pairs])
 
 
-def learn_blend(lesson: Lesson, factors: ItemFactors, taste: Taste) -> Blend:
+def learn_blend(lesson: Lesson, factors: ItemFactors, half_life: float | None) -> Blend:
     """Fit both regressions."""
-    again = learn_again(lesson)
-    any_time_weight = MAX_ANY_TIME_WEIGHT
-    if again is not None:
-        any_time_weight = min(MAX_ANY_TIME_WEIGHT, ANY_TIME_VOICES / max(1, len(lesson.any_time_users)))
-    return Blend(again, learn_discovery(lesson, factors, taste, any_time_weight))
+    users = np.union1d(lesson.users, lesson.any_time_users)
+    tastes = tastes_of(lesson.histories, factors, half_life, users)
+    again = learn_again(lesson, factors, tastes[0], users)
+    if again is None:
+        return Blend(None, learn_discovery(lesson, factors, tastes, users, MAX_ANY_TIME_WEIGHT)[0])
+    voice = min(MAX_ANY_TIME_WEIGHT, ANY_TIME_VOICES / max(1, len(lesson.any_time_users)))
+    return Blend(again, *learn_discovery(lesson, factors, tastes, users, voice))
 
 
-def own_share(lesson: Lesson, user: IntArray, item: IntArray) -> ItemSignals:
-    """Tell what each user's labels brought to the signals of the item."""
-    size = len(lesson.signals.users)
-    labels = lesson.labels
-    keys, place = np.unique(labels.user * size + labels.item, return_inverse=True)
-    weight = fade(days(lesson.latest - labels.time), RECENT_HALF_LIFE_DAYS)
-    brought = np.append(np.bincount(place, weight), 0.0)
-    wanted = user * size + item
-    found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    found = np.where(keys[found] == wanted, found, len(keys))
-    own = (found < len(keys)) & ~in_pairs(lesson.histories, size, user, item)
-    return ItemSignals(
-        own.astype(np.float32), brought[found].astype(np.float32), np.zeros(0, dtype=np.float32)
-    )
-
-
-def is_label(lesson: Lesson, user: IntArray, item: IntArray) -> BoolArray:
-    """Tell whether the user took the item next."""
-    size = len(lesson.signals.users)
-    keys = np.unique(lesson.labels.user * size + lesson.labels.item)
-    wanted = user * size + item
-    found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.asarray(keys[found] == wanted)
-
-
-def learn_again(lesson: Lesson) -> Logistic | None:
+def learn_again(
+    lesson: Lesson, factors: ItemFactors, taste: Float32Array, users: IntArray
+) -> Logistic | None:
     """Fit the odds that an item of the own history is taken again; None when none was."""
-    histories, signals = lesson.histories, lesson.signals
-    chosen = np.zeros(len(histories.indptr) - 1, dtype=np.bool_)
+    chosen = np.zeros(len(lesson.histories.indptr) - 1, dtype=np.bool_)
     chosen[lesson.users] = True
-    pairs = chosen[histories.user]
-    user, item = histories.user[pairs], histories.item[pairs]
+    user = lesson.histories.user
+    pairs = np.flatnonzero(chosen[user])
+    user, item = user[pairs], lesson.histories.item[pairs]
     hit = is_label(lesson, user, item)
     if not hit.any():
         return None
-    features = np.hstack(
-        [
-            histories.features[pairs],
-            histories.user_features[user],
-            signals.features(item, own_share(lesson, user, item)),
-        ]
+    signals = lesson.signals.features(item, own_share(lesson, user, item))
+    liked = liking(factors, taste, np.searchsorted(users, user), item)
+    features = habit_features(lesson.histories, pairs, signals, liked)
+    products = np.array(np.triu_indices(features.shape[1]))
+    return Logistic.fit(
+        features, hit.astype(np.float64), np.ones(len(hit)), PENALTY, products, limit=HABIT_LIMIT
     )
-    return Logistic.fit(features, hit.astype(np.float64), np.ones(len(hit)), PENALTY, quadratic=True)
 
 
-def learn_discovery(lesson: Lesson, factors: ItemFactors, taste: Taste, any_time_weight: float) -> Logistic:
-    """Fit the odds that an item of the pool, not in the own history, is taken next.
+def learn_discovery(
+    lesson: Lesson,
+    factors: ItemFactors,
+    tastes: list[Float32Array],
+    users: IntArray,
+    any_time_weight: float,
+) -> tuple[Logistic, Bend]:
+    """Fit the odds that an item not in the own history is taken next.
 
     :param any_time_weight: weight of the pairs of any-time users.
     """
-    user, item, weight = discovery_pairs(lesson)
+    user, item, weight = discovery_pairs(lesson, users)
     hit = is_label(lesson, user, item)
-    row = np.where(factors.column[item] < 0, 0, factors.column[item])
-    vectors = factors.vectors[row] * (factors.column[item] >= 0)[:, None]
-    steady = np.einsum("ij,ij->i", vectors, taste.steady[user])
-    recent = np.einsum("ij,ij->i", vectors, taste.recent[user])
     any_time = np.isin(user, lesson.any_time_users)
-    features = np.column_stack(
-        [
-            steady,
-            recent,
-            lesson.signals.features(item, own_share(lesson, user, item)),
-            lesson.histories.user_features[user],
-            # Items of any time are found again more easily than new ones; this takes the difference out of the
-            # odds, and stands at 0 when recommending.
-            any_time,
-        ]
-    )
+    rows = np.searchsorted(users, user)
+    columns = [liking(factors, taste, rows, item) for taste in tastes]
+    columns.append(lesson.signals.features(item, own_share(lesson, user, item)))
+    # Items of any time are found again more easily than new ones; the last column takes the difference out of the
+    # odds, and stands at 0 when recommending.
+    features = np.column_stack([*columns, lesson.histories.size_of_users()[user], any_time])
     weight = np.where(hit, 1.0, weight) * np.where(any_time, any_time_weight, 1.0)
-    return Logistic.fit(features.astype(np.float32), hit.astype(np.float64), weight, PENALTY, rising=RISING)
+    taken = hit.astype(np.float64)
+    model = Logistic.fit(features.astype(np.float32), taken, weight, PENALTY, PRODUCTS, rising=USER)
+    newest = ~any_time
+    return straighten(
+        model, model.log_odds(features[newest].astype(np.float32)), taken[newest], weight[newest]
+    )
 
 
-def discovery_pairs(lesson: Lesson) -> tuple[IntArray, IntArray, FloatArray]:
-    """Pick unseen pairs to learn from: all that were taken, and a sample of the others with its weight."""
-    size = len(lesson.signals.users)
-    pool = lesson.pool
-    count = min(NEGATIVES_PER_USER, len(pool))
-    generator = np.random.default_rng(SEED)
-    users = np.union1d(lesson.users, lesson.any_time_users)
-    sample = np.concatenate([generator.choice(pool, count, replace=False) for _ in users])
-    sampled = np.repeat(users, count) * size + sample
-    in_pool = np.isin(lesson.labels.item, pool)
-    taken = lesson.labels.user[in_pool] * size + lesson.labels.item[in_pool]
-    keys = np.union1d(sampled, taken)
-    user, item = keys // size, keys % size
-    unseen = ~in_pairs(lesson.histories, size, user, item)
-    weight = np.full(int(unseen.sum()), len(pool) / count)
-    return user[unseen], item[unseen], weight
+def straighten(
+    model: Logistic, score: Float32Array, taken: FloatArray, weight: FloatArray
+) -> tuple[Logistic, Bend]:
+    """Correct log odds by two straight lines that meet at the knee."""
+    features = np.column_stack([np.minimum(score, KNEE), np.maximum(score - KNEE, 0)])
+    line = Logistic.fit(features, taken, weight, PENALTY, NO_PRODUCTS, rising=2)
+    (low, high), start = line.weights / line.deviation, line.intercept
+    start -= float(line.mean @ (low, high))
+    if low <= 0 or high >= low:
+        return model, Bend()
+    model = replace(
+        model, weights=low * model.weights, form=low * model.form, intercept=low * model.intercept + start
+    )
+    return model, Bend(float(low * KNEE + start), float(high / low))

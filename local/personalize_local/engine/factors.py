@@ -18,6 +18,8 @@ from personalize_local.engine.interactions import Float32Array, IntArray
 
 SEED = 20170101
 ITERATIONS = 6
+# Factors learned before on nearly the same rows need fewer.
+WARM_ITERATIONS = 3
 # Directions weaker than this share of the strongest one are noise: the regularisation takes that much off
 # every singular value. On The Complete Journey 0.02 to 0.08 are equally good, 0.25 is worse.
 NOISE_SHARE = 0.08
@@ -25,8 +27,6 @@ NOISE_SHARE = 0.08
 ROWS_PER_FACTOR = 4
 POWER_ITERATIONS = 20
 MAX_THREADS = 4
-# More items than this say little about taste and cost much time; the most popular are kept.
-MAX_ITEMS = 20_000
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,19 @@ class ItemFactors:
         column = columns_of(items[kept], num_items)
         return ItemFactors(items[kept], self.vectors[kept], column, self.regularization)
 
+    def of_items(self, items: IntArray | slice) -> Float32Array:
+        """Look up the vectors of items by their codes, zeros for those that took no part."""
+        column = self.column[items]
+        return self.vectors[np.maximum(column, 0)] * (column >= 0)[:, None]
 
-def choose_items(users_per_item: Float32Array, limit: int = MAX_ITEMS) -> IntArray:
-    """Choose the items to learn factors for: those of two users and more, else of one, the most popular."""
-    order = np.lexsort((np.arange(len(users_per_item)), -users_per_item))[:limit]
+
+def choose_items(users_per_item: Float32Array) -> IntArray:
+    """Choose the items to learn factors for: those of two users and more, else of one."""
     for least in (2, 1):
-        chosen = order[users_per_item[order] >= least]
+        chosen = np.flatnonzero(users_per_item >= least)
         if len(chosen) > 1:
             break
-    return np.sort(chosen)
+    return chosen
 
 
 def columns_of(items: IntArray, num_items: int) -> IntArray:
@@ -62,14 +66,21 @@ def columns_of(items: IntArray, num_items: int) -> IntArray:
     return column
 
 
-def learn_factors(histories: Histories, items: IntArray, num_items: int, num_factors: int) -> ItemFactors:
-    """Factorise the users' histories over the given items; fewer factors than asked for on small data."""
+def learn_factors(
+    histories: Histories, items: IntArray, num_items: int, num_factors: int, start: ItemFactors | None = None
+) -> ItemFactors:
+    """Factorise the users' histories over the given items; fewer factors than asked for on small data.
+
+    :param start: factors learned on nearly the same rows, to go on from.
+    """
     column = columns_of(items, num_items)
     matrix = matrix_of(histories, column, len(items), half_life=None)
     users = int(np.count_nonzero(np.diff(matrix.indptr)))
     num_factors = max(1, min(num_factors, len(items) // ROWS_PER_FACTOR, users // ROWS_PER_FACTOR))
     regularization = NOISE_SHARE * largest_singular_value(matrix)
     model = solver(num_factors, regularization)
+    if start is not None and start.vectors.shape[1] == num_factors:
+        model.item_factors, model.iterations = start.of_items(items), WARM_ITERATIONS
     with threadpool_limits(limits=1, user_api="blas"):
         # implicit runs its own threads; a threaded BLAS under them is slow and sums in varying order.
         model.fit(matrix, show_progress=False)
@@ -78,16 +89,20 @@ def learn_factors(histories: Histories, items: IntArray, num_items: int, num_fac
 
 def largest_singular_value(matrix: Any) -> float:
     """Estimate the largest singular value of a non-negative matrix by power iteration."""
-    vector = np.ones(matrix.shape[1], dtype=np.float64)
+    vector = np.ones(matrix.shape[1], dtype=np.float32)
     value = 0.0
     for _ in range(POWER_ITERATIONS):
         vector = matrix.T @ (matrix @ vector)
-        value = float(np.linalg.norm(vector))
-        vector /= max(value, 1e-12)
+        before, value = value, float(np.linalg.norm(vector))
+        vector /= np.float32(max(value, 1e-12))
+        if abs(value - before) <= 1e-4 * value:
+            break
     return float(np.sqrt(value))
 
 
-def fold_in(histories: Histories, factors: ItemFactors, half_life: float | None) -> Float32Array:
+def fold_in(
+    histories: Histories, factors: ItemFactors, half_life: float | None, users: IntArray | None = None
+) -> Float32Array:
     """Compute user vectors from histories, shape (users, factors).
 
     :param half_life: number of items after which, counted back from the most recent, an item counts half;
@@ -96,6 +111,8 @@ def fold_in(histories: Histories, factors: ItemFactors, half_life: float | None)
     model = solver(factors.vectors.shape[1], factors.regularization)
     model.item_factors = factors.vectors
     matrix = matrix_of(histories, factors.column, len(factors.items), half_life)
+    if users is not None:
+        matrix = matrix[users]
     with threadpool_limits(limits=1, user_api="blas"):
         vectors: Float32Array = model.recalculate_user(np.arange(matrix.shape[0]), matrix)
     return vectors
@@ -122,9 +139,9 @@ def matrix_of(histories: Histories, column: IntArray, num_columns: int, half_lif
     """
     place = column[histories.item]
     used = place >= 0
-    confidence = np.ones(int(used.sum()))
+    confidence = np.ones(int(used.sum()), dtype=np.float32)
     if half_life is not None:
-        confidence = np.exp2(-histories.rank[used] / half_life)
+        confidence = np.exp2(histories.rank[used].astype(np.float32) * np.float32(-1 / half_life))
+    indptr = np.append(0, np.cumsum(used))[histories.indptr]
     shape = (len(histories.indptr) - 1, num_columns)
-    entries = (confidence.astype(np.float32), (histories.user[used], place[used]))
-    return sparse.csr_matrix(entries, shape=shape)
+    return sparse.csr_matrix((confidence, place[used].astype(np.int32), indptr.astype(np.int32)), shape=shape)

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from personalize_local.engine.catalogue import SECONDS_PER_DAY
-from personalize_local.engine.interactions import BoolArray, Float32Array, IntArray, Interactions
+from personalize_local.engine.interactions import (
+    BoolArray,
+    Float32Array,
+    IntArray,
+    Interactions,
+    first_of_each,
+    sort_stably,
+)
 
 # Purchases fade at three speeds; the model learns how much each counts. Alone, 60 to 150 days rank own items
 # best on The Complete Journey.
@@ -22,16 +29,16 @@ PRIOR_REPEATS, PRIOR_BUYERS = 1.0, 5.0
 class Histories:
     """Hold one entry per (user, item) pair, sorted by user, then item.
 
-    `features` has a row per pair: logs of the faded counts, of the count and of the days since the last time.
-    `rank` numbers a user's items from the most recent one. `user_features` has a row per user id: logs of the
-    number of rows and of the days between the user's last interaction and the newest of all.
+    `features` has a row per pair: logs of the faded counts, of the count, of the days since the last time and
+    of the user's number of rows. Ages count back from the user's own last interaction, so that a user who paused
+    keeps his habits, and nothing changes for a user who did nothing. `rank` numbers a user's items from the most
+    recent one.
     """
 
     indptr: IntArray
     item: IntArray
     features: Float32Array
     rank: IntArray
-    user_features: Float32Array
 
     @property
     def user(self) -> IntArray:
@@ -43,49 +50,48 @@ class Histories:
         """Tell how often each pair occurred."""
         return np.exp(self.features[:, len(HALF_LIVES_DAYS)])
 
+    def size_of_users(self) -> Float32Array:
+        """Take the log of each user's number of rows, shape (users,); 0 without a history."""
+        has = np.diff(self.indptr) > 0
+        size = np.zeros(len(has), dtype=np.float32)
+        size[has] = self.features[self.indptr[:-1][has], -1]
+        return size
+
 
 def fade(age_days: Float32Array, half_life_days: float) -> Float32Array:
     """Weigh an interaction by its age."""
-    return np.asarray(np.exp2(-age_days / half_life_days), dtype=np.float32)
+    return np.asarray(np.exp2(age_days * np.float32(-1 / half_life_days)))
 
 
-def summarise(interactions: Interactions, latest: int) -> Histories:
-    """Sum up the interactions per (user, item).
-
-    :param latest: time of the newest interaction in the dataset, epoch seconds; ages count back from the
-        user's own last interaction, so that a user who paused keeps his habits.
-    """
-    last_of_user = np.full(interactions.num_users, latest)
-    np.maximum.at(last := np.zeros_like(last_of_user), interactions.user, interactions.time)
+def summarise(interactions: Interactions) -> Histories:
+    """Sum up the interactions per (user, item)."""
     rows = interactions.rows_per_user()
-    last_of_user = np.where(rows > 0, last, last_of_user)
-    keys = interactions.user * interactions.num_items + interactions.item
-    # Rows are sorted by user, time: a stable sort leaves each pair's newest row last.
-    order = np.argsort(keys, kind="stable")
-    keys, starts = np.unique(keys[order], return_index=True)
-    user, item = keys // interactions.num_items, keys % interactions.num_items
-    age_days = days(last_of_user[interactions.user] - interactions.time)[order]
+    # Rows are sorted by user, time: a user's last row is the newest, and a stable sort leaves each pair's
+    # newest row last.
+    newest = interactions.time[(np.cumsum(rows) - 1)[interactions.user]]
+    keys, order = sort_stably(interactions.user * interactions.num_items + interactions.item)
+    starts = np.flatnonzero(first_of_each(keys))
+    ends = np.append(starts, len(order))[1:] - 1
+    user, item = np.divmod(keys[starts], interactions.num_items)
+    age_days = days(newest - interactions.time)[order]
     columns = [np.log(FLOOR + np.add.reduceat(fade(age_days, h), starts)) for h in HALF_LIVES_DAYS]
-    ends = np.append(starts[1:], len(order)) - 1
-    columns += [np.log((ends - starts + 1).astype(np.float32)), np.log1p(age_days[ends])]
-    pairs_of_user = np.bincount(user, minlength=interactions.num_users)
-    gaps = np.log1p(np.maximum(0, days(latest - last_of_user)))
-    return Histories(
-        indptr=np.append(0, np.cumsum(pairs_of_user)),
-        item=item,
-        features=np.column_stack(columns).astype(np.float32),
-        rank=recency_rank(user, age_days[ends], item, pairs_of_user),
-        user_features=np.column_stack([np.log1p(rows), gaps]).astype(np.float32),
-    )
+    columns += [np.log(ends - starts + 1), np.log1p(age_days[ends]), np.log1p(rows)[user]]
+    features = np.empty((len(user), len(columns)), dtype=np.float32)
+    for place, column in enumerate(columns):
+        features[:, place] = column
+    indptr = np.append(0, np.cumsum(np.bincount(user, minlength=interactions.num_users)))
+    return Histories(indptr, item, features, recency_rank(user, order[ends], indptr, len(order)))
 
 
-def recency_rank(user: IntArray, age_days: Float32Array, item: IntArray, pairs_of_user: IntArray) -> IntArray:
-    """Number each user's items from 0, the most recent first, ties by item."""
-    order = np.lexsort((item, age_days, user))
-    starts = np.cumsum(pairs_of_user) - pairs_of_user
-    rank = np.empty(len(user), dtype=np.int64)
-    rank[order] = np.arange(len(user)) - starts[user[order]]
-    return rank
+def recency_rank(user: IntArray, last_row: IntArray, indptr: IntArray, num_rows: int) -> IntArray:
+    """Number each user's items from 0, the one of the last row first.
+
+    :param last_row: position of the newest row of each pair; rows are sorted by user, time, item.
+    """
+    # Rows of one user lie together, so the last rows in descending order number his items.
+    is_last = np.zeros(num_rows, dtype=np.int64)
+    is_last[last_row] = 1
+    return np.asarray(indptr[user + 1] - np.cumsum(is_last)[last_row])
 
 
 def days(seconds: IntArray) -> Float32Array:
@@ -115,10 +121,11 @@ class ItemSignals:
 
 def measure_items(interactions: Interactions, histories: Histories) -> ItemSignals:
     """Measure all items over all users."""
+    latest = interactions.time.max(initial=0)
     size = interactions.num_items
     users = np.bincount(histories.item, minlength=size)
-    again = np.bincount(histories.item, weights=histories.count > 1, minlength=size)
-    age_days = days(interactions.latest - interactions.time)
+    again = np.bincount(histories.item[histories.count > 1.5], minlength=size)
+    age_days = days(latest - interactions.time)
     recent = np.bincount(interactions.item, fade(age_days, RECENT_HALF_LIFE_DAYS), minlength=size)
     rate = (again + PRIOR_REPEATS) / (users + PRIOR_BUYERS)
     return ItemSignals(users.astype(np.float32), recent.astype(np.float32), rate.astype(np.float32))

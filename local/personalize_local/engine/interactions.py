@@ -1,5 +1,6 @@
 """Turn interactions into integer arrays in one canonical order."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,8 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
+# Of an int64 the sign stays free.
+PACKED_BITS = 63
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ class Interactions:
         """Keep some rows; ids and codes stay as they are."""
         return replace(self, user=self.user[rows], item=self.item[rows], time=self.time[rows])
 
+    def take_users(self, users: IntArray) -> "Interactions":
+        """Keep the rows of some users, given by sorted codes, who become all there are."""
+        place = np.full(self.num_users, -1, dtype=np.int64)
+        place[users] = np.arange(len(users))
+        rows = np.flatnonzero(place[self.user] >= 0)
+        user = place[self.user[rows]]
+        return Interactions(self.user_ids.take(users), self.item_ids, user, self.item[rows], self.time[rows])
+
     def rows_per_user(self) -> IntArray:
         """Count the rows of every user, shape (num_users,)."""
         return np.bincount(self.user, minlength=self.num_users)
@@ -84,18 +95,27 @@ def encode(data: TrainingData) -> Interactions:
     data.check()
     table = data.interactions
     catalogue = [] if data.items is None else [data.items.column("ITEM_ID")]
-    user_ids = sorted_ids(table.column("USER_ID"))
-    item_ids = sorted_ids(table.column("ITEM_ID"), *catalogue)
-    columns = [
-        codes(table.column("USER_ID"), user_ids),
-        timestamps(table.column("TIMESTAMP")),
-        codes(table.column("ITEM_ID"), item_ids),
-    ]
+    # Arrow lets go of the interpreter, so that both columns are read at once.
+    with ThreadPoolExecutor(2) as threads:
+        users = threads.submit(ids_and_codes, table.column("USER_ID"))
+        item_ids, item_codes = ids_and_codes(table.column("ITEM_ID"), *catalogue)
+        user_ids, user_codes = users.result()
+    columns = [user_codes, timestamps(table.column("TIMESTAMP")), item_codes]
     if "EVENT_TYPE" in table.column_names:
         events = as_strings(pc.fill_null(table.column("EVENT_TYPE"), ""))
-        columns.append(codes(events, sorted_ids(events)))
+        columns.append(ids_and_codes(events)[1])
     user, time, item = distinct_rows(columns)[:3]
     return Interactions(user_ids, item_ids, user, item, time)
+
+
+def ids_and_codes(column: pa.ChunkedArray, *more: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:
+    """Replace the ids of the first column by their positions in the sorted ids of all columns."""
+    encoded = as_strings(column).dictionary_encode().unify_dictionaries()
+    dictionary = encoded.chunk(0).dictionary if encoded.num_chunks else pa.array([], pa.string())
+    ids = sorted_ids(dictionary, *more)
+    places = codes(pa.chunked_array([dictionary]), ids)
+    parts = [places[part.indices.to_numpy()] for part in encoded.chunks]
+    return ids, np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
 def codes(column: pa.ChunkedArray, ids: pa.Array) -> IntArray:
@@ -114,8 +134,43 @@ def timestamps(column: pa.ChunkedArray) -> IntArray:
 
 def distinct_rows(columns: list[IntArray]) -> list[IntArray]:
     """Sort rows by the columns, first one first, and keep one of each."""
-    order = np.lexsort(columns[::-1])
-    ordered = [column[order] for column in columns]
-    first = np.ones(len(order), dtype=np.bool_)
-    first[1:] = np.any([column[1:] != column[:-1] for column in ordered], axis=0)
-    return [column[first] for column in ordered]
+    if len(columns[0]) == 0:
+        return columns
+    lowest = [int(column.min()) for column in columns]
+    bits = [(int(column.max()) - low).bit_length() for column, low in zip(columns, lowest, strict=True)]
+    if sum(bits) > PACKED_BITS:
+        order = np.lexsort(columns[::-1])
+        ordered = [column[order] for column in columns]
+        first = np.any([first_of_each(column) for column in ordered], axis=0)
+        return [column[first] for column in ordered]
+    # One integer per row sorts ten times as fast as several columns do.
+    packed = np.zeros(len(columns[0]), dtype=np.int64)
+    for column, low, width in zip(columns, lowest, bits, strict=True):
+        packed <<= width
+        packed |= column - low
+    packed.sort()
+    packed = packed[first_of_each(packed)]
+    result = []
+    for low, width in zip(lowest[::-1], bits[::-1], strict=True):
+        result.append((packed & ((1 << width) - 1)) + low)
+        packed >>= width
+    return result[::-1]
+
+
+def first_of_each(values: IntArray) -> BoolArray:
+    """Mark where a value differs from the one before it."""
+    changed = np.ones(len(values), dtype=np.bool_)
+    changed[1:] = values[1:] != values[:-1]
+    return changed
+
+
+def sort_stably(keys: IntArray) -> tuple[IntArray, IntArray]:
+    """Sort non-negative integers; returns them with their former places."""
+    place_bits = len(keys).bit_length()
+    if len(keys) == 0 or int(keys.max()).bit_length() + place_bits > PACKED_BITS:
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+    # Sorting values is several times faster than sorting places by values.
+    packed = (keys << place_bits) | np.arange(len(keys))
+    packed.sort()
+    return packed >> place_bits, packed & ((1 << place_bits) - 1)

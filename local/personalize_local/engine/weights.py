@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from personalize_local.engine.blend import Blend
+from personalize_local.engine.blend import TASTES, USER, Bend, Blend
 from personalize_local.engine.errors import HyperparameterError
 from personalize_local.engine.factors import ItemFactors
 from personalize_local.engine.histories import ItemSignals
-from personalize_local.engine.interactions import BoolArray, IntArray
+from personalize_local.engine.interactions import BoolArray, Float32Array
 from personalize_local.engine.logistic import Logistic
 
 ITEMS_FILE = "weights.parquet"
@@ -68,10 +68,9 @@ def parse_int(hyperparameters: Mapping[str, str], name: str, default: int) -> in
 
 @dataclass(frozen=True)
 class Weights:
-    """Hold all that is learned; arrays are indexed by `item_ids`, `pool` and `factors` hold positions in it.
+    """Hold all that is learned; arrays are indexed by `item_ids`, `factors` holds positions in it.
 
     :param known: the items of the FULL training; those that an UPDATE brought stay out until the next one.
-    :param pool: the items that can be discovered by users who never had them.
     """
 
     settings: Settings
@@ -79,7 +78,6 @@ class Weights:
     known: BoolArray
     signals: ItemSignals
     factors: ItemFactors
-    pool: IntArray
     blend: Blend
 
     def align(self, item_ids: pa.Array, fresh: ItemSignals) -> "Weights":
@@ -94,15 +92,40 @@ class Weights:
             column[place[kept]] = getattr(self.signals, name)[kept]
         items = place[self.factors.items]
         factors = self.factors.move(items, len(item_ids))
-        pool = place[self.pool]
-        return Weights(
-            self.settings, item_ids, known, ItemSignals(**columns), factors, pool[pool >= 0], self.blend
-        )
+        return Weights(self.settings, item_ids, known, ItemSignals(**columns), factors, self.blend)
+
+    def item_side(self) -> tuple[Float32Array, Float32Array]:
+        """Lay out what the odds of discovering each item hang on: a vector, shape (items, factors + 1), an offset.
+
+        The offset is minus infinity for the items that are not known.
+        """
+        model, part = self.blend.discovery, slice(TASTES, USER)
+        signals = model.standardise(self.signals.features(np.arange(len(self.item_ids))), part)
+        slopes = model.weights[part] + signals @ model.form[part, part]
+        offset = np.where(self.known, np.einsum("ij,ij->i", slopes, signals), -np.inf)
+        vector = np.column_stack([self.factors.of_items(slice(None)), signals @ model.form[part, USER]])
+        return vector.astype(np.float32), offset.astype(np.float32)
+
+    def user_side(self, tastes: list[Float32Array], size: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Lay out the same for users: log odds are the product of both vectors plus both offsets, bent.
+
+        :param size: log of the number of the user's rows.
+        """
+        model, last = self.blend.discovery, USER + 1
+        size = model.standardise(size[:, None], slice(USER, last))[:, 0]
+        offset = model.intercept + size * (model.weights[USER] + size * model.form[USER, USER])
+        # Nobody is asked for what was taken at any time: the last column is 0.
+        offset -= model.weights[last] * model.mean[last] / model.deviation[last]
+        vector = np.zeros((len(size), tastes[0].shape[1] + 1), dtype=np.float32)
+        vector[:, -1] = size
+        for column, taste in enumerate(tastes):
+            slope = (model.weights[column] + size * model.form[column, USER]) / model.deviation[column]
+            vector[:, :-1] += slope.astype(np.float32)[:, None] * taste
+            offset -= slope * model.mean[column]
+        return vector, offset.astype(np.float32)
 
     def write(self, folder: Path) -> None:
         """Write one Parquet, one npy and one JSON file."""
-        in_pool = np.zeros(len(self.item_ids), dtype=np.bool_)
-        in_pool[self.pool] = True
         columns = {
             "item_id": self.item_ids,
             "known": self.known,
@@ -110,17 +133,16 @@ class Weights:
             "recent": self.signals.recent,
             "repeat_rate": self.signals.repeat_rate,
             "column": self.factors.column,
-            "in_pool": in_pool,
         }
         pq.write_table(pa.table(columns), folder / ITEMS_FILE)
         np.save(folder / VECTORS_FILE, self.factors.vectors)
         again = None if self.blend.again is None else self.blend.again.as_json()
-        settings = {"num_factors": self.settings.num_factors, "half_life": self.settings.half_life}
         values = {
-            "settings": settings,
+            "settings": asdict(self.settings),
             "regularization": self.factors.regularization,
             "again": again,
             "discovery": self.blend.discovery.as_json(),
+            "bend": asdict(self.blend.bend),
         }
         (folder / BLEND_FILE).write_text(json.dumps(values))
 
@@ -140,9 +162,9 @@ class Weights:
             known=column["known"].to_numpy(zero_copy_only=False),
             signals=signals,
             factors=ItemFactors(items, np.load(folder / VECTORS_FILE), rows, values["regularization"]),
-            pool=np.flatnonzero(column["in_pool"].to_numpy(zero_copy_only=False)),
             blend=Blend(
                 again=None if values["again"] is None else Logistic.from_json(values["again"]),
                 discovery=Logistic.from_json(values["discovery"]),
+                bend=Bend(**values["bend"]),
             ),
         )

@@ -6,17 +6,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from personalize_local.datasets.avro import parse_schema
+from personalize_local.datasets.avro import DatasetSchema, parse_schema
 from personalize_local.datasets.parquet import merges_on_import, read_parts, without_repeats, write_rows
 from personalize_local.datasets.rows import read_csv_objects
 from personalize_local.errors import JobFailed
+from personalize_local.jobs.dataset_files import dataset_of, has_earlier, schema_text_of
 from personalize_local.jobs.job import Job, Surroundings
 from personalize_local.jobs.workers import Task
-from personalize_local.resources import DATASET_IMPORT_JOB, UNFINISHED, Resource
+from personalize_local.resources import DATA_DELETION_JOB, DATASET_IMPORT_JOB, Resource
 from personalize_local.s3 import Location, connect, failing_with, keys_under, read_object
-from personalize_local.store import Store
 
 _INVALID_LOCATION = "Invalid Data location."
+# Reasons that were seen with a sentence before them; the others come as they are.
+_WITH_PREFIX = ("Insufficient privileges", "Input CSV is missing")
 
 
 class DatasetImport(Job):
@@ -25,55 +27,64 @@ class DatasetImport(Job):
     heavy = True
 
     def must_wait(self, around: Surroundings, resource: Resource) -> bool:
-        """Keep the imports of one dataset in the order in which they were asked for."""
-        siblings = around.store.select(
-            DATASET_IMPORT_JOB.noun, parent_arn=resource.parent_arn, statuses=UNFINISHED
+        """Keep the imports and deletions of one dataset in the order in which they were asked for."""
+        dataset = around.store.get(str(resource.parent_arn))
+        group_arn = dataset.parent_arn if dataset else None
+        return has_earlier(around.store, resource, DATASET_IMPORT_JOB, resource.parent_arn) or has_earlier(
+            around.store, resource, DATA_DELETION_JOB, group_arn
         )
-        return any(sibling.sequence < resource.sequence for sibling in siblings)
 
     def begin(self, around: Surroundings, resource: Resource) -> Task:
         """Read, check and write the rows to a file of this try."""
-        dataset = _dataset(around.store, resource)
-        schema = around.store.get(dataset.body["schemaArn"])
-        if schema is None:
-            raise JobFailed(f"The schema {dataset.body['schemaArn']} does not exist any more.")
-        merges = resource.body["importMode"] == "INCREMENTAL" and merges_on_import(
-            dataset.body["datasetType"]
-        )
+        dataset = dataset_of(around.store, resource)
         return Task(
             import_objects,
             {
                 "uri": resource.body["dataSource"]["dataLocation"],
                 "region": resource.region,
-                "schema_text": schema.body["schema"],
-                "merge_into": dataset.internal["parts"] if merges else [],
+                "schema_text": schema_text_of(around.store, dataset.body["schemaArn"]),
+                "merge_into": dataset.internal["parts"] if _merges(resource, dataset) else [],
                 "path": around.storage.new_dataset_file(),
             },
         )
 
     def finish(self, around: Surroundings, resource: Resource, result: Any, _wall_seconds: float) -> None:
         """Make the rows part of the dataset."""
-        dataset = _dataset(around.store, resource)
-        adds = resource.body["importMode"] == "INCREMENTAL" and not merges_on_import(
-            dataset.body["datasetType"]
-        )
-        dataset.internal["parts"] = [*(dataset.internal["parts"] if adds else []), result]
+        dataset = dataset_of(around.store, resource)
+        former = [] if resource.body["importMode"] == "FULL" else dataset.internal["parts"]
+        kept = [part for part in former if part not in result["merged"]]
+        dataset.internal["parts"] = [*kept, result["path"]]
         around.store.save(dataset)
 
 
-def import_objects(uri: str, region: str, schema_text: str, merge_into: list[str], path: str) -> str:
-    """Write the rows of all CSV objects at a location to `path` and return it; raise `JobFailed`."""
+def import_objects(
+    uri: str, region: str, schema_text: str, merge_into: list[str], path: str
+) -> dict[str, Any]:
+    """Write the rows of all CSV objects at a location, joined to former ones, to `path`; raise `JobFailed`."""
     schema = parse_schema(schema_text)
-    location = Location.parse(uri)
-    client = connect(region)
-    with failing_with(_INVALID_LOCATION):
-        keys = _keys(client, location)
-        table = read_csv_objects((read_object(client, location.bucket, key) for key in keys), schema)
+    try:
+        table = _read(uri, region, schema)
+    except JobFailed as failure:
+        raise JobFailed(_as_the_service_says(str(failure), schema.dataset_type)) from failure
     if merge_into:
         former = read_parts(merge_into, schema.dataset_type)
         table = pa.concat_tables([former, table])
     write_rows(without_repeats(table, schema.dataset_type), path)
-    return path
+    return {"path": path, "merged": merge_into}
+
+
+def _read(uri: str, region: str, schema: DatasetSchema) -> pa.Table:
+    location = Location.parse(uri)
+    client = connect(region)
+    with failing_with(_INVALID_LOCATION):
+        keys = _keys(client, location)
+        return read_csv_objects((read_object(client, location.bucket, key) for key in keys), schema)
+
+
+def _as_the_service_says(reason: str, dataset_type: str) -> str:
+    if reason.startswith(_WITH_PREFIX):
+        return f"Failed to create a data import job for {dataset_type} dataset. {reason}"
+    return reason
 
 
 def _keys(client: Any, location: Location) -> list[str]:
@@ -85,8 +96,14 @@ def _keys(client: Any, location: Location) -> list[str]:
     return keys
 
 
-def _dataset(store: Store, resource: Resource) -> Resource:
-    dataset = store.get(resource.body["datasetArn"])
-    if dataset is None:
-        raise JobFailed(f"The dataset {resource.body['datasetArn']} does not exist any more.")
-    return dataset
+def _merges(resource: Resource, dataset: Resource) -> bool:
+    """Tell whether an import joins its rows to the bulk file.
+
+    Only while nothing was streamed: the age of a file decides which of two rows with one id is newer, and
+    joining would make the former bulk rows newer than the streamed ones.
+    """
+    return (
+        resource.body["importMode"] == "INCREMENTAL"
+        and merges_on_import(dataset.body["datasetType"])
+        and not dataset.internal.get("put_parts")
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,16 @@ from personalize_local.store import Store
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Carry what jobs may use."""
+    """Carry what jobs may use.
+
+    :param gather_rows: makes all streamed rows part of their datasets' files; called before heavy work begins.
+    :param event_age_seconds: age from which batch jobs see a streamed event.
+    """
 
     store: Store
     storage: Storage
+    gather_rows: Callable[[], None] = lambda: None
+    event_age_seconds: float = 0.0
 
 
 class Job:

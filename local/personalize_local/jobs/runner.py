@@ -18,10 +18,6 @@ from personalize_local.jobs.job import Job, Surroundings
 from personalize_local.jobs.kinds import JOBS
 from personalize_local.jobs.workers import Worker, WorkerCrashed, WorkerLost, WorkerPool
 from personalize_local.resources import (
-    ACTIVE,
-    CREATE_FAILED,
-    CREATE_IN_PROGRESS,
-    CREATE_PENDING,
     CREATE_STOPPED,
     CREATE_STOPPING,
     CREATING,
@@ -29,6 +25,7 @@ from personalize_local.resources import (
     DELETE_IN_PROGRESS,
     DELETE_PENDING,
     DELETING,
+    KINDS,
     Resource,
 )
 
@@ -106,7 +103,7 @@ class Runner:
         job = JOBS[resource.kind]
         if resource.status == CREATE_STOPPING:
             raise _Interrupted
-        if resource.status == CREATE_PENDING:
+        if resource.status == KINDS[resource.kind].states.pending:
             self._dwell(resource.arn, self._dwell_seconds)
         while job.must_wait(self._around, resource):
             self._dwell(resource.arn, _POLL_SECONDS)
@@ -125,30 +122,32 @@ class Runner:
 
     def _work(self, arn: str, job: Job, worker: Worker | None) -> None:
         started = time.monotonic()
+        if job.heavy:
+            self._around.gather_rows()
         with self._store.transaction():
-            task = job.begin(self._around, self._moved(arn, CREATE_IN_PROGRESS))
+            resource = self._in_creation(arn)
+            resource.move_to(KINDS[resource.kind].states.in_progress)
+            self._store.save(resource)
+            task = job.begin(self._around, resource)
         result = worker.run(task) if worker and task else None
         wall_seconds = time.monotonic() - started
         self._dwell(arn, self._dwell_seconds - wall_seconds)
         with self._store.transaction():
-            resource = self._moved(arn, ACTIVE)
+            resource = self._in_creation(arn)
+            resource.move_to(KINDS[resource.kind].states.done)
             job.finish(self._around, resource, result, wall_seconds)
             self._store.save(resource)
 
-    def _moved(self, arn: str, status: str) -> Resource:
+    def _in_creation(self, arn: str) -> Resource:
         resource = self._store.get(arn)
         if resource is None or resource.status not in CREATING:
             raise _Interrupted
-        resource.move_to(status)
-        self._store.save(resource)
         return resource
 
     def _fail(self, arn: str, reason: str) -> None:
         with self._store.transaction():
-            resource = self._store.get(arn)
-            if resource is None or resource.status not in CREATING:
-                raise _Interrupted
-            resource.move_to(CREATE_FAILED, reason)
+            resource = self._in_creation(arn)
+            resource.move_to(KINDS[resource.kind].states.failed, reason)
             self._store.save(resource)
 
     def _stop(self, arn: str) -> None:

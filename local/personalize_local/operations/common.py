@@ -11,7 +11,6 @@ from personalize_local.operations.tag_rules import checked_tags
 from personalize_local.paging import DEFAULT_PAGE_ITEMS, make_token, read_token
 from personalize_local.resources import (
     ACTIVE,
-    CREATE_PENDING,
     CREATE_STOPPING,
     CREATING,
     DELETE_PENDING,
@@ -49,9 +48,9 @@ def create(
     parent: Resource | None = None,
     params: Params | None = None,
     internal: Params | None = None,
-    status: str | None = CREATE_PENDING,
+    moves: bool = True,
 ) -> dict[str, Any]:
-    """Store a new resource and answer with its ARN; with a status, a job moves it on from there."""
+    """Store a new resource and answer with its ARN; unless it `moves`, it has no states and no job."""
     if context.store.get(arn) is not None:
         raise already_exists(arn)
     created = now_seconds()
@@ -59,8 +58,8 @@ def create(
     tags = checked_tags((params or {}).get("tags", []))
     parent_arn = parent.arn if parent else None
     resource = Resource(arn, kind.noun, context.region, parent_arn, body, {**(internal or {}), "tags": tags})
-    if status is not None:
-        body["status"] = status
+    if moves:
+        body["status"] = kind.states.pending
         context.submit(resource)
     context.store.insert(resource)
     return {kind.arn_member: arn}

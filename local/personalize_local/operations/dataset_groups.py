@@ -10,8 +10,14 @@ from typing import Any
 from personalize_local.context import Context, Params
 from personalize_local.errors import already_exists, invalid_input
 from personalize_local.operations.common import create, find, operations_of, refuse_children, start_delete
-from personalize_local.quotas import DATASET_GROUPS_PER_REGION, check_count
-from personalize_local.resources import DATASET, DATASET_GROUP, FILTER, SOLUTION
+from personalize_local.resources import (
+    DATASET,
+    DATASET_GROUP,
+    EVENT_TRACKER,
+    FILTER,
+    METRIC_ATTRIBUTION,
+    SOLUTION,
+)
 
 
 def create_dataset_group(context: Context, params: Params) -> dict[str, Any]:
@@ -21,15 +27,15 @@ def create_dataset_group(context: Context, params: Params) -> dict[str, Any]:
         raise already_exists(arn)
     if "kmsKeyArn" in params and "roleArn" not in params:
         raise invalid_input("A KMS key requires a role: give roleArn together with kmsKeyArn.")
-    check_count(context.store, DATASET_GROUP, DATASET_GROUPS_PER_REGION, region=context.region)
+    context.check_quota(DATASET_GROUP)
     body = {key: params.get(key) for key in ("name", "roleArn", "kmsKeyArn", "domain")}
     return {**create(context, DATASET_GROUP, arn, body, params=params), "domain": params.get("domain")}
 
 
 def delete_dataset_group(context: Context, params: Params) -> dict[str, Any]:
-    """Start to delete a dataset group that has no solutions, filters and datasets any more."""
+    """Start to delete a dataset group that has no solutions, event trackers, filters and datasets any more."""
     group = find(context, DATASET_GROUP, params["datasetGroupArn"])
-    refuse_children(context, group, SOLUTION, FILTER, DATASET)
+    refuse_children(context, group, SOLUTION, EVENT_TRACKER, METRIC_ATTRIBUTION, FILTER, DATASET)
     return start_delete(context, group)
 
 

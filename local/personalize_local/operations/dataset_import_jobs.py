@@ -10,8 +10,8 @@ from typing import Any
 from personalize_local.context import Context, Params
 from personalize_local.errors import already_exists, invalid_input
 from personalize_local.operations.common import create, find_active, operations_of
-from personalize_local.quotas import check_in_progress
-from personalize_local.resources import DATASET, DATASET_IMPORT_JOB
+from personalize_local.operations.updates import refuse_updating
+from personalize_local.resources import DATASET, DATASET_IMPORT_JOB, DATASET_UPDATE
 from personalize_local.s3 import is_s3_uri
 
 
@@ -21,13 +21,14 @@ def create_dataset_import_job(context: Context, params: Params) -> dict[str, Any
     if context.store.get(arn) is not None:
         raise already_exists(arn)
     dataset = find_active(context, DATASET, params["datasetArn"])
+    refuse_updating(context, DATASET_UPDATE, dataset)
     # The model does not require dataLocation, and only s3:// is a location of this service.
     if not is_s3_uri(params["dataSource"].get("dataLocation", "")):
         raise invalid_input("Invalid Data location.")
     mode = params.get("importMode", "FULL")
     if mode == "INCREMENTAL" and not dataset.internal["parts"]:
         raise invalid_input("An INCREMENTAL import requires a former bulk import: import FULL first.")
-    check_in_progress(context.store, DATASET_IMPORT_JOB, context.region)
+    context.check_quota(DATASET_IMPORT_JOB)
     body = {
         "jobName": params["jobName"],
         "datasetArn": dataset.arn,

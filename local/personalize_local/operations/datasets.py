@@ -5,29 +5,36 @@ API: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDataset.html
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from personalize_local.arns import dataset_tail
 from personalize_local.context import Context, Params
-from personalize_local.datasets.avro import DATASET_TYPES, parse_schema
+from personalize_local.datasets.avro import DATASET_TYPES, DatasetSchema, parse_schema
 from personalize_local.errors import already_exists, invalid_input
 from personalize_local.operations.common import (
     create,
     find,
     find_active,
-    operations_of,
+    list_all,
     refuse_busy,
     start_delete,
 )
+from personalize_local.operations.updates import latest_update, refuse_updating, start_update
 from personalize_local.resources import (
     DATASET,
+    DATASET_EXPORT_JOB,
     DATASET_GROUP,
     DATASET_IMPORT_JOB,
+    DATASET_UPDATE,
     SCHEMA,
     SOLUTION,
     SOLUTION_VERSION,
     Resource,
 )
+
+# https://docs.aws.amazon.com/personalize/latest/dg/updating-dataset-schema.html
+_WITH_NEW_SCHEMAS = ("ITEMS", "USERS")
 
 
 def create_dataset(context: Context, params: Params) -> dict[str, Any]:
@@ -45,14 +52,42 @@ def create_dataset(context: Context, params: Params) -> dict[str, Any]:
         "datasetGroupArn": group.arn,
         "datasetType": dataset_type,
         "schemaArn": schema.arn,
+        # PutActionInteractions names its dataset by this id; the other types have trackers.
+        "trackingId": str(uuid.uuid4()) if dataset_type == "ACTION_INTERACTIONS" else None,
     }
     return create(context, DATASET, arn, body, parent=group, params=params, internal={"parts": []})
 
 
-def delete_dataset(context: Context, params: Params) -> dict[str, Any]:
-    """Start to delete a dataset that no import writes and no training reads."""
+def describe_dataset(context: Context, params: Params) -> dict[str, Any]:
+    """Return a dataset with its newest schema replacement."""
     dataset = find(context, DATASET, params["datasetArn"])
+    update = latest_update(context, DATASET_UPDATE, dataset)
+    return {"dataset": {**dataset.body, "latestDatasetUpdate": update}}
+
+
+def update_dataset(context: Context, params: Params) -> dict[str, Any]:
+    """Start to replace the schema of Items or Users by one that keeps all fields and adds nullable ones."""
+    dataset = find_active(context, DATASET, params["datasetArn"])
+    schema = find(context, SCHEMA, params["schemaArn"])
+    if dataset.body["datasetType"] not in _WITH_NEW_SCHEMAS:
+        raise invalid_input(
+            f"The schema of a dataset of type {dataset.body['datasetType']} cannot be replaced:"
+            f" only those of {' and '.join(_WITH_NEW_SCHEMAS)} can."
+        )
     refuse_busy(context.store.select(DATASET_IMPORT_JOB.noun, parent_arn=dataset.arn))
+    _check_schema(schema, dataset.body["datasetType"], find(context, DATASET_GROUP, str(dataset.parent_arn)))
+    former = find(context, SCHEMA, dataset.body["schemaArn"])
+    _check_growth(parse_schema(former.body["schema"]), parse_schema(schema.body["schema"]))
+    start_update(context, DATASET_UPDATE, dataset, {"schemaArn": schema.arn})
+    return {"datasetArn": dataset.arn}
+
+
+def delete_dataset(context: Context, params: Params) -> dict[str, Any]:
+    """Start to delete a dataset that no import writes and no export or training reads."""
+    dataset = find(context, DATASET, params["datasetArn"])
+    refuse_updating(context, DATASET_UPDATE, dataset)
+    for kind in (DATASET_IMPORT_JOB, DATASET_EXPORT_JOB):
+        refuse_busy(context.store.select(kind.noun, parent_arn=dataset.arn))
     for solution in context.store.select(SOLUTION.noun, parent_arn=dataset.parent_arn):
         refuse_busy(context.store.select(SOLUTION_VERSION.noun, parent_arn=solution.arn))
     return start_delete(context, dataset)
@@ -80,4 +115,20 @@ def _check_schema(schema: Resource, dataset_type: str, group: Resource) -> None:
         raise invalid_input(f"Schema {schema.arn} describes {described} and not {dataset_type}.")
 
 
-OPERATIONS = {"CreateDataset": create_dataset, "DeleteDataset": delete_dataset, **operations_of(DATASET)}
+def _check_growth(former: DatasetSchema, new: DatasetSchema) -> None:
+    by_name = {field.name: field for field in new.fields}
+    for field in former.fields:
+        if by_name.get(field.name) != field:
+            raise invalid_input(f"The new schema must keep the field {field.name} as it is.")
+    for field in new.fields:
+        if field.name not in former.names and not field.nullable:
+            raise invalid_input(f"The new field {field.name} must allow null.")
+
+
+OPERATIONS = {
+    "CreateDataset": create_dataset,
+    "DescribeDataset": describe_dataset,
+    "ListDatasets": list_all(DATASET),
+    "UpdateDataset": update_dataset,
+    "DeleteDataset": delete_dataset,
+}

@@ -11,8 +11,7 @@ from personalize_local.context import Context, Params
 from personalize_local.datasets.avro import parse_schema
 from personalize_local.errors import already_exists, in_use
 from personalize_local.operations.common import create, find, operations_of
-from personalize_local.quotas import SCHEMAS_PER_REGION, check_count
-from personalize_local.resources import DATASET, SCHEMA
+from personalize_local.resources import CREATING, DATASET, DATASET_UPDATE, SCHEMA
 
 
 def create_schema(context: Context, params: Params) -> dict[str, Any]:
@@ -21,17 +20,19 @@ def create_schema(context: Context, params: Params) -> dict[str, Any]:
     if context.store.get(arn) is not None:
         raise already_exists(arn)
     parse_schema(params["schema"], params.get("domain"))
-    check_count(context.store, SCHEMA, SCHEMAS_PER_REGION, region=context.region)
+    context.check_quota(SCHEMA)
     body = {key: params.get(key) for key in ("name", "schema", "domain")}
-    return create(context, SCHEMA, arn, body, status=None)
+    return create(context, SCHEMA, arn, body, moves=False)
 
 
 def delete_schema(context: Context, params: Params) -> dict[str, Any]:
     """Delete a schema that no dataset uses."""
     schema = find(context, SCHEMA, params["schemaArn"])
-    for dataset in context.store.select(DATASET.noun, region=context.region):
-        if dataset.body["schemaArn"] == schema.arn:
-            raise in_use(f"Schema {schema.arn} is used by dataset {dataset.arn}.")
+    datasets = context.store.select(DATASET.noun, region=context.region)
+    updates = context.store.select(DATASET_UPDATE.noun, region=context.region, statuses=CREATING)
+    for user in (*datasets, *updates):
+        if user.body["schemaArn"] == schema.arn:
+            raise in_use(f"Schema {schema.arn} is used by {user.kind} {user.arn}.")
     context.store.delete(schema.arn)
     return {}
 

@@ -1,41 +1,77 @@
-"""Check what a solution asks for against its recipe, and refuse by name what is not built.
+"""Check what a solution asks for against its recipe and the schemas of its dataset group.
 
-A setting that the real service would honour is never accepted and ignored here.
+API: https://docs.aws.amazon.com/personalize/latest/dg/API_SolutionConfig.html
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
 from personalize_local.context import Params
+from personalize_local.datasets.avro import DatasetSchema
 from personalize_local.errors import invalid_input, not_built
-from personalize_local.recipes import Parameter, Recipe
+from personalize_local.operations.hpo_config import check_hpo
+from personalize_local.recipe_parameters import Parameter, number_in
+from personalize_local.recipes import Recipe
 
-_NOT_BUILT = {
-    "hpoConfig": "hyperparameter optimisation (hpoConfig)",
-    "autoMLConfig": "AutoML (autoMLConfig)",
-    "optimizationObjective": "optimizationObjective",
-}
+_NUMERIC_TYPES = frozenset({"int", "long", "float", "double"})
+_TRAINING_DATASETS = ("INTERACTIONS", "ITEMS", "USERS", "ACTIONS", "ACTION_INTERACTIONS")
+
+# The schemas of a dataset group's ACTIVE datasets, by dataset type.
+Schemas = Mapping[str, DatasetSchema]
 
 
-def check_solution(params: Params, recipe: Recipe) -> None:
-    """Raise an `ApiError` for the first setting that is wrong or not built."""
-    if params.get("performHPO"):
-        raise not_built("hyperparameter optimisation (performHPO)")
-    if params.get("performIncrementalUpdate"):
-        raise invalid_input("performIncrementalUpdate is only valid with the recipe aws-semantic-similarity.")
+def check_solution(params: Params, recipe: Recipe, schemas: Schemas) -> None:
+    """Raise an `ApiError` for the first setting that is wrong."""
     config = params.get("solutionConfig", {})
-    for member, what in _NOT_BUILT.items():
-        if config.get(member):
-            raise not_built(what)
-    if config.get("eventsConfig"):
-        raise invalid_input(f"eventsConfig is not supported by the recipe {recipe.name}.")
+    if config.get("autoMLConfig"):
+        raise not_built("AutoML (autoMLConfig), which the service has deprecated")
+    if params.get("performHPO") and not recipe.tunes:
+        raise invalid_input(f"performHPO is not supported by the recipe {recipe.name}.")
+    if config.get("hpoConfig"):
+        if not recipe.tunes:
+            raise invalid_input(f"hpoConfig is not supported by the recipe {recipe.name}.")
+        check_hpo(config["hpoConfig"], recipe)
+    check_incremental_update(params, recipe)
     _check_threshold(config.get("eventValueThreshold"), params.get("eventType"))
+    check_events(config.get("eventsConfig"), recipe, params.get("eventType"))
     _check_parameters(config.get("algorithmHyperParameters", {}), recipe.algorithm_parameters, recipe)
     _check_parameters(config.get("featureTransformationParameters", {}), recipe.feature_parameters, recipe)
-    _check_columns(config.get("trainingDataConfig", {}))
-    _check_schedule(config.get("autoTrainingConfig", {}).get("schedulingExpression"))
+    _check_objective(config.get("optimizationObjective"), recipe, schemas)
+    _check_columns(config.get("trainingDataConfig", {}), schemas)
+    check_schedule(config.get("autoTrainingConfig"))
+
+
+def check_incremental_update(params: Params, recipe: Recipe) -> None:
+    """Refuse `performIncrementalUpdate` for recipes without it."""
+    if params.get("performIncrementalUpdate") and not recipe.influence:
+        raise invalid_input(
+            f"performIncrementalUpdate is only valid with the recipe aws-semantic-similarity, not {recipe.name}."
+        )
+
+
+def check_events(config: dict[str, Any] | None, recipe: Recipe, event_type: str | None) -> None:
+    """Check an `eventsConfig`: events with weights, for the recipes of version 2."""
+    if not config:
+        return
+    if not recipe.event_weights:
+        raise invalid_input(f"eventsConfig is not supported by the recipe {recipe.name}.")
+    if event_type:
+        raise invalid_input("Give either eventType or eventsConfig, not both.")
+    events = config.get("eventParametersList", [])
+    names = [event.get("eventType", "") for event in events]
+    if not events or not all(names):
+        raise invalid_input("eventParametersList must have at least one entry, each with an eventType.")
+    if len({name.lower() for name in names}) < len(names):
+        raise invalid_input("An eventType can occur in eventParametersList only once.")
+
+
+def check_schedule(config: dict[str, str] | None) -> None:
+    """Refuse a training interval that is not between 1 and 30 days; the shape checks `rate(N days)`."""
+    expression = (config or {}).get("schedulingExpression")
+    if expression and not 1 <= int(expression[5:].split()[0]) <= 30:
+        raise invalid_input(f"schedulingExpression must be between 1 and 30 days, not {expression}.")
 
 
 def _check_threshold(threshold: str | None, event_type: str | None) -> None:
@@ -43,7 +79,7 @@ def _check_threshold(threshold: str | None, event_type: str | None) -> None:
         return
     if not event_type:
         raise invalid_input("eventValueThreshold requires an eventType.")
-    if _number(threshold) is None:
+    if number_in(threshold) is None:
         raise invalid_input(f"eventValueThreshold must be a number, not {threshold}.")
 
 
@@ -52,40 +88,37 @@ def _check_parameters(given: dict[str, str], known: tuple[Parameter, ...], recip
     for name, value in given.items():
         if name not in by_name:
             raise invalid_input(f"Unknown hyperparameter {name} for the recipe {recipe.name}.")
-        _check_value(by_name[name], value)
+        by_name[name].check(value)
 
 
-def _check_value(parameter: Parameter, value: str) -> None:
-    if parameter.type == "bool":
-        if value.lower() not in {"true", "false"}:
-            raise invalid_input(f"Hyperparameter {parameter.name} must be True or False, not {value}.")
+def _check_objective(objective: dict[str, str] | None, recipe: Recipe, schemas: Schemas) -> None:
+    if not objective:
         return
-    number = _number(value)
-    whole = number is not None and (parameter.type == "float" or number.is_integer())
-    if number is None or not whole or not parameter.low <= number <= parameter.high:
-        bounds = f"[{parameter.low:g}, {parameter.high:g}]"
+    if not recipe.objective:
+        raise invalid_input(f"optimizationObjective is not supported by the recipe {recipe.name}.")
+    column = objective.get("itemAttribute")
+    if column is None:
+        raise invalid_input("optimizationObjective requires an itemAttribute.")
+    items = schemas.get("ITEMS")
+    fields = {field.name: field for field in items.fields} if items else {}
+    if column not in fields or fields[column].type not in _NUMERIC_TYPES or fields[column].nullable:
         raise invalid_input(
-            f"Hyperparameter {parameter.name} must be {parameter.type} in {bounds}, not {value}."
+            f"itemAttribute {column} is not a numeric column without nulls of an active Items dataset."
         )
 
 
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _check_columns(config: dict[str, Any]) -> None:
-    if config.get("excludedDatasetColumns") and config.get("includedDatasetColumns"):
+def _check_columns(config: dict[str, dict[str, list[str]]], schemas: Schemas) -> None:
+    excluded = config.get("excludedDatasetColumns", {})
+    included = config.get("includedDatasetColumns", {})
+    if excluded and included:
         raise invalid_input("Give either excludedDatasetColumns or includedDatasetColumns, not both.")
-    for dataset_type, columns in config.get("excludedDatasetColumns", {}).items():
+    for dataset_type, columns in (*excluded.items(), *included.items()):
+        if dataset_type.upper() not in _TRAINING_DATASETS:
+            raise invalid_input(f"Unknown dataset type {dataset_type} in trainingDataConfig.")
+        schema = schemas.get(dataset_type.upper())
+        unknown = [name for name in columns if schema and name not in schema.names]
+        if unknown:
+            raise invalid_input(f"The {dataset_type} dataset has no column {unknown[0]}.")
+    for dataset_type, columns in excluded.items():
         if dataset_type.upper() == "INTERACTIONS" and "EVENT_TYPE" in columns:
             raise invalid_input("EVENT_TYPE cannot be excluded from training.")
-
-
-def _check_schedule(expression: str | None) -> None:
-    # The pattern rate(N days) is checked by the shape; N lies between 1 and 30.
-    if expression and not 1 <= int(expression[5:].split()[0]) <= 30:
-        raise invalid_input(f"schedulingExpression must be between 1 and 30 days, not {expression}.")

@@ -11,13 +11,14 @@ from personalize_local.arns import solution_version_tail
 from personalize_local.context import Context, Params
 from personalize_local.errors import already_exists, in_use, invalid_input
 from personalize_local.operations.common import create, find, find_active, operations_of
-from personalize_local.quotas import check_in_progress
+from personalize_local.operations.updates import refuse_updating
 from personalize_local.recipes import get_recipe
 from personalize_local.resources import (
     ACTIVE,
     CREATE_STOPPING,
     CREATING,
     DATASET,
+    DATASET_UPDATE,
     DELETING,
     SOLUTION,
     SOLUTION_VERSION,
@@ -32,9 +33,9 @@ def create_solution_version(context: Context, params: Params) -> dict[str, Any]:
     solution = find_active(context, SOLUTION, params["solutionArn"])
     mode = params.get("trainingMode", "FULL")
     _check_name(context, solution, params.get("name"))
-    _check_interactions(context, solution)
+    _check_datasets(context, solution)
     _check_mode(context, solution, mode)
-    check_in_progress(context.store, SOLUTION_VERSION, context.region)
+    context.check_quota(SOLUTION_VERSION)
     tail = solution_version_tail(solution.body["name"])
     body = {
         **{key: solution.body.get(key) for key in _COPIED},
@@ -78,14 +79,20 @@ def _check_name(context: Context, solution: Resource, name: str | None) -> None:
             raise already_exists(version.arn)
 
 
-def _check_interactions(context: Context, solution: Resource) -> None:
+def _check_datasets(context: Context, solution: Resource) -> None:
+    active = set()
     datasets = context.store.select(DATASET.noun, parent_arn=solution.parent_arn)
     for dataset in datasets:
         if dataset.status in DELETING:
             raise in_use(f"Dataset {dataset.arn} is being deleted.")
-        if dataset.body["datasetType"] == "INTERACTIONS" and dataset.status == ACTIVE:
-            return
-    raise invalid_input(f"Dataset group {solution.parent_arn} has no active Interactions dataset.")
+        refuse_updating(context, DATASET_UPDATE, dataset)
+        if dataset.status == ACTIVE:
+            active.add(dataset.body["datasetType"])
+    for needed in get_recipe(solution.body["recipeArn"]).datasets:
+        if needed not in active:
+            raise invalid_input(
+                f"Dataset group {solution.parent_arn} has no active dataset of type {needed}."
+            )
 
 
 def _check_mode(context: Context, solution: Resource, mode: str) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from personalize_local.context import Context, Params
 from personalize_local.engine import TRAINABLE_RECIPES
 from personalize_local.errors import already_exists, invalid_input, not_built
+from personalize_local.jobs.dataset_files import dataset_parts
+from personalize_local.operations.campaigns import refuse_campaigns
 from personalize_local.operations.common import (
     create,
     find,
@@ -20,10 +22,24 @@ from personalize_local.operations.common import (
     refuse_busy,
     start_delete,
 )
-from personalize_local.operations.solution_config import check_solution
-from personalize_local.quotas import SOLUTIONS_PER_DATASET_GROUP, check_count
+from personalize_local.operations.solution_config import (
+    check_events,
+    check_incremental_update,
+    check_schedule,
+    check_solution,
+)
+from personalize_local.operations.updates import latest_update, refuse_updating, start_update
 from personalize_local.recipes import Recipe, get_recipe
-from personalize_local.resources import BATCH_INFERENCE_JOB, DATASET_GROUP, SOLUTION, SOLUTION_VERSION
+from personalize_local.resources import (
+    BATCH_INFERENCE_JOB,
+    BATCH_SEGMENT_JOB,
+    DATASET_GROUP,
+    SOLUTION,
+    SOLUTION_UPDATE,
+    SOLUTION_VERSION,
+)
+
+_UPDATED = ("performAutoTraining", "performIncrementalUpdate", "solutionUpdateConfig")
 
 
 def create_solution(context: Context, params: Params) -> dict[str, Any]:
@@ -33,20 +49,15 @@ def create_solution(context: Context, params: Params) -> dict[str, Any]:
         raise already_exists(arn)
     group = find_active(context, DATASET_GROUP, params["datasetGroupArn"])
     recipe = _recipe(params)
-    check_solution(params, recipe)
-    check_count(
-        context.store,
-        SOLUTION,
-        SOLUTIONS_PER_DATASET_GROUP,
-        region=context.region,
-        parent_arn=group.arn,
-    )
+    datasets = dataset_parts(context.store, group.arn)
+    check_solution(params, recipe, {kind: dataset.schema for kind, dataset in datasets.items()})
+    context.check_quota(SOLUTION, group)
     body = {
         "name": params["name"],
-        "performHPO": False,
+        "performHPO": params.get("performHPO", False),
         "performAutoML": False,
         "performAutoTraining": params.get("performAutoTraining", True),
-        "performIncrementalUpdate": False,
+        "performIncrementalUpdate": params.get("performIncrementalUpdate", False),
         "recipeArn": recipe.arn,
         "datasetGroupArn": group.arn,
         "eventType": params.get("eventType"),
@@ -59,28 +70,56 @@ def describe_solution(context: Context, params: Params) -> dict[str, Any]:
     """Return a solution with its newest version, which may be in progress or failed."""
     solution = find(context, SOLUTION, params["solutionArn"])
     versions = context.store.select(SOLUTION_VERSION.noun, parent_arn=solution.arn)
-    latest = versions[-1].body if versions else None
-    return {"solution": {**solution.body, "latestSolutionVersion": latest}}
+    return {
+        "solution": {
+            **solution.body,
+            "latestSolutionVersion": versions[-1].body if versions else None,
+            "latestSolutionUpdate": latest_update(context, SOLUTION_UPDATE, solution),
+        }
+    }
+
+
+def update_solution(context: Context, params: Params) -> dict[str, Any]:
+    """Start to change automatic training, incremental updates or event weights; all else is for ever."""
+    solution = find_active(context, SOLUTION, params["solutionArn"])
+    body = {member: params[member] for member in _UPDATED if member in params}
+    if not body:
+        raise invalid_input(f"Nothing to update: give one of {', '.join(_UPDATED)}.")
+    recipe = get_recipe(solution.body["recipeArn"])
+    config = params.get("solutionUpdateConfig", {})
+    check_incremental_update(params, recipe)
+    check_events(config.get("eventsConfig"), recipe, solution.body.get("eventType"))
+    check_schedule(config.get("autoTrainingConfig"))
+    start_update(context, SOLUTION_UPDATE, solution, body)
+    return {"solutionArn": solution.arn}
 
 
 def delete_solution(context: Context, params: Params) -> dict[str, Any]:
-    """Start to delete a solution with all its versions; none may be in progress or in use by a job."""
+    """Start to delete a solution with all its versions; none may be in progress or in use."""
     solution = find(context, SOLUTION, params["solutionArn"])
+    refuse_campaigns(context, solution)
+    refuse_updating(context, SOLUTION_UPDATE, solution)
     versions = context.store.select(SOLUTION_VERSION.noun, parent_arn=solution.arn)
     refuse_busy(versions)
     for version in versions:
-        refuse_busy(context.store.select(BATCH_INFERENCE_JOB.noun, parent_arn=version.arn))
+        for kind in (BATCH_INFERENCE_JOB, BATCH_SEGMENT_JOB):
+            refuse_busy(context.store.select(kind.noun, parent_arn=version.arn))
     return start_delete(context, solution)
 
 
 def _recipe(params: Params) -> Recipe:
     if params.get("performAutoML"):
-        raise not_built("AutoML (performAutoML)")
+        raise not_built("AutoML (performAutoML), which the service has deprecated")
     if "recipeArn" not in params:
         raise invalid_input("A recipeArn is required when performAutoML is false.")
     recipe = get_recipe(params["recipeArn"])
     if recipe.domain is not None:
         raise invalid_input(f"The recipe {recipe.name} is a domain use case: create a recommender with it.")
+    if recipe.closed:
+        raise invalid_input(
+            f"The recipe {recipe.name} is a legacy recipe, closed to new solutions."
+            " Use aws-user-personalization-v2 or aws-user-personalization."
+        )
     if recipe.name not in TRAINABLE_RECIPES:
         raise not_built(f"training of the recipe {recipe.name}")
     return recipe
@@ -90,5 +129,6 @@ OPERATIONS = {
     "CreateSolution": create_solution,
     "DescribeSolution": describe_solution,
     "ListSolutions": list_all(SOLUTION),
+    "UpdateSolution": update_solution,
     "DeleteSolution": delete_solution,
 }

@@ -1,0 +1,123 @@
+"""Delete users from every dataset of a group: bulk rows and streamed rows."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from personalize_local.datasets.columns import rewrite_part, without_users
+from personalize_local.datasets.csv_text import read_header, read_text_columns
+from personalize_local.errors import JobFailed
+from personalize_local.jobs.dataset_files import all_parts, has_earlier, is_being_imported, replace_parts
+from personalize_local.jobs.job import Job, Surroundings
+from personalize_local.jobs.workers import Task
+from personalize_local.resources import DATA_DELETION_JOB, DATASET, DATASET_UPDATE, Resource
+from personalize_local.s3 import Location, S3Client, connect, failing_with, keys_under, read_object, sizes_of
+from personalize_local.store import Store
+
+_INVALID_LOCATION = "Invalid Data location."
+# https://docs.aws.amazon.com/personalize/latest/dg/delete-records.html
+_MOST_INPUT_BYTES = 100 * 1024 * 1024
+# The types of dataset whose rows refer to a user.
+_WITH_USERS = frozenset({"INTERACTIONS", "USERS", "ACTION_INTERACTIONS"})
+
+
+class DataDeletion(Job):
+    """Rewrite the files without the users. Models trained before keep what they learnt from them."""
+
+    heavy = True
+
+    def must_wait(self, around: Surroundings, resource: Resource) -> bool:
+        """Keep imports, updates and deletions of one group in the order in which they were asked for."""
+        if has_earlier(around.store, resource, DATA_DELETION_JOB, resource.parent_arn):
+            return True
+        return any(
+            is_being_imported(around.store, dataset, resource)
+            or has_earlier(around.store, resource, DATASET_UPDATE, dataset.arn)
+            for dataset in _datasets(around.store, resource)
+        )
+
+    def begin(self, around: Surroundings, resource: Resource) -> Task:
+        """Rewrite the files that are there now."""
+        parts = [part for dataset in _datasets(around.store, resource) for part in all_parts(dataset)]
+        return Task(
+            delete_users,
+            {
+                "uri": resource.body["dataSource"]["dataLocation"],
+                "region": resource.region,
+                "parts": {part: around.storage.new_dataset_file() for part in parts},
+                "ids_path": str(around.storage.scratch / f"{uuid.uuid4().hex}.parquet"),
+            },
+        )
+
+    def finish(self, around: Surroundings, resource: Resource, result: Any, _wall_seconds: float) -> None:
+        """Make the new files those of the datasets, and treat rows that were streamed meanwhile alike."""
+        resource.body["numDeleted"] = result["deleted"]
+        ids_path = Path(result["ids_path"])
+
+        def rewrite(part: str) -> str:
+            path = around.storage.new_dataset_file()
+            resource.body["numDeleted"] += _rewrite(part, path, _read_ids(ids_path))
+            return path
+
+        for dataset in _datasets(around.store, resource):
+            replace_parts(dataset, result["parts"], rewrite)
+            around.store.save(dataset)
+        ids_path.unlink()
+
+
+def delete_users(uri: str, region: str, parts: dict[str, str], ids_path: str) -> dict[str, Any]:
+    """Write each file without the users named in the CSV objects under `uri`; raise `JobFailed`.
+
+    :param parts: the path of the new file for each old one.
+    :param ids_path: where the user ids are left, for rows that come meanwhile.
+    """
+    client = connect(region)
+    with failing_with(_INVALID_LOCATION):
+        user_ids = _user_ids(client, Location.parse(uri))
+    pq.write_table(pa.table({"USER_ID": user_ids}), ids_path)
+    deleted = sum(_rewrite(part, path, user_ids) for part, path in parts.items())
+    return {"parts": parts, "deleted": deleted, "ids_path": ids_path}
+
+
+def _user_ids(client: S3Client, location: Location) -> pa.Array:
+    keys = _keys(client, location)
+    if sum(sizes_of(client, location.bucket, keys)) > _MOST_INPUT_BYTES:
+        raise JobFailed("The input of a data deletion job can be at most 100 MB.")
+    columns = [_users_in(read_object(client, location.bucket, key)) for key in keys]
+    return pc.drop_null(pc.unique(pa.chunked_array([chunk for column in columns for chunk in column.chunks])))
+
+
+def _keys(client: S3Client, location: Location) -> list[str]:
+    if location.key.endswith(".csv"):
+        return [location.key]
+    folder = location.key if location.key.endswith("/") or not location.key else f"{location.key}/"
+    found = keys_under(client, Location(location.bucket, folder), first_level_only=False)
+    keys = [key for key in found if key.endswith(".csv")]
+    if not keys:
+        raise JobFailed(_INVALID_LOCATION)
+    return keys
+
+
+def _users_in(content: bytes) -> pa.ChunkedArray:
+    if "USER_ID" not in read_header(content):
+        raise JobFailed("Input CSV is missing the following columns:[USER_ID].")
+    return read_text_columns(content, ["USER_ID"])["USER_ID"]
+
+
+def _read_ids(path: Path) -> pa.Array:
+    return pq.read_table(path)["USER_ID"].combine_chunks()
+
+
+def _rewrite(part: str, path: str, user_ids: pa.Array) -> int:
+    return rewrite_part(part, path, lambda table: without_users(table, user_ids))
+
+
+def _datasets(store: Store, resource: Resource) -> list[Resource]:
+    datasets = store.select(DATASET.noun, parent_arn=resource.parent_arn)
+    return [dataset for dataset in datasets if dataset.body["datasetType"] in _WITH_USERS]
