@@ -115,3 +115,64 @@ def airflow_db() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+class PersonalizeAccount:
+    """An account of the local Personalize with S3 beside it, both behind ``aws_default``."""
+
+    bucket = "personalize-operators"
+
+    def __init__(self, url: str, s3: Any, data: Any) -> None:
+        self.url, self.s3, self.data = url, s3, data
+
+    def put(self, key: str, text: str) -> str:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=text.encode())
+        return self.location(key)
+
+    def location(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+    def read(self, prefix: str) -> dict[str, str]:
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
+        bodies = {each["Key"]: self.s3.get_object(Bucket=self.bucket, Key=each["Key"]) for each in listed}
+        return {key: body["Body"].read().decode() for key, body in bodies.items()}
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """An S3 of moto's on a free port, for the session."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def account(
+    tmp_path_factory: pytest.TempPathFactory, s3_url: str, request: pytest.FixtureRequest
+) -> Iterator[PersonalizeAccount]:
+    """An empty account for one module; jobs end as fast as they compute."""
+    import boto3
+
+    from personalize_local.server import Server
+    from personalize_local.service import Settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", s3_url)
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket=PersonalizeAccount.bucket)
+        data = tmp_path_factory.mktemp("personalize")
+        settings = Settings(data, "123456789012", 0.0, 1, event_age_seconds=0.0)
+        with Server(settings) as server:
+            services = ["personalize", "personalize-runtime", "personalize-events"]
+            endpoints = {each: {"endpoint_url": server.url} for each in services}
+            extra = {
+                "region_name": "eu-west-1",
+                "service_config": {**endpoints, "s3": {"endpoint_url": s3_url}},
+            }
+            connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
+            patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+            patch.setattr("recsync.hooks.personalize_client.QUICK_LOOK_SECONDS", 0.05)
+            yield PersonalizeAccount(server.url, s3, data)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recsync.hooks.personalize_resources import Compared, Resource
+from recsync.hooks.personalize_resource import Compared
 
 # DescribeSolution and tunedHPOParams echo some hyperparameters with the part of the pipeline they belong to.
 _HYPERPARAMETER_PREFIXES = ("training.", "data.")
+_LATEST = "/$LATEST"
 
 
-def drift(resource: Resource, request: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """List each compared member that differs, as one line with both values."""
-    lines = []
-    for compared in resource.compared:
-        asked, existing = _value(compared, request), _value(compared, found)
-        if asked is None and compared.if_asked:
+def drift(compared: Iterable[Compared], request: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """List what differs, one line a field: the member's path in the request, what is asked for, what is found."""
+    lines: list[str] = []
+    for each in compared:
+        asked, existing = _value(each, each.path, request), _value(each, each.found or each.path, found)
+        if asked is None and each.if_asked:
             continue
-        if not agrees(asked, existing):
-            lines.append(f"{compared.path}: asked for {_show(asked)}, found {_show(existing)}")
+        lines += _differences(each.path, asked, existing)
     return lines
 
 
@@ -40,9 +40,10 @@ def agrees(asked: Any, found: Any) -> bool:
     if isinstance(asked, dict) and isinstance(found, dict):
         return all(agrees(value, found.get(key)) for key, value in asked.items())
     if isinstance(asked, list) and isinstance(found, list):
-        return len(asked) == len(found) and all(
-            agrees(one, other) for one, other in zip(_ordered(asked), _ordered(found), strict=True)
-        )
+        return len(asked) == len(found) and not _unmatched(asked, found)
+    if isinstance(asked, str) and isinstance(found, str) and asked.endswith(_LATEST):
+        # A campaign that follows its solution is described with the version it has come to.
+        return found.startswith(asked.removesuffix(_LATEST) + "/")
     return bool(asked == found)
 
 
@@ -59,8 +60,28 @@ def normalised(value: Any) -> Any:
     return value
 
 
-def _value(compared: Compared, side: Mapping[str, Any]) -> Any:
-    value = _at(compared.path, side)
+def _differences(path: str, asked: Any, found: Any) -> list[str]:
+    """Go down to the fields that differ; a mapping may hold more than was asked."""
+    if isinstance(asked, dict) and isinstance(found, dict):
+        return [line for key in asked for line in _differences(f"{path}.{key}", asked[key], found.get(key))]
+    if agrees(asked, found):
+        return []
+    return [f"{path}: asked for {_show(asked)}, found {_show(found)}"]
+
+
+def _unmatched(asked: list[Any], found: list[Any]) -> bool:
+    """Tell whether some member has no partner: the lists of this API are sets, of names, metrics or events."""
+    rest = list(found)
+    for one in asked:
+        partner = next((each for each in rest if agrees(one, each)), None)
+        if partner is None:
+            return True
+        rest.remove(partner)
+    return False
+
+
+def _value(compared: Compared, path: str, side: Mapping[str, Any]) -> Any:
+    value = _at(path, side)
     if compared.path == "schema":
         return _schema(value)
     if compared.path == "filterExpression" and isinstance(value, str):
@@ -94,12 +115,6 @@ class _Exact:
         return isinstance(other, _Exact) and bool(self.value == other.value)
 
     __hash__ = None  # type: ignore[assignment]  # the standard way to say "unhashable"
-
-
-def _ordered(values: list[Any]) -> Iterator[Any]:
-    """Put plain values in one order: lists of column names are sets to the service."""
-    plain = all(isinstance(value, (str, int, float)) for value in values)
-    return iter(sorted(values, key=str) if plain else values)
 
 
 def _bare(name: str) -> str:

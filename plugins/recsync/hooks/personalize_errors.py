@@ -10,7 +10,7 @@ from airflow.providers.amazon.aws.exceptions import WaiterMaxAttemptsError, Wait
 from botocore.exceptions import ClientError, ParamValidationError
 
 from recsync.errors import FatalError, RecsyncError, RetriableError
-from recsync.hooks.personalize_resources import Resource
+from recsync.hooks.personalize_resource import Resource, Wait
 
 # A small import or batch job was seen to take 4 to 13 minutes, so a slot frees up in about that time.
 QUOTA_RETRY_SECONDS = 300.0
@@ -19,7 +19,9 @@ _FATAL_ADVICE = {
     "AccessDeniedException": "Allow the action to the identity of the AWS connection "
     "(and iam:PassRole on the role it passes).",
     "InvalidInputException": "Correct the parameter the message names.",
+    "ResourceAlreadyExistsException": "Choose another name, or remove the one there is.",
     "ResourceNotFoundException": "Create what the request refers to first, or correct its ARN.",
+    "TooManyTagKeysException": "Name fewer tags at a time.",
     "TooManyTagsException": "Remove some tags.",
     "ValidationException": "Correct the parameter the message names.",
 }
@@ -31,10 +33,11 @@ def error_code(error: ClientError) -> str:
 
 
 @contextmanager
-def personalize_errors(action: str, resource: Resource) -> Generator[None]:
+def personalize_errors(action: str, resource: Resource | None) -> Generator[None]:
     """Raise the service's refusals as recsync's errors; what botocore may still retry passes unchanged.
 
     :param action: what was tried, for the message, e.g. ``create filter 'not-bought'``.
+    :param resource: whose quota LimitExceededException is about; None when no quota is known.
     :raises FatalError: wrong input, missing rights, missing parent.
     :raises RetriableError: a quota is used up, or a parent is busy.
     """
@@ -46,20 +49,22 @@ def personalize_errors(action: str, resource: Resource) -> Generator[None]:
         raise (_translated(action, resource, error) or error) from error
 
 
-def _translated(action: str, resource: Resource, error: ClientError) -> RecsyncError | None:
+def _translated(action: str, resource: Resource | None, error: ClientError) -> RecsyncError | None:
     code = error_code(error)
     refusal = f"Cannot {action}: {code}: {error.response.get('Error', {}).get('Message', '')}"
     if code in _FATAL_ADVICE:
         return FatalError(f"{refusal} {_FATAL_ADVICE[code]}")
     if code == "LimitExceededException":
+        quota = resource.quota if resource else "not published"
         return RetriableError(
-            f"{refusal} The quota is {resource.quota}. Wait for running ones to end (an Airflow pool of that "
+            f"{refusal} The quota is {quota}. Wait for running ones to end (an Airflow pool of that "
             "size avoids the refusal), delete what is unused, or ask AWS for more; a retry tries again.",
             retry_after_seconds=QUOTA_RETRY_SECONDS,
         )
     if code == "ResourceInUseException":
         return RetriableError(
-            f"{refusal} Something it depends on is being changed; the task's retry tries again.",
+            f"{refusal} Something it depends on, or that depends on it, is there or being changed; the task's "
+            "retry tries again.",
             retry_after_seconds=QUOTA_RETRY_SECONDS,
         )
     return None
@@ -77,14 +82,30 @@ def ended_badly(resource: Resource, arn: str, description: Mapping[str, Any]) ->
     return f"{resource.noun} {arn} ended as {status}: {str(reason).rstrip('.')}. {advice}"
 
 
-def wait_error(resource: Resource, arn: str, error: Exception) -> FatalError | RetriableError:
+def update_failed(resource: Resource, arn: str, update: Mapping[str, Any]) -> str:
+    """Say that an update ended as failed, why, and what is in force now."""
+    reason = str(update.get("failureReason") or "the service gave no reason").rstrip(".")
+    return (
+        f"The update of {resource.noun} {arn} ended as {update.get('status')}: {reason}. What was in force "
+        "before is still in force. Mend the cause and retry the task: the retry asks for the update again."
+    )
+
+
+def failure(wait: Wait, arn: str, found: Mapping[str, Any]) -> str:
+    """Say how a wait failed, from the part of the description it is about."""
+    told = update_failed if wait.path != wait.resource.member else ended_badly
+    return told(wait.resource, arn, found)
+
+
+def wait_error(wait: Wait, arn: str, error: Exception) -> FatalError | RetriableError:
     """Translate the end of an unsuccessful wait, the same for the worker and the triggerer."""
+    resource = wait.resource
     if isinstance(error, WaiterTerminalFailure):
-        return RetriableError(ended_badly(resource, arn, error.last_response.get(resource.member, {})))
+        return RetriableError(failure(wait, arn, wait.watched(error.last_response)))
     if isinstance(error, WaiterMaxAttemptsError):
         return RetriableError(
-            f"{resource.noun} {arn} did not end within the polls allowed. It goes on running: the task's "
-            f"retry waits for it again. Raise waiter_max_attempts if it needs longer. ({error})"
+            f"{resource.noun} {arn} was not {wait.outcome} within the polls allowed. It goes on running: the "
+            f"task's retry waits for it again. Raise waiter_max_attempts if it needs longer. ({error})"
         )
     # waiter_with_logging raises a refused poll as bare text; the answer hangs on the botocore error under it.
     answer: Mapping[str, Any] = getattr(error.__context__, "last_response", None) or {}

@@ -1,122 +1,17 @@
-"""What recsync knows about each Amazon Personalize resource, as data.
-
-Names of operations and members follow one rule in the API: from ``datasetGroup`` come
-``CreateDatasetGroup``, ``DescribeDatasetGroup``, ``datasetGroupArn`` and the reply member ``datasetGroup``.
-The table below holds what does not follow from that rule.
-"""
+"""What recsync knows about each Amazon Personalize resource, as data."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from recsync.hooks.personalize_resource import HOUR_SECONDS, Compared, Resource, Update
 
-from botocore import xform_name
-
-HOUR_SECONDS = 3600
-
-
-class Arn(NamedTuple):
-    """An Amazon Resource Name, taken apart."""
-
-    partition: str
-    region: str
-    account: str
-    tail: str
-
-    @classmethod
-    def parse(cls, text: str) -> Arn:
-        """Take ``arn:PARTITION:personalize:REGION:ACCOUNT:TAIL`` apart.
-
-        :raises ValueError: when the text has another form.
-        """
-        scheme, _, rest = text.partition(":")
-        parts = rest.split(":", 4)
-        if scheme != "arn" or len(parts) != 5:
-            raise ValueError(f"{text!r} is not an ARN")
-        return cls(parts[0], parts[2], parts[3], parts[4])
-
-    def sibling(self, tail: str) -> str:
-        """Return the ARN of another Personalize resource of the same account and region."""
-        return f"arn:{self.partition}:personalize:{self.region}:{self.account}:{tail}"
-
-
-class Compared(NamedTuple):
-    """One request member that has to agree with what already exists under the name.
-
-    :param path: dotted path, the same in the request and in the description.
-    :param default: what the service takes an absent member for.
-    :param if_asked: compare only when the request has the member, because the service fills it otherwise.
-    """
-
-    path: str
-    default: object = None
-    if_asked: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resource:
-    """One kind of Amazon Personalize resource.
-
-    :param member: the API's word, from which operation and member names follow.
-    :param noun: what a person calls it.
-    :param waiter: name of its model in ``waiters/personalize.json``; None when it has no status to wait for.
-    :param compared: members in which a found resource must agree with the request.
-    :param parent: request member whose ARN gives account and region, and narrows the listing.
-    :param arn_tail: tail of its ARN, over the request's members and ``dataset_group_name``; None when the
-        service chooses the ARN or no parent tells the account.
-    :param single_use: the name is gone for ever once used (no operation deletes such a job).
-    :param quota: the limit that LimitExceededException most likely means, for its message.
-    :param remedy: what a person can do when a found one differs from the request.
-    :param patience_seconds: how long operators wait by default.
-    """
-
-    member: str
-    noun: str
-    waiter: str | None
-    compared: tuple[Compared, ...]
-    quota: str
-    remedy: str
-    parent: str | None = None
-    arn_tail: str | None = None
-    name_member: str = "name"
-    list_member: str | None = None
-    single_use: bool = False
-    patience_seconds: int = HOUR_SECONDS // 2
-
-    @property
-    def arn_member(self) -> str:
-        """The member holding the ARN, e.g. ``datasetGroupArn``."""
-        return f"{self.member}Arn"
-
-    @property
-    def operation(self) -> str:
-        """The API's word as boto3 spells it, e.g. ``dataset_group``."""
-        return str(xform_name(self.member))
-
-    @property
-    def listing(self) -> str:
-        """The member holding the summaries in a List reply; ListFilters alone begins with a capital."""
-        return self.list_member or f"{self.member}s"
-
-    @property
-    def status_queries(self) -> list[str]:
-        """JMESPath of what to log of each poll: the status, and the reason where there is one."""
-        return [f"{self.member}.status", f"{self.member}.failureReason"]
-
-    def polls(self, delay_seconds: int) -> int:
-        """Return how many polls, one each ``delay_seconds``, cover the default patience."""
-        return math.ceil(self.patience_seconds / max(delay_seconds, 1))
-
-    def arn_of(self, request: Mapping[str, Any]) -> str | None:
-        """Derive the ARN that the requested name has, None when it cannot be derived."""
-        if self.arn_tail is None or self.parent is None:
-            return None
-        parent = Arn.parse(request[self.parent])
-        words = {**request, "dataset_group_name": parent.tail.split("/")[-1]}
-        return parent.sibling(self.arn_tail.format(**words))
-
+_BATCH_JOB = (
+    Compared("solutionVersionArn"),
+    Compared("filterArn"),
+    Compared("numResults", if_asked=True),
+    Compared("jobInput"),
+    Compared("jobOutput"),
+    Compared("roleArn"),
+)
 
 DATASET_GROUP = Resource(
     member="datasetGroup",
@@ -141,6 +36,7 @@ DATASET = Resource(
     compared=(Compared("schemaArn"), Compared("datasetType"), Compared("datasetGroupArn")),
     parent="datasetGroupArn",
     arn_tail="dataset/{dataset_group_name}/{datasetType}",
+    update=Update("latestDatasetUpdate", (Compared("schemaArn"),)),
     remedy="UpdateDataset swaps the schema of Items and Users datasets; any other needs a new dataset group.",
     quota="one dataset of each type per dataset group",
 )
@@ -153,6 +49,7 @@ DATASET_IMPORT_JOB = Resource(
         Compared("dataSource.dataLocation"),
         Compared("roleArn"),
         Compared("importMode", default="FULL"),
+        Compared("publishAttributionMetricsToS3", default=False),
     ),
     parent="datasetArn",
     arn_tail="dataset-import-job/{jobName}",
@@ -161,6 +58,38 @@ DATASET_IMPORT_JOB = Resource(
     remedy="Job names are single-use: give another import another name.",
     quota="5 pending or running import jobs per region",
     patience_seconds=HOUR_SECONDS,
+)
+DATASET_EXPORT_JOB = Resource(
+    member="datasetExportJob",
+    noun="dataset export job",
+    waiter="dataset_export_job_complete",
+    compared=(
+        Compared("datasetArn"),
+        Compared("ingestionMode", default="PUT"),
+        Compared("roleArn"),
+        Compared("jobOutput"),
+    ),
+    parent="datasetArn",
+    arn_tail="dataset-export-job/{jobName}",
+    name_member="jobName",
+    single_use=True,
+    remedy="Job names are single-use: give another export another name.",
+    quota="on running dataset export jobs per region, whose size is not published",
+    patience_seconds=6 * HOUR_SECONDS,
+)
+DATA_DELETION_JOB = Resource(
+    member="dataDeletionJob",
+    noun="data deletion job",
+    waiter="data_deletion_job_complete",
+    compared=(Compared("datasetGroupArn"), Compared("dataSource.dataLocation"), Compared("roleArn")),
+    parent="datasetGroupArn",
+    arn_tail="data-deletion-job/{jobName}",
+    name_member="jobName",
+    single_use=True,
+    remedy="Job names are single-use: give another deletion another name.",
+    quota="5 pending data deletion jobs per dataset group",
+    # The guide says that a deletion can take up to a day.
+    patience_seconds=24 * HOUR_SECONDS,
 )
 SOLUTION = Resource(
     member="solution",
@@ -186,6 +115,17 @@ SOLUTION = Resource(
     ),
     parent="datasetGroupArn",
     arn_tail="solution/{name}",
+    update=Update(
+        "latestSolutionUpdate",
+        (
+            Compared("performAutoTraining", if_asked=True),
+            Compared("performIncrementalUpdate", if_asked=True),
+            *(
+                Compared(f"solutionUpdateConfig.{part}", if_asked=True, found=f"solutionConfig.{part}")
+                for part in ("autoTrainingConfig", "eventsConfig")
+            ),
+        ),
+    ),
     remedy="UpdateSolution changes automatic training, incremental update and event weights; for any other "
     "change choose another name.",
     quota="10 solutions per dataset group, adjustable",
@@ -217,13 +157,10 @@ BATCH_INFERENCE_JOB = Resource(
     noun="batch inference job",
     waiter="batch_inference_job_complete",
     compared=(
-        Compared("solutionVersionArn"),
-        Compared("filterArn"),
-        Compared("numResults", if_asked=True),
-        Compared("jobInput"),
-        Compared("jobOutput"),
-        Compared("roleArn"),
+        *_BATCH_JOB,
         Compared("batchInferenceJobConfig", if_asked=True),
+        Compared("batchInferenceJobMode", default="BATCH_INFERENCE"),
+        Compared("themeGenerationConfig"),
     ),
     parent="solutionVersionArn",
     arn_tail="batch-inference-job/{jobName}",
@@ -233,13 +170,95 @@ BATCH_INFERENCE_JOB = Resource(
     quota="5 pending or running batch inference jobs per region, adjustable",
     patience_seconds=6 * HOUR_SECONDS,
 )
+BATCH_SEGMENT_JOB = Resource(
+    member="batchSegmentJob",
+    noun="batch segment job",
+    waiter="batch_segment_job_complete",
+    compared=_BATCH_JOB,
+    parent="solutionVersionArn",
+    arn_tail="batch-segment-job/{jobName}",
+    name_member="jobName",
+    single_use=True,
+    remedy="Job names are single-use: give another job another name.",
+    quota="5 pending or running batch segment jobs per region",
+    patience_seconds=6 * HOUR_SECONDS,
+)
+CAMPAIGN = Resource(
+    member="campaign",
+    noun="campaign",
+    waiter="campaign_active",
+    compared=(
+        Compared("solutionVersionArn"),
+        Compared("minProvisionedTPS", if_asked=True),
+        Compared("campaignConfig", if_asked=True),
+    ),
+    # ListCampaigns narrows by solution, CreateCampaign names a solution version.
+    sibling="solutionVersionArn",
+    arn_tail="campaign/{name}",
+    remedy="UpdateCampaign moves it to another solution version or configuration; or choose another name.",
+    quota="5 campaigns per dataset group, adjustable",
+    update=Update(
+        "latestCampaignUpdate",
+        (
+            Compared("solutionVersionArn", if_asked=True),
+            Compared("minProvisionedTPS", if_asked=True),
+            Compared("campaignConfig", if_asked=True),
+        ),
+    ),
+    patience_seconds=HOUR_SECONDS,
+)
+EVENT_TRACKER = Resource(
+    member="eventTracker",
+    noun="event tracker",
+    waiter="event_tracker_active",
+    compared=(Compared("name"), Compared("datasetGroupArn")),
+    parent="datasetGroupArn",
+    one_per_parent=True,
+    remedy="A dataset group has one event tracker: use the one there is, or delete it first.",
+    quota="one event tracker per dataset group",
+)
+METRIC_ATTRIBUTION = Resource(
+    member="metricAttribution",
+    noun="metric attribution",
+    waiter="metric_attribution_active",
+    compared=(
+        Compared("name"),
+        Compared("datasetGroupArn"),
+        Compared("metrics"),
+        Compared("metricsOutputConfig"),
+    ),
+    parent="datasetGroupArn",
+    arn_tail="metric-attribution/{name}",
+    one_per_parent=True,
+    listed_apart=("metrics", "list_metric_attribution_metrics"),
+    update=Update(None, (Compared("metricsOutputConfig", if_asked=True),)),
+    remedy="UpdateMetricAttribution adds and removes metrics and changes the output; a dataset group has one.",
+    quota="one metric attribution of at most 10 metrics per dataset group",
+)
+# Of domain dataset groups only, where they take the place of solution and campaign; here to be deleted with
+# their group, and for nothing else.
+RECOMMENDER = Resource(
+    member="recommender",
+    noun="recommender",
+    waiter=None,
+    compared=(),
+    parent="datasetGroupArn",
+    remedy="",
+    quota="5 recommenders per dataset group",
+)
 RESOURCES = (
     DATASET_GROUP,
     SCHEMA,
     DATASET,
     DATASET_IMPORT_JOB,
+    DATASET_EXPORT_JOB,
+    DATA_DELETION_JOB,
     SOLUTION,
     SOLUTION_VERSION,
     FILTER,
     BATCH_INFERENCE_JOB,
+    BATCH_SEGMENT_JOB,
+    CAMPAIGN,
+    EVENT_TRACKER,
+    METRIC_ATTRIBUTION,
 )

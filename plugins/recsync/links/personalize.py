@@ -2,8 +2,9 @@
 
 The console's address holds ARNs with ``$`` in place of ``/``. The forms of dataset group (``/setup``) and
 solution (``/solutionsAndRecipes/solutionDetail/…``) were seen in addresses people copied from the console;
-no address of a single dataset, filter or batch job was found, so those links name the section of the dataset
-group that should list them. ``/datasets``, ``/filters`` and ``/batchInferenceJobs`` are not verified.
+no address of a single dataset, filter, campaign or batch job was found, so those links name the section of the
+dataset group that should list them. Those sections' names (``/datasets``, ``/filters``, ``/campaigns`` and so on)
+are not verified. A schema belongs to no dataset group: its link leads to the console's page of all schemas.
 """
 
 from __future__ import annotations
@@ -83,6 +84,62 @@ class PersonalizeBatchInferenceJobLink(PersonalizeBaseLink):
     format_str = _DATASET_GROUP + "/batchInferenceJobs"
 
 
+class PersonalizeDatasetExportJobLink(PersonalizeBaseLink):
+    """Lead to the datasets of a dataset group, whose pages list the export jobs."""
+
+    name = "Amazon Personalize dataset export jobs"
+    key = "personalize_dataset_export_job"
+    format_str = _DATASET_GROUP + "/datasets"
+
+
+class PersonalizeDataDeletionJobLink(PersonalizeBaseLink):
+    """Lead to the data deletion jobs of a dataset group."""
+
+    name = "Amazon Personalize data deletion jobs"
+    key = "personalize_data_deletion_job"
+    format_str = _DATASET_GROUP + "/dataDeletionJobs"
+
+
+class PersonalizeBatchSegmentJobLink(PersonalizeBaseLink):
+    """Lead to the batch segment jobs of a dataset group."""
+
+    name = "Amazon Personalize batch segment jobs"
+    key = "personalize_batch_segment_job"
+    format_str = _DATASET_GROUP + "/batchSegmentJobs"
+
+
+class PersonalizeCampaignLink(PersonalizeBaseLink):
+    """Lead to the campaigns of a dataset group."""
+
+    name = "Amazon Personalize campaigns"
+    key = "personalize_campaign"
+    format_str = _DATASET_GROUP + "/campaigns"
+
+
+class PersonalizeEventTrackerLink(PersonalizeBaseLink):
+    """Lead to the event trackers of a dataset group."""
+
+    name = "Amazon Personalize event trackers"
+    key = "personalize_event_tracker"
+    format_str = _DATASET_GROUP + "/eventTrackers"
+
+
+class PersonalizeMetricAttributionLink(PersonalizeBaseLink):
+    """Lead to the metric attribution of a dataset group."""
+
+    name = "Amazon Personalize metric attributions"
+    key = "personalize_metric_attribution"
+    format_str = _DATASET_GROUP + "/metricAttributions"
+
+
+class PersonalizeSchemaLink(PersonalizeBaseLink):
+    """Lead to the schemas of the account."""
+
+    name = "Amazon Personalize schemas"
+    key = "personalize_schema"
+    format_str = BASE_AWS_CONSOLE_LINK + "/personalize/home?region={region_name}#schemas"
+
+
 ALL = (
     PersonalizeDatasetGroupLink,
     PersonalizeDatasetLink,
@@ -91,4 +148,11 @@ ALL = (
     PersonalizeSolutionVersionLink,
     PersonalizeFilterLink,
     PersonalizeBatchInferenceJobLink,
+    PersonalizeDatasetExportJobLink,
+    PersonalizeDataDeletionJobLink,
+    PersonalizeBatchSegmentJobLink,
+    PersonalizeCampaignLink,
+    PersonalizeEventTrackerLink,
+    PersonalizeMetricAttributionLink,
+    PersonalizeSchemaLink,
 )

@@ -1,124 +1,64 @@
-"""Await Amazon Personalize resources in the triggerer."""
+"""Await Amazon Personalize in the triggerer: what is being made, updated, stopped."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import Any
 
-from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
-from airflow.providers.common.compat.sdk import AirflowException
-from airflow.triggers.base import TriggerEvent
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from recsync.errors import FatalError
-from recsync.hooks.personalize import PersonalizeHook
-from recsync.hooks.personalize_errors import wait_error
+from recsync.hooks.personalize_resource import ready, stopped, updated
 from recsync.hooks.personalize_resources import (
     BATCH_INFERENCE_JOB,
+    BATCH_SEGMENT_JOB,
+    CAMPAIGN,
+    DATA_DELETION_JOB,
     DATASET,
+    DATASET_EXPORT_JOB,
     DATASET_GROUP,
     DATASET_IMPORT_JOB,
+    EVENT_TRACKER,
     FILTER,
+    METRIC_ATTRIBUTION,
     SOLUTION,
     SOLUTION_VERSION,
-    Resource,
 )
-
-
-class PersonalizeBaseTrigger(AwsBaseWaiterTrigger):
-    """Yield one event when a resource is ACTIVE, has failed, or can no longer be watched.
-
-    The event holds everything the task needs, ``status`` (``success`` or ``error``), ``arn``, and on error
-    ``message`` and ``fatal``: what goes by ``defer(kwargs=…)`` is lost in ``dag.test()``.
-
-    :param arn: what to await.
-    :param waiter_delay: seconds between polls.
-    :param waiter_max_attempts: number of polls before giving up; the resource is not touched by that.
-    :param aws_conn_id: The Airflow connection used for AWS credentials.
-    :param region_name: The AWS region where the resources to watch are.
-    :param verify: Whether or not to verify SSL certificates.
-    :param botocore_config: Configuration dictionary (key-values) for botocore client.
-    """
-
-    aws_hook_class = PersonalizeHook
-    resource: ClassVar[Resource]
-
-    def __init__(
-        self,
-        *,
-        arn: str,
-        waiter_delay: int = 60,
-        waiter_max_attempts: int | None = None,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
-    ) -> None:
-        noun = self.resource.noun
-        super().__init__(
-            serialized_fields={"arn": arn},
-            waiter_name=self.resource.waiter or "",
-            waiter_args={self.resource.arn_member: arn},
-            failure_message=f"{noun} {arn} failed",
-            status_message=f"Status of {noun} {arn}",
-            status_queries=self.resource.status_queries,
-            return_key="arn",
-            return_value=arn,
-            waiter_delay=waiter_delay,
-            waiter_max_attempts=waiter_max_attempts or self.resource.polls(waiter_delay),
-            aws_conn_id=aws_conn_id,
-            region_name=region_name,
-            verify=verify,
-            botocore_config=botocore_config,
-        )
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait as the base class does, but sleep first, and report a lost connection as an event too.
-
-        The operator looked just before it deferred. And an event that is back before the scheduler has noted the
-        deferral makes the scheduler take the task for killed and try it again.
-        """
-        await asyncio.sleep(self.waiter_delay)
-        try:
-            async for event in super().run():
-                yield event
-        except (BotoCoreError, ClientError) as error:
-            yield self._event_from_exception(error)
-
-    def _event_from_exception(self, error: AirflowException | BotoCoreError | ClientError) -> TriggerEvent:
-        problem = wait_error(self.resource, self.return_value, error)
-        payload = {
-            "status": "error",
-            "arn": self.return_value,
-            "message": str(problem),
-            "fatal": isinstance(problem, FatalError),
-        }
-        return TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+from recsync.triggers.personalize_base import PersonalizeBaseTrigger
 
 
 class PersonalizeDatasetGroupActiveTrigger(PersonalizeBaseTrigger):
     """Await a dataset group."""
 
-    resource = DATASET_GROUP
+    wait = ready(DATASET_GROUP)
 
 
 class PersonalizeDatasetActiveTrigger(PersonalizeBaseTrigger):
     """Await a dataset."""
 
-    resource = DATASET
+    wait = ready(DATASET)
 
 
 class PersonalizeDatasetImportJobCompletedTrigger(PersonalizeBaseTrigger):
     """Await the end of a dataset import job."""
 
-    resource = DATASET_IMPORT_JOB
+    wait = ready(DATASET_IMPORT_JOB)
+
+
+class PersonalizeDatasetExportJobCompletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of a dataset export job."""
+
+    wait = ready(DATASET_EXPORT_JOB)
+
+
+class PersonalizeDataDeletionJobCompletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of a data deletion job."""
+
+    wait = ready(DATA_DELETION_JOB)
 
 
 class PersonalizeSolutionActiveTrigger(PersonalizeBaseTrigger):
     """Await a solution."""
 
-    resource = SOLUTION
+    wait = ready(SOLUTION)
 
 
 class PersonalizeSolutionVersionCompletedTrigger(PersonalizeBaseTrigger):
@@ -128,7 +68,7 @@ class PersonalizeSolutionVersionCompletedTrigger(PersonalizeBaseTrigger):
         triggerer does not count. Default False.
     """
 
-    resource = SOLUTION_VERSION
+    wait = ready(SOLUTION_VERSION)
 
     def __init__(self, *, stop_on_kill: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -152,10 +92,64 @@ class PersonalizeSolutionVersionCompletedTrigger(PersonalizeBaseTrigger):
 class PersonalizeFilterActiveTrigger(PersonalizeBaseTrigger):
     """Await a filter."""
 
-    resource = FILTER
+    wait = ready(FILTER)
 
 
 class PersonalizeBatchInferenceJobCompletedTrigger(PersonalizeBaseTrigger):
     """Await the end of a batch inference job."""
 
-    resource = BATCH_INFERENCE_JOB
+    wait = ready(BATCH_INFERENCE_JOB)
+
+
+class PersonalizeBatchSegmentJobCompletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of a batch segment job."""
+
+    wait = ready(BATCH_SEGMENT_JOB)
+
+
+class PersonalizeCampaignActiveTrigger(PersonalizeBaseTrigger):
+    """Await a campaign."""
+
+    wait = ready(CAMPAIGN)
+
+
+class PersonalizeEventTrackerActiveTrigger(PersonalizeBaseTrigger):
+    """Await an event tracker."""
+
+    wait = ready(EVENT_TRACKER)
+
+
+class PersonalizeMetricAttributionActiveTrigger(PersonalizeBaseTrigger):
+    """Await a metric attribution."""
+
+    wait = ready(METRIC_ATTRIBUTION)
+
+
+class PersonalizeDatasetUpdatedTrigger(PersonalizeBaseTrigger):
+    """Await the schema replacement of a dataset."""
+
+    wait = updated(DATASET)
+
+
+class PersonalizeSolutionUpdatedTrigger(PersonalizeBaseTrigger):
+    """Await the update of a solution."""
+
+    wait = updated(SOLUTION)
+
+
+class PersonalizeCampaignUpdatedTrigger(PersonalizeBaseTrigger):
+    """Await the update of a campaign."""
+
+    wait = updated(CAMPAIGN)
+
+
+class PersonalizeMetricAttributionUpdatedTrigger(PersonalizeBaseTrigger):
+    """Await the update of a metric attribution."""
+
+    wait = updated(METRIC_ATTRIBUTION)
+
+
+class PersonalizeSolutionVersionStoppedTrigger(PersonalizeBaseTrigger):
+    """Await the end of a training that is being stopped."""
+
+    wait = stopped(SOLUTION_VERSION)

@@ -10,21 +10,27 @@ import pytest
 
 from recsync.errors import FatalError, RetriableError
 from recsync.hooks.personalize import PersonalizeHook, suffixed
+from recsync.hooks.personalize_resource import Resource
 from recsync.hooks.personalize_resources import (
     BATCH_INFERENCE_JOB,
+    BATCH_SEGMENT_JOB,
+    CAMPAIGN,
+    DATA_DELETION_JOB,
     DATASET,
+    DATASET_EXPORT_JOB,
     DATASET_GROUP,
     DATASET_IMPORT_JOB,
     FILTER,
+    RESOURCES,
     SCHEMA,
     SOLUTION,
     SOLUTION_VERSION,
-    Resource,
 )
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP = PREFIX + "dataset-group/shop"
 ROLE = "arn:aws:iam::123456789012:role/personalize"
+VERSION = PREFIX + "solution/shop-up/0a1b2c3d"
 SCHEMA_TEXT = '{"type":"record","name":"Interactions","fields":[{"name":"USER_ID","type":"string"}]}'
 
 NAMED: dict[str, tuple[Resource, dict[str, Any], str]] = {
@@ -69,8 +75,16 @@ NAMED: dict[str, tuple[Resource, dict[str, Any], str]] = {
         },
         PREFIX + "filter/not-bought",
     ),
+    "campaign": (
+        CAMPAIGN,
+        {
+            "name": "shop-mail",
+            "solutionVersionArn": VERSION,
+            "campaignConfig": {"rankingInfluence": {"POPULARITY": 0.5}},
+        },
+        PREFIX + "campaign/shop-mail",
+    ),
 }
-VERSION = PREFIX + "solution/shop-up/0a1b2c3d"
 JOBS: dict[str, tuple[Resource, dict[str, Any], str]] = {
     "datasetImportJob": (
         DATASET_IMPORT_JOB,
@@ -99,6 +113,37 @@ JOBS: dict[str, tuple[Resource, dict[str, Any], str]] = {
             "numResults": 10,
         },
         PREFIX + "batch-inference-job/shop-recommend",
+    ),
+    "batchSegmentJob": (
+        BATCH_SEGMENT_JOB,
+        {
+            "jobName": "shop-segment",
+            "solutionVersionArn": VERSION,
+            "jobInput": {"s3DataSource": {"path": "s3://bucket/in.json"}},
+            "jobOutput": {"s3DataDestination": {"path": "s3://bucket/out/"}},
+            "roleArn": ROLE,
+        },
+        PREFIX + "batch-segment-job/shop-segment",
+    ),
+    "datasetExportJob": (
+        DATASET_EXPORT_JOB,
+        {
+            "jobName": "shop-export",
+            "datasetArn": PREFIX + "dataset/shop/INTERACTIONS",
+            "roleArn": ROLE,
+            "jobOutput": {"s3DataDestination": {"path": "s3://bucket/out/"}},
+        },
+        PREFIX + "dataset-export-job/shop-export",
+    ),
+    "dataDeletionJob": (
+        DATA_DELETION_JOB,
+        {
+            "jobName": "shop-forget",
+            "datasetGroupArn": GROUP,
+            "dataSource": {"dataLocation": "s3://bucket/users.csv"},
+            "roleArn": ROLE,
+        },
+        PREFIX + "data-deletion-job/shop-forget",
     ),
 }
 EVERYTHING = {**NAMED, **JOBS}
@@ -218,7 +263,7 @@ DRIFTS = [
                 "algorithmHyperParameters": {"hidden_dimension": "32"},
             }
         },
-        'algorithmHyperParameters: asked for {"hidden_dimension": "64"}, found {"hidden_dimension": "32"}',
+        'solutionConfig.algorithmHyperParameters.hidden_dimension: asked for "64", found "32"',
     ),
     ("filter", {"filterExpression": "INCLUDE ItemID WHERE Items.PRICE > 1"}, "filterExpression: asked for"),
     (
@@ -229,6 +274,25 @@ DRIFTS = [
     ("datasetImportJob", {"importMode": "INCREMENTAL"}, 'asked for "FULL", found "INCREMENTAL"'),
     ("solutionVersion", {"trainingMode": "UPDATE"}, 'trainingMode: asked for "FULL", found "UPDATE"'),
     ("batchInferenceJob", {"filterArn": PREFIX + "filter/f"}, "filterArn: asked for nothing"),
+    (
+        "batchInferenceJob",
+        {"jobOutput": {"s3DataDestination": {"path": "s3://bucket/else/"}}},
+        'jobOutput.s3DataDestination.path: asked for "s3://bucket/out/", found "s3://bucket/else/"',
+    ),
+    (
+        "batchInferenceJob",
+        {"batchInferenceJobMode": "THEME_GENERATION"},
+        'batchInferenceJobMode: asked for "BATCH_INFERENCE", found "THEME_GENERATION"',
+    ),
+    (
+        "campaign",
+        {"campaignConfig": {"rankingInfluence": {"POPULARITY": 0.1}}},
+        "campaignConfig.rankingInfluence.POPULARITY: asked for 0.5, found 0.1",
+    ),
+    ("campaign", {"solutionVersionArn": VERSION[:-1] + "e"}, "solutionVersionArn: asked for"),
+    ("batchSegmentJob", {"filterArn": PREFIX + "filter/f"}, "filterArn: asked for nothing"),
+    ("datasetExportJob", {"ingestionMode": "ALL"}, 'ingestionMode: asked for "PUT", found "ALL"'),
+    ("dataDeletionJob", {"dataSource": {"dataLocation": "s3://b/x"}}, 'dataLocation: asked for "s3://bucket'),
     ("batchInferenceJob", {"numResults": 25}, "numResults: asked for 10, found 25"),
 ]
 
@@ -249,6 +313,9 @@ def test_a_difference_is_told_with_both_values_and_nothing_is_created(
 
 def test_each_resource_with_something_to_differ_in_has_a_drift_test():
     assert {kind for kind, _, _ in DRIFTS} == set(EVERYTHING)
+    # A group has one of these at most, whatever its name: the operators' tests take them through the local server.
+    alone = {each.member for each in RESOURCES if each.one_per_parent}
+    assert set(EVERYTHING) | alone == {each.member for each in RESOURCES}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NAMED if kind != "schema"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import botocore.session
 import pytest
 
-from recsync.hooks.personalize_resources import DATASET, RESOURCES, SOLUTION_VERSION, Arn
+from recsync.hooks.personalize_resource import Arn, ready
+from recsync.hooks.personalize_resources import CAMPAIGN, DATASET, RESOURCES, SOLUTION_VERSION
+from recsync.triggers import personalize_deleted
 
 MODEL = botocore.session.get_session().get_service_model("personalize")
 GROUP = "arn:aws-cn:personalize:cn-north-1:123456789012:dataset-group/shop"
@@ -36,7 +38,36 @@ def test_every_member_is_in_the_service_model(resource):
     assert resource.parent is None or resource.parent in listing.input_shape.members
     for compared in resource.compared:
         assert has(create.input_shape, compared.path)
-        assert has(described, compared.path)
+        apart = resource.listed_apart and resource.listed_apart[0] == compared.path
+        assert apart or has(described, compared.path)
+
+
+@pytest.mark.parametrize(
+    "resource", [each for each in RESOURCES if each.update], ids=lambda each: each.member
+)
+def test_every_update_is_in_the_service_model(resource):
+    asked = operation("Update", resource).input_shape
+    described = operation("Describe", resource).output_shape.members[resource.member]
+    assert resource.arn_member in asked.members
+    for compared in resource.update.compared:
+        assert has(asked, compared.path)
+        assert has(described, compared.found or compared.path)
+        assert resource.update.member is None or has(described, f"{resource.update.member}.{compared.path}")
+
+
+def test_every_resource_that_can_be_updated_or_deleted_has_its_way():
+    updated = {name.removeprefix("Update") for name in MODEL.operation_names if name.startswith("Update")}
+    deleted = {name.removeprefix("Delete") for name in MODEL.operation_names if name.startswith("Delete")}
+    created = {name.removeprefix("Create") for name in MODEL.operation_names if name.startswith("Create")}
+    words = {each: each.member[0].upper() + each.member[1:] for each in RESOURCES}
+    # Recommenders are of domain dataset groups; a batch pipeline has none.
+    assert {words[each] for each in RESOURCES if each.update} == updated - {"Recommender"}
+    assert set(words.values()) == created - {"Recommender"}
+    for each, word in words.items():
+        trigger = hasattr(personalize_deleted, f"Personalize{word}DeletedTrigger")
+        assert trigger == (word in deleted)
+        # What nothing deletes uses up its name.
+        assert each.single_use == (word not in deleted)
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.member)
@@ -61,6 +92,12 @@ def test_an_arn_keeps_partition_region_and_account():
     assert DATASET.arn_of(request) == "arn:aws-cn:personalize:cn-north-1:123456789012:dataset/shop/ITEMS"
 
 
+def test_a_campaign_takes_account_and_region_from_its_solution_version():
+    version = "arn:aws:personalize:eu-west-1:123456789012:solution/up/0a1b2c3d"
+    arn = CAMPAIGN.arn_of({"solutionVersionArn": version, "name": "mail"})
+    assert arn == "arn:aws:personalize:eu-west-1:123456789012:campaign/mail"
+
+
 @pytest.mark.parametrize("text", ["", "shop", "arn:aws:personalize:eu-west-1", "urn:a:b:c:d:e"])
 def test_what_is_no_arn_is_refused(text):
     with pytest.raises(ValueError, match="is not an ARN"):
@@ -68,6 +105,6 @@ def test_what_is_no_arn_is_refused(text):
 
 
 def test_polls_cover_the_patience():
-    assert SOLUTION_VERSION.polls(60) == 24 * 60
-    assert SOLUTION_VERSION.polls(7) == 12343  # rounded up
-    assert SOLUTION_VERSION.polls(0) == 24 * 3600
+    assert ready(SOLUTION_VERSION).polls(60) == 24 * 60
+    assert ready(SOLUTION_VERSION).polls(7) == 12343  # rounded up
+    assert ready(SOLUTION_VERSION).polls(0) == 24 * 3600

@@ -7,10 +7,17 @@ import pytest
 from recsync.links.personalize import (
     ALL,
     PersonalizeBatchInferenceJobLink,
+    PersonalizeBatchSegmentJobLink,
+    PersonalizeCampaignLink,
+    PersonalizeDataDeletionJobLink,
+    PersonalizeDatasetExportJobLink,
     PersonalizeDatasetGroupLink,
     PersonalizeDatasetImportJobLink,
     PersonalizeDatasetLink,
+    PersonalizeEventTrackerLink,
     PersonalizeFilterLink,
+    PersonalizeMetricAttributionLink,
+    PersonalizeSchemaLink,
     PersonalizeSolutionLink,
     PersonalizeSolutionVersionLink,
 )
@@ -26,6 +33,12 @@ CASES = {
     PersonalizeSolutionVersionLink: ("solution/up/0a1b2c3d", SOLUTION),
     PersonalizeFilterLink: ("filter/not-bought", "/filters"),
     PersonalizeBatchInferenceJobLink: ("batch-inference-job/one", "/batchInferenceJobs"),
+    PersonalizeBatchSegmentJobLink: ("batch-segment-job/one", "/batchSegmentJobs"),
+    PersonalizeDatasetExportJobLink: ("dataset-export-job/one", "/datasets"),
+    PersonalizeDataDeletionJobLink: ("data-deletion-job/one", "/dataDeletionJobs"),
+    PersonalizeCampaignLink: ("campaign/one", "/campaigns"),
+    PersonalizeEventTrackerLink: ("event-tracker/0a1b2c3d", "/eventTrackers"),
+    PersonalizeMetricAttributionLink: ("metric-attribution/one", "/metricAttributions"),
 }
 
 
@@ -37,9 +50,15 @@ def test_link(link_class):
     assert link == HOME + expected
 
 
+def test_the_link_of_a_schema_needs_no_dataset_group():
+    stored = {"arn": PREFIX + "schema/one", "dataset_group_arn": ""}
+    link = PersonalizeSchemaLink().format_link(region_name="eu-west-1", aws_domain="aws.amazon.com", **stored)
+    assert link == "https://console.aws.amazon.com/personalize/home?region=eu-west-1#schemas"
+
+
 def test_every_link_has_a_case_and_a_key_and_name_of_its_own():
-    assert set(ALL) == set(CASES)
-    assert len({link.key for link in CASES}) == len({link.name for link in CASES}) == len(CASES)
+    assert set(ALL) == {*CASES, PersonalizeSchemaLink}
+    assert len({link.key for link in ALL}) == len({link.name for link in ALL}) == len(ALL)
 
 
 def test_nothing_stored_gives_no_link():

@@ -13,15 +13,27 @@ from recsync.errors import RetriableError
 from recsync.operators import personalize as package
 from recsync.operators.personalize import (
     PersonalizeCreateBatchInferenceJobOperator,
+    PersonalizeCreateBatchSegmentJobOperator,
+    PersonalizeCreateCampaignOperator,
+    PersonalizeCreateDataDeletionJobOperator,
+    PersonalizeCreateDatasetExportJobOperator,
     PersonalizeCreateDatasetGroupOperator,
     PersonalizeCreateDatasetImportJobOperator,
     PersonalizeCreateDatasetOperator,
+    PersonalizeCreateEventTrackerOperator,
     PersonalizeCreateFilterOperator,
+    PersonalizeCreateMetricAttributionOperator,
     PersonalizeCreateSchemaOperator,
     PersonalizeCreateSolutionOperator,
     PersonalizeCreateSolutionVersionOperator,
+    PersonalizeGetRecommendationsOperator,
     PersonalizeGetSolutionMetricsOperator,
+    PersonalizePutActionInteractionsOperator,
+    PersonalizePutEventsOperator,
+    PersonalizePutItemsOperator,
+    PersonalizeUpdateCampaignOperator,
 )
+from recsync.operators.personalize.create import PersonalizeCreateBaseOperator
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP, SOLUTION, VERSION = (
@@ -116,23 +128,91 @@ CASES = {
         },
         "batch-inference-job/b",
     ),
+    PersonalizeCreateBatchSegmentJobOperator: (
+        {
+            "job_name": "g",
+            "solution_version_arn": VERSION,
+            "input_path": "s3://b/in/",
+            "output_path": "s3://b/out/",
+            "role_arn": ROLE,
+            "num_results": 100,
+            "output_kms_key_arn": "arn:aws:kms:k",
+        },
+        {
+            "jobName": "g",
+            "solutionVersionArn": VERSION,
+            "jobInput": {"s3DataSource": {"path": "s3://b/in/"}},
+            "jobOutput": {"s3DataDestination": {"path": "s3://b/out/", "kmsKeyArn": "arn:aws:kms:k"}},
+            "roleArn": ROLE,
+            "numResults": 100,
+        },
+        "batch-segment-job/g",
+    ),
+    PersonalizeCreateDatasetExportJobOperator: (
+        {
+            "job_name": "e",
+            "dataset_arn": PREFIX + "dataset/shop/ITEMS",
+            "output_path": "s3://b/out/",
+            "role_arn": ROLE,
+            "ingestion_mode": "ALL",
+        },
+        {
+            "jobName": "e",
+            "datasetArn": PREFIX + "dataset/shop/ITEMS",
+            "ingestionMode": "ALL",
+            "roleArn": ROLE,
+            "jobOutput": {"s3DataDestination": {"path": "s3://b/out/"}},
+        },
+        "dataset-export-job/e",
+    ),
+    PersonalizeCreateDataDeletionJobOperator: (
+        {"job_name": "d", "dataset_group_arn": GROUP, "data_location": "s3://b/u.csv", "role_arn": ROLE},
+        {
+            "jobName": "d",
+            "datasetGroupArn": GROUP,
+            "dataSource": {"dataLocation": "s3://b/u.csv"},
+            "roleArn": ROLE,
+        },
+        "data-deletion-job/d",
+    ),
+    PersonalizeCreateCampaignOperator: (
+        {
+            "campaign_name": "c",
+            "solution_version_arn": VERSION,
+            "min_provisioned_tps": "1",
+            "campaign_config": {"enableMetadataWithRecommendations": True},
+        },
+        {
+            "name": "c",
+            "solutionVersionArn": VERSION,
+            "minProvisionedTPS": 1,
+            "campaignConfig": {"enableMetadataWithRecommendations": True},
+        },
+        "campaign/c",
+    ),
+    PersonalizeCreateEventTrackerOperator: (
+        {"event_tracker_name": "t", "dataset_group_arn": GROUP},
+        {"name": "t", "datasetGroupArn": GROUP},
+        "event-tracker/0a1b2c3d",
+    ),
+    PersonalizeCreateMetricAttributionOperator: (
+        {
+            "metric_attribution_name": "m",
+            "dataset_group_arn": GROUP,
+            "metrics": [{"eventType": "buy", "metricName": "n", "expression": "SAMPLECOUNT()"}],
+            "role_arn": ROLE,
+            "output_path": "s3://b/metrics/",
+        },
+        {
+            "name": "m",
+            "datasetGroupArn": GROUP,
+            "metrics": [{"eventType": "buy", "metricName": "n", "expression": "SAMPLECOUNT()"}],
+            "metricsOutputConfig": {"s3DataDestination": {"path": "s3://b/metrics/"}, "roleArn": ROLE},
+        },
+        "metric-attribution/m",
+    ),
 }
 AWAITED = [operator for operator in CASES if operator is not PersonalizeCreateSchemaOperator]
-
-
-class TaskInstance:
-    """Keep what a task pushes."""
-
-    def __init__(self):
-        self.pushed = {}
-
-    def xcom_push(self, key, value):
-        self.pushed[key] = value
-
-
-@pytest.fixture
-def context():
-    return {"ti": TaskInstance()}
 
 
 def serve(server, operator_class, *statuses, **described):
@@ -145,12 +225,13 @@ def serve(server, operator_class, *statuses, **described):
     answers = [
         {
             resource.member: CASES[operator_class][1]
-            | {resource.arn_member: arn, "datasetGroupArn": GROUP, "status": status}
+            | {resource.arn_member: arn, "datasetGroupArn": GROUP, "status": status, "trackingId": "id"}
             | described
         }
         for status in statuses or ["CREATE PENDING"]
     ]
     server.on(f"Describe{word}", *answers)
+    server.on("ListMetricAttributionMetrics", {"metrics": CASES[operator_class][1].get("metrics", [])})
     return arn, word
 
 
@@ -164,7 +245,9 @@ def listed(server, word, arn):
     server.on(f"List{word}s", {f"{member}s": [summary]})
 
 
-CASES_BY_WORD = {"DatasetGroup": "shop", "Schema": "s", "SolutionVersion": "v"}
+CASES_BY_WORD = {"DatasetGroup": "shop", "Schema": "s", "SolutionVersion": "v", "EventTracker": "t"}
+# Data deletion jobs alone do not end as ACTIVE.
+DONE = {PersonalizeCreateDataDeletionJobOperator: "COMPLETED"}
 
 
 def make(operator_class, **more):
@@ -190,24 +273,18 @@ def complete(operator, context):
         return finish(operator, context, deferred)
 
 
-def test_every_operator_has_a_case():
+def test_every_operator_that_creates_has_a_case():
     operators = {each for _, each in inspect.getmembers(package, inspect.isclass)}
-    assert operators == {*CASES, PersonalizeGetSolutionMetricsOperator}
-
-
-@pytest.mark.parametrize("operator_class", CASES)
-def test_every_own_parameter_is_templated(operator_class):
-    own = set(inspect.signature(operator_class.__init__).parameters) - {"self", "kwargs", "stop_on_kill"}
-    assert own | {"aws_conn_id", "region_name", "verify"} == set(operator_class.template_fields)
-    assert list(operator_class.template_fields) == sorted(operator_class.template_fields)
+    creating = {each for each in operators if issubclass(each, PersonalizeCreateBaseOperator)}
+    assert creating == set(CASES)
 
 
 @pytest.mark.parametrize("operator_class", AWAITED)
 def test_defers_with_arn_and_link_known_and_returns_the_arn(
     personalize, context, operator_class, monkeypatch
 ):
-    monkeypatch.setattr("recsync.hooks.personalize.QUICK_LOOKS", 0)
-    arn, word = serve(personalize, operator_class, "CREATE PENDING", "ACTIVE")
+    monkeypatch.setattr("recsync.hooks.personalize_client.QUICK_LOOKS", 0)
+    arn, word = serve(personalize, operator_class, "CREATE PENDING", DONE.get(operator_class, "ACTIVE"))
     operator = make(operator_class)
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute(context)
@@ -226,8 +303,9 @@ def test_defers_with_arn_and_link_known_and_returns_the_arn(
 def test_only_jobs_defer_when_the_resource_is_ready_at_once(
     personalize, context, operator_class, monkeypatch
 ):
-    monkeypatch.setattr("recsync.hooks.personalize.QUICK_LOOK_SECONDS", 0)
-    arn, _ = serve(personalize, operator_class, "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE")
+    monkeypatch.setattr("recsync.hooks.personalize_client.QUICK_LOOK_SECONDS", 0)
+    done = DONE.get(operator_class, "ACTIVE")
+    arn, _ = serve(personalize, operator_class, "CREATE PENDING", "CREATE IN_PROGRESS", done)
     operator = make(operator_class)
     if operator.resource.single_use:
         with pytest.raises(TaskDeferred):
@@ -238,7 +316,8 @@ def test_only_jobs_defer_when_the_resource_is_ready_at_once(
 
 @pytest.mark.parametrize("operator_class", AWAITED)
 def test_waits_in_the_worker_when_not_deferrable(personalize, context, operator_class):
-    arn, word = serve(personalize, operator_class, "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE")
+    done = DONE.get(operator_class, "ACTIVE")
+    arn, word = serve(personalize, operator_class, "CREATE PENDING", "CREATE IN_PROGRESS", done)
     operator = make(operator_class, deferrable=False, waiter_delay=0)
     assert operator.execute(context) == arn
     assert len(personalize.requests(f"Describe{word}")) >= 2
@@ -252,7 +331,7 @@ def test_does_not_wait_when_told_so(personalize, context, operator_class):
 
 @pytest.mark.parametrize("operator_class", CASES)
 def test_an_active_one_is_adopted_without_waiting(personalize, context, operator_class):
-    arn, word = serve(personalize, operator_class, "ACTIVE")
+    arn, word = serve(personalize, operator_class, DONE.get(operator_class, "ACTIVE"))
     taken(personalize, word)
     if word in CASES_BY_WORD:
         listed(personalize, word, arn)
@@ -369,6 +448,59 @@ def test_metrics(personalize, context):
         operator.execute(context)
 
 
-@pytest.mark.parametrize("operator_class", CASES)
+@pytest.mark.parametrize(
+    "operator_class",
+    [each for _, each in inspect.getmembers(package, inspect.isclass)],
+)
 def test_execute_stays_short(operator_class):
     assert len(inspect.getsource(operator_class.execute).splitlines()) < 30
+
+
+def test_tags_go_into_the_request_and_a_template_of_nothing_into_none(personalize, context):
+    operator_class = PersonalizeCreateFilterOperator
+    serve(personalize, operator_class)
+    make(operator_class, tags={"team": "mail"}, wait_for_completion=False).execute(context)
+    make(operator_class, tags={}, wait_for_completion=False).execute(context)
+    first, second = personalize.requests("CreateFilter")
+    assert first["tags"] == [{"tagKey": "team", "tagValue": "mail"}]
+    assert "tags" not in second
+
+
+def test_an_update_that_fails_tells_the_reason_and_that_the_old_is_in_force(personalize, context):
+    campaign = PREFIX + "campaign/c"
+    old = {"campaignArn": campaign, "solutionVersionArn": SOLUTION + "/old", "status": "ACTIVE"}
+    update = {"solutionVersionArn": VERSION, "status": "CREATE PENDING"}
+    failed = {**update, "status": "CREATE FAILED", "failureReason": "Too big."}
+    updating = [{"campaign": {**old, "latestCampaignUpdate": each}} for each in (update, failed)]
+    # One look by the update itself, one for the link, one before the deferral, then the trigger's.
+    personalize.on("DescribeCampaign", {"campaign": old}, {"campaign": old}, *updating)
+    personalize.on("DescribeSolution", {"solution": {"datasetGroupArn": GROUP}})
+    personalize.on("UpdateCampaign", {"campaignArn": campaign})
+    operator = PersonalizeUpdateCampaignOperator(
+        task_id="task", campaign_arn=campaign, solution_version_arn=VERSION, waiter_delay=0
+    )
+    with pytest.raises(RetriableError, match=r"ended as CREATE FAILED: Too big\. What was in force"):
+        complete(operator, context)
+
+
+@pytest.mark.parametrize(
+    ("operator_class", "parameters", "told"),
+    [
+        (PersonalizePutItemsOperator, {"dataset_arn": "d"}, "records or data_location"),
+        (
+            PersonalizePutItemsOperator,
+            {"dataset_arn": "d", "records": [], "data_location": "s3://b/k"},
+            "records or data_location",
+        ),
+        (PersonalizePutEventsOperator, {"records": []}, "event_tracker_arn or tracking_id"),
+        (
+            PersonalizePutActionInteractionsOperator,
+            {"records": [], "dataset_arn": "d", "tracking_id": "t"},
+            "dataset_arn or tracking_id",
+        ),
+        (PersonalizeGetRecommendationsOperator, {"user_ids": ["u"]}, "campaign_arn or recommender_arn"),
+    ],
+)
+def test_of_two_ways_exactly_one_is_asked_for_when_the_dag_is_parsed(operator_class, parameters, told):
+    with pytest.raises(ValueError, match=f"Task 'put' takes {told}: give exactly one of them"):
+        operator_class(task_id="put", **parameters)

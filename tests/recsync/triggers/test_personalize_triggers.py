@@ -1,57 +1,128 @@
-"""Triggers of Amazon Personalize: what travels to the triggerer, and which event comes back."""
+"""Every trigger: what it waits for, what it yields, what of it survives the database."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+from typing import Any
 
 import pytest
-from airflow.sdk.module_loading import import_string
+from operator_runs import first_event, rebuilt
 
 from recsync.hooks.personalize_resources import RESOURCES
-from recsync.triggers import personalize as module
+from recsync.triggers import personalize, personalize_deleted
 from recsync.triggers.personalize import (
-    PersonalizeBaseTrigger,
+    PersonalizeBatchInferenceJobCompletedTrigger,
+    PersonalizeBatchSegmentJobCompletedTrigger,
+    PersonalizeCampaignActiveTrigger,
+    PersonalizeCampaignUpdatedTrigger,
+    PersonalizeDataDeletionJobCompletedTrigger,
+    PersonalizeDatasetActiveTrigger,
+    PersonalizeDatasetExportJobCompletedTrigger,
+    PersonalizeDatasetGroupActiveTrigger,
     PersonalizeDatasetImportJobCompletedTrigger,
+    PersonalizeDatasetUpdatedTrigger,
+    PersonalizeEventTrackerActiveTrigger,
+    PersonalizeFilterActiveTrigger,
+    PersonalizeMetricAttributionActiveTrigger,
+    PersonalizeMetricAttributionUpdatedTrigger,
+    PersonalizeSolutionActiveTrigger,
+    PersonalizeSolutionUpdatedTrigger,
     PersonalizeSolutionVersionCompletedTrigger,
+    PersonalizeSolutionVersionStoppedTrigger,
+)
+from recsync.triggers.personalize_base import PersonalizeBaseTrigger
+from recsync.triggers.personalize_deleted import (
+    PersonalizeCampaignDeletedTrigger,
+    PersonalizeDatasetDeletedTrigger,
+    PersonalizeDatasetGroupDeletedTrigger,
+    PersonalizeEventTrackerDeletedTrigger,
+    PersonalizeFilterDeletedTrigger,
+    PersonalizeMetricAttributionDeletedTrigger,
+    PersonalizeRecommenderDeletedTrigger,
+    PersonalizeSchemaDeletedTrigger,
+    PersonalizeSolutionDeletedTrigger,
 )
 
 ARN = "arn:aws:personalize:eu-west-1:123456789012:thing/one"
-TRIGGERS = [
-    each
-    for _, each in inspect.getmembers(module, inspect.isclass)
-    if issubclass(each, PersonalizeBaseTrigger) and each is not PersonalizeBaseTrigger
-]
-QUICK = {"waiter_delay": 0, "waiter_max_attempts": 5}
 NO_RETRIES = {"retries": {"max_attempts": 0}}
+# Trigger: the operation it polls, where in the reply the status is, the status that ends it well.
+MADE = {
+    PersonalizeDatasetGroupActiveTrigger: ("DescribeDatasetGroup", "datasetGroup", "ACTIVE"),
+    PersonalizeDatasetActiveTrigger: ("DescribeDataset", "dataset", "ACTIVE"),
+    PersonalizeDatasetImportJobCompletedTrigger: ("DescribeDatasetImportJob", "datasetImportJob", "ACTIVE"),
+    PersonalizeDatasetExportJobCompletedTrigger: ("DescribeDatasetExportJob", "datasetExportJob", "ACTIVE"),
+    PersonalizeDataDeletionJobCompletedTrigger: ("DescribeDataDeletionJob", "dataDeletionJob", "COMPLETED"),
+    PersonalizeSolutionActiveTrigger: ("DescribeSolution", "solution", "ACTIVE"),
+    PersonalizeSolutionVersionCompletedTrigger: ("DescribeSolutionVersion", "solutionVersion", "ACTIVE"),
+    PersonalizeFilterActiveTrigger: ("DescribeFilter", "filter", "ACTIVE"),
+    PersonalizeBatchInferenceJobCompletedTrigger: (
+        "DescribeBatchInferenceJob",
+        "batchInferenceJob",
+        "ACTIVE",
+    ),
+    PersonalizeBatchSegmentJobCompletedTrigger: ("DescribeBatchSegmentJob", "batchSegmentJob", "ACTIVE"),
+    PersonalizeCampaignActiveTrigger: ("DescribeCampaign", "campaign", "ACTIVE"),
+    PersonalizeEventTrackerActiveTrigger: ("DescribeEventTracker", "eventTracker", "ACTIVE"),
+    PersonalizeMetricAttributionActiveTrigger: ("DescribeMetricAttribution", "metricAttribution", "ACTIVE"),
+    PersonalizeMetricAttributionUpdatedTrigger: ("DescribeMetricAttribution", "metricAttribution", "ACTIVE"),
+    PersonalizeDatasetUpdatedTrigger: ("DescribeDataset", "dataset.latestDatasetUpdate", "ACTIVE"),
+    PersonalizeSolutionUpdatedTrigger: ("DescribeSolution", "solution.latestSolutionUpdate", "ACTIVE"),
+    PersonalizeCampaignUpdatedTrigger: ("DescribeCampaign", "campaign.latestCampaignUpdate", "ACTIVE"),
+    PersonalizeSolutionVersionStoppedTrigger: (
+        "DescribeSolutionVersion",
+        "solutionVersion",
+        "CREATE STOPPED",
+    ),
+}
+DELETED = {
+    PersonalizeDatasetGroupDeletedTrigger: ("DescribeDatasetGroup", "datasetGroup"),
+    PersonalizeSchemaDeletedTrigger: ("DescribeSchema", "schema"),
+    PersonalizeDatasetDeletedTrigger: ("DescribeDataset", "dataset"),
+    PersonalizeSolutionDeletedTrigger: ("DescribeSolution", "solution"),
+    PersonalizeFilterDeletedTrigger: ("DescribeFilter", "filter"),
+    PersonalizeCampaignDeletedTrigger: ("DescribeCampaign", "campaign"),
+    PersonalizeEventTrackerDeletedTrigger: ("DescribeEventTracker", "eventTracker"),
+    PersonalizeMetricAttributionDeletedTrigger: ("DescribeMetricAttribution", "metricAttribution"),
+    PersonalizeRecommenderDeletedTrigger: ("DescribeRecommender", "recommender"),
+}
+# A failed training is an end too for who waits for it to stop.
+CAN_FAIL = [each for each in MADE if each is not PersonalizeSolutionVersionStoppedTrigger]
+# The API has no failureReason for these.
+REASONLESS = {
+    PersonalizeDatasetActiveTrigger,
+    PersonalizeSolutionActiveTrigger,
+    PersonalizeEventTrackerActiveTrigger,
+}
 
 
-def run(trigger):
-    """Round-trip the trigger as the triggerer does, and return its one event."""
-    path, parameters = trigger.serialize()
-
-    async def events():
-        return [event async for event in import_string(path)(**parameters).run()]
-
-    (event,) = asyncio.run(events())
-    return event.payload
+def reply(path: str, status: str, **more: str) -> dict[str, Any]:
+    member, _, below = path.partition(".")
+    told = {"status": status, **more}
+    return {member: {"status": "ACTIVE", below: told} if below else told}
 
 
-def described(resource, status, **more):
-    return {resource.member: {resource.arn_member: ARN, "status": status, **more}}
+def event(trigger: PersonalizeBaseTrigger) -> dict[str, Any]:
+    return asyncio.run(first_event(trigger))
 
 
-def api(resource):
-    return f"Describe{resource.member[0].upper()}{resource.member[1:]}"
+def test_every_trigger_has_a_case():
+    triggers = {
+        each
+        for module in (personalize, personalize_deleted)
+        for _, each in inspect.getmembers(module, inspect.isclass)
+        if issubclass(each, PersonalizeBaseTrigger) and each is not PersonalizeBaseTrigger
+    }
+    assert triggers == {*MADE, *DELETED}
 
 
-def test_every_awaited_resource_has_one_trigger():
-    awaited = sorted(resource.member for resource in RESOURCES if resource.waiter)
-    assert sorted(trigger.resource.member for trigger in TRIGGERS) == awaited
+def test_every_awaited_resource_has_one_trigger_of_its_creation():
+    ready = sorted(each.wait.resource.member for each in MADE if each.wait.outcome == "ready")
+    assert ready == sorted(resource.member for resource in RESOURCES if resource.waiter)
 
 
-@pytest.mark.parametrize("trigger_class", TRIGGERS)
-def test_serialisation_keeps_every_parameter(trigger_class):
+@pytest.mark.parametrize("trigger_class", [*MADE, *DELETED])
+def test_every_parameter_survives_the_database(trigger_class):
     parameters = {
         "arn": ARN,
         "waiter_delay": 7,
@@ -62,83 +133,90 @@ def test_serialisation_keeps_every_parameter(trigger_class):
         "botocore_config": {"read_timeout": 5},
     }
     extra = {"stop_on_kill": True} if trigger_class is PersonalizeSolutionVersionCompletedTrigger else {}
-    path, serialized = trigger_class(**parameters, **extra).serialize()
-    assert path == f"recsync.triggers.personalize.{trigger_class.__name__}"
+    trigger = trigger_class(**parameters, **extra)
+    path, serialized = trigger.serialize()
+    assert path == f"{trigger_class.__module__}.{trigger_class.__name__}"
     assert serialized == parameters | extra
-    assert import_string(path)(**serialized).serialize() == (path, serialized)
+    again = rebuilt(trigger)
+    assert type(again) is trigger_class
+    assert again.serialize() == (path, serialized)
 
 
-@pytest.mark.parametrize("trigger_class", TRIGGERS)
-def test_polls_cover_the_resource_s_patience_by_default(trigger_class):
+@pytest.mark.parametrize("trigger_class", [*MADE, *DELETED])
+def test_polls_cover_the_patience_by_default(trigger_class):
     trigger = trigger_class(arn=ARN, waiter_delay=60)
-    assert trigger.attempts * 60 == trigger_class.resource.patience_seconds
+    assert trigger.attempts * 60 == trigger_class.wait.patience_seconds
+    if trigger_class.wait.outcome == "ready":
+        assert trigger_class.wait.patience_seconds == trigger_class.wait.resource.patience_seconds
 
 
-@pytest.mark.parametrize("trigger_class", TRIGGERS)
-def test_success_carries_the_arn(personalize, trigger_class):
-    resource = trigger_class.resource
-    personalize.on(api(resource), described(resource, "CREATE PENDING"), described(resource, "ACTIVE"))
-    assert run(trigger_class(arn=ARN, **QUICK)) == {"status": "success", "arn": ARN}
-    assert personalize.requests(api(resource)) == [{resource.arn_member: ARN}] * 2
-
-
-@pytest.mark.parametrize("trigger_class", TRIGGERS)
-def test_failure_carries_status_reason_and_advice(personalize, trigger_class):
-    resource = trigger_class.resource
-    personalize.on(api(resource), described(resource, "CREATE FAILED", failureReason="Fewer than 25 users."))
-    event = run(trigger_class(arn=ARN, **QUICK))
-    reason = "Fewer than 25 users" if resource.member not in {"dataset", "solution"} else "no reason"
-    assert (event["status"], event["arn"], event["fatal"]) == ("error", ARN, False)
-    assert f"{resource.noun} {ARN} ended as CREATE FAILED:" in event["message"]
-    assert reason in event["message"]
-    assert "Mend the cause" in event["message"]
-
-
-def import_job(**parameters):
-    return PersonalizeDatasetImportJobCompletedTrigger(arn=ARN, botocore_config=NO_RETRIES, **parameters)
-
-
-def test_throttled_polls_are_repeated(personalize):
+@pytest.mark.parametrize("trigger_class", MADE)
+def test_yields_the_arn_at_the_good_end(personalize, trigger_class):
+    operation, path, good = MADE[trigger_class]
     throttled = personalize.refusal("ThrottlingException")
-    active = described(PersonalizeDatasetImportJobCompletedTrigger.resource, "ACTIVE")
-    personalize.on("DescribeDatasetImportJob", throttled, throttled, active)
-    assert run(import_job(**QUICK))["status"] == "success"
+    pending = [reply(path, "CREATE PENDING"), throttled, reply(path, "CREATE IN_PROGRESS")]
+    personalize.on(operation, *pending, reply(path, good))
+    trigger = trigger_class(arn=ARN, waiter_delay=0, botocore_config=NO_RETRIES)
+    assert event(trigger) == {"status": "success", "arn": ARN}
+    asked = {trigger_class.wait.resource.arn_member: ARN}
+    assert personalize.calls == [(operation, asked)] * 4
 
 
-def test_used_up_polls_are_worth_a_retry(personalize):
-    pending = described(PersonalizeDatasetImportJobCompletedTrigger.resource, "CREATE IN_PROGRESS")
-    personalize.on("DescribeDatasetImportJob", pending)
-    event = run(import_job(**QUICK))
-    assert (event["status"], event["fatal"]) == ("error", False)
-    assert "waits for it again" in event["message"]
+@pytest.mark.parametrize("trigger_class", CAN_FAIL)
+def test_yields_the_service_s_reason_and_advice_when_it_failed(personalize, trigger_class):
+    operation, path, _ = MADE[trigger_class]
+    personalize.on(operation, reply(path, "CREATE FAILED", failureReason="Too few users."))
+    told = event(trigger_class(arn=ARN, waiter_delay=0))
+    assert (told["status"], told["arn"], told["fatal"]) == ("error", ARN, False)
+    reason = "the service gave no reason" if trigger_class in REASONLESS else "Too few users"
+    noun = trigger_class.wait.resource.noun
+    assert f"{noun} {ARN} ended as CREATE FAILED: {reason}. " in told["message"]
+    assert "Mend the cause" in told["message"]
+
+
+@pytest.mark.parametrize("trigger_class", DELETED)
+def test_yields_the_arn_when_the_resource_is_gone(personalize, trigger_class):
+    operation, member = DELETED[trigger_class]
+    gone = personalize.refusal("ResourceNotFoundException")
+    personalize.on(operation, {member: {"status": "DELETE PENDING"}}, gone)
+    assert event(trigger_class(arn=ARN, waiter_delay=0)) == {"status": "success", "arn": ARN}
+    assert personalize.calls == [(operation, {f"{member}Arn": ARN})] * 2
+
+
+@pytest.mark.parametrize("trigger_class", [*MADE, *DELETED])
+def test_a_refused_poll_is_fatal_and_an_end_of_polls_is_not(personalize, trigger_class):
+    operation, path = (MADE | DELETED)[trigger_class][:2]
+    personalize.on(operation, personalize.refusal("AccessDeniedException", "Not yours."))
+    told = event(trigger_class(arn=ARN, waiter_delay=0))
+    assert (told["status"], told["fatal"]) == ("error", True)
+    assert "Not yours." in told["message"]
+    personalize.calls.clear()
+    personalize.on(operation, reply(path, "CREATE PENDING"))
+    told = event(trigger_class(arn=ARN, waiter_delay=0, waiter_max_attempts=5))
+    assert (told["status"], told["fatal"]) == ("error", False)
+    assert "waits for it again. Raise waiter_max_attempts" in told["message"]
     assert len(personalize.calls) == 5
-
-
-def test_a_refused_poll_is_fatal(personalize):
-    personalize.on("DescribeDatasetImportJob", personalize.refusal("AccessDeniedException", "Not yours."))
-    event = run(import_job(**QUICK))
-    assert (event["status"], event["fatal"]) == ("error", True)
-    assert "Not yours." in event["message"]
 
 
 def test_a_lost_connection_is_worth_a_retry(personalize, monkeypatch):
     nobody = personalize.connection("personalize").replace(personalize.url, "http://127.0.0.1:9")
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", nobody)
-    event = run(import_job(**QUICK))
-    assert (event["status"], event["fatal"]) == ("error", False)
-    assert "Lost sight of dataset import job" in event["message"]
+    told = event(PersonalizeFilterActiveTrigger(arn=ARN, waiter_delay=0, botocore_config=NO_RETRIES))
+    assert (told["status"], told["fatal"]) == ("error", False)
+    assert f"Lost sight of filter {ARN}" in told["message"]
+    assert "It goes on running" in told["message"]
 
 
-@pytest.mark.parametrize("stop_on_kill", [True, False])
-def test_a_killed_training_is_stopped_only_when_asked(personalize, stop_on_kill):
+@pytest.mark.parametrize(("stop_on_kill", "stops"), [(True, 1), (False, 0)])
+def test_a_kill_stops_a_training_if_asked(personalize, stop_on_kill, stops):
     personalize.on("StopSolutionVersionCreation", {})
     trigger = PersonalizeSolutionVersionCompletedTrigger(arn=ARN, stop_on_kill=stop_on_kill)
-    asyncio.run(trigger.on_kill())
-    expected = [{"solutionVersionArn": ARN}] if stop_on_kill else []
-    assert personalize.requests("StopSolutionVersionCreation") == expected
+    asyncio.run(rebuilt(trigger).on_kill())
+    assert len(personalize.requests("StopSolutionVersionCreation")) == stops
 
 
-def test_a_training_that_ended_before_the_kill_is_no_error(personalize):
-    personalize.on("StopSolutionVersionCreation", personalize.refusal("ResourceInUseException"))
+@pytest.mark.parametrize("code", ["InvalidInputException", "ResourceInUseException"])
+def test_a_kill_after_the_end_is_quiet(personalize, code):
+    personalize.on("StopSolutionVersionCreation", personalize.refusal(code))
     asyncio.run(PersonalizeSolutionVersionCompletedTrigger(arn=ARN, stop_on_kill=True).on_kill())
-    assert len(personalize.calls) == 1
+    assert personalize.requests("StopSolutionVersionCreation") == [{"solutionVersionArn": ARN}]

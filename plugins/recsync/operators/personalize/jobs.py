@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-
-from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from recsync.errors import RecsyncError
 from recsync.hooks.personalize_resources import (
@@ -13,14 +10,18 @@ from recsync.hooks.personalize_resources import (
     DATASET_IMPORT_JOB,
     SOLUTION,
     SOLUTION_VERSION,
-    Arn,
 )
 from recsync.links.personalize import (
     PersonalizeBatchInferenceJobLink,
     PersonalizeDatasetImportJobLink,
     PersonalizeSolutionVersionLink,
 )
-from recsync.operators.personalize.base import PersonalizeCreateBaseOperator
+from recsync.operators.personalize.create import (
+    PersonalizeCreateTaggedBaseOperator,
+    create_template_fields,
+    s3_place,
+)
+from recsync.operators.personalize.update import dataset_group_of_dataset
 from recsync.triggers.personalize import (
     PersonalizeBatchInferenceJobCompletedTrigger,
     PersonalizeDatasetImportJobCompletedTrigger,
@@ -28,7 +29,7 @@ from recsync.triggers.personalize import (
 )
 
 
-class PersonalizeCreateDatasetImportJobOperator(PersonalizeCreateBaseOperator):
+class PersonalizeCreateDatasetImportJobOperator(PersonalizeCreateTaggedBaseOperator):
     """Import CSV files from S3 into a dataset.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDatasetImportJob.html
@@ -38,14 +39,16 @@ class PersonalizeCreateDatasetImportJobOperator(PersonalizeCreateBaseOperator):
     :param data_location: ``s3://`` address of one CSV object, or of a folder ending in ``/``.
     :param role_arn: role with which the service reads from S3.
     :param import_mode: ``FULL`` replaces all rows imported before, ``INCREMENTAL`` adds. Default ``FULL``.
+    :param publish_attribution_metrics: write what the metric attribution counts in these rows to its S3 output.
+        Default False.
     """
 
     resource = DATASET_IMPORT_JOB
     trigger_class = PersonalizeDatasetImportJobCompletedTrigger
     link_class = PersonalizeDatasetImportJobLink
     operator_extra_links = (PersonalizeDatasetImportJobLink(),)
-    template_fields: Sequence[str] = aws_template_fields(
-        "job_name", "dataset_arn", "data_location", "role_arn", "import_mode"
+    template_fields = create_template_fields(
+        "job_name", "dataset_arn", "data_location", "role_arn", "import_mode", "publish_attribution_metrics"
     )
 
     def __init__(
@@ -56,6 +59,7 @@ class PersonalizeCreateDatasetImportJobOperator(PersonalizeCreateBaseOperator):
         data_location: str,
         role_arn: str,
         import_mode: str = "FULL",
+        publish_attribution_metrics: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -64,6 +68,7 @@ class PersonalizeCreateDatasetImportJobOperator(PersonalizeCreateBaseOperator):
         self.data_location = data_location
         self.role_arn = role_arn
         self.import_mode = import_mode
+        self.publish_attribution_metrics = publish_attribution_metrics
 
     def request(self) -> dict[str, Any]:
         """Return the members of CreateDatasetImportJob."""
@@ -73,15 +78,15 @@ class PersonalizeCreateDatasetImportJobOperator(PersonalizeCreateBaseOperator):
             "dataSource": {"dataLocation": self.data_location},
             "roleArn": self.role_arn,
             "importMode": self.import_mode,
+            "publishAttributionMetricsToS3": self.publish_attribution_metrics or None,
         }
 
     def dataset_group_arn_for_link(self) -> str:
         """Read the dataset group off the dataset's ARN, ``dataset/GROUP/TYPE``."""
-        dataset = Arn.parse(self.dataset_arn)
-        return dataset.sibling(f"dataset-group/{dataset.tail.split('/')[1]}")
+        return dataset_group_of_dataset(self.dataset_arn)
 
 
-class PersonalizeCreateSolutionVersionOperator(PersonalizeCreateBaseOperator):
+class PersonalizeCreateSolutionVersionOperator(PersonalizeCreateTaggedBaseOperator):
     """Train a solution version.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateSolutionVersion.html
@@ -97,9 +102,7 @@ class PersonalizeCreateSolutionVersionOperator(PersonalizeCreateBaseOperator):
     trigger_class = PersonalizeSolutionVersionCompletedTrigger
     link_class = PersonalizeSolutionVersionLink
     operator_extra_links = (PersonalizeSolutionVersionLink(),)
-    template_fields: Sequence[str] = aws_template_fields(
-        "solution_version_name", "solution_arn", "training_mode"
-    )
+    template_fields = create_template_fields("solution_version_name", "solution_arn", "training_mode")
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ class PersonalizeCreateSolutionVersionOperator(PersonalizeCreateBaseOperator):
             self.log.warning("Could not stop %s; it may have ended: %s", self.created_arn, error)
 
 
-class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateBaseOperator):
+class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateTaggedBaseOperator):
     """Recommend for every line of an input file, from S3 to S3.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateBatchInferenceJob.html
@@ -154,14 +157,19 @@ class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateBaseOperator):
     :param role_arn: role with which the service reads and writes S3.
     :param num_results: items per line, an upper bound. Default: the API's, 25.
     :param filter_arn: ARN of a filter. Default: none.
-    :param batch_inference_job_config: as the API's BatchInferenceJobConfig, e.g. exploration. Default: none.
+    :param batch_inference_job_config: as the API's BatchInferenceJobConfig: ``itemExplorationConfig`` (strings)
+        and ``rankingInfluence`` (numbers by ``POPULARITY`` or ``FRESHNESS``). Default: none.
+    :param batch_inference_job_mode: ``BATCH_INFERENCE`` or ``THEME_GENERATION``. Default: the API's, the first.
+    :param theme_generation_config: as the API's ThemeGenerationConfig; required for ``THEME_GENERATION``.
+    :param input_kms_key_arn: key with which the input is encrypted. Default: none.
+    :param output_kms_key_arn: key with which to encrypt the output. Default: none.
     """
 
     resource = BATCH_INFERENCE_JOB
     trigger_class = PersonalizeBatchInferenceJobCompletedTrigger
     link_class = PersonalizeBatchInferenceJobLink
     operator_extra_links = (PersonalizeBatchInferenceJobLink(),)
-    template_fields: Sequence[str] = aws_template_fields(
+    template_fields = create_template_fields(
         "job_name",
         "solution_version_arn",
         "input_path",
@@ -170,6 +178,10 @@ class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateBaseOperator):
         "num_results",
         "filter_arn",
         "batch_inference_job_config",
+        "batch_inference_job_mode",
+        "theme_generation_config",
+        "input_kms_key_arn",
+        "output_kms_key_arn",
     )
 
     def __init__(
@@ -183,6 +195,10 @@ class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateBaseOperator):
         num_results: int | str | None = None,
         filter_arn: str | None = None,
         batch_inference_job_config: dict[str, Any] | None = None,
+        batch_inference_job_mode: str | None = None,
+        theme_generation_config: dict[str, Any] | None = None,
+        input_kms_key_arn: str | None = None,
+        output_kms_key_arn: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -194,21 +210,27 @@ class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateBaseOperator):
         self.num_results = num_results
         self.filter_arn = filter_arn
         self.batch_inference_job_config = batch_inference_job_config
+        self.batch_inference_job_mode = batch_inference_job_mode
+        self.theme_generation_config = theme_generation_config
+        self.input_kms_key_arn = input_kms_key_arn
+        self.output_kms_key_arn = output_kms_key_arn
 
     def request(self) -> dict[str, Any]:
         """Return the members of CreateBatchInferenceJob."""
         return {
             "jobName": self.job_name,
             "solutionVersionArn": self.solution_version_arn,
-            "jobInput": {"s3DataSource": {"path": self.input_path}},
-            "jobOutput": {"s3DataDestination": {"path": self.output_path}},
+            "jobInput": {"s3DataSource": s3_place(self.input_path, self.input_kms_key_arn)},
+            "jobOutput": {"s3DataDestination": s3_place(self.output_path, self.output_kms_key_arn)},
             "roleArn": self.role_arn,
             # A template renders to text.
             "numResults": None if self.num_results is None else int(self.num_results),
             "filterArn": self.filter_arn,
             "batchInferenceJobConfig": self.batch_inference_job_config,
+            "batchInferenceJobMode": self.batch_inference_job_mode,
+            "themeGenerationConfig": self.theme_generation_config,
         }
 
     def dataset_group_arn_for_link(self) -> str:
         """Ask for the solution version's dataset group."""
-        return str(self.hook.describe(SOLUTION_VERSION, self.solution_version_arn)["datasetGroupArn"])
+        return self.hook.dataset_group_of_version(self.solution_version_arn)

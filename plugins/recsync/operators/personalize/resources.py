@@ -13,9 +13,14 @@ from recsync.links.personalize import (
     PersonalizeDatasetGroupLink,
     PersonalizeDatasetLink,
     PersonalizeFilterLink,
+    PersonalizeSchemaLink,
     PersonalizeSolutionLink,
 )
-from recsync.operators.personalize.base import PersonalizeCreateBaseOperator
+from recsync.operators.personalize.create import (
+    PersonalizeCreateBaseOperator,
+    PersonalizeCreateTaggedBaseOperator,
+    create_template_fields,
+)
 from recsync.triggers.personalize import (
     PersonalizeDatasetActiveTrigger,
     PersonalizeDatasetGroupActiveTrigger,
@@ -24,7 +29,7 @@ from recsync.triggers.personalize import (
 )
 
 
-class PersonalizeCreateDatasetGroupOperator(PersonalizeCreateBaseOperator):
+class PersonalizeCreateDatasetGroupOperator(PersonalizeCreateTaggedBaseOperator):
     """Create or adopt a dataset group.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDatasetGroup.html
@@ -39,9 +44,7 @@ class PersonalizeCreateDatasetGroupOperator(PersonalizeCreateBaseOperator):
     trigger_class = PersonalizeDatasetGroupActiveTrigger
     link_class = PersonalizeDatasetGroupLink
     operator_extra_links = (PersonalizeDatasetGroupLink(),)
-    template_fields: Sequence[str] = aws_template_fields(
-        "dataset_group_name", "role_arn", "kms_key_arn", "domain"
-    )
+    template_fields = create_template_fields("dataset_group_name", "role_arn", "kms_key_arn", "domain")
 
     def __init__(
         self,
@@ -79,6 +82,8 @@ class PersonalizeCreateSchemaOperator(PersonalizeCreateBaseOperator):
     """
 
     resource = SCHEMA
+    link_class = PersonalizeSchemaLink
+    operator_extra_links = (PersonalizeSchemaLink(),)
     template_fields: Sequence[str] = aws_template_fields("schema_name", "schema", "domain")
 
     def __init__(
@@ -95,7 +100,7 @@ class PersonalizeCreateSchemaOperator(PersonalizeCreateBaseOperator):
         return {"name": self.schema_name, "schema": text, "domain": self.domain}
 
 
-class PersonalizeCreateDatasetOperator(PersonalizeCreateBaseOperator):
+class PersonalizeCreateDatasetOperator(PersonalizeCreateTaggedBaseOperator):
     """Create or adopt the dataset of one type in a dataset group.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDataset.html
@@ -110,7 +115,7 @@ class PersonalizeCreateDatasetOperator(PersonalizeCreateBaseOperator):
     trigger_class = PersonalizeDatasetActiveTrigger
     link_class = PersonalizeDatasetLink
     operator_extra_links = (PersonalizeDatasetLink(),)
-    template_fields: Sequence[str] = aws_template_fields(
+    template_fields = create_template_fields(
         "dataset_name", "dataset_type", "schema_arn", "dataset_group_arn"
     )
 
@@ -134,7 +139,7 @@ class PersonalizeCreateDatasetOperator(PersonalizeCreateBaseOperator):
         }
 
 
-class PersonalizeCreateSolutionOperator(PersonalizeCreateBaseOperator):
+class PersonalizeCreateSolutionOperator(PersonalizeCreateTaggedBaseOperator):
     """Create or adopt a solution: a recipe with its configuration. Nothing is trained yet.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateSolution.html
@@ -154,7 +159,7 @@ class PersonalizeCreateSolutionOperator(PersonalizeCreateBaseOperator):
     trigger_class = PersonalizeSolutionActiveTrigger
     link_class = PersonalizeSolutionLink
     operator_extra_links = (PersonalizeSolutionLink(),)
-    template_fields: Sequence[str] = aws_template_fields(
+    template_fields = create_template_fields(
         "solution_name",
         "dataset_group_arn",
         "recipe_arn",
@@ -202,7 +207,7 @@ class PersonalizeCreateSolutionOperator(PersonalizeCreateBaseOperator):
         }
 
 
-class PersonalizeCreateFilterOperator(PersonalizeCreateBaseOperator):
+class PersonalizeCreateFilterOperator(PersonalizeCreateTaggedBaseOperator):
     """Create or adopt a filter.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateFilter.html
@@ -216,9 +221,7 @@ class PersonalizeCreateFilterOperator(PersonalizeCreateBaseOperator):
     trigger_class = PersonalizeFilterActiveTrigger
     link_class = PersonalizeFilterLink
     operator_extra_links = (PersonalizeFilterLink(),)
-    template_fields: Sequence[str] = aws_template_fields(
-        "filter_name", "dataset_group_arn", "filter_expression"
-    )
+    template_fields = create_template_fields("filter_name", "dataset_group_arn", "filter_expression")
 
     def __init__(
         self, *, filter_name: str, dataset_group_arn: str, filter_expression: str, **kwargs: Any

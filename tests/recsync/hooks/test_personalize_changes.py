@@ -1,0 +1,259 @@
+"""PersonalizeHook's changes: updates, deletions, stops and tags may be repeated; what is not ours is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from recsync.errors import FatalError, RetriableError
+from recsync.hooks.personalize import PersonalizeHook
+from recsync.hooks.personalize_contents import steps
+from recsync.hooks.personalize_resources import CAMPAIGN, DATASET, FILTER, RESOURCES, SCHEMA, SOLUTION
+
+PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
+GROUP, VERSION = PREFIX + "dataset-group/shop", PREFIX + "solution/up/0a1b2c3d"
+# Resource: the Update request; the description where it is in force; a description where it is not.
+UPDATES: dict[Any, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    CAMPAIGN: (
+        {"campaignArn": PREFIX + "campaign/mail", "solutionVersionArn": VERSION, "minProvisionedTPS": 2},
+        {"solutionVersionArn": VERSION, "minProvisionedTPS": 2},
+        {"solutionVersionArn": VERSION, "minProvisionedTPS": 1},
+    ),
+    DATASET: (
+        {"datasetArn": PREFIX + "dataset/shop/ITEMS", "schemaArn": PREFIX + "schema/two"},
+        {"schemaArn": PREFIX + "schema/two"},
+        {"schemaArn": PREFIX + "schema/one"},
+    ),
+    SOLUTION: (
+        {
+            "solutionArn": PREFIX + "solution/up",
+            "performAutoTraining": True,
+            "solutionUpdateConfig": {"autoTrainingConfig": {"schedulingExpression": "rate(3 days)"}},
+        },
+        {
+            "performAutoTraining": True,
+            "solutionConfig": {"autoTrainingConfig": {"schedulingExpression": "rate(3 days)"}},
+        },
+        {
+            "performAutoTraining": True,
+            "solutionConfig": {"autoTrainingConfig": {"schedulingExpression": "rate(7 days)"}},
+        },
+    ),
+}
+
+
+def named(resource: Any) -> str:
+    return resource.member
+
+
+@pytest.fixture(scope="module")
+def hook(_aws_json_server) -> Iterator[PersonalizeHook]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", _aws_json_server.connection("personalize"))
+        hook = PersonalizeHook()
+        assert hook.conn_region_name == "eu-west-1"
+        yield hook
+
+
+def word(resource: Any) -> str:
+    return resource.member[0].upper() + resource.member[1:]
+
+
+def describe(server: Any, resource: Any, body: dict[str, Any], latest: dict[str, Any] | None = None) -> None:
+    arn = UPDATES[resource][0][resource.arn_member]
+    told = {**body, resource.arn_member: arn, "status": "ACTIVE"}
+    if latest is not None:
+        told[resource.update.member] = latest
+    server.on(f"Describe{word(resource)}", {resource.member: told})
+
+
+def asked(resource: Any) -> dict[str, Any]:
+    request = UPDATES[resource][0]
+    return {member: value for member, value in request.items() if member != resource.arn_member}
+
+
+def test_every_resource_with_updates_of_its_own_has_a_case():
+    assert set(UPDATES) == {each for each in RESOURCES if each.update and each.update.member}
+
+
+@pytest.mark.parametrize("resource", UPDATES, ids=named)
+def test_updates_what_differs(hook, aws_json_server, resource):
+    request, _, other = UPDATES[resource]
+    describe(aws_json_server, resource, other)
+    aws_json_server.on(f"Update{word(resource)}", {resource.arn_member: request[resource.arn_member]})
+    assert hook.update_or_adopt(resource, {**request, "tags": None}) is False
+    assert aws_json_server.requests(f"Update{word(resource)}") == [request]
+
+
+@pytest.mark.parametrize("resource", UPDATES, ids=named)
+def test_leaves_alone_what_is_in_force(hook, aws_json_server, resource):
+    request, same, _ = UPDATES[resource]
+    describe(aws_json_server, resource, same, {"status": "ACTIVE", **asked(resource)})
+    assert hook.update_or_adopt(resource, request) is True
+    hook.check_in_force(resource, request)
+    assert [name for name, _ in aws_json_server.calls if name.startswith("Update")] == []
+
+
+@pytest.mark.parametrize("resource", UPDATES, ids=named)
+@pytest.mark.parametrize("status", ["CREATE PENDING", "CREATE_IN_PROGRESS"])
+def test_adopts_its_own_update_under_way(hook, aws_json_server, resource, status):
+    request, _, other = UPDATES[resource]
+    describe(aws_json_server, resource, other, {"status": status, **asked(resource)})
+    assert hook.update_or_adopt(resource, request) is False
+    assert hook.is_in_force(resource, request) is None
+    assert [name for name, _ in aws_json_server.calls if name.startswith("Update")] == []
+
+
+def test_another_update_under_way_is_worth_a_retry_and_named(hook, aws_json_server):
+    request, _, other = UPDATES[DATASET]
+    describe(
+        aws_json_server, DATASET, other, {"status": "CREATE PENDING", "schemaArn": PREFIX + "schema/three"}
+    )
+    with pytest.raises(
+        RetriableError, match=r"(?s)Another update of dataset .*schemaArn: asked for .*schema/three"
+    ):
+        hook.update_or_adopt(DATASET, request)
+
+
+@pytest.mark.parametrize("resource", UPDATES, ids=named)
+def test_asks_again_after_an_update_that_failed(hook, aws_json_server, resource):
+    request, _, other = UPDATES[resource]
+    describe(aws_json_server, resource, other, {"status": "CREATE FAILED", **asked(resource)})
+    aws_json_server.on(f"Update{word(resource)}", {resource.arn_member: request[resource.arn_member]})
+    assert hook.is_in_force(resource, request) is False
+    assert hook.update_or_adopt(resource, request) is False
+    assert len(aws_json_server.requests(f"Update{word(resource)}")) == 1
+
+
+@pytest.mark.parametrize("resource", UPDATES, ids=named)
+def test_an_update_that_ended_without_effect_is_worth_a_retry(hook, aws_json_server, resource):
+    request, _, other = UPDATES[resource]
+    describe(aws_json_server, resource, other, {"status": "ACTIVE"})
+    with pytest.raises(RetriableError, match="ended but is not in force:\n  "):
+        hook.check_in_force(resource, request)
+
+
+def test_a_refused_update_is_told(hook, aws_json_server):
+    request, _, other = UPDATES[DATASET]
+    describe(aws_json_server, DATASET, other)
+    aws_json_server.on("UpdateDataset", aws_json_server.refusal("InvalidInputException", "Must keep PRICE."))
+    with pytest.raises(FatalError, match=r"Cannot update dataset .*Must keep PRICE"):
+        hook.update_or_adopt(DATASET, request)
+
+
+def test_a_resource_without_updates_is_a_mistake_of_the_caller(hook):
+    with pytest.raises(ValueError, match="no operation to update a filter"):
+        hook.update_or_adopt(FILTER, {"filterArn": "f"})
+
+
+def test_deletes_what_is_there_and_nothing_else(hook, aws_json_server):
+    aws_json_server.on("DescribeSchema", {"schema": {"name": "s"}})
+    aws_json_server.on("DeleteSchema", {})
+    assert hook.delete(SCHEMA, PREFIX + "schema/s") is True
+    assert aws_json_server.requests("DeleteSchema") == [{"schemaArn": PREFIX + "schema/s"}]
+    aws_json_server.on("DescribeSchema", aws_json_server.refusal("ResourceNotFoundException"))
+    assert hook.delete(SCHEMA, PREFIX + "schema/s") is False
+    assert len(aws_json_server.requests("DeleteSchema")) == 1
+
+
+def test_adopts_a_deletion_under_way(hook, aws_json_server):
+    aws_json_server.on("DescribeFilter", {"filter": {"status": "DELETE_PENDING"}})
+    assert hook.delete(FILTER, PREFIX + "filter/f") is True
+    assert aws_json_server.requests("DeleteFilter") == []
+
+
+def test_what_went_while_we_looked_is_gone(hook, aws_json_server):
+    aws_json_server.on("DescribeFilter", {"filter": {"status": "ACTIVE"}})
+    aws_json_server.on("DeleteFilter", aws_json_server.refusal("ResourceNotFoundException"))
+    assert hook.delete(FILTER, PREFIX + "filter/f") is True
+
+
+def test_what_is_in_use_is_worth_a_retry(hook, aws_json_server):
+    aws_json_server.on("DescribeFilter", {"filter": {"status": "ACTIVE"}})
+    aws_json_server.on("DeleteFilter", aws_json_server.refusal("ResourceInUseException", "A job uses it."))
+    with pytest.raises(RetriableError, match=r"Cannot delete filter .*A job uses it"):
+        hook.delete(FILTER, PREFIX + "filter/f")
+
+
+@pytest.mark.parametrize(
+    ("status", "stops", "goes_on"),
+    [
+        ("CREATE PENDING", 1, True),
+        ("CREATE_IN_PROGRESS", 1, True),
+        ("CREATE STOPPING", 0, True),
+        ("CREATE STOPPED", 0, False),
+        ("ACTIVE", 0, False),
+        ("CREATE FAILED", 0, False),
+    ],
+)
+def test_stops_only_what_runs(hook, aws_json_server, status, stops, goes_on):
+    aws_json_server.on("DescribeSolutionVersion", {"solutionVersion": {"status": status}})
+    aws_json_server.on("StopSolutionVersionCreation", {})
+    assert hook.stop_if_running(VERSION) is goes_on
+    assert len(aws_json_server.requests("StopSolutionVersionCreation")) == stops
+
+
+def test_an_adopted_resource_gets_only_the_tags_it_lacks(hook, aws_json_server):
+    held = [{"tagKey": "team", "tagValue": "mail"}, {"tagKey": "cost", "tagValue": "7"}]
+    aws_json_server.on("ListTagsForResource", {"tags": held})
+    aws_json_server.on("TagResource", {})
+    hook.ensure_tags(GROUP, {"team": "mail", "cost": "8", "new": "1"})
+    (request,) = aws_json_server.requests("TagResource")
+    assert request["tags"] == [{"tagKey": "cost", "tagValue": "8"}, {"tagKey": "new", "tagValue": "1"}]
+    hook.ensure_tags(GROUP, {"team": "mail"})
+    assert len(aws_json_server.requests("TagResource")) == 1
+
+
+def listing(server: Any, **held: list[dict[str, Any]]) -> None:
+    """Script what the account lists; whatever the listing was narrowed by."""
+    words = (
+        "Solutions",
+        "Campaigns",
+        "EventTrackers",
+        "Filters",
+        "Datasets",
+        "MetricAttributions",
+        "Recommenders",
+    )
+    for each in words:
+        member = each if each == "Filters" else each[0].lower() + each[1:]
+        summaries = [{**one, "creationDateTime": 1700000000} for one in held.get(each, [])]
+        server.on(f"List{each}", {member: summaries})
+
+
+def test_recommenders_are_looked_for_in_domain_groups_only(hook, aws_json_server):
+    recommender = PREFIX + "recommender/home"
+    listing(aws_json_server, Recommenders=[{"recommenderArn": recommender}])
+    aws_json_server.on("DescribeRecommender", {"recommender": {"datasetGroupArn": GROUP}})
+    aws_json_server.on("DescribeDatasetGroup", {"datasetGroup": {"datasetGroupArn": GROUP}})
+    assert steps(hook, GROUP) == []
+    aws_json_server.on("DescribeDatasetGroup", {"datasetGroup": {"domain": "ECOMMERCE"}})
+    assert [[held.arn for held in step] for step in steps(hook, GROUP)] == [[recommender]]
+
+
+def test_nothing_of_another_group_is_ever_listed_for_deletion(hook, aws_json_server):
+    aws_json_server.on("DescribeDatasetGroup", {"datasetGroup": {}})
+    stranger = PREFIX + "solution/stranger"
+    listing(aws_json_server, Solutions=[{"solutionArn": stranger}])
+    aws_json_server.on("DescribeSolution", {"solution": {"datasetGroupArn": GROUP + "2"}})
+    with pytest.raises(FatalError, match=r"stranger was listed as part of .*Nothing was deleted"):
+        steps(hook, GROUP)
+
+
+def test_what_vanishes_while_it_is_listed_is_left_out(hook, aws_json_server):
+    aws_json_server.on("DescribeDatasetGroup", {"datasetGroup": {}})
+    listing(aws_json_server, Datasets=[{"datasetArn": PREFIX + "dataset/shop/ITEMS"}])
+    aws_json_server.on("DescribeDataset", aws_json_server.refusal("ResourceNotFoundException"))
+    assert steps(hook, GROUP) == []
+
+
+def test_all_pages_are_listed(hook, aws_json_server):
+    pages = [
+        {"filters": [], "Filters": [{"filterArn": "one", "creationDateTime": 1}], "nextToken": "more"},
+        {"Filters": [{"filterArn": "two", "creationDateTime": 2}]},
+    ]
+    aws_json_server.on("ListFilters", *pages)
+    assert [each["filterArn"] for each in hook.listed(FILTER, datasetGroupArn=GROUP)] == ["two", "one"]
+    assert aws_json_server.requests("ListFilters")[1] == {"datasetGroupArn": GROUP, "nextToken": "more"}

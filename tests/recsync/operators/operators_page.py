@@ -1,0 +1,122 @@
+"""Write docs/operators.md: `python tests/recsync/operators/operators_page.py [FILE]`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[3]
+PAGE = REPO / "docs" / "operators.md"
+sys.path.insert(0, str(REPO / "plugins"))
+
+HEAD = """# Operators for Amazon Personalize
+
+Airflow's Amazon provider has nothing for Amazon Personalize; these follow its grammar. They live in
+`recsync.operators.personalize`, `recsync.sensors.personalize`, `recsync.triggers.personalize` and
+`recsync.links.personalize`; the waiters are models in `recsync/waiters/personalize.json`.
+This page is written by `tests/recsync/operators/operators_page.py`, and a test fails when it is out of date.
+
+What all of them promise:
+
+* **Create or adopt.** A repeated task (a retry, a cleared task, a second run with the same name) adopts what the
+  first made. A job whose name was used up by a failure takes the next suffix: `name-2`, `name-3`.
+* **Drift is named field by field**: the member's path, what is asked for, what is found. It fails the task without
+  a retry.
+* **Update or adopt, delete or find gone**: an update that is in force or under way is not asked for again, and what
+  does not exist is not deleted again.
+* **Waits are deferred** (setting `[recsync] deferrable`), polled every `waiter_delay` seconds, and survive a kill of
+  worker, triggerer and service. `wait_for_completion=False` leaves the waiting to a sensor.
+* **Refusals decide the retry**: wrong input and missing rights fail the task for good, quotas, busy resources and
+  lost connections raise for a retry.
+* **Every parameter of a call is templated**, and `tags` can be given wherever the service takes tags.
+
+"""
+GRAMMAR = """| resource | operators | sensor | triggers | waiters | link |
+|---|---|---|---|---|---|
+"""
+OTHER = """
+## Without a resource to wait for
+
+| operator | does |
+|---|---|
+"""
+
+
+def classes(module: ModuleType) -> list[type[Any]]:
+    """Return a module's own public classes, in the order in which they are written; a package's, by name."""
+    found = [
+        each
+        for name, each in inspect.getmembers(module, inspect.isclass)
+        if each.__module__.startswith(module.__name__) and not name.startswith("_")
+    ]
+    return (
+        found
+        if hasattr(module, "__path__")
+        else sorted(found, key=lambda each: inspect.getsourcelines(each)[1])
+    )
+
+
+def page() -> str:
+    """Return the page's text."""
+    from recsync.hooks.personalize_resources import RECOMMENDER, RESOURCES
+    from recsync.operators import personalize as operators
+
+    rows = "".join(_row(resource) for resource in (*RESOURCES, RECOMMENDER))
+    others = [each for each in classes(operators) if not hasattr(each, "resource")]
+    lines = "".join(f"| `{each.__name__}` | {_first_line(each)} |\n" for each in others)
+    return HEAD + GRAMMAR + rows + OTHER + lines
+
+
+def _row(resource: Any) -> str:
+    from recsync.links import personalize as links
+    from recsync.operators import personalize as operators
+    from recsync.sensors import personalize as sensors
+    from recsync.triggers import personalize as triggers
+    from recsync.triggers import personalize_deleted
+
+    acting = [each for each in classes(operators) if getattr(each, "resource", None) is resource]
+    sensing = [each for each in classes(sensors) if _awaits(getattr(each, "trigger_class", None), resource)]
+    awaiting = [
+        each
+        for module in (triggers, personalize_deleted)
+        for each in classes(module)
+        if _awaits(each, resource)
+    ]
+    key = f"personalize_{resource.operation}"
+    linking = [each for each in classes(links) if getattr(each, "key", None) == key]
+    waiters = sorted({each.wait.waiter for each in awaiting})
+    cells = [_names(acting), _names(sensing), _names(awaiting), _listed(waiters), _names(linking)]
+    return f"| {resource.noun} | {' | '.join(cells)} |\n"
+
+
+def _awaits(trigger: Any, resource: Any) -> bool:
+    wait = getattr(trigger, "wait", None)
+    return wait is not None and wait.resource is resource
+
+
+def _names(found: list[type[Any]]) -> str:
+    return _listed([each.__name__ for each in found])
+
+
+def _listed(names: list[str]) -> str:
+    return "<br>".join(f"`{name}`" for name in names) or "-"
+
+
+def _first_line(operator: type[Any]) -> str:
+    return (inspect.getdoc(operator) or "").splitlines()[0]
+
+
+def main(arguments: list[str]) -> Iterator[str]:
+    """Write the page; yield what was done."""
+    place = Path(arguments[0]) if arguments else PAGE
+    place.write_text(page())
+    yield f"Wrote {place}."
+
+
+if __name__ == "__main__":
+    for told in main(sys.argv[1:]):
+        print(told)

@@ -1,0 +1,16 @@
+"""Let the tests beside this file use the helpers that run operators."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "operators"))
+
+
+@pytest.fixture
+def context():
+    """The part of a task's context that sensors use."""
+    return {"ti": None}
