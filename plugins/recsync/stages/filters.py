@@ -1,0 +1,62 @@
+"""Filters of the recommend stage: what a run needs, and what is left of former runs."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from recsync.core.filters.plan import filters_to_retire
+from recsync.errors import RetriableError
+from recsync.hooks.personalize import PersonalizeHook
+from recsync.hooks.personalize_errors import error_code
+from recsync.hooks.personalize_resources import FILTER
+from recsync.stages.context import StageContext
+
+log = logging.getLogger(__name__)
+
+
+def make_room(program_name: str, plan: dict[str, Any]) -> dict[str, str]:
+    """Retire former filters before a run's own is created, so that their number never nears the service's limit.
+
+    :param plan: what ``recommend.prepare`` returned, with the filter and the solution version.
+    :returns: arguments of the filter: ``name``, ``expression`` and ``dataset_group_arn``.
+    """
+    retire_filters(program_name, plan["solution_version_arn"], plan["filter"]["name"])
+    hook = _hook(StageContext.of(program_name))
+    return {
+        **plan["filter"],
+        "dataset_group_arn": hook.dataset_group_of_version(plan["solution_version_arn"]),
+    }
+
+
+def retire_filters(program_name: str, solution_version_arn: str, current: str | None) -> list[str]:
+    """Delete the filters of this program that are neither current nor among the newest, nor used by a running job.
+
+    Other filters of the dataset group are left alone, those of other programs too.
+
+    :param solution_version_arn: any version of the dataset group.
+    :param current: name of the filter that must stay.
+    :returns: ARNs of those deleted.
+    """
+    context = StageContext.of(program_name)
+    hook = _hook(context)
+    found = hook.listed(FILTER, datasetGroupArn=hook.dataset_group_of_version(solution_version_arn))
+    candidates = filters_to_retire(context.program, found, current)
+    return [each["filterArn"] for each in candidates if _delete(hook, each["filterArn"])]
+
+
+def _delete(hook: PersonalizeHook, arn: str) -> bool:
+    try:
+        return hook.delete(FILTER, arn)
+    except RetriableError as error:
+        cause = error.__cause__
+        if not isinstance(cause, ClientError) or error_code(cause) != "ResourceInUseException":
+            raise
+        log.info("Filter %s stays: a running job uses it", arn)
+        return False
+
+
+def _hook(context: StageContext) -> PersonalizeHook:
+    return PersonalizeHook(aws_conn_id=context.program.aws)
