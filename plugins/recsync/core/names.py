@@ -6,11 +6,14 @@ Job names are single-use for ever, so a run's name holds the program, the stage 
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 from recsync.core.program import DatasetType, Program
 
 # https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDatasetImportJob.html#personalize-CreateDatasetImportJob-request-jobName
 MAX_LENGTH = 63
+SEGMENT_RECIPE = "aws-item-affinity"
+"""The recipe that finds who gets a promotion."""
 
 
 def job_name(program: str, stage: str, run_id: str) -> str:
@@ -28,8 +31,10 @@ def run_key(run_id: str, created_at: str) -> str:
     :param created_at: ISO 8601 time at which the run was created, not the clock of a retry.
     """
     stamp = "".join(c for c in created_at[:19] if c.isdigit())
+    # Two runs of one second must not trade places; a time without a fraction sorts before those with one.
+    fraction = "".join(itertools.takewhile(str.isdigit, created_at[20:])) if created_at[19:20] == "." else ""
     digest = hashlib.blake2b(run_id.encode(), digest_size=4).hexdigest()
-    return f"{stamp[:8]}T{stamp[8:]}-{digest}"
+    return f"{stamp[:8]}T{stamp[8:]}{fraction}-{digest}"
 
 
 def dataset_group_name(program: Program) -> str:
@@ -51,6 +56,11 @@ def schema_name(program: Program, dataset_type: DatasetType, text: str) -> str:
 def solution_name(program: Program, recipe: str) -> str:
     """Name the solution of a program that uses ``recipe``."""
     return f"{program.name}-{recipe.removeprefix('aws-')}"[:MAX_LENGTH]
+
+
+def campaign_name(program: Program) -> str:
+    """Name the campaign that a recommend run asks; one for all runs, so that a forgotten one is found by the next."""
+    return f"{program.name}-recommend"
 
 
 def recipe_arn(recipe: str) -> str:

@@ -66,9 +66,10 @@ def test_names_of_long_programs_still_differ_by_dataset() -> None:
 
 
 def test_run_keys_sort_by_creation() -> None:
-    early = run_key("manual__b", "2026-11-22T05:00:00+00:00")
+    early = run_key("manual__b", "2026-11-22T05:00:01.000499+00:00")
     late = run_key("manual__a", "2026-11-22T05:00:01.5+00:00")
-    assert early.startswith("20261122T050000-")
+    assert early.startswith("20261122T050001000499-")
+    assert run_key("manual__c", "2026-11-22T05:00:01Z").startswith("20261122T050001-")
     assert early < late
 
 
