@@ -93,7 +93,10 @@ class Services:
                 "region_name": REGION,
                 "service_config": {
                     "s3": {"endpoint_url": self.s3},
-                    "personalize": {"endpoint_url": self.personalize},
+                    **{
+                        service: {"endpoint_url": self.personalize}
+                        for service in ("personalize", "personalize-runtime", "personalize-events")
+                    },
                 },
             },
         }
@@ -127,7 +130,13 @@ def started(folder: Path) -> Generator[Services]:
         key = secrets.token_hex(16)
         aws = {"AWS_ENDPOINT_URL_S3": s3, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         personalize = stack.enter_context(
-            _server("personalize_local", folder, ["--time-scale", "0"], {**aws, "AWS_DEFAULT_REGION": REGION})
+            _server(
+                "personalize_local",
+                folder,
+                # Every test's shop keeps a dataset group to the end of the session.
+                ["--time-scale", "0", "--quota", "dataset-groups=100"],
+                {**aws, "AWS_DEFAULT_REGION": REGION},
+            )
         )
         braze = stack.enter_context(
             _server("braze_local", folder, ["--apply-delay-seconds", "0.2"], {"BRAZE_LOCAL_KEY": key})
