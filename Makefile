@@ -69,6 +69,14 @@ bench: $(READY) .bench-venv/.ready ## measure against floors and peers: make ben
 	@$(BIN)/python -m benchmarks.peers
 	@touch $@
 
+.PHONY: recipes
+recipes: $(READY) ## every recipe its full way on the sample data, and its metrics as a table: make recipes [ONLY="sims …"]
+	$(BIN)/python -m benchmarks.recipes $(ONLY)
+
+.PHONY: parity
+parity: $(READY) ## which operations of Amazon Personalize the local server answers, tried one by one, as a table
+	PYTHONPATH=local $(BIN)/python -m personalize_local.parity
+
 .PHONY: faults
 faults: $(READY) ## what each fault does to a delivery, as a table: make faults [ONLY=<words>] [WRITE=1]
 	$(BIN)/python tests/fault_matrix/run_matrix.py --only "$(ONLY)" $(if $(WRITE),--write)

@@ -1,8 +1,12 @@
 """### Recommend
 
-The audience of this moment goes into a batch inference job of the champion; its lists are cut to what may be
-mailed, joined with the catalogue, and published. Runs daily and on a new champion; several champions in a
-row are one run with the newest.
+The audience of this moment goes into a batch job of the champion; its lists are cut to what may be mailed, joined with
+the catalogue, and published. Runs daily and on a new champion; several champions in a row are one run with the newest.
+
+* Where the program has a filter, the run's own is created, and former ones that nothing uses are deleted.
+* Where the program takes its audience from a segment, a batch segment job says first who is likely to want its items.
+* Recipes without batch answer through a campaign. It is created for the run and deleted after it, whatever becomes of
+  the run, because it is billed while it exists.
 """
 
 from __future__ import annotations
@@ -12,20 +16,18 @@ from typing import Any
 from airflow.sdk import AssetOrTimeSchedule, get_current_context, task
 
 from recsync.airflow_errors import fatal_errors_fail_the_task
-from recsync.operators.personalize.jobs import PersonalizeCreateBatchInferenceJobOperator
 from recsync.stage_dags import asset, cron_trigger, programs, stage_dag
-
-PREPARED = "{{ ti.xcom_pull(task_ids='prepare')['%s'] }}"
+from recsync.task_groups import answers, audience_segment
 
 
 @task(multiple_outputs=True)
-def prepare(program: str) -> dict[str, Any]:
+def prepare(program: str, segment_job_arn: str | None) -> dict[str, Any]:
     """Read the audience and write the job's input."""
     from recsync.stages import recommend
 
     run = get_current_context()["dag_run"]
     with fatal_errors_fail_the_task():
-        return recommend.prepare(program, run.run_id, run.run_after)
+        return recommend.prepare(program, run.run_id, run.run_after, segment_job_arn)
 
 
 @task(multiple_outputs=False)
@@ -47,17 +49,6 @@ for program in programs("recommend"):
     daily = cron_trigger(program.schedules.recommend)
     schedule = AssetOrTimeSchedule(timetable=daily, assets=[champion]) if daily else [champion]
     with stage_dag(program, "recommend", schedule=schedule, doc_md=__doc__):
-        prepared = prepare(program.name)
-        job = PersonalizeCreateBatchInferenceJobOperator(
-            task_id="batch_inference",
-            job_name=PREPARED % "job",
-            solution_version_arn=PREPARED % "solution_version_arn",
-            input_path=PREPARED % "input",
-            output_path=PREPARED % "output",
-            role_arn=PREPARED % "role_arn",
-            num_results=program.personalize.num_results,
-            batch_inference_job_config=prepared["config"],
-            aws_conn_id=program.aws,
-        )
-        prepared >> job
-        publish.override(outlets=[asset(program, "recommendations")])(program.name, prepared, job.output)
+        prepared = prepare(program.name, audience_segment(program))
+        job = answers(program, prepared)
+        publish.override(outlets=[asset(program, "recommendations")])(program.name, prepared, job)

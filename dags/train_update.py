@@ -5,6 +5,8 @@ once they are enough or have waited long enough (`train_update` in the program f
 `trainingMode=UPDATE`, which brings new items into the candidate set. Skips, and says why, when there is nothing worth a
 billed run.
 
+Only for recipes that train with ``trainingMode=UPDATE``; the others take new rows with the next `train_full`.
+
 One run per announced interval: runs neither collapse nor double, and the first one takes all that is pending.
 """
 
@@ -37,6 +39,8 @@ def plan(program: str) -> dict[str, Any]:
 
 
 for program in programs("train_update"):
+    if not program.personalize.can_update:
+        continue
     schedule = PartitionedAssetTimetable(assets=asset(program, "exports"))
     with stage_dag(program, "train_update", schedule=schedule, doc_md=__doc__):
         planned = plan(program.name)

@@ -35,6 +35,7 @@ class AvroField:
     nullable: bool
     categorical: bool = False
     textual: bool = False
+    item_name: bool = False
 
     @property
     def trains(self) -> bool:
@@ -84,6 +85,32 @@ RULES = {
     DatasetType.ITEMS: DatasetRules(
         "Items", {"ITEM_ID": "string"}, {"CREATION_TIMESTAMP": "long"}, frozenset(), max_metadata=100
     ),
+    # https://docs.aws.amazon.com/personalize/latest/dg/actions-datasets.html
+    DatasetType.ACTIONS: DatasetRules(
+        "Actions",
+        {"ACTION_ID": "string"},
+        {
+            "CREATION_TIMESTAMP": "long",
+            "VALUE": "long",
+            "TYPE": "string",
+            # The guide spells it both ways.
+            "ACTION_EXPIRATION_TIMESTAMP": "long",
+            "EXPIRATION_TIMESTAMP": "long",
+            "REPEAT_FREQUENCY": "long",
+        },
+        frozenset({"CREATION_TIMESTAMP"}),
+        max_metadata=10,
+        min_metadata=0,
+    ),
+    # https://docs.aws.amazon.com/personalize/latest/dg/action-interactions-datasets.html
+    DatasetType.ACTION_INTERACTIONS: DatasetRules(
+        "ActionInteractions",
+        {"USER_ID": "string", "ACTION_ID": "string", "EVENT_TYPE": "string", "TIMESTAMP": "long"},
+        {"IMPRESSION": "string", "RECOMMENDATION_ID": "string"},
+        frozenset(),
+        max_metadata=0,
+        min_metadata=0,
+    ),
 }
 
 
@@ -116,6 +143,7 @@ def read_fields(raw_fields: Sequence[Any]) -> tuple[list[AvroField], list[str]]:
                 "null" in _union(raw),
                 categorical=raw.get("categorical") is True,
                 textual=raw.get("textual") is True,
+                item_name=raw.get("itemName") is True,
             )
         )
     return fields, problems

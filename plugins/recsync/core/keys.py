@@ -9,7 +9,9 @@
 <program>/imports/<run>/<dataset>/<interval>.csv what one import takes of the published intervals
 <program>/batch/<run>/input/users.json           input of a batch inference job
 <program>/batch/<run>/output/                    its output
-<program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json
+<program>/batch/<run>/segment/{input,output}/…   the same of the segment job that says who gets lists
+<program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json, audience.parquet, and
+                                                 what lists are made from: seeds, segments, promotion
 <program>/deliveries/<delivery>/plan.json        publishes the plan: writes/*.parquet, settled.parquet, items.parquet
 <program>/deliveries/<delivery>/sample.json      some of the payloads, for people to look at
 <program>/deliveries/<delivery>/ledger/<n>.json  what is settled; see core/ledger.py
@@ -95,6 +97,18 @@ class Keys:
     def batch_output(self, run: str) -> str:
         """Give the output folder of a batch inference job; ends with a slash."""
         return f"{self.program}/batch/{run}/output/"
+
+    def segment_input(self, run: str) -> str:
+        """Give the input object of the segment job that says who gets lists."""
+        return f"{self.program}/batch/{run}/segment/input/items.json"
+
+    def segment_output(self, run: str) -> str:
+        """Give its output folder; ends with a slash."""
+        return f"{self.program}/batch/{run}/segment/output/"
+
+    def run_part(self, run: str, part: str) -> str:
+        """Give something else that one recommend run works with, as Parquet."""
+        return f"{self.recommendations(run)}{part}.parquet"
 
     def audience(self, run: str) -> str:
         """Give the audience of one recommend run."""

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from recsync.core.avro import AvroSchema
 from recsync.core.program import DatasetType, Program, parse_program
 from recsync.core.queries.event_mapping import event_problems
+from recsync.core.recipe_schemas import recipe_schema_problems
 from recsync.errors import ProgramError
 
 SUFFIX = ".yaml"
@@ -97,6 +98,7 @@ def _file_problems(path: Path, program: Program, include: Path) -> Iterator[str]
             except (ValueError, json.JSONDecodeError) as error:
                 yield f"include/{name}: {error}"
                 continue
+            found = [*recipe_schema_problems(program, dataset_type, schema)]
             if dataset_type is DatasetType.INTERACTIONS:
-                for problem in event_problems(program.events, schema):
-                    yield f"{path.name}: {problem} (include/{name})"
+                found += event_problems(program.events, schema)
+            yield from (f"{path.name}: {problem} (include/{name})" for problem in found)

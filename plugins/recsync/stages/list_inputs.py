@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsync.core.duck import opened
+from recsync.core.filters.values import keep_values
 from recsync.core.intervals import Interval
 from recsync.core.lists import catalogue as items
-from recsync.core.lists.audience import AUDIENCE, OPTIONAL, sort_audience, write_audience
+from recsync.core.lists.audience import (
+    AUDIENCE,
+    OPTIONAL,
+    sort_audience,
+    write_audience,
+    write_audience_items,
+)
 from recsync.core.lists.batch_output import cut_blocks, read_block
 from recsync.core.lists.catalogue import Catalogue
 from recsync.core.lists.history import write_events
@@ -31,24 +39,59 @@ from recsync.stores.bucket import Bucket
 log = logging.getLogger(__name__)
 
 
-def read_audience(context: StageContext, moment: datetime, target: Path) -> int:
+def read_audience(
+    context: StageContext,
+    moment: datetime,
+    target: Path,
+    *,
+    items: Path | None = None,
+    values: Path | None = None,
+) -> int:
     """Write the people of ``audience.sql`` to a local file, sorted, each row once.
 
     ``audience.sql`` returns ``user_id`` and, where Braze knows people by another id, ``external_id``; and as it likes
     ``priority`` (a number, higher first) and ``segment``.
 
-    :returns: how many there are.
+    :param items: where to write the items that the query returns beside the people, in its order (``PAIRS``); None
+        takes no notice of a column ``item_id``.
+    :param values: where to write the values that the program's filter takes of each person (``VALUES``).
+    :returns: how many people there are.
     """
     hook = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
     name, query = read_query(context.program, "audience", Interval.until(moment), hook)
     returned = {column.casefold() for column in hook.columns(query, name=name)}
     columns = ["user_id", *(column for column in OPTIONAL if column in returned)]
+    if items:
+        if "item_id" not in returned:
+            raise FatalError(
+                f"{name} returns no column item_id, the item that each person's list is made from. Return one, or name "
+                "a query for them in inputs.seeds."
+            )
+        columns.append("item_id")
     raw = target.with_suffix(".raw")
-    write_audience(hook.rows(query, columns, name=name), columns, raw, name=name)
+    chosen = context.program.filters.recommend
+    taken = _filter_columns(chosen.values, returned, name) if values and chosen else {}
+    columns += [column for column in dict.fromkeys(taken.values()) if column not in columns]
+    rows: Iterable[tuple[Any, ...]] = hook.rows(query, columns, name=name)
+    if values and taken:
+        rows = keep_values(rows, columns, taken, values, name=name)
+    write_audience(rows, columns, raw, name=name)
     with opened(target.parent) as connection:
         people = sort_audience(connection, raw, target)
+        if items:
+            write_audience_items(connection, raw, items)
     raw.unlink()
     return people
+
+
+def _filter_columns(values: Mapping[str, str], returned: Collection[str], name: str) -> dict[str, str]:
+    missing = [column for column in values.values() if column.casefold() not in returned]
+    if missing:
+        raise FatalError(
+            f"{name} returns no column {', '.join(missing)}, of which filters.recommend.values takes each person's "
+            "value. Return it, or correct the program file."
+        )
+    return {placeholder: column.casefold() for placeholder, column in values.items()}
 
 
 def read_catalogue(context: StageContext, moment: datetime) -> Catalogue:

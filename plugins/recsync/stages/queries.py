@@ -21,6 +21,11 @@ def read_query(program: Program, query: str, interval: Interval, warehouse: Ware
     return name, _rendered(name, interval, warehouse)
 
 
+def read_named_query(name: str, interval: Interval, warehouse: Warehouse) -> str:
+    """Render a SQL file by its path below ``include/sql``."""
+    return _rendered(name, interval, warehouse)
+
+
 def interactions_query(program: Program, interval: Interval, warehouse: Warehouse) -> ReturnedQuery:
     """Give the events that count: the interactions query, wrapped in what the program says about events."""
     returned = _returned(program.sql_file(DatasetType.INTERACTIONS.folder), interval, warehouse)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
@@ -14,15 +13,16 @@ from typing import Any
 
 from recsync import settings
 from recsync.core import names
-from recsync.core.duck import opened
-from recsync.core.lists.audience import check_unique, write_batch_input
+from recsync.core.filters.plan import active_filter
 from recsync.core.lists.build import ListsReport, build_lists
 from recsync.core.lists.catalogue import Catalogue
+from recsync.core.lists.joins import Join, by_user
 from recsync.core.lists.output_files import output_names
 from recsync.core.lists.output_spool import Source
 from recsync.core.local_disk import local_disk
 from recsync.errors import FatalError
 from recsync.stages.context import StageContext
+from recsync.stages.job_inputs import join_of, write_inputs, write_segment_of_audience
 from recsync.stages.list_inputs import (
     open_files,
     open_objects,
@@ -33,6 +33,7 @@ from recsync.stages.list_inputs import (
     sources,
 )
 from recsync.stores.bucket import Bucket
+from recsync.stores.champion import Champion
 from recsync.stores.recommendations import PUSH_PREFIX, RecommendationsManifest
 
 log = logging.getLogger(__name__)
@@ -40,32 +41,78 @@ log = logging.getLogger(__name__)
 _FOLDER_PREFIX = "recsync-lists-"
 
 
-def prepare(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
-    """Read the audience, write the job's input, and fix what the run does, so that each retry does the same."""
+def prepare_segment(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
+    """Write the input of the segment job that says who gets lists.
+
+    :returns: arguments of the job.
+    """
     context = StageContext.of(program_name)
-    champion = context.champions.read()
-    if champion is None:
-        raise FatalError(f"Program {program_name} has no champion; run {program_name}_train_full first.")
+    version = _champion(context).segment_version_arn
+    if not version:
+        raise FatalError(
+            f"The champion of {program_name} was trained before the program had an audience.segment; run "
+            f"{program_name}_train_full."
+        )
     run = names.run_key(run_id, created_at.isoformat())
     with _work_folder() as folder:
-        people, digest = _write_inputs(context, run, created_at, folder)
+        digest = write_segment_of_audience(context, run, created_at, folder)
+    return {
+        "job": names.job_name(program_name, "segment", f"{run_id}{digest}{version}"),
+        "solution_version_arn": version,
+        "input": context.bucket.uri(context.keys.segment_input(run)),
+        "output": context.bucket.uri(context.keys.segment_output(run)),
+        "role_arn": settings.role_arn_of(context.program),
+    }
+
+
+def prepare(
+    program_name: str, run_id: str, created_at: datetime, segment_job_arn: str | None = None
+) -> dict[str, Any]:
+    """Read the audience, write the job's input, and fix what the run does, so that each retry does the same.
+
+    :param segment_job_arn: the segment job of this run, when the program takes its audience from one.
+    """
+    context = StageContext.of(program_name)
+    champion_arn = _champion(context).solution_version_arn
+    run = names.run_key(run_id, created_at.isoformat())
+    with _work_folder() as folder:
+        found_in = context.keys.segment_output(run) if segment_job_arn else None
+        people, digest = write_inputs(context, run, created_at, folder, found_in=found_in)
     log.info("The audience of %s holds %d people", program_name, people)
-    exploration = context.program.personalize.exploration
-    champion_arn = champion.solution_version_arn
+    chosen = active_filter(context.program, created_at)
+    # With what goes in: a cleared run with another audience, champion or filter must not adopt the former job's output.
+    asked_of = f"{run_id}{digest}{champion_arn}{chosen.name if chosen else ''}"
+    job = names.job_name(program_name, "recommend", asked_of)
+    # What a campaign answers is written in parts, so the parts of other questions must lie elsewhere.
+    asked = context.program.personalize.traits.way == "campaign"
+    output = context.keys.batch_output(f"{run}-{job.rsplit('-', 1)[-1]}" if asked else run)
     return {
         "run": run,
         "created_at": created_at.isoformat(),
-        # With what goes in: a cleared run with another audience or champion must not adopt the former job's output.
-        "job": names.job_name(program_name, "recommend", f"{run_id}{digest}{champion_arn}"),
+        "job": job,
         "solution_version_arn": champion_arn,
         "input": context.bucket.uri(context.keys.batch_input(run)),
-        "output": context.bucket.uri(context.keys.batch_output(run)),
+        "output": context.bucket.uri(output),
         "role_arn": settings.role_arn_of(context.program),
-        "config": _exploration_config(exploration.weight, exploration.item_age_cut_off_days)
-        if context.program.personalize.recipe == "aws-user-personalization"
-        else None,
+        "config": context.program.personalize.job_config,
         "users": people,
+        "filter": asdict(chosen) if chosen else None,
+        "campaign": names.campaign_name(context.program),
+        "campaign_arn": _campaign_arn(champion_arn, names.campaign_name(context.program)),
     }
+
+
+def _campaign_arn(solution_version_arn: str, name: str) -> str:
+    """Derive the ARN of a campaign of the same account and region."""
+    return f"{solution_version_arn.rsplit(':', 1)[0]}:campaign/{name}"
+
+
+def _champion(context: StageContext) -> Champion:
+    champion = context.champions.read()
+    if champion is None:
+        name = context.program.name
+        raise FatalError(f"Program {name} has no champion; run {name}_train_full first.")
+    return champion
 
 
 @contextmanager
@@ -73,33 +120,6 @@ def _work_folder() -> Generator[Path]:
     """Give a folder on the local disk for one piece of work."""
     with TemporaryDirectory(prefix=_FOLDER_PREFIX) as name, local_disk(Path(name)):
         yield Path(name)
-
-
-def _exploration_config(weight: float, cut_off_days: float) -> dict[str, Any]:
-    explore = {"explorationWeight": f"{weight:g}", "explorationItemAgeCutOff": f"{cut_off_days:g}"}
-    return {"itemExplorationConfig": explore}
-
-
-def _write_inputs(context: StageContext, run: str, moment: datetime, folder: Path) -> tuple[int, str]:
-    """Write the audience and the job's input; before anything is paid for, so what is wrong with them stops here.
-
-    :returns: how many people there are, and a digest of the job's input.
-    """
-    audience, users = folder / "audience.parquet", folder / "users.json"
-    people = read_audience(context, moment, audience)
-    if not people:
-        raise FatalError(
-            f"{context.program.sql_file('audience')} returns nobody; an empty audience would remove every list. "
-            "Check the query."
-        )
-    with opened(folder) as connection:
-        check_unique(connection, audience)
-        write_batch_input(connection, audience, users)
-    context.bucket.upload(context.keys.audience(run), audience)
-    context.bucket.upload(context.keys.batch_input(run), users)
-    with users.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    return people, digest
 
 
 def decorate(program_name: str, plan: dict[str, Any], batch_inference_job_arn: str) -> dict[str, Any]:
@@ -111,7 +131,8 @@ def decorate(program_name: str, plan: dict[str, Any], batch_inference_job_arn: s
     """
     context, run = StageContext.of(program_name), plan["run"]
     moment = datetime.fromisoformat(plan["created_at"])
-    keys = sources(context.bucket, context.keys.batch_output(run))
+    prefix = plan["output"].removeprefix(context.bucket.uri(""))
+    keys = sources(context.bucket, prefix)
     with _work_folder() as folder:
         audience = folder / "audience.parquet"
         if context.bucket.etag(context.keys.audience(run)) is None:
@@ -119,10 +140,9 @@ def decorate(program_name: str, plan: dict[str, Any], batch_inference_job_arn: s
         context.bucket.download(context.keys.audience(run), audience)
         catalogue = read_catalogue(context, moment)
         outputs = open_objects(context.bucket, keys)
-        report = _build(context, outputs, audience, catalogue, moment, folder)
-        manifest = _manifest(
-            report, catalogue, run, moment, context.bucket.uri(context.keys.batch_output(run))
-        )
+        join = join_of(context, run, folder)
+        report = _build(context, outputs, audience, catalogue, moment, folder, join=join)
+        manifest = _manifest(report, catalogue, run, moment, plan["output"])
         manifest |= {
             "solution_version_arn": plan["solution_version_arn"],
             "batch_inference_job_arn": batch_inference_job_arn,
@@ -197,6 +217,7 @@ def _build(
     folder: Path,
     *,
     segmented: bool = True,
+    join: Join = by_user,
 ) -> ListsReport:
     events = read_events(context, moment, folder / "events.parquet")
     policy = context.program.recommendations
@@ -213,6 +234,7 @@ def _build(
             Path(work),
             moment=moment,
             events=events,
+            join=join,
         )
     if report.strangers:
         log.info("%d lines are of people outside the audience", report.strangers)

@@ -67,13 +67,14 @@ def import_jobs(
 
 
 def version_names(program_name: str, plan: dict[str, Any]) -> dict[str, str]:
-    """Name the solution versions a plan pays for: ``solution_version`` and ``baseline_version``."""
+    """Name the solution versions a plan pays for: ``solution_version``, ``baseline_version``, ``segment_version``."""
     full = _full(StageContext.of(program_name), plan)
     everything = plan["run"] + "".join(exported.digest for exported in full.values())
     stage = plan["mode"].lower()
     return {
         "solution_version": names.job_name(program_name, stage, everything),
         "baseline_version": names.job_name(program_name, f"{stage}-baseline", everything),
+        "segment_version": names.job_name(program_name, f"{stage}-segment", everything),
     }
 
 
@@ -137,19 +138,22 @@ def promote(
     training_mode: str,
     metrics: dict[str, float],
     baseline_metrics: dict[str, float] | None,
+    segment_version_arn: str | None = None,
 ) -> dict[str, Any]:
     """Let the gate judge a version and make it the champion.
 
+    :param segment_version_arn: the version that finds the audience, trained on the same data; None: as before.
     :returns: the champion, for the asset event.
     :raises FatalError: when the gate refuses it, with the figures; the former champion stays.
     """
     context = StageContext.of(program_name)
-    refusals = judge(context.program.gate, metrics, baseline_metrics)
+    refusals = judge(context.program.gate, metrics, baseline_metrics, context.program.gate_metric)
     if refusals:
         raise FatalError(
             f"{solution_version_arn} does not become champion: {'; '.join(refusals)}. The former champion stays. "
             "Look at the data, or change gate in the program file."
         )
+    former = context.champions.read()
     champion = Champion(
         solution_version_arn=solution_version_arn,
         training_mode=training_mode,
@@ -157,6 +161,7 @@ def promote(
         run_id=run_id,
         metrics=metrics,
         baseline_metrics=baseline_metrics,
+        segment_version_arn=segment_version_arn or (former.segment_version_arn if former else ""),
     )
     context.champions.promote(champion)
     log.info("Champion of %s is now %s", program_name, solution_version_arn)

@@ -17,6 +17,7 @@ class Champion:
 
     :param metrics: of ``GetSolutionMetrics``.
     :param baseline_metrics: of the baseline trained on the same data; None when there is none.
+    :param segment_version_arn: the version that finds the audience; empty when the program has no ``audience.segment``.
     """
 
     solution_version_arn: str
@@ -25,6 +26,7 @@ class Champion:
     run_id: str
     metrics: dict[str, float]
     baseline_metrics: dict[str, float] | None = None
+    segment_version_arn: str = ""
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,10 @@ def test_all_problems_are_told_at_once_with_line_field_and_value(include: Path) 
     assert any(line.startswith("shop.yaml:4: personalise: unknown field") for line in found)
 
 
-def test_a_recipe_that_is_not_built_names_the_alternatives(include: Path) -> None:
-    (line,) = problems(include, "braze: {attribute: recs}\npersonalize: {recipe: aws-sims}\n")
+def test_a_recipe_that_is_not_there_names_the_alternatives(include: Path) -> None:
+    (line,) = problems(include, "braze: {attribute: recs}\npersonalize: {recipe: aws-hrnn}\n")
     assert "aws-user-personalization" in line
-    assert "'aws-sims'" in line
+    assert "'aws-hrnn'" in line
 
 
 def test_broken_yaml_names_the_line(include: Path) -> None:

@@ -29,6 +29,7 @@ class Role(Enum):
 _BY_NAME = {
     "USER_ID": Role.ID,
     "ITEM_ID": Role.ID,
+    "ACTION_ID": Role.ID,
     "TIMESTAMP": Role.TIMESTAMP,
     "CREATION_TIMESTAMP": Role.CREATION_TIMESTAMP,
     "EVENT_TYPE": Role.EVENT_TYPE,
@@ -84,8 +85,17 @@ def columns_of(schema: AvroSchema) -> tuple[Column, ...]:
 
 
 def own_id(dataset_type: DatasetType) -> str | None:
-    """Name the column that names a row of users or items; interactions have none."""
-    return {DatasetType.USERS: "USER_ID", DatasetType.ITEMS: "ITEM_ID"}.get(dataset_type)
+    """Name the column that names a row of users, items or actions; interactions have none."""
+    return {
+        DatasetType.USERS: "USER_ID",
+        DatasetType.ITEMS: "ITEM_ID",
+        DatasetType.ACTIONS: "ACTION_ID",
+    }.get(dataset_type)
+
+
+def subject_id(dataset_type: DatasetType) -> str:
+    """Name the column that says what users of interactions had to do with."""
+    return "ACTION_ID" if dataset_type is DatasetType.ACTION_INTERACTIONS else "ITEM_ID"
 
 
 def metadata_columns(columns: tuple[Column, ...]) -> int:

@@ -80,6 +80,6 @@ class Figures:
         }
 
     def _own(self, name: str) -> int | None:
-        """Give the number of a users or items dataset's own ids."""
-        first = {"USER_ID", "ITEM_ID"} & self.summaries.keys()
-        return self.own_ids if self.users is None and name in first else None
+        """Give the number of a users, items or actions dataset's own ids; action interactions have none."""
+        first = {"USER_ID", "ITEM_ID", "ACTION_ID"} & self.summaries.keys()
+        return self.own_ids if self.users is None and name in first and len(first) == 1 else None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsync.core.checks.columns import Column, Role, own_id
+from recsync.core.checks.columns import Column, Role, own_id, subject_id
 from recsync.core.checks.context import CheckContext
 from recsync.core.checks.groups import IdFigures, id_figures
 from recsync.core.checks.hashes import Hashes, column_hashes, numbers_of, row_hashes
@@ -61,7 +61,7 @@ class Tally:
         if self._own_id:
             self.seen.add(hashes[self._own_id])
         else:
-            self._interactions(hashes["USER_ID"], hashes["ITEM_ID"], rows)
+            self._interactions(hashes["USER_ID"], hashes[subject_id(self.dataset_type)], rows)
 
     @property
     def digest(self) -> str:

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from recsync.core.local_disk import quoted_path
 from recsync.errors import FatalError
 
 AUDIENCE = pa.schema(
@@ -26,6 +25,8 @@ AUDIENCE = pa.schema(
 )
 OPTIONAL = ("external_id", "priority", "segment")
 """Columns that ``audience.sql`` may leave out."""
+SEEDED = AUDIENCE.append(pa.field("item_id", pa.string()))
+"""An audience as read, with the items that lists are made from: one row per person and item."""
 
 _BATCH_ROWS = 10_000
 # 8 bytes each.
@@ -35,17 +36,17 @@ _HASHES_AT_ONCE = 5_000_000
 def write_audience(
     rows: Iterable[tuple[Any, ...]], columns: Sequence[str], target: Path, *, name: str
 ) -> None:
-    """Write the rows of ``audience.sql`` (``AUDIENCE``).
+    """Write the rows of ``audience.sql`` (``SEEDED``).
 
-    :param columns: names of the values in a row: ``user_id`` and some of ``OPTIONAL``.
+    :param columns: names of the values in a row: ``user_id``, some of ``OPTIONAL``, and perhaps ``item_id``.
     :param name: the SQL file, for errors.
     :raises FatalError: when a row has no id, or a priority that is not a number.
     """
     places = {column: place for place, column in enumerate(columns)}
-    wanted = [places.get(field) for field in AUDIENCE.names]
+    wanted = [places.get(field) for field in SEEDED.names]
     wanted[1] = wanted[0] if wanted[1] is None else wanted[1]
     iterator = iter(rows)
-    with pq.ParquetWriter(target, AUDIENCE, compression="zstd") as writer:
+    with pq.ParquetWriter(target, SEEDED, compression="zstd") as writer:
         while block := list(islice(iterator, _BATCH_ROWS)):
             values = [[None if place is None else row[place] for row in block] for place in wanted]
             if any(value in (None, "") for ids in values[:2] for value in ids):
@@ -56,7 +57,7 @@ def write_audience(
 
 
 def _batch(values: list[list[Any]], name: str) -> pa.RecordBatch:
-    users, people, priorities, segments = values
+    users, people, priorities, segments, items = values
     try:
         numbers = [None if value is None else float(value) for value in priorities]
     except (TypeError, ValueError):
@@ -68,9 +69,12 @@ def _batch(values: list[list[Any]], name: str) -> pa.RecordBatch:
             pa.array([str(value) for value in users], pa.string()),
             pa.array([str(value) for value in people], pa.string()),
             pa.array(numbers, pa.float64()),
-            pa.array([None if value is None else str(value) for value in segments], pa.string()),
+            *(
+                pa.array([None if value is None else str(value) for value in texts], pa.string())
+                for texts in (segments, items)
+            ),
         ],
-        schema=AUDIENCE,
+        schema=SEEDED,
     )
 
 
@@ -79,17 +83,19 @@ def sort_audience(connection: duckdb.DuckDBPyConnection, source: Path, target: P
 
     :returns: how many people there are.
     """
-    people = connection.read_parquet(str(source)).distinct().order("ALL")
+    columns = ", ".join(AUDIENCE.names)
+    people = connection.read_parquet(str(source)).project(columns).distinct().order("ALL")
     people.write_parquet(str(target), compression="zstd")
     return int(pq.read_metadata(target).num_rows)
 
 
-def write_batch_input(connection: duckdb.DuckDBPyConnection, audience: Path, target: Path) -> None:
-    """Write the input of a batch inference job: each user of the audience once, sorted, as JSON lines."""
-    connection.read_parquet(str(audience)).project('user_id AS "userId"').distinct().order("ALL").create_view(
-        "users"
-    )
-    connection.execute(f"COPY users TO {quoted_path(target)} (FORMAT json)")
+def write_audience_items(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> None:
+    """Write which items stand beside which people (``job_input.PAIRS``), in the order of the query.
+
+    :param source: ``SEEDED``.
+    """
+    pairs = connection.read_parquet(str(source), file_row_number=True).filter("item_id <> ''")
+    pairs.project("user_id, item_id, file_row_number AS place").write_parquet(str(target), compression="zstd")
 
 
 def check_unique(connection: duckdb.DuckDBPyConnection, audience: Path) -> None:

@@ -26,14 +26,22 @@ _BOM = b"\xef\xbb\xbf"
 LINES = pa.schema(
     [("user_id", pa.string()), ("item_ids", pa.list_(pa.string())), ("error", pa.string())]
 )  # one row per line; ``item_ids`` means nothing where ``error`` is set
-_DOCUMENT = pa.schema(
-    [
-        ("input", pa.struct([("userId", pa.string())])),
-        ("output", pa.struct([("recommendedItems", pa.list_(pa.string()))])),
-        ("error", pa.string()),
-    ]
-)
-_PARSE = pj.ParseOptions(explicit_schema=_DOCUMENT, unexpected_field_behavior="ignore")
+USER, ITEM = "userId", "itemId"
+"""Members of ``input`` that say whose line it is: ``LINES`` calls it ``user_id`` whichever it is."""
+
+
+def _parse_options(key: str) -> pj.ParseOptions:
+    document = pa.schema(
+        [
+            ("input", pa.struct([(key, pa.string())])),
+            ("output", pa.struct([("recommendedItems", pa.list_(pa.string()))])),
+            ("error", pa.string()),
+        ]
+    )
+    return pj.ParseOptions(explicit_schema=document, unexpected_field_behavior="ignore")
+
+
+_PARSE = {key: _parse_options(key) for key in (USER, ITEM)}
 
 
 @dataclass(frozen=True)
@@ -85,20 +93,23 @@ def cut_blocks(stream: ByteStream, block_bytes: int = BLOCK_BYTES) -> Iterator[b
         yield held
 
 
-def read_block(block: bytes) -> BlockLines:
-    """Read the lines of one block: by their places, else as JSON at once, else one by one."""
-    usual = read_usual(block)
+def read_block(block: bytes, key: str = USER) -> BlockLines:
+    """Read the lines of one block: by their places, else as JSON at once, else one by one.
+
+    :param key: ``USER`` or ``ITEM``.
+    """
+    usual = read_usual(block, key)
     if usual is not None:
         users, lists = usual
         columns = pa.RecordBatch.from_arrays([users, lists, pa.nulls(len(users), pa.string())], schema=LINES)
         return BlockLines(columns, (), len(users))
     line_ends = block.count(b"\n")
-    columns = _read_columns(block)
+    columns = _read_columns(block, key)
     if columns is not None:
         return BlockLines(columns, (), line_ends)
     found: list[UserList] = []
     unreadable: list[UnreadableLine] = []
-    for line in read_lines(block.split(b"\n")):
+    for line in read_lines(block.split(b"\n"), key):
         if isinstance(line, UserList):
             found.append(line)
         else:
@@ -111,13 +122,13 @@ def read_block(block: bytes) -> BlockLines:
     return BlockLines(pa.RecordBatch.from_pydict(values, schema=LINES), tuple(unreadable), line_ends)
 
 
-def _read_columns(data: bytes) -> pa.RecordBatch | None:
+def _read_columns(data: bytes, key: str) -> pa.RecordBatch | None:
     """Read a block at once; None when any of its lines needs a closer look."""
     whole = pj.ReadOptions(use_threads=False, block_size=len(data) + 1)
     try:
-        table = pj.read_json(pa.BufferReader(data), read_options=whole, parse_options=_PARSE)
+        table = pj.read_json(pa.BufferReader(data), read_options=whole, parse_options=_PARSE[key])
         table = table.combine_chunks()
-        user_ids = pc.struct_field(table["input"], "userId").combine_chunks()
+        user_ids = pc.struct_field(table["input"], key).combine_chunks()
         item_ids = pc.struct_field(table["output"], "recommendedItems").combine_chunks()
         if not data.isascii():
             user_ids.validate(full=True)
@@ -135,21 +146,21 @@ def _read_columns(data: bytes) -> pa.RecordBatch | None:
     return None if odd else pa.RecordBatch.from_arrays([user_ids, item_ids, error], schema=LINES)
 
 
-def read_lines(lines: Iterable[bytes]) -> Iterator[UserList | UnreadableLine]:
+def read_lines(lines: Iterable[bytes], key: str = USER) -> Iterator[UserList | UnreadableLine]:
     """Read JSON lines, one result per non-empty line, never raising for what a line holds."""
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield _read(number, line)
+            yield _read(number, line, key)
 
 
-def _read(number: int, line: bytes) -> UserList | UnreadableLine:
+def _read(number: int, line: bytes, key: str) -> UserList | UnreadableLine:
     try:
         document = json.loads(line)
-        user_id = document["input"]["userId"]
+        user_id = document["input"][key]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return UnreadableLine(number, "not a JSON object with input.userId")
+        return UnreadableLine(number, f"not a JSON object with input.{key}")
     if not isinstance(user_id, str) or not user_id or not _encodes(user_id):
-        return UnreadableLine(number, "input.userId is not a string")
+        return UnreadableLine(number, f"input.{key} is not a string")
     if document.get("error"):
         return UserList(user_id, error=str(document["error"]).encode(errors="replace").decode())
     output = document.get("output")

@@ -23,8 +23,9 @@ from recsync.core.duck import opened
 from recsync.core.lists.audience import AUDIENCE, check_unique
 from recsync.core.lists.catalogue import Catalogue
 from recsync.core.lists.history import History, read_history
+from recsync.core.lists.joins import Join, Joining, by_user
 from recsync.core.lists.list_partition import Partition, build_partition
-from recsync.core.lists.output_spool import SPOOLED, THREADS, Source, Spool, in_order, spool_output
+from recsync.core.lists.output_spool import THREADS, Source, Spool, in_order
 from recsync.core.lists.partitions import PEOPLE_PER_PARTITION, Partitions, partitions_for
 from recsync.core.local_disk import local_disk
 from recsync.core.program import Recommendations
@@ -89,6 +90,7 @@ def build_lists(
     *,
     moment: datetime,
     events: Path | None = None,
+    join: Join = by_user,
     people_per_partition: int = PEOPLE_PER_PARTITION,
 ) -> ListsReport:
     """Write one row of ``list_partition.LISTS`` for every person of an audience.
@@ -99,6 +101,7 @@ def build_lists(
     :param folder: an existing, empty folder for what does not fit into memory; about the size of the output's ids.
     :param moment: the time of the run, which the days of the policy count back from.
     :param events: Parquet file of ``EVENTS``; needed when ``policy.history_days`` is not 0.
+    :param join: how the output's lines become people's lists; by default each is about a user.
     :param people_per_partition: how many people are worked on at a time, for each of two threads.
     :raises FatalError: when the audience holds a Braze user twice, or the fallback asks for segments and it has none.
     :raises RetriableError: when the local disk is full.
@@ -114,7 +117,7 @@ def build_lists(
             if events is None:
                 raise ValueError("this policy needs events")
             history = read_history(connection, events, audience, catalogue, policy, moment, parts, folder)
-        spool = spool_output(outputs, catalogue, Partitions(connection, folder / "output", SPOOLED, parts))
+        spool = join(outputs, Joining(connection, catalogue, people, parts, folder))
     with modest_allocator(), local_disk(folder):
         report = _write(parts, people, spool, catalogue, policy, history, target)
     report.unreadable = spool.unreadable

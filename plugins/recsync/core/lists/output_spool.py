@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsync.core.byte_stream import ByteStream
-from recsync.core.lists.batch_output import BlockLines, cut_blocks, read_block
+from recsync.core.lists.batch_output import USER, BlockLines, cut_blocks, read_block
 from recsync.core.lists.catalogue import Catalogue
-from recsync.core.lists.partitions import Partitions
+from recsync.core.lists.partitions import Partitions, Parts
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,12 @@ R = TypeVar("R")
 class Spool:
     """The lines of all objects.
 
+    :param lines: ``SPOOLED``, split by user as the audience is.
     :param errors: what the service said about failed lines.
     :param unreadable: lines in which nobody was found.
     """
 
-    lines: Partitions
+    lines: Parts
     errors: list[str] = field(default_factory=list)
     unreadable: int = 0
 
@@ -61,33 +62,44 @@ class Spool:
         return self.errors.index(text)
 
 
-def spool_output(sources: Iterable[Source], catalogue: Catalogue, lines: Partitions) -> Spool:
-    """Read every object once, block by block."""
+def spool_output(
+    sources: Iterable[Source], catalogue: Catalogue, lines: Partitions, *, key: str = USER
+) -> Spool:
+    """Read every object once, block by block.
+
+    :param key: what the lines are about, as ``batch_output`` names it.
+    """
     spool = Spool(lines)
     with ThreadPoolExecutor(THREADS) as threads, lines:
         for name, stream in sources:
-            _spool_object(name, stream, catalogue, spool, threads)
+            _spool_object(name, stream, catalogue, spool, threads, lines, key)
     return spool
 
 
 def _spool_object(
-    name: str, stream: ByteStream, catalogue: Catalogue, spool: Spool, threads: Executor
+    name: str,
+    stream: ByteStream,
+    catalogue: Catalogue,
+    spool: Spool,
+    threads: Executor,
+    lines: Partitions,
+    key: str,
 ) -> None:
     unreadable = lines_before = 0
-    for block in in_order(threads, lambda data: _read(data, catalogue), cut_blocks(stream)):
+    for block in in_order(threads, lambda data: _read(data, catalogue, key), cut_blocks(stream)):
         for line in block.unreadable[: max(0, _LOGGED_LINES - unreadable)]:
             log.error("%s line %d: %s", name, lines_before + line.line, line.reason)
         unreadable += len(block.unreadable)
         lines_before += block.line_ends
-        spool.lines.add(_numbered(block.columns, spool))
+        lines.add(_numbered(block.columns, spool))
     if unreadable > _LOGGED_LINES:
         log.error("%s: %d unreadable lines, of which %d are named", name, unreadable, _LOGGED_LINES)
     spool.unreadable += unreadable
 
 
-def _read(data: bytes, catalogue: Catalogue) -> BlockLines:
+def _read(data: bytes, catalogue: Catalogue, key: str) -> BlockLines:
     """Read a block and look its items up, without holding Python's lock for most of it."""
-    block = read_block(data)
+    block = read_block(data, key)
     item_ids = block.columns["item_ids"]
     lengths = pc.list_value_length(item_ids).fill_null(0).to_numpy()
     offsets = np.zeros(len(item_ids) + 1, np.int32)

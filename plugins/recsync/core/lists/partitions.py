@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import duckdb
 import numpy as np
@@ -21,6 +21,13 @@ _BUFFER_ROWS = 100_000
 def partitions_for(people: int, per_partition: int) -> int:
     """Say into how many partitions an audience is split."""
     return min(MAX_PARTITIONS, max(1, -(-people // per_partition)))
+
+
+class Parts(Protocol):
+    """Rows with a ``user_id``, by partition."""
+
+    def read(self, part: int) -> pa.Table:
+        """Read one partition."""
 
 
 class Partitions:

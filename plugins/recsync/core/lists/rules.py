@@ -73,10 +73,10 @@ class ListRules:
             drop(OUT_OF_STOCK, (lists >= 0) & ~self.catalogue.in_stock[lists])
         if bought is not None:
             drop(BOUGHT, bought.holds(users, lists))
-        drop(DUPLICATE, _repeated(lists, 1))
+        drop(DUPLICATE, repeated(lists, 1))
         if self.max_per_category is not None and self.catalogue.categories is not None:
             categories = np.where(lists >= 0, self.catalogue.categories[lists], -1)
-            drop(CATEGORY, _repeated(categories, self.max_per_category))
+            drop(CATEGORY, repeated(categories, self.max_per_category))
         return lists, dropped
 
 
@@ -95,7 +95,7 @@ def pack(lists: Lists, length: int) -> tuple[Lists, NDArray[np.int64]]:
     return lists, np.count_nonzero(lists >= 0, axis=1)
 
 
-def _repeated(values: NDArray[np.int32], times: int) -> NDArray[np.bool_]:
+def repeated(values: NDArray[np.int32], times: int) -> NDArray[np.bool_]:
     """Mark the values that their row holds ``times`` times before; negative ones are never marked."""
     marked = np.zeros(values.shape, np.bool_)
     if values.shape[1] <= times:

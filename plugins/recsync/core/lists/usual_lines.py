@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-_BEGIN = b'{"input":{"userId":"'
+_BEGIN = '{{"input":{{"{key}":"'
 _MIDDLE = b'"},"output":{"recommendedItems":["'
 _SCORES = b'"],"scores":['
 _END = b']},"error":null}'
@@ -24,11 +24,13 @@ Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
 
 
-def read_usual(block: bytes) -> tuple[pa.StringArray, pa.ListArray] | None:
+def read_usual(block: bytes, key: str = "userId") -> tuple[pa.StringArray, pa.ListArray] | None:
     """Read user ids and item ids; None when any line is not of the usual form.
 
     :param block: whole lines, each with its line end.
+    :param key: the only member of ``input``.
     """
+    begin = _BEGIN.format(key=key).encode()
     if b"\\" in block or not block.endswith(b"\n"):
         return None
     data = np.frombuffer(block, np.uint8)
@@ -43,9 +45,9 @@ def read_usual(block: bytes) -> tuple[pa.StringArray, pa.ListArray] | None:
     user_end, item_begin = quotes[first[:-1] + 5], quotes[first[:-1] + _BEFORE]
     item_end = quotes[first[1:] - _AFTER - 1]
     if not (
-        _stands(data, starts, _BEGIN)
+        _stands(data, starts, begin)
         and _stands(data, user_end, _MIDDLE)
-        and (user_end > starts + len(_BEGIN)).all()
+        and (user_end > starts + len(begin)).all()
         and np.array_equal(item_begin, user_end + len(_MIDDLE) - 1)
         and _stands(data, item_end, _SCORES)
         and _stands(data, ends - len(_END), _END)
@@ -64,7 +66,7 @@ def read_usual(block: bytes) -> tuple[pa.StringArray, pa.ListArray] | None:
     before = closing[:-1][joined[1:]]
     if not ((opening[joined] == before + 2).all() and (data[before + 1] == _COMMA).all()):
         return None
-    users = _texts(data, starts + len(_BEGIN), user_end)
+    users = _texts(data, starts + len(begin), user_end)
     items = _texts(data, opening + 1, closing)
     if not block.isascii():
         try:

@@ -5,6 +5,7 @@ from recsync.core.program.checks import Checks
 from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
 from recsync.core.program.events import Events
 from recsync.core.program.exports import Exports
+from recsync.core.program.inputs import Audience, Inputs, Segment
 from recsync.core.program.personalize import Exploration, Gate, Personalize, TrainFull, TrainUpdate
 from recsync.core.program.program import NAME_PATTERN, Program, parse_program
 from recsync.core.program.recommendations import FallbackTier, Recommendations, Rules
@@ -15,6 +16,7 @@ __all__ = [
     "ATTRIBUTE_PATTERN",
     "CATALOG_NAME_PATTERN",
     "NAME_PATTERN",
+    "Audience",
     "Braze",
     "Catalog",
     "Checks",
@@ -28,11 +30,13 @@ __all__ = [
     "Exports",
     "FallbackTier",
     "Gate",
+    "Inputs",
     "Personalize",
     "Program",
     "Recommendations",
     "Rules",
     "Schedules",
+    "Segment",
     "Strict",
     "TrainFull",
     "TrainUpdate",

@@ -16,6 +16,8 @@ class DatasetType(StrEnum):
     INTERACTIONS = "INTERACTIONS"
     USERS = "USERS"
     ITEMS = "ITEMS"
+    ACTIONS = "ACTIONS"
+    ACTION_INTERACTIONS = "ACTION_INTERACTIONS"
 
     @property
     def folder(self) -> str:
@@ -43,8 +45,14 @@ class DatasetSource(Strict):
 
 
 class Datasets(Strict):
-    """The datasets of the dataset group; users and items are optional, as in the service."""
+    """The datasets of the dataset group; all but interactions are optional, as in the service.
+
+    :param actions: what ``aws-next-best-action`` recommends; no other recipe uses it.
+    :param action_interactions: who took an action, did not take it, or saw it.
+    """
 
     interactions: DatasetSource = DatasetSource()
     users: DatasetSource | None = None
     items: DatasetSource | None = None
+    actions: DatasetSource | None = None
+    action_interactions: DatasetSource | None = None

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from recsync.core.program.braze import Braze
 from recsync.core.program.checks import Checks
 from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
 from recsync.core.program.events import Events
 from recsync.core.program.exports import Exports
+from recsync.core.program.filter_rules import filter_problems
+from recsync.core.program.filters import Filters
+from recsync.core.program.inputs import Audience, Inputs
 from recsync.core.program.personalize import Gate, Personalize, TrainFull, TrainUpdate
+from recsync.core.program.recipe_rules import recipe_problems
 from recsync.core.program.recommendations import Recommendations
 from recsync.core.program.schedules import Schedules
 from recsync.core.program.section import Strict
+from recsync.core.recipes import Asks
 
 # Amazon Personalize names: 1-63 of these, and recsync appends up to 30 characters to a program's name.
 # https://docs.aws.amazon.com/personalize/latest/dg/API_CreateSolution.html
@@ -51,23 +57,18 @@ class Program(Strict):
     gate: Gate = Gate()
     train_full: TrainFull = TrainFull()
     train_update: TrainUpdate = TrainUpdate()
+    audience: Audience = Audience()
+    inputs: Inputs = Inputs()
+    filters: Filters = Filters()
     recommendations: Recommendations = Recommendations()
     braze: Braze
     schedules: Schedules = Schedules()
 
     @model_validator(mode="after")
-    def _enough_results(self) -> Self:
-        if self.personalize.num_results < self.recommendations.length:
-            raise ValueError(
-                f"personalize.num_results ({self.personalize.num_results}) must be at least "
-                f"recommendations.length ({self.recommendations.length})"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _asked_for_events_are_exported(self) -> Self:
         asked = {
             "personalize.event_type": filter(None, [self.personalize.event_type]),
+            "personalize.event_weights": self.personalize.event_weights,
             "recommendations.rules.bought_event_types": self.recommendations.rules.bought_event_types,
         }
         for field, names in asked.items():
@@ -81,10 +82,26 @@ class Program(Strict):
         """The datasets this program fills, interactions first."""
         return tuple(t for t in DatasetType if getattr(self.datasets, t.folder) is not None)
 
+    @property
+    def gate_metric(self) -> str | None:
+        """The metric of ``GetSolutionMetrics`` that the gate looks at; None: none that is known for sure."""
+        return self.gate.metric or self.personalize.traits.default_metric
+
+    @property
+    def input_queries(self) -> tuple[str, ...]:
+        """What is read beside the audience for the lines of a job: ``candidates``, ``seeds`` or ``segments``."""
+        segments = self.personalize.traits.asks in {Asks.SEGMENT_ITEM, Asks.SEGMENT_ATTRIBUTES}
+        return tuple(
+            name
+            for name in ("candidates", "seeds", "segments")
+            if getattr(self.inputs, name) or (segments and name == "segments")
+        )
+
     def sql_file(self, query: str) -> str:
-        """Path below ``include/sql`` of ``interactions``, ``users``, ``items``, ``audience`` or ``catalogue``."""
+        """Path below ``include/sql`` of a dataset's query, ``audience``, ``catalogue`` or one of ``inputs``."""
         source: DatasetSource | None = getattr(self.datasets, query, None)
-        return (source.sql if source else "") or f"{self.name}/{query}.sql"
+        named = source.sql if source else getattr(self.inputs, query, None)
+        return named or f"{self.name}/{query}.sql"
 
     def schema_file(self, dataset_type: DatasetType) -> str:
         """Path below ``include/schemas`` of the dataset's Avro schema."""
@@ -94,8 +111,12 @@ class Program(Strict):
     def files(self) -> tuple[str, ...]:
         """Every file below ``include/`` that the program needs."""
         queries = [
-            self.sql_file(q) for q in [t.folder for t in self.dataset_types] + ["audience", "catalogue"]
+            self.sql_file(query)
+            for query in [t.folder for t in self.dataset_types]
+            + ["audience", "catalogue", *self.input_queries]
         ]
+        if self.audience.segment and self.audience.segment.sql:
+            queries.append(self.audience.segment.sql)
         if self.events.exclude_users:
             queries.append(self.events.exclude_users)
         return tuple(f"sql/{query}" for query in queries) + tuple(
@@ -109,4 +130,15 @@ def parse_program(name: str, document: Any) -> Program:
     :raises pydantic.ValidationError: with every problem at once.
     """
     content = {"name": name, **document} if isinstance(document, dict) else document
-    return Program.model_validate(content)
+    program = Program.model_validate(content)
+    problems = [
+        InitErrorDetails(
+            type=PydanticCustomError("recipe", "{text}", {"text": problem.text}),
+            loc=problem.field,
+            input={} if problem.value is None else problem.value,
+        )
+        for problem in (*recipe_problems(program), *filter_problems(program))
+    ]
+    if problems:
+        raise ValidationError.from_exception_data(name, problems)
+    return program

@@ -1,4 +1,4 @@
-"""Task groups that several DAGs share: setting up the dataset group, and training on what was imported."""
+"""Setting up the dataset group, and training on what was imported."""
 
 from __future__ import annotations
 
@@ -33,11 +33,15 @@ VERSION = "{{ ti.xcom_pull(task_ids='version_names')['%s'] }}"
 
 @dataclass(frozen=True)
 class Resources:
-    """ARNs that the setup tasks return: dataset type -> dataset, and the solutions."""
+    """ARNs that the setup tasks return: dataset type -> dataset, and the solutions.
+
+    :param segment: of the solution that finds the audience.
+    """
 
     datasets: dict[str, Output]
     solution: Output
     baseline: Output | None
+    segment: Output | None
 
 
 def setup(program: Program, after: Output | None = None) -> Resources:
@@ -73,13 +77,14 @@ def setup(program: Program, after: Output | None = None) -> Resources:
                 **aws,
             ).output
         personalize = program.personalize
-        solution = _solution(
-            program, "solution", personalize.recipe, dataset_group, personalize.hyperparameters
-        )
-        baseline = None
+        config = personalize.solution_config
+        solution = _solution(program, "solution", personalize.recipe, dataset_group, config)
+        baseline = segment = None
         if personalize.baseline_recipe:
             baseline = _solution(program, "baseline_solution", personalize.baseline_recipe, dataset_group, {})
-        resources.append(Resources(datasets, solution, baseline))
+        if program.audience.segment:
+            segment = _solution(program, "segment_solution", names.SEGMENT_RECIPE, dataset_group, {})
+        resources.append(Resources(datasets, solution, baseline, segment))
 
     group()
     return resources[0]
@@ -91,7 +96,7 @@ def _after(first: Output | None, then: Output) -> None:
 
 
 def _solution(
-    program: Program, task_id: str, recipe: str, dataset_group: Output, hyperparameters: dict[str, str]
+    program: Program, task_id: str, recipe: str, dataset_group: Output, config: dict[str, Any]
 ) -> Output:
     return PersonalizeCreateSolutionOperator(
         task_id=task_id,
@@ -99,7 +104,7 @@ def _solution(
         dataset_group_arn=dataset_group,
         recipe_arn=names.recipe_arn(recipe),
         event_type=program.personalize.event_type,
-        solution_config={"algorithmHyperParameters": hyperparameters} if hyperparameters else None,
+        solution_config=config or None,
         aws_conn_id=program.aws,
     ).output
 
@@ -122,13 +127,16 @@ def train(program: Program, plan: Output, resources: Resources, training_mode: s
     [imports, versions] >> recorded
     metrics = _train_one(program, "", resources.solution, "solution_version", training_mode, recorded)
     baseline: Any = None
+    segment: Any = None
     if resources.baseline is not None and training_mode == "FULL":
         baseline = _train_one(program, "baseline_", resources.baseline, "baseline_version", "FULL", recorded)[
             1
         ]
+    if resources.segment is not None and training_mode == "FULL":
+        segment = _train_one(program, "segment_", resources.segment, "segment_version", "FULL", recorded)[0]
     told = training_mode == "FULL" or program.schedules.recommend_after_update
     promote.override(outlets=[asset(program, "champion")] if told else [])(
-        program.name, training_mode, metrics[0], metrics[1], baseline
+        program.name, training_mode, metrics[0], metrics[1], baseline, segment
     )
 
 
@@ -183,6 +191,7 @@ def promote(
     solution_version_arn: str,
     metrics: dict[str, float],
     baseline_metrics: dict[str, float] | None,
+    segment_version_arn: str | None,
 ) -> dict[str, Any]:
     """Let the gate judge the version; what passes is the champion, and recommend is told."""
     from recsync.stages import train
@@ -196,6 +205,7 @@ def promote(
             training_mode,
             metrics,
             baseline_metrics or train.last_baseline_metrics(program),
+            segment_version_arn,
         )
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = champion

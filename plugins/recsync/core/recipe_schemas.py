@@ -1,0 +1,37 @@
+"""What a program's recipe needs of the schemas of its datasets, beyond what every schema must keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recsync.core.avro import AvroSchema
+from recsync.core.program import DatasetType, Program
+from recsync.core.recipes import Asks
+
+
+def recipe_schema_problems(program: Program, kind: DatasetType, schema: AvroSchema) -> Iterator[str]:
+    """Yield what is missing in the schema of one dataset."""
+    if kind is DatasetType.INTERACTIONS:
+        yield from _event_problems(program, schema)
+    elif kind is DatasetType.ITEMS:
+        yield from _item_problems(program, schema)
+
+
+def _event_problems(program: Program, schema: AvroSchema) -> Iterator[str]:
+    for field in ("event_type", "event_weights"):
+        if getattr(program.personalize, field) and "EVENT_TYPE" not in schema.columns:
+            yield f"personalize.{field} needs a field EVENT_TYPE of type string"
+
+
+def _item_problems(program: Program, schema: AvroSchema) -> Iterator[str]:
+    recipe = program.personalize.traits
+    # https://docs.aws.amazon.com/personalize/latest/dg/native-recipe-semantic-similarity.html
+    if recipe.name == "aws-semantic-similarity":
+        if not any(field.item_name for field in schema.fields):
+            yield f'{recipe.name} needs a string field with "itemName": true, the name that people read'
+        if not any(field.textual for field in schema.fields):
+            yield f'{recipe.name} needs a string field with "textual": true, what the item is in sentences'
+    if recipe.asks is Asks.SEGMENT_ATTRIBUTES and not any(
+        field.type == "string" and not field.textual for field in schema.metadata
+    ):
+        yield f"{recipe.name} needs a string field that is not textual, to ask for its values"

@@ -1,0 +1,6 @@
+"""Task groups that several DAGs share, and those that differ by what a program's recipe can do."""
+
+from recsync.task_groups.recommending import answers, audience_segment
+from recsync.task_groups.training import PLAN, setup, train
+
+__all__ = ["PLAN", "answers", "audience_segment", "setup", "train"]

@@ -1,0 +1,159 @@
+"""Lists from outputs that are not about people: related items, segments, one list for all; against the obvious way."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from list_reference import NOW
+
+from recsync.core.lists import joins
+from recsync.core.lists.audience import AUDIENCE
+from recsync.core.lists.build import ListsReport, build_lists
+from recsync.core.lists.catalogue import read_catalogue
+from recsync.core.lists.job_input import write_segments
+from recsync.core.lists.joins import SEEDS, Join, by_seed, for_everybody
+from recsync.core.lists.segments import by_segment, write_found_people
+from recsync.core.program import Recommendations
+from recsync.errors import FatalError
+
+ITEMS = [f"p{n}" for n in range(8)]
+USERS = [f"u{n}" for n in range(6)]
+Lines = list[tuple[str, list[str] | str]]
+
+
+def made(
+    lines: Iterable[dict[str, Any]],
+    join: Join,
+    folder: Path,
+    users: list[str] = USERS,
+    per_partition: int = 2,
+) -> tuple[dict[str, tuple[list[str], str]], ListsReport]:
+    """Build everybody's list and reason."""
+    people = [{"user_id": user, "external_id": f"b-{user}"} for user in users]
+    pq.write_table(pa.Table.from_pylist(people, schema=AUDIENCE), folder / "audience.parquet")
+    policy = Recommendations(length=6, min_length=1)
+    catalogue = read_catalogue(((item,) for item in ITEMS), ["item_id"], [], policy.rules, name="c.sql")
+    (folder / "work").mkdir()
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    report = build_lists(
+        [("lines.out", io.BytesIO(body))],
+        folder / "audience.parquet",
+        catalogue,
+        policy,
+        folder / "lists.parquet",
+        folder / "work",
+        moment=NOW,
+        join=join,
+        people_per_partition=per_partition,
+    )
+    rows = pq.read_table(folder / "lists.parquet").to_pylist()
+    return {row["external_id"].removeprefix("b-"): (row["item_ids"], row["reason"]) for row in rows}, report
+
+
+def item_lines(lines: Lines) -> list[dict[str, Any]]:
+    return [
+        {"input": {"itemId": item}, "output": {"recommendedItems": found}, "error": None}
+        if isinstance(found, list)
+        else {"input": {"itemId": item}, "output": {"recommendedItems": []}, "error": found}
+        for item, found in lines
+    ]
+
+
+def merged(seeds: list[str], lines: dict[str, list[str] | str]) -> list[str]:
+    """Take the first of each seed's list, then the second of each, and so on; as long as the longest of all lists."""
+    mine = [found for seed in seeds if isinstance(found := lines.get(seed), list) and found]
+    longest = max((len(found) for found in lines.values() if isinstance(found, list)), default=0)
+    ranks = min(longest, math.ceil(2 * longest / max(1, len(mine))))
+    by_rank = [found[rank] for rank in range(ranks) for found in mine if rank < len(found)]
+    return list(dict.fromkeys(by_rank))[: min(longest, 6)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(USERS), st.lists(st.sampled_from(ITEMS), min_size=1, max_size=4, unique=True)
+    ),
+    st.dictionaries(
+        st.sampled_from(ITEMS), st.lists(st.sampled_from(ITEMS), max_size=6, unique=True) | st.just("bad")
+    ),
+    st.integers(1, 9),
+)
+def test_a_persons_seeds_are_merged_by_rank(
+    seeds: dict[str, list[str]], lines: dict[str, list[str] | str], at_once: int
+) -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joins, "_MERGED_ENTRIES", at_once)
+        folder = Path(name)
+        rows = [
+            {"user_id": user, "item_id": item, "place": place}
+            for user in sorted(seeds)
+            for place, item in enumerate(seeds[user])
+        ]
+        pq.write_table(pa.Table.from_pylist(rows, schema=SEEDS), folder / "seeds.parquet")
+        lists, _ = made(item_lines(list(lines.items())), by_seed(folder / "seeds.parquet"), folder)
+    assert set(lists) == set(USERS)
+    for user, (items, reason) in lists.items():
+        known = [lines[seed] for seed in seeds.get(user, []) if seed in lines]
+        assert items == merged(seeds.get(user, []), lines)
+        if not items:
+            failed = bool(known) and known[0] == "bad"
+            none = "the batch output has no line for this person"
+            few = "fewer than 1 items that may be mailed"
+            assert reason == ("Amazon Personalize: bad" if failed else few if known else none)
+
+
+def test_everybody_gets_the_only_line(tmp_path: Path) -> None:
+    lists, report = made(item_lines([("everybody", ["p3", "unknown", "p1"])]), for_everybody, tmp_path)
+    assert lists == {user: (["p3", "p1"], "") for user in USERS}
+    assert (report.matched, report.dropped["not in the catalogue"]) == (len(USERS), len(USERS))
+
+
+SEGMENT_LINES = [
+    {"input": {"itemId": "p1"}, "output": {"recommendedUsers": ["u1", "u0", "stranger"]}, "error": None},
+    {"input": {"itemId": "p2"}, "output": {"usersList": ["u0", "u2"]}, "error": None},
+    {"input": {"itemId": "p3"}, "output": {"recommendedUsers": []}, "error": "no such item"},
+    {"input": {"itemId": "p9"}, "output": {"recommendedUsers": ["u5"]}},
+]
+
+
+def test_people_get_the_items_they_were_found_for_best_rank_first(tmp_path: Path) -> None:
+    rows = [("p3",), ("p2",), ("p1",), ("p2",)]
+    write_segments(rows, tmp_path / "segments.parquet", attributes=False, name="s.sql")
+    lists, report = made(SEGMENT_LINES, by_segment(tmp_path / "segments.parquet"), tmp_path)
+    assert {user: items for user, (items, _) in lists.items() if items} == {
+        "u0": ["p2", "p1"],
+        "u1": ["p1"],
+        "u2": ["p2"],
+    }
+    assert (report.strangers, report.unreadable) == (1, 1)
+
+
+def test_attributes_bring_the_items_named_beside_them(tmp_path: Path) -> None:
+    red, blue = 'ITEMS.COLOUR = "red"', 'ITEMS.COLOUR = "blue"'
+    rows = [(blue, "p5"), (red, "p2"), (red, "p1"), (None, "p0"), (blue, "p1")]
+    write_segments(rows, tmp_path / "segments.parquet", attributes=True, name="s.sql")
+    lines = [
+        {"itemAttributes": red, "output": {"recommendedUsers": ["u0", "u1"]}},
+        {"input": {"itemAttributes": blue}, "output": {"usersList": ["u1", "u0"]}, "error": None},
+    ]
+    lists, _ = made(lines, by_segment(tmp_path / "segments.parquet"), tmp_path)
+    assert lists["u0"][0] == ["p2", "p1", "p5"]
+    assert lists["u1"][0] == ["p5", "p1", "p2"]
+    assert lists["u2"] == ([], "the batch output has no line for this person")
+
+
+def test_a_segment_job_that_found_nobody_stops(tmp_path: Path) -> None:
+    outputs = [("a.out", io.BytesIO(json.dumps(SEGMENT_LINES[2]).encode()))]
+    with pytest.raises(FatalError, match="found nobody: 1 of its lines failed"):
+        write_found_people(outputs, pa.array(["p3"]), tmp_path / "found.parquet")
