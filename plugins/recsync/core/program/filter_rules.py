@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from recsync.core.filters.template import check_expression, subject_of
+from recsync.core.program.program import Program
 from recsync.core.program.recipe_rules import Problem
 from recsync.core.recipes import Asks, those_that
-
-if TYPE_CHECKING:
-    from recsync.core.program.program import Program
 
 _SUBJECTS = {Asks.ACTIONS: "ActionID", Asks.SEGMENT_ITEM: "UserID", Asks.SEGMENT_ATTRIBUTES: "UserID"}
 # One line of their input is about one person.

@@ -5,21 +5,18 @@ The same model runs in CI (``make check``), when Airflow parses the DAGs and in 
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, model_validator
 
 from recsync.core.program.braze import Braze
 from recsync.core.program.checks import Checks
 from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
 from recsync.core.program.events import Events
 from recsync.core.program.exports import Exports
-from recsync.core.program.filter_rules import filter_problems
 from recsync.core.program.filters import Filters
 from recsync.core.program.inputs import Audience, Inputs
 from recsync.core.program.personalize import Gate, Personalize, TrainFull, TrainUpdate
-from recsync.core.program.recipe_rules import recipe_problems
 from recsync.core.program.recommendations import Recommendations
 from recsync.core.program.schedules import Schedules
 from recsync.core.program.section import Strict
@@ -122,23 +119,3 @@ class Program(Strict):
         return tuple(f"sql/{query}" for query in queries) + tuple(
             f"schemas/{self.schema_file(t)}" for t in self.dataset_types
         )
-
-
-def parse_program(name: str, document: Any) -> Program:
-    """Check a program file's content (already read from YAML).
-
-    :raises pydantic.ValidationError: with every problem at once.
-    """
-    content = {"name": name, **document} if isinstance(document, dict) else document
-    program = Program.model_validate(content)
-    problems = [
-        InitErrorDetails(
-            type=PydanticCustomError("recipe", "{text}", {"text": problem.text}),
-            loc=problem.field,
-            input={} if problem.value is None else problem.value,
-        )
-        for problem in (*recipe_problems(program), *filter_problems(program))
-    ]
-    if problems:
-        raise ValidationError.from_exception_data(name, problems)
-    return program

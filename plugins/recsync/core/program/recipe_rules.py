@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from recsync.core.program.program import Program
 from recsync.core.recipes import Asks, parameter_problems, those_that
-
-if TYPE_CHECKING:
-    from recsync.core.program.program import Program
 
 
 @dataclass(frozen=True)
