@@ -100,15 +100,23 @@ class _Numbers(_Column):
         return found
 
     def holding(self, values: Sequence[Cell]) -> Mask:
-        numbers = [value for value in values if not isinstance(value, str)]
-        return self.valid & np.isin(self._numbers, numbers)
+        mask = np.zeros_like(self.valid)
+        for value in values:
+            if not isinstance(value, str):
+                mask |= self._compared(operator.eq, value)
+        return self.valid & mask
 
     def compared(self, compare: Callable[[NDArray[np.float64], float], Mask], values: Sequence[Cell]) -> Mask:
         # Without a value (a null of the current item) nothing is met.
         mask = self.valid.copy() if values else np.zeros_like(self.valid)
         for value in values:
-            mask &= compare(self._numbers, float(value))
+            mask &= self._compared(compare, value)
         return mask
+
+    def _compared(self, compare: Callable[[NDArray[np.float64], float], Mask], value: Cell) -> Mask:
+        # The value is rounded like the column: 19.99 is found among floats of 32 bits, and 1e99 is above all of them.
+        with np.errstate(over="ignore"):
+            return np.asarray(compare(self._numbers, float(value)))
 
     def cells(self, place: int) -> tuple[Cell, ...]:
         return (self._numbers[place].item(),) if self.valid[place] else ()
