@@ -3,53 +3,52 @@
 The service names precision, recall, AUC and coverage without publishing keys and formulas: these are ours.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from personalize_local.engine.actions import ActionEvents
+from personalize_local.engine.evaluation import MAX_COVERAGE_USERS
 from personalize_local.engine.interactions import BoolArray, FloatArray
 from personalize_local.engine.metrics import COVERAGE
 from personalize_local.engine.propensity import Propensity
-from personalize_local.engine.split import HELD_OUT_SHARE, LABEL_SHARE, hash_ids
 
 # GetActionRecommendations returns so many actions unless asked for another number.
 DEFAULT_RESULTS = 5
 PRECISION, RECALL, AUC = "precision_at_5", "recall_at_5", "area_under_curve"
 
 
-def split_events(events: ActionEvents) -> tuple[ActionEvents, ActionEvents]:
-    """Take the newest 10 % of the rows away from 10 % of the users who did something, at least from one."""
-    active = np.unique(events.user)
-    hashes = hash_ids(events.user_ids.take(active).to_pylist(), "actions")
-    chosen = active[np.argsort(hashes, kind="stable")[: max(1, round(HELD_OUT_SHARE * len(active)))]]
-    rows = np.bincount(events.user, minlength=len(events.user_ids))
-    starts = np.cumsum(rows) - rows
-    rank = np.arange(len(events)) - starts[events.user]
-    labels = np.ceil(np.round(LABEL_SHARE * rows, 9)).astype(np.int64)
-    is_label = np.isin(events.user, chosen) & (rank >= (rows - labels)[events.user]) & (rows > 1)[events.user]
-    return events.where(~is_label), events.where(is_label)
-
-
-def measure_actions(model: Propensity, labels: ActionEvents) -> dict[str, float]:
+def measure_actions(parts: Iterable[tuple[Propensity, ActionEvents]]) -> dict[str, float]:
     """Measure how well the likelihoods tell taken from other actions, and what the first five hold.
 
-    Precision and recall are means over the users who took something; AUC is 0.5 without both outcomes.
+    Precision and recall are means over the users who took something; AUC is over the occasions of all users of a
+    part, then the mean over parts by their pairs of a success and a failure; 0.5 without any such pair.
+
+    :param parts: models with the labels that were held out from them.
     """
-    takers = np.unique(labels.user[labels.success])
-    precisions, recalls, shown = [], [], set[int]()
-    for user, scores in zip(takers, model.likelihood(takers), strict=True):
-        best = np.argsort(-scores, kind="stable")[:DEFAULT_RESULTS]
-        taken = np.unique(labels.action[(labels.user == user) & labels.success])
-        hits = len(np.intersect1d(best, taken))
-        precisions.append(hits / DEFAULT_RESULTS)
-        recalls.append(hits / len(taken))
-        shown.update(best.tolist())
-    odds = model.features(labels.user, labels.action) @ model.weights
+    precisions, recalls, areas, pairs = [], [], [], []
+    for model, labels in parts:
+        takers = np.unique(labels.user[labels.taken])
+        for user, scores in zip(takers, model.likelihood(takers), strict=True):
+            best = np.argsort(-scores, kind="stable")[:DEFAULT_RESULTS]
+            taken = np.unique(labels.action[(labels.user == user) & labels.taken])
+            hits = len(np.intersect1d(best, taken))
+            precisions.append(hits / DEFAULT_RESULTS)
+            recalls.append(hits / len(taken))
+        areas.append(area_under_curve(model.odds(labels.user, labels.action), labels.taken))
+        pairs.append(int(labels.taken.sum() * (~labels.taken).sum()))
     return {
-        COVERAGE: len(shown) / len(model.action_rate),
         PRECISION: float(np.mean(precisions)) if precisions else 0.0,
         RECALL: float(np.mean(recalls)) if recalls else 0.0,
-        AUC: area_under_curve(odds, labels.success),
+        AUC: float(np.average(areas, weights=pairs)) if any(pairs) else 0.5,
     }
+
+
+def coverage_of(model: Propensity, num_users: int) -> dict[str, float]:
+    """Tell which share of the actions is among the first five of somebody; the first few thousand users are asked."""
+    likelihood = model.likelihood(np.arange(min(num_users, MAX_COVERAGE_USERS)))
+    best = np.argsort(-likelihood, axis=1, kind="stable")[:, :DEFAULT_RESULTS]
+    return {COVERAGE: len(np.unique(best)) / len(model.action_rate)}
 
 
 def area_under_curve(scores: FloatArray, success: BoolArray) -> float:

@@ -39,14 +39,14 @@ class Actions:
 
 @dataclass(frozen=True)
 class ActionEvents:
-    """Hold what users did with actions, sorted by user, then time; `success` tells Taken, or soon taken."""
+    """Hold what users did with actions, sorted by user, then time; `viewed` is true where nothing was decided."""
 
     user_ids: pa.Array
     user: IntArray
     action: IntArray
     time: IntArray
     taken: BoolArray
-    success: BoolArray
+    viewed: BoolArray
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -54,7 +54,7 @@ class ActionEvents:
 
     def where(self, rows: BoolArray) -> "ActionEvents":
         """Keep some rows."""
-        names = ("user", "action", "time", "taken", "success")
+        names = ("user", "action", "time", "taken", "viewed")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
@@ -84,10 +84,9 @@ def numbers(table: pa.Table, names: tuple[str, ...], place: IntArray, size: int)
     return found
 
 
-def read_events(data: TrainingData, actions: Actions, period_seconds: float, recipe: str) -> ActionEvents:
+def read_events(data: TrainingData, actions: Actions, recipe: str) -> ActionEvents:
     """Read what users did with known actions.
 
-    :param period_seconds: a viewed action counts as a success when it is taken within this time.
     :raises TrainingDataError: when nobody did anything.
     """
     table = data.action_interactions
@@ -96,27 +95,16 @@ def read_events(data: TrainingData, actions: Actions, period_seconds: float, rec
     for name in ("USER_ID", "ACTION_ID", "EVENT_TYPE", "TIMESTAMP"):
         require_column(table, "Action_Interactions", name)
     table = table.filter(pc.is_in(table.column("ACTION_ID").cast(pa.string()), value_set=actions.ids))
+    if table.num_rows == 0:
+        raise TrainingDataError(
+            f"Recipe {recipe} needs Action_Interactions with actions of the Actions dataset."
+        )
     user_ids = sorted_ids(table.column("USER_ID"), data.interactions.column("USER_ID"))
     user, action = codes(table.column("USER_ID"), user_ids), codes(table.column("ACTION_ID"), actions.ids)
     time = timestamps(table.column("TIMESTAMP"))
-    event = np.array([name.strip().lower() for name in table.column("EVENT_TYPE").to_pylist()], dtype=object)
-    order = np.lexsort((event.astype(str), action, time, user))
-    user, action, time, event = user[order], action[order], time[order], event[order]
-    taken = np.asarray(event == TAKEN, dtype=np.bool_)
-    soon = np.asarray(event == VIEWED, dtype=np.bool_)
-    soon &= followed(user * len(actions) + action, time, taken, period_seconds)
-    return ActionEvents(user_ids, user, action, time, taken, taken | soon)
-
-
-def followed(pair: IntArray, time: IntArray, taken: BoolArray, period_seconds: float) -> BoolArray:
-    """Tell for every row whether the same user took the same action within the period after it."""
-    order = np.lexsort((time, pair))
-    next_taken = np.full(len(pair), np.inf)
-    latest, latest_pair = np.inf, -1
-    for row in order[::-1].tolist():
-        if pair[row] != latest_pair:
-            latest, latest_pair = np.inf, int(pair[row])
-        next_taken[row] = latest
-        if taken[row]:
-            latest = float(time[row])
-    return np.asarray(next_taken - time <= period_seconds)
+    event = pc.utf8_lower(pc.utf8_trim_whitespace(table.column("EVENT_TYPE").cast(pa.string())))
+    taken = pc.equal(event, TAKEN).to_numpy(zero_copy_only=False)
+    viewed = pc.equal(event, VIEWED).to_numpy(zero_copy_only=False)
+    # At the same second an action is seen before it is taken.
+    order = np.lexsort((taken, ~viewed, action, time, user))
+    return ActionEvents(user_ids, user[order], action[order], time[order], taken[order], viewed[order])

@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from personalize_local.engine.action_metrics import measure_actions, split_events
+from personalize_local.engine.action_metrics import coverage_of, measure_actions
 from personalize_local.engine.actions import ActionEvents, Actions, read_actions, read_events
 from personalize_local.engine.base import Answer, Options, Query, Recommender, TrainedModel
 from personalize_local.engine.catalogue import SECONDS_PER_DAY
 from personalize_local.engine.data import TrainingData
 from personalize_local.engine.hyperparameters import read_whole_number
 from personalize_local.engine.interactions import BoolArray, FloatArray, IntArray, encode
+from personalize_local.engine.occasions import folds, occasions, split_events
 from personalize_local.engine.propensity import Propensity, learn_propensity, tastes
 
 ACTIONS_FILE = "actions.parquet"
@@ -98,18 +99,22 @@ class NextBestAction(Recommender):
         days = read_whole_number(hyperparameters, "action_optimization_period", DEFAULT_PERIOD_DAYS, 7, 28)
         interactions = encode(data)
         actions = read_actions(data, cls.recipe)
-        events = read_events(data, actions, days * SECONDS_PER_DAY, cls.recipe)
+        events = read_events(data, actions, cls.recipe)
+        chances = occasions(events, days * SECONDS_PER_DAY)
         found = pc.fill_null(pc.index_in(events.user_ids, value_set=interactions.user_ids), -1)
         users = found.to_numpy().astype(np.int64)
         taste = tastes(interactions, users)
-        train, labels = split_events(events)
-        trial = learn_propensity(train, taste, len(actions))
-        metrics = measure_actions(trial, labels)
+        splits = (split_events(chances, fold) for fold in range(folds(chances)))
+        metrics = measure_actions(
+            (learn_propensity(train, taste, len(actions)), labels) for train, labels in splits
+        )
+        propensity = learn_propensity(chances, taste, len(actions))
+        metrics |= coverage_of(propensity, len(events.user_ids))
         latest = max(interactions.latest, int(events.time.max()))
         model = cls(
             actions,
             events.user_ids,
-            learn_propensity(events, taste, len(actions)),
+            propensity,
             resting_pairs(events, actions, latest),
             latest,
         )

@@ -11,14 +11,16 @@ from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyp
 from personalize_local.engine.actions import ActionEvents
 from personalize_local.engine.interactions import Float32Array, FloatArray, IntArray, Interactions
 from personalize_local.engine.item_metadata import directions, unit
+from personalize_local.engine.occasions import split_events
 
 FILE = "propensity.npz"
 TASTE_SIZE = 32
 # So many imagined rows pull every rate towards the mean of all.
 PRIOR_ROWS = 10.0
 RIDGE = 10.0
-# The newest part of the rows teaches how much the signals weigh; the older part is what they are measured on.
+# The newest part of the rows of users teaches how much the signals weigh; a tenth of the users at a time.
 LESSON_SHARE = 0.2
+LESSONS = 10
 MIN_LESSON_ROWS = 50
 # Weights of action rate, taste, own rate and user's rate where there are too few rows to learn them from.
 DEFAULT_WEIGHTS = np.array([1.0, 4.0, 2.0, 1.0])
@@ -43,11 +45,13 @@ class Propensity:
 
     def likelihood(self, users: IntArray) -> FloatArray:
         """Give the chance that users take actions, shape (len(users), actions); -1 for an unknown user."""
-        features = self.features(
-            np.repeat(users, len(self.action_rate)), np.tile(np.arange(len(self.action_rate)), len(users))
-        )
-        odds = features @ self.weights + self.offset[0]
-        return np.asarray(1 / (1 + np.exp(-odds))).reshape(len(users), -1)
+        size = len(self.action_rate)
+        odds = self.odds(np.repeat(users, size), np.tile(np.arange(size), len(users)))
+        return np.asarray(1 / (1 + np.exp(-odds))).reshape(len(users), size)
+
+    def odds(self, user: IntArray, action: IntArray) -> FloatArray:
+        """Give the log odds that users take actions, pair by pair."""
+        return np.asarray(self.features(user, action) @ self.weights + self.offset[0])
 
     def features(self, user: IntArray, action: IntArray) -> FloatArray:
         """Describe pairs by four signals."""
@@ -82,15 +86,26 @@ def logit(rate: FloatArray) -> FloatArray:
 
 
 def learn_propensity(events: ActionEvents, taste: Float32Array, num_actions: int) -> Propensity:
-    """Learn the weights on the newest rows, then measure the signals on all."""
-    newest = events.time > np.quantile(events.time, 1 - LESSON_SHARE)
+    """Learn the weights on the newest rows of users, held out in turn, then measure the signals on all.
+
+    The newest rows of all users at once would leave nothing about the newest actions to measure.
+    """
+    features, centred, success = [], [], []
+    for fold in range(LESSONS):
+        older, lesson = split_events(events, fold, LESSON_SHARE)
+        seen = measure(older, taste, num_actions).features(lesson.user, lesson.action)
+        features.append(seen)
+        # The more of a lesson are successes the fewer are left to measure: across lessons, all rates mislead.
+        centred.append(seen - seen.mean(axis=0) if len(seen) else seen)
+        success.append(lesson.taken)
+    outcome = np.concatenate(success)
     weights, offset = DEFAULT_WEIGHTS, 0.0
-    if newest.sum() >= MIN_LESSON_ROWS and not newest.all() and len(set(events.success[newest].tolist())) > 1:
-        older = measure(events.where(~newest), taste, num_actions)
-        lesson = events.where(newest)
+    if len(outcome) >= MIN_LESSON_ROWS and 0 < outcome.sum() < len(outcome):
         model = LogisticRegression(C=1.0, max_iter=500)
-        model.fit(older.features(lesson.user, lesson.action), lesson.success)
-        weights, offset = model.coef_[0], float(model.intercept_[0])
+        model.fit(np.concatenate(centred), outcome)
+        # Each signal speaks for an action or says nothing; less than nothing is chance.
+        weights = np.maximum(0, model.coef_[0])
+        offset = float(model.intercept_[0] - np.concatenate(features).mean(axis=0) @ weights)
     return measure(events, taste, num_actions, weights, offset)
 
 
@@ -102,7 +117,7 @@ def measure(
     offset: float = 0.0,
 ) -> Propensity:
     """Measure the signals; rates are pulled towards their means, the more so the fewer rows there are."""
-    success = events.success.astype(np.float64)
+    success = events.taken.astype(np.float64)
     mean = (success.sum() + 1) / (len(events) + 2)
     taken, rows = (np.bincount(events.action, part, num_actions) for part in (success, np.ones(len(events))))
     action_rate = (taken + PRIOR_ROWS * mean) / (rows + PRIOR_ROWS)

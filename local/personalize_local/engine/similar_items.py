@@ -1,5 +1,6 @@
 """Recommend items alike in behaviour and metadata: recipe aws-similar-items."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +19,19 @@ from personalize_local.engine.related import RelatedItems, compare, related_accu
 from personalize_local.engine.split import split_users
 
 VECTORS_FILE = "item_vectors.npy"
-FAVOUR_FILE = "favour.npy"
+SETTINGS_FILE = "similar_items.json"
 
 # An item with so many users is described by them and by its metadata half and half; the guide says that
 # metadata take over below 5 interactions.
 TRUSTED_USERS = 5.0
 # Share of the likeness that metadata have for every item, also well-known ones.
 METADATA_SHARE = 0.2
-# At discount 0 an item of 16 times the users may be half as alike, at 0.5 users do not matter, at 1 they stand
-# against it. A larger exponent finds more of what is bought next in a shop, with the popular items for every item.
-POPULARITY_EXPONENT = 0.25
+# The product of two vectors is about the cosine, shared users / (users of i x users of j) ** 0.5. Times users of
+# j ** 0.5 it becomes the share of i's users who took j, which is what discount 0 means; 0.5 leaves the cosine, and 1
+# makes it the lift.
+POPULARITY_EXPONENT = 0.5
+# At discount 0 so many imagined users of every item took what all users take; half as many at 0.25, none from 0.5 on.
+AVERAGE_USERS = 5.0
 RIDGE = 1.0
 
 
@@ -61,25 +65,36 @@ class SimilarItems(RelatedItems):
 
     recipe = "aws-similar-items"
 
-    def __init__(self, catalogue: Catalogue, vectors: Float32Array, favour: Float32Array) -> None:
+    def __init__(self, catalogue: Catalogue, vectors: Float32Array, discount: float, num_users: int) -> None:
         super().__init__(catalogue)
         self._vectors = vectors
-        self._favour = favour
+        self._discount, self._num_users = discount, num_users
+        users = np.asarray(catalogue.users, dtype=np.float64)
+        likes = 1 - 2 * discount
+        self._favour = ((users + 1) ** (POPULARITY_EXPONENT * likes)).astype(np.float32)
+        average = AVERAGE_USERS * max(0.0, likes) * users / max(1, num_users)
+        self._average = average.astype(np.float32)
+        self._few = (1 / np.sqrt(np.maximum(1, users))).astype(np.float32)
 
     def similarities(self, items: IntArray, options: Options) -> Float32Array:
-        """Multiply vectors; popular items are favoured unless discounted."""
-        return np.asarray(compare(self._vectors, items) * self._favour)
+        """Multiply vectors; popular items are favoured unless discounted, for items of few users the most."""
+        near = compare(self._vectors, items) * self._favour
+        if self._average.any():
+            near += self._few[items][:, None] * self._average
+        return np.asarray(near)
 
     def write(self, folder: Path) -> None:
-        """Write catalogue, vectors and favour."""
+        """Write catalogue, vectors and settings."""
         self.catalogue.write(folder)
         np.save(folder / VECTORS_FILE, self._vectors)
-        np.save(folder / FAVOUR_FILE, self._favour)
+        settings = {"discount": self._discount, "num_users": self._num_users}
+        (folder / SETTINGS_FILE).write_text(json.dumps(settings))
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read the three back."""
-        return cls(Catalogue.read(folder), np.load(folder / VECTORS_FILE), np.load(folder / FAVOUR_FILE))
+        settings = json.loads((folder / SETTINGS_FILE).read_text())
+        return cls(Catalogue.read(folder), np.load(folder / VECTORS_FILE), **settings)
 
     @classmethod
     def fit(cls, data: TrainingData, hyperparameters: Mapping[str, str]) -> TrainedModel:
@@ -99,8 +114,7 @@ class SimilarItems(RelatedItems):
         catalogue = describe_items(data, rows)
         users = catalogue.users.astype(np.float64)
         vectors = join(behaviour_vectors(rows, users, settings), metadata, users)
-        favour = (users + 1) ** (POPULARITY_EXPONENT * (1 - 2 * settings.discount))
-        return cls(catalogue, vectors, favour.astype(np.float32))
+        return cls(catalogue, vectors, settings.discount, len(np.unique(rows.user)))
 
 
 def metadata_vectors(

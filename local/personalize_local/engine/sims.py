@@ -19,6 +19,8 @@ from personalize_local.engine.split import split_users
 
 MATRIX_FILE = "taken.npz"
 SETTINGS_FILE = "sims.json"
+# A pair with so many shared users counts half: three of three say less than fifty of a hundred.
+DOUBTED_USERS = 20.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class SimsSettings:
 class Sims(RelatedItems):
     """Compare items by the users they share: count / (users of i x users of j) ** discount.
 
-    With the default discount of 0.5 that is the cosine; 0 favours popular items, 1 is lift. Nothing but the
+    With the default discount of 0.5 that is the cosine; 0 favours popular items, 1 is lift. Where few users
+    are shared it is shrunk by count / (count + 20). Nothing but the
     matrix of who took what is kept; counts are made for the items asked for, as the matrix of
     counts of a large catalogue would not fit into memory.
     """
@@ -74,7 +77,9 @@ class Sims(RelatedItems):
         enough = shared.data >= max(1, self._settings.min_cointeraction_count)
         row, item = shared.row[enough], shared.col[enough]
         near = np.zeros((len(items), len(self.catalogue)), dtype=np.float32)
-        near[row, item] = shared.data[enough] / (self._divisor[items[row]] * self._divisor[item])
+        count = shared.data[enough]
+        shrunk = count * count / (count + DOUBTED_USERS)
+        near[row, item] = shrunk / (self._divisor[items[row]] * self._divisor[item])
         return near
 
     def write(self, folder: Path) -> None:

@@ -59,6 +59,28 @@ def test_sims_counts_only_what_occurs_together_often_enough():
     assert ask(many, [Query(item_id="x")], 1) == [["bag"]]
 
 
+def test_sims_trusts_many_shared_users_more_than_all_of_a_few():
+    rows = [(f"few{user}", item, 0) for user in range(3) for item in ("x", "rare")]
+    rows += [(f"many{user}", item, 0) for user in range(40) for item in ("x", "usual")]
+    rows += [(f"other{user}", "usual", 0) for user in range(20)]
+    rows += [(f"neither{user}", item, 0) for user in range(40) for item in ("y", "z")]
+    model = train("aws-sims", TrainingData(table(rows)), {"popularity_discount_factor": "1"})
+    # By lift alone "rare", of whose users all took "x", would come first.
+    assert ask(model, [Query(item_id="x")], 2) == [["usual", "rare"]]
+
+
+def test_similar_items_without_a_discount_are_about_as_good_as_popular_ones_where_nothing_is_related():
+    rng = random.Random(6)
+    weights = [1 / (1 + item) for item in range(60)]
+    rows = [
+        (f"u{user}", f"i{item:02}", place)
+        for user in range(400)
+        for place, item in enumerate(rng.choices(range(60), weights, k=12))
+    ]
+    popular = train("aws-popularity-count", TrainingData(table(rows)), {}).metrics[NDCG_25]
+    assert train("aws-similar-items", TrainingData(table(rows)), {}).metrics[NDCG_25] > 0.9 * popular
+
+
 @pytest.mark.parametrize("recipe", ["aws-sims", "aws-similar-items"])
 def test_related_items_are_found_better_than_by_popularity(recipe):
     popular = train("aws-popularity-count", checkerboard(200, 60, "random")[0], {}).metrics[NDCG_25]

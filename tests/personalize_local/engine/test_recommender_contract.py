@@ -43,7 +43,11 @@ SEGMENTS = {"coverage", "hits_at_1_percent", "recall_at_1_percent"}
 METRICS = dict.fromkeys(TRAINABLE_RECIPES, ACCURACY) | {
     "aws-item-affinity": SEGMENTS,
     "aws-item-attribute-affinity": SEGMENTS,
-    "aws-trending-now": {"coverage", "trend_prediction_accuracy"},
+    "aws-trending-now": {
+        "coverage",
+        "trend_prediction_accuracy",
+        "trend_prediction_accuracy_of_popular_items",
+    },
     "aws-semantic-similarity": {"coverage", "item_similarity", "item_popularity", "item_freshness"},
     "aws-next-best-action": {"coverage", "precision_at_5", "recall_at_5", "area_under_curve"},
 }
