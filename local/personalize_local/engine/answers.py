@@ -1,7 +1,7 @@
 """Score users: everything that does not depend on the question is worked out once and stored."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,6 @@ from personalize_local.engine.weights import Weights
 
 USERS_FILE = "users.parquet"
 SALT = "checksum"
-# Differences of log odds below this come from the order of sums.
-ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,10 @@ class Answers:
     item_vector: Float32Array
     item_bias: Float32Array
 
+    def users_of_items(self) -> IntArray:
+        """Count the distinct users of every item, shape (items,)."""
+        return np.bincount(self.own_item, minlength=len(self.item_bias))
+
     def write(self, folder: Path) -> None:
         """Write npy files, which are mapped on reading, not loaded."""
         pq.write_table(pa.table({"user_ids": self.user_ids}), folder / USERS_FILE)
@@ -60,13 +62,19 @@ def array_names() -> Iterator[str]:
     return (name for name in Answers.__dataclass_fields__ if name != "user_ids")
 
 
-def prepare_answers(weights: Weights, interactions: Interactions, like: Answers | None = None) -> Answers:
+def prepare_answers(
+    weights: Weights,
+    interactions: Interactions,
+    histories: Histories | None = None,
+    like: Answers | None = None,
+) -> Answers:
     """Work out all that can be known before a question is asked.
 
-    :param interactions: the users' histories, in the codes of the weights.
+    :param interactions: the users' rows, in the codes of the weights.
+    :param histories: of these rows, where they have been summed up.
     :param like: answers of the same weights for other users, whose items are taken over.
     """
-    histories = summarise(interactions)
+    histories = summarise(interactions) if histories is None else histories
     tastes = tastes_of(histories, weights.factors, weights.settings.half_life)
     return Answers(
         interactions.user_ids,
@@ -95,57 +103,11 @@ def own_scores(weights: Weights, histories: Histories, taste: Float32Array) -> F
 
 
 def checksums(interactions: Interactions) -> UintArray:
-    """Sum up each user's rows in one number, whatever the codes of the items."""
+    """Sum up each user's rows in one number, whatever their order and the codes of the items."""
     items = hash_ids(interactions.item_ids.to_pylist(), SALT).astype(np.uint64)
-    rows = mix(items[interactions.item] ^ interactions.time.astype(np.uint64))
     sums = np.zeros(interactions.num_users, dtype=np.uint64)
-    counts = interactions.rows_per_user()
-    has = counts > 0
-    if has.any():
-        sums[has] = np.add.reduceat(rows, (np.cumsum(counts) - counts)[has])
+    np.add.at(sums, interactions.user, mix(items[interactions.item] ^ interactions.time.astype(np.uint64)))
     return sums
-
-
-def renew_answers(old: Answers, old_items: pa.Array, weights: Weights, interactions: Interactions) -> Answers:
-    """Work out anew what changed since: users with other rows, and new items.
-
-    :param old_items: the items of the old answers.
-    :param weights: the old ones, aligned with the interactions.
-    """
-    place = positions(interactions.user_ids, old.user_ids)
-    moved = positions(old_items, interactions.item_ids)
-    sums = checksums(interactions)
-    changed = np.flatnonzero((place < 0) | (old.checksum[place] != sums))
-    fresh = lifted_alike(old, moved, prepare_answers(weights, interactions.take_users(changed)))
-    # Of the old users first, then of the fresh ones.
-    place[changed] = len(old.user_ids) + np.arange(len(changed))
-    starts = np.append(old.indptr[:-1], len(old.own_item) + fresh.indptr[:-1])[place]
-    lengths = np.append(np.diff(old.indptr), np.diff(fresh.indptr))[place]
-    indptr = np.append(0, np.cumsum(lengths))
-    pairs = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
-    return replace(
-        fresh,
-        user_ids=interactions.user_ids,
-        indptr=indptr,
-        own_item=np.append(moved[old.own_item], fresh.own_item)[pairs],
-        own_score=np.append(old.own_score, fresh.own_score)[pairs],
-        vector=np.append(old.vector, fresh.vector, axis=0)[place],
-        bias=np.append(old.bias, fresh.bias)[place],
-        checksum=sums,
-    )
-
-
-def lifted_alike(old: Answers, moved: IntArray, fresh: Answers) -> Answers:
-    """Lift items as they were lifted towards an objective after the weights had been learned.
-
-    :param moved: the fresh code of every old item, -1 for those that left.
-    """
-    before = np.full(len(fresh.item_bias), np.nan, dtype=np.float32)
-    before[moved[moved >= 0]] = old.item_bias[moved >= 0]
-    both = np.isfinite(before) & np.isfinite(fresh.item_bias)
-    lift = np.subtract(before, fresh.item_bias, where=both, out=np.zeros_like(before))
-    lift[np.abs(lift) < ROUNDING] = 0
-    return replace(fresh, own_score=fresh.own_score + lift[fresh.own_item], item_bias=fresh.item_bias + lift)
 
 
 def positions(ids: pa.Array, among: pa.Array) -> IntArray:

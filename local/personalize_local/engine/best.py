@@ -55,29 +55,15 @@ class Scorer:
 
     def _block(self, users: IntArray, num_results: int) -> tuple[IntArray, Float32Array]:
         scores = self._scores(users)
-        groups = scores.reshape(len(users), -1, GROUP_ITEMS)
         starts = np.arange(0, scores.size, GROUP_ITEMS)
         highest = np.maximum.reduceat(scores.reshape(-1), starts).reshape(len(users), -1)
         count = min(num_results, scores.shape[1])
-        if count < highest.shape[1]:
-            chosen = np.argpartition(-highest, count - 1, axis=1)[:, :count]
-            # In the order of items, so that ties fall alike whatever the partition did.
-            chosen.sort(axis=1)
-            candidates = np.take_along_axis(groups, chosen[:, :, None], axis=1).reshape(len(users), -1)
-            items = (chosen[:, :, None] * GROUP_ITEMS + np.arange(GROUP_ITEMS)).reshape(len(users), -1)
-        else:
-            candidates, items = scores.copy(), np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
-        place = np.argpartition(-candidates, count - 1, axis=1)[:, :count]
-        place.sort(axis=1)
-        found = np.take_along_axis(candidates, place, axis=1)
-        order = np.argsort(-found, axis=1, kind="stable")
-        found = np.take_along_axis(found, order, axis=1)
-        best = np.take_along_axis(items, np.take_along_axis(place, order, axis=1), axis=1)
-        best[np.isneginf(found)] = -1
+        items, found = first(*candidates(scores, highest, count), count)
+        items[np.isneginf(found)] = -1
         top = highest.max(axis=1, keepdims=True)
         scores -= top
         total = np.exp(scores, out=scores).sum(axis=1, keepdims=True)
-        return best, np.exp(found - top) / total
+        return items, np.exp(found - top) / total
 
     def _scores(self, users: IntArray) -> Float32Array:
         """Compute log odds, shape (users, items filled up to whole groups)."""
@@ -92,3 +78,28 @@ class Scorer:
         pairs = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(len(row))
         scores[row, answers.own_item[pairs]] = answers.own_score[pairs]
         return scores
+
+
+def candidates(scores: Float32Array, highest: Float32Array, count: int) -> tuple[IntArray, Float32Array]:
+    """Keep the groups in which the best items of each row are, in the order of items.
+
+    :param highest: the best score of each group, shape (rows, groups).
+    """
+    if count >= highest.shape[1]:
+        return np.broadcast_to(np.arange(scores.shape[1]), scores.shape), scores
+    chosen = np.argpartition(-highest, count - 1, axis=1)[:, :count]
+    # In the order of items, so that ties fall alike whatever the partition did.
+    chosen.sort(axis=1)
+    groups = scores.reshape(len(scores), -1, GROUP_ITEMS)
+    kept = np.take_along_axis(groups, chosen[:, :, None], axis=1)
+    items = chosen[:, :, None] * GROUP_ITEMS + np.arange(GROUP_ITEMS)
+    return items.reshape(len(scores), -1), kept.reshape(len(scores), -1)
+
+
+def first(items: IntArray, scores: Float32Array, count: int) -> tuple[IntArray, Float32Array]:
+    """Sort the best so many items of each row, ties in their order."""
+    place = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    place.sort(axis=1)
+    found = np.take_along_axis(scores, place, axis=1)
+    place = np.take_along_axis(place, np.argsort(-found, axis=1, kind="stable"), axis=1)
+    return np.take_along_axis(items, place, axis=1), np.take_along_axis(scores, place, axis=1)

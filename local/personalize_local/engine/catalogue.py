@@ -54,11 +54,15 @@ class Catalogue:
 
 
 def describe_items(
-    data: TrainingData, interactions: Interactions, known: BoolArray | None = None
+    data: TrainingData,
+    interactions: Interactions,
+    known: BoolArray | None = None,
+    users: IntArray | None = None,
 ) -> Catalogue:
     """Describe all items of the encoded interactions.
 
     :param known: items that a FULL training saw, shape (items,); None when it saw all.
+    :param users: distinct users of every item, where they have been counted.
     """
     created_at = creation_times(data, interactions)
     first_seen = first_interactions(interactions)
@@ -67,7 +71,7 @@ def describe_items(
     age_days = np.nan_to_num((latest - born) / SECONDS_PER_DAY, nan=0.0)
     return Catalogue(
         item_ids=interactions.item_ids,
-        users=distinct_users(interactions),
+        users=distinct_users(interactions) if users is None else users,
         rows=np.bincount(interactions.item, minlength=interactions.num_items),
         age_days=age_days,
         created=~np.isnan(created_at),

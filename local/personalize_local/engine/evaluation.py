@@ -10,7 +10,7 @@ from personalize_local.engine.metrics import COVERAGE, LIST_LENGTH, accuracy_met
 from personalize_local.engine.split import hash_ids
 
 # Coverage needs a list per user; so many users show nearly all of what more of them would.
-MAX_COVERAGE_USERS = 5_000
+MAX_COVERAGE_USERS = 3_000
 
 
 def accuracy_of(recommender: Recommender, labels: Interactions) -> dict[str, float]:

@@ -113,8 +113,11 @@ def fold_in(
     matrix = matrix_of(histories, factors.column, len(factors.items), half_life)
     if users is not None:
         matrix = matrix[users]
+    vectors = np.zeros((matrix.shape[0], factors.vectors.shape[1]), dtype=np.float32)
+    # Every row costs as much as solving its equations, also an empty one.
+    rows = np.flatnonzero(np.diff(matrix.indptr))
     with threadpool_limits(limits=1, user_api="blas"):
-        vectors: Float32Array = model.recalculate_user(np.arange(matrix.shape[0]), matrix)
+        vectors[rows] = model.recalculate_user(rows, matrix[rows])
     return vectors
 
 

@@ -119,9 +119,12 @@ class ItemSignals:
         return np.column_stack(columns).astype(np.float32)
 
 
-def measure_items(interactions: Interactions, histories: Histories) -> ItemSignals:
-    """Measure all items over all users."""
-    latest = interactions.time.max(initial=0)
+def measure_items(interactions: Interactions, histories: Histories, latest: int | None = None) -> ItemSignals:
+    """Measure all items over all users.
+
+    :param latest: time of the newest interaction of all, epoch seconds, where some are left out here.
+    """
+    latest = interactions.latest if latest is None else latest
     size = interactions.num_items
     users = np.bincount(histories.item, minlength=size)
     again = np.bincount(histories.item[histories.count > 1.5], minlength=size)

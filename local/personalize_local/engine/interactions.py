@@ -92,6 +92,16 @@ def encode(data: TrainingData) -> Interactions:
 
     :raises TrainingDataError: for tables that cannot be trained on.
     """
+    user_ids, item_ids, columns = read_columns(data)
+    user, time, item = distinct_rows(columns)[:3]
+    return Interactions(user_ids, item_ids, user, item, time)
+
+
+def read_columns(data: TrainingData) -> tuple[pa.Array, pa.Array, list[IntArray]]:
+    """Read the ids of users and items, and per row user, time, item and, where there is one, event type.
+
+    :raises TrainingDataError: for tables that cannot be trained on.
+    """
     data.check()
     table = data.interactions
     catalogue = [] if data.items is None else [data.items.column("ITEM_ID")]
@@ -104,8 +114,7 @@ def encode(data: TrainingData) -> Interactions:
     if "EVENT_TYPE" in table.column_names:
         events = as_strings(pc.fill_null(table.column("EVENT_TYPE"), ""))
         columns.append(ids_and_codes(events)[1])
-    user, time, item = distinct_rows(columns)[:3]
-    return Interactions(user_ids, item_ids, user, item, time)
+    return user_ids, item_ids, columns
 
 
 def ids_and_codes(column: pa.ChunkedArray, *more: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:

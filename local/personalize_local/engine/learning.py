@@ -29,9 +29,12 @@ def learn(interactions: Interactions, settings: Settings) -> Weights:
     return fit_items(weights, histories, signals)
 
 
-def relearn(weights: Weights, interactions: Interactions) -> Weights:
-    """Keep the blend; measure items and learn factors on the given rows."""
-    histories = summarise(interactions)
+def relearn(weights: Weights, interactions: Interactions, histories: Histories | None = None) -> Weights:
+    """Keep the blend; measure items and learn factors on the given rows.
+
+    :param histories: of the rows, where they have been summed up.
+    """
+    histories = summarise(interactions) if histories is None else histories
     return fit_items(weights, histories, measure_items(interactions, histories))
 
 

@@ -25,7 +25,7 @@ from personalize_local.engine.interactions import (
 from personalize_local.engine.split import LABEL_SHARE, MIN_ROWS, hash_ids, newest_rows
 
 # Pairs of users and items that the blend is learned from; more of them change its weights little.
-MAX_LESSON_PAIRS = 450_000
+MAX_LESSON_PAIRS = 600_000
 # The others keep all their rows, so that factors exist for items that came up only lately.
 LESSON_SHARE = 0.6
 # One lesson user in so many gives items of any time, the others their newest rows.

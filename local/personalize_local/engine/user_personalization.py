@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from personalize_local.engine.answers import Answers, positions, prepare_answers, renew_answers
+from personalize_local.engine.answers import Answers, positions, prepare_answers
 from personalize_local.engine.base import Answer, Options, Query, Recommender, TrainedModel, read_metrics
 from personalize_local.engine.best import Scorer
 from personalize_local.engine.catalogue import Catalogue, describe_items
@@ -15,9 +15,10 @@ from personalize_local.engine.data import TrainingData
 from personalize_local.engine.evaluation import accuracy_of, coverage_of
 from personalize_local.engine.exploration import Explorer, insert, make_explorer
 from personalize_local.engine.fresh import encode_known, refreshed
-from personalize_local.engine.histories import measure_items, summarise
+from personalize_local.engine.histories import summarise
 from personalize_local.engine.interactions import Float32Array, IntArray, encode
 from personalize_local.engine.learning import learn, relearn
+from personalize_local.engine.renewal import renew
 from personalize_local.engine.split import hash_ids, split_users
 from personalize_local.engine.weights import Settings, Weights
 
@@ -30,7 +31,7 @@ class UserPersonalization(Recommender):
     """Blend habits, taste and popularity; explore cold items.
 
     https://docs.aws.amazon.com/personalize/latest/dg/native-recipe-new-item-USER_PERSONALIZATION.html
-    Scores are a softmax over the catalogue. `answers` holds what they are made of.
+    Scores are a softmax over the catalogue. `answers` holds what they are made of, `scorer` puts it together.
     """
 
     recipe = "aws-user-personalization"
@@ -42,7 +43,7 @@ class UserPersonalization(Recommender):
         self.weights = weights
         self.answers = answers
         self._popular = catalogue.by_popularity()
-        self._scorer = Scorer(answers, weights.blend.bend)
+        self.scorer = Scorer(answers, weights.blend.bend)
         self._known = weights.known & (weights.signals.users > 0)
 
     def answer(self, queries: Sequence[Query], num_results: int, options: Options) -> Iterator[Answer]:
@@ -64,7 +65,7 @@ class UserPersonalization(Recommender):
         pairs = self.answers.indptr[users + 1] - self.answers.indptr[users]
         rows = np.flatnonzero((users >= 0) & (pairs > 0))
         if len(rows):
-            items[rows], scores[rows] = self._scorer.best(users[rows], len(popular))
+            items[rows], scores[rows] = self.scorer.best(users[rows], len(popular))
         return items, scores
 
     def _present(
@@ -95,7 +96,9 @@ class UserPersonalization(Recommender):
     def told(self, interactions: pa.Table) -> Self:
         """Return a model with the same weights that knows these users only."""
         known = encode_known(interactions, self.catalogue.item_ids)
-        return type(self)(self.catalogue, self.weights, prepare_answers(self.weights, known, self.answers))
+        return type(self)(
+            self.catalogue, self.weights, prepare_answers(self.weights, known, like=self.answers)
+        )
 
     def write(self, folder: Path) -> None:
         """Write catalogue, weights and prepared answers."""
@@ -117,9 +120,10 @@ class UserPersonalization(Recommender):
         trial = learn(split.train, settings)
         answers = prepare_answers(trial, split.history)
         metrics = accuracy_of(cls(describe_items(data, split.train), trial, answers), split.labels)
-        final = relearn(trial, interactions)
-        catalogue = describe_items(data, interactions)
-        model = cls(catalogue, final, prepare_answers(final, interactions))
+        histories = summarise(interactions)
+        final = relearn(trial, interactions, histories)
+        answers = prepare_answers(final, interactions, histories)
+        model = cls(describe_items(data, interactions, users=answers.users_of_items()), final, answers)
         return TrainedModel(model, metrics | coverage_of(model, interactions))
 
     @classmethod
@@ -128,11 +132,6 @@ class UserPersonalization(Recommender):
 
         Accuracy is carried over, since the weights are the same; coverage is computed anew.
         """
-        interactions = encode(data)
-        kept = Weights.read(previous)
-        new = ~np.isin(positions(interactions.item_ids, kept.item_ids), np.flatnonzero(kept.known))
-        rows_of_new = interactions.where(new[interactions.item])
-        weights = kept.align(interactions.item_ids, measure_items(rows_of_new, summarise(rows_of_new)))
-        answers = renew_answers(Answers.read(previous), kept.item_ids, weights, interactions)
-        model = cls(describe_items(data, interactions, weights.known), weights, answers)
-        return TrainedModel(model, read_metrics(previous) | coverage_of(model, interactions))
+        renewal = renew(Weights.read(previous), Answers.read(previous), data)
+        model = cls(renewal.catalogue, renewal.weights, renewal.answers)
+        return TrainedModel(model, read_metrics(previous) | coverage_of(model, renewal.interactions))
