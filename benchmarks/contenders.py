@@ -138,3 +138,11 @@ EXPORT = [
 ]
 PAST_HOURS = Contender("**recsync**: export_past", "export.year", _OURS, function="export")
 IDLE_TASK = Contender("a task that does nothing", "export.idle", _FLOOR, function="export")
+
+ENGINE_QUALITY = Contender("**engine**: quality", "engine.quality", _OURS, function="judge")
+ENGINE_SPEED = [
+    Contender("floor: implicit ALS, 64 factors, 15 iterations", "engine.speed", _FLOOR, function="bare_als"),
+    Contender("**aws-user-personalization**, FULL", "engine.speed", _OURS, function="full"),
+    Contender("**aws-user-personalization**, UPDATE", "engine.speed", _OURS, function="update"),
+    Contender("**aws-user-personalization**, 25 items each", "engine.speed", _OURS, function="infer"),
+]

@@ -126,7 +126,7 @@ def _environment(contender: Contender, options: dict[str, Any]) -> dict[str, str
     environment = dict(os.environ)
     paths = [str(path) for path in contender.import_path]
     if contender.apart is None:
-        paths += [str(ROOT / "plugins")]
+        paths += [str(ROOT / "plugins"), str(ROOT / "local")]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     # Nothing of Airflow's is written outside the benchmarks' folder, and no proxy stands between us and the sink.
     environment |= {"AIRFLOW_HOME": str(folder("airflow")), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}

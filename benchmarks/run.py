@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import delivering, exporting, planning
+from benchmarks.engine import experiment
 from benchmarks.places import ROOT
 from benchmarks.processes import Sink, forget_runs, running_sink
 from benchmarks.settings import Settings
 from benchmarks.tables import machine
 
-_PARTS = ("export", "plan", "delivery", "transports", "faults", "limit")
+_PARTS = ("export", "plan", "delivery", "transports", "faults", "limit", "engine")
 _TITLES = {
     "export": "Export stage",
     "plan": "Plan stage",
@@ -26,6 +27,7 @@ _TITLES = {
     "transports": "Transports",
     "faults": "Faults",
     "limit": "A shared rate limit",
+    "engine": "The local engine",
 }
 
 
@@ -47,6 +49,8 @@ def _measure_part(part: str, sink: Sink, settings: Settings) -> Iterator[str]:
         return delivering.faults(settings)
     if part == "limit":
         return delivering.limit(settings)
+    if part == "engine":
+        return experiment.recommend(settings)
     return (delivering.speed if part == "delivery" else delivering.transports)(sink, settings)
 
 

@@ -22,6 +22,10 @@ class Settings:
     export_rows: int = 500_000
     export_flat_rows: tuple[int, ...] = (100_000, 1_000_000)
     export_hours: int = 14 * 24
+    engine_data: tuple[str, ...] = ("groceries", "films")
+    engine_folds: int = 2
+    engine_wide: bool = False
+    engine_rows: int = 1_000_000
 
     @classmethod
     def full(cls, users: int) -> Settings:
@@ -37,6 +41,9 @@ class Settings:
             export_rows=5 * users,
             export_flat_rows=(users, 10 * users),
             export_hours=365 * 24,
+            engine_folds=10,
+            engine_wide=True,
+            engine_rows=10 * users,
         )
 
     @classmethod
@@ -51,4 +58,5 @@ class Settings:
             peer_plan_users=min(users, default.peer_plan_users),
             export_rows=min(users, default.export_rows),
             export_flat_rows=tuple(min(users, rows) for rows in default.export_flat_rows),
+            engine_rows=min(users, default.engine_rows),
         )

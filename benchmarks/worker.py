@@ -13,7 +13,12 @@ from benchmarks.job import DeliveryJob, ExportJob, Job, PlanJob
 def main(module: str, function: str, job_file: str) -> None:
     """Write the contender's result where the job says."""
     options = json.loads(Path(job_file).read_text())
-    kinds: dict[str, type[Job]] = {"delivery": DeliveryJob, "plan": PlanJob, "export": ExportJob}
+    kinds: dict[str, type[Job]] = {
+        "delivery": DeliveryJob,
+        "plan": PlanJob,
+        "export": ExportJob,
+        "engine": Job,
+    }
     job = kinds[options["kind"]](options)
     getattr(importlib.import_module(module), function)(job)
     Path(options["result"]).write_text(json.dumps(job.result()))

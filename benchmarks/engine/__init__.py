@@ -1,0 +1,1 @@
+"""Contenders of the engine experiment: recommenders, judged by quality and by speed."""
