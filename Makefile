@@ -51,8 +51,8 @@ push: $(READY) ## deliver a batch output, in process: make push PROGRAM=<name> R
 	  { echo "what to whom? make push PROGRAM=<name> RECOMMENDATIONS=<folder of .out files, or s3://bucket/prefix>"; exit 2; }
 	$(STACK) push "$(PROGRAM)" "$(RECOMMENDATIONS)" $(if $(DRY_RUN),--dry-run)
 
-test: $(READY) ## run all tests, two files at a time: most of them wait for servers
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(READY) ## run all tests, three files at a time: most of them wait for servers
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(READY) ## formatter, linter, types, import layers, program files
 	$(BIN)/ruff format --check --quiet .
