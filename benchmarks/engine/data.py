@@ -13,7 +13,8 @@ from benchmarks.places import PEERS_VENV
 from personalize_local.engine import TrainingData
 
 # The package recbole holds MovieLens 100K: 943 people's ratings of 1,682 films, each taken as an interaction.
-_FILMS = PEERS_VENV / "apart/recbole/recbole/dataset_example/ml-100k/ml-100k.inter"
+FILMS_PACKAGE = "recbole"
+_FILMS = PEERS_VENV / f"apart/{FILMS_PACKAGE}/recbole/dataset_example/ml-100k/ml-100k.inter"
 
 
 def groceries() -> TrainingData:
