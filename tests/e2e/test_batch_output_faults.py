@@ -35,7 +35,12 @@ def decorate(
     if lines is not None:
         context.bucket.put(f"{context.keys.batch_output(RUN)}users.json.out", b"\n".join(lines) + b"\n")
         context.bucket.put(f"{context.keys.batch_output(RUN)}_CHECK", b"")
-    plan = {"run": RUN, "created_at": NOW.isoformat(), "solution_version_arn": "arn:version"}
+    plan = {
+        "run": RUN,
+        "created_at": NOW.isoformat(),
+        "solution_version_arn": "arn:version",
+        "output": context.bucket.uri(context.keys.batch_output(RUN)),
+    }
     manifest = decorate(shop.name, plan, "arn:job")
     context.recommendations.download_lists(RUN, folder / "lists.parquet")
     return manifest, {row["external_id"]: row for row in pq.read_table(folder / "lists.parquet").to_pylist()}

@@ -33,6 +33,11 @@ class Script:
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 
+class _PatientServer(ThreadingHTTPServer):
+    # The default of 5 turns connections away on a busy machine.
+    request_queue_size = 256
+
+
 @contextmanager
 def scripted(*replies: Reply) -> Generator[Script]:
     """Serve the replies on a free port of the loopback address."""
@@ -63,7 +68,7 @@ def scripted(*replies: Reply) -> Generator[Script]:
         def log_message(self, *args: Any) -> None:
             """Keep test output clean."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _PatientServer(("127.0.0.1", 0), Handler)
     script.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
