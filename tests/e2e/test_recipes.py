@@ -270,6 +270,12 @@ def test_each_person_gets_own_actions_and_answers_are_asked_for_once(
     assert (bucket.get(first), bucket.get(second)) == (b"kept", before)
     assert len((bucket.get(third) or b"").splitlines()) == CUSTOMERS - 50
 
+    # Another number of actions is another question: no answer of the former one may be taken for it.
+    write(shop, text.replace("aws-next-best-action", "aws-next-best-action, num_results: 2"), {})
+    other = prepare(shop.name, "again", NOW)
+    assert other["output"] != plan["output"]
+    assert other["job"] != plan["job"]
+
 
 def test_a_recipe_without_update_has_no_dag_for_it(shop: Shop) -> None:
     write(shop, program("aws-sims"), {"audience": LAST_BOUGHT})

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 
 from recsync.core.program import DatasetType, Program
+from recsync.core.recipes import RECIPES
 
 # https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDatasetImportJob.html#personalize-CreateDatasetImportJob-request-jobName
 MAX_LENGTH = 63
@@ -56,6 +57,14 @@ def schema_name(program: Program, dataset_type: DatasetType, text: str) -> str:
 def solution_name(program: Program, recipe: str) -> str:
     """Name the solution of a program that uses ``recipe``."""
     return f"{program.name}-{recipe.removeprefix('aws-')}"[:MAX_LENGTH]
+
+
+def recipe_of_version(program: Program, solution_version_arn: str) -> str | None:
+    """Tell the recipe of a version of one of the program's solutions; None for a solution of another name."""
+    named = (
+        recipe for recipe in RECIPES if f":solution/{solution_name(program, recipe)}/" in solution_version_arn
+    )
+    return next(named, None)
 
 
 def campaign_name(program: Program) -> str:

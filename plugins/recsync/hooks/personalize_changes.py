@@ -75,7 +75,8 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         if found is None:
             self.log.info("There is no %s %s.", resource.noun, arn)
             return False
-        if status_of(found).startswith("DELETE"):
+        status = status_of(found)
+        if status.startswith("DELETE") and not is_dead(status):
             return True
         with personalize_errors(f"delete {resource.noun} {arn}", resource):
             try:

@@ -35,7 +35,7 @@ def ask(program_name: str, plan: dict[str, Any], campaign_arn: str) -> str:
     """Ask for everybody whom the plan's input names, and write the answers to its output.
 
     :returns: the campaign's ARN, which stands where the ARN of a job would.
-    :raises FatalError: when the campaign cannot be asked, or refuses everybody of a part.
+    :raises FatalError: when the campaign cannot be asked, or refuses everybody of the first part.
     :raises RetriableError: when it is throttled; what was answered is kept.
     """
     context = StageContext.of(program_name)
@@ -49,7 +49,7 @@ def ask(program_name: str, plan: dict[str, Any], campaign_arn: str) -> str:
         filter=plan.get("filter_arn"),
     )
     if settings.traits.asks is Asks.NOTHING:
-        items, _ = campaign.items()
+        items = _items(campaign)
         _put(context.bucket, f"{output}everybody.json.out", [_line({"itemId": "everybody"}, items, [])])
         return campaign_arn
     done = set(context.bucket.keys(output))
@@ -59,7 +59,10 @@ def ask(program_name: str, plan: dict[str, Any], campaign_arn: str) -> str:
             if key in done:
                 continue
             lines = list(threads.map(lambda person: _actions(campaign, person), people))
-            _check(lines)
+            # Once somebody was answered, refusals are about people: the last part may hold only one of them.
+            if not done:
+                _check(campaign, lines)
+            done.add(key)
             _put(context.bucket, key, lines)
             log.info("%d people are asked for, of %d", number * PEOPLE_PER_PART + len(people), plan["users"])
     return campaign_arn
@@ -87,6 +90,13 @@ def _lines(bucket: Bucket, key: str) -> Iterator[bytes]:
         yield rest
 
 
+def _items(campaign: Campaign) -> list[str]:
+    try:
+        return campaign.items()[0]
+    except RejectedError as error:
+        raise _refused(campaign, str(error)) from error
+
+
 def _actions(campaign: Campaign, question: dict[str, Any]) -> dict[str, Any]:
     try:
         actions, scores = campaign.actions(question["userId"], question.get("filterValues"))
@@ -102,13 +112,20 @@ def _line(question: dict[str, Any], items: list[str], scores: list[float]) -> di
     return {"input": question, "output": output, "error": None}
 
 
-def _check(lines: list[dict[str, Any]]) -> None:
+def _check(campaign: Campaign, lines: list[dict[str, Any]]) -> None:
     """Stop when nobody of a part gets an answer: a filter, or the campaign, is wrong for everybody.
 
     :raises FatalError: with what the service says.
     """
     if lines and all(line["error"] for line in lines):
-        raise FatalError(f"The campaign refuses everybody: {lines[0]['error']}")
+        raise _refused(campaign, lines[0]["error"])
+
+
+def _refused(campaign: Campaign, reason: str) -> FatalError:
+    return FatalError(
+        f"Campaign {campaign.arn} refuses everybody: {reason.rstrip('.')}. Correct personalize or filters.recommend in "
+        "the program file, or the values that audience.sql returns, and start a new run."
+    )
 
 
 def _put(bucket: Bucket, key: str, lines: list[dict[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from recsync.core.lists.joins import Join, by_user
 from recsync.core.lists.output_files import output_names
 from recsync.core.lists.output_spool import Source
 from recsync.core.local_disk import local_disk
+from recsync.core.recipes import RECIPES
 from recsync.errors import FatalError
 from recsync.stages.context import StageContext
 from recsync.stages.job_inputs import join_of, write_inputs, write_segment_of_audience
@@ -56,8 +57,10 @@ def prepare_segment(program_name: str, run_id: str, created_at: datetime) -> dic
     run = names.run_key(run_id, created_at.isoformat())
     with _work_folder() as folder:
         digest = write_segment_of_audience(context, run, created_at, folder)
+    segment = context.program.audience.segment
+    people = segment.users_per_item if segment else 0
     return {
-        "job": names.job_name(program_name, "segment", f"{run_id}{digest}{version}"),
+        "job": names.job_name(program_name, "segment", f"{run_id}{digest}{version}{people}"),
         "solution_version_arn": version,
         "input": context.bucket.uri(context.keys.segment_input(run)),
         "output": context.bucket.uri(context.keys.segment_output(run)),
@@ -80,8 +83,10 @@ def prepare(
         people, digest = write_inputs(context, run, created_at, folder, found_in=found_in)
     log.info("The audience of %s holds %d people", program_name, people)
     chosen = active_filter(context.program, created_at)
-    # With what goes in: a cleared run with another audience, champion or filter must not adopt the former job's output.
-    asked_of = f"{run_id}{digest}{champion_arn}{chosen.name if chosen else ''}"
+    # With what goes in: a cleared run with another audience, champion, filter or settings must neither adopt the former
+    # job's output nor be refused because that job differs.
+    settled = f"{context.program.personalize.results}{context.program.personalize.job_config}"
+    asked_of = f"{run_id}{digest}{champion_arn}{chosen.name if chosen else ''}{settled}"
     job = names.job_name(program_name, "recommend", asked_of)
     # What a campaign answers is written in parts, so the parts of other questions must lie elsewhere.
     asked = context.program.personalize.traits.way == "campaign"
@@ -108,10 +113,18 @@ def _campaign_arn(solution_version_arn: str, name: str) -> str:
 
 
 def _champion(context: StageContext) -> Champion:
-    champion = context.champions.read()
+    champion, name, personalize = context.champions.read(), context.program.name, context.program.personalize
     if champion is None:
-        name = context.program.name
         raise FatalError(f"Program {name} has no champion; run {name}_train_full first.")
+    recipe, wanted = (
+        names.recipe_of_version(context.program, champion.solution_version_arn),
+        personalize.recipe,
+    )
+    if recipe and RECIPES[recipe].asks is not personalize.traits.asks:
+        raise FatalError(
+            f"The champion of {name} is of {recipe}, which cannot be asked as personalize.recipe {wanted} is; run "
+            f"{name}_train_full first, or take the former recipe until it has run."
+        )
     return champion
 
 

@@ -47,9 +47,13 @@ class ChampionStore:
         return [Champion(**entry) for entry in document["history"]]
 
     def promote(self, champion: Champion) -> None:
-        """Make a version the champion; promoting the present one again changes nothing."""
+        """Make a version the champion; promoting the present one with its segment version again changes nothing."""
         history = self.history()
-        if history and history[-1].solution_version_arn == champion.solution_version_arn:
+        if history and _versions(history[-1]) == _versions(champion):
             return
         entries = [asdict(entry) for entry in [*history, champion]]
         self.bucket.put_json(self.keys.state(_NAME), {"history": entries})
+
+
+def _versions(champion: Champion) -> tuple[str, str]:
+    return champion.solution_version_arn, champion.segment_version_arn

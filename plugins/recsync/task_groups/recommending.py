@@ -20,6 +20,9 @@ Output: TypeAlias = Any
 PREPARED = "{{ ti.xcom_pull(task_ids='prepare')['%s'] }}"
 SEGMENT = "{{ ti.xcom_pull(task_ids='prepare_segment')['%s'] }}"
 FILTER = "{{ ti.xcom_pull(task_ids='retire_filters')['%s'] }}"
+# The service deletes no campaign that it is still creating. A creation is waited for up to an hour, and what is left of
+# a slow one may need as long again: with the DAG's delays of at most ten minutes these tries outlast that.
+_DELETE_RETRIES = 12
 
 
 def audience_segment(program: Program) -> Output:
@@ -115,7 +118,10 @@ def _campaign(program: Program, prepared: Output, filter_arn: Output) -> Output:
     campaign_ready: Output = campaign.output
     asked: Output = ask(program.name, prepared, campaign_ready, filter_arn)
     delete = PersonalizeDeleteCampaignOperator(
-        task_id="delete_campaign", campaign_arn=campaign_arn, aws_conn_id=program.aws
+        task_id="delete_campaign",
+        campaign_arn=campaign_arn,
+        retries=_DELETE_RETRIES,
+        aws_conn_id=program.aws,
     )
     prepared >> former >> campaign
     # As soon as it may exist, what deletes it must run: also when it never gets ready, or nobody can be asked.

@@ -164,6 +164,13 @@ def test_adopts_a_deletion_under_way(hook, aws_json_server):
     assert aws_json_server.requests("DeleteFilter") == []
 
 
+def test_asks_again_for_a_deletion_that_failed(hook, aws_json_server):
+    aws_json_server.on("DescribeCampaign", {"campaign": {"status": "DELETE FAILED"}})
+    aws_json_server.on("DeleteCampaign", {})
+    assert hook.delete(CAMPAIGN, PREFIX + "campaign/c") is True
+    assert aws_json_server.requests("DeleteCampaign") == [{"campaignArn": PREFIX + "campaign/c"}]
+
+
 def test_what_went_while_we_looked_is_gone(hook, aws_json_server):
     aws_json_server.on("DescribeFilter", {"filter": {"status": "ACTIVE"}})
     aws_json_server.on("DeleteFilter", aws_json_server.refusal("ResourceNotFoundException"))

@@ -502,6 +502,13 @@ def test_a_metric_attribution_is_changed_by_what_is_missing(account, shop):
     assert run(PersonalizeDeleteMetricAttributionOperator, metric_attribution_arn=arn) == arn
 
 
+def test_an_output_of_a_metric_attribution_is_not_passed_over_for_want_of_a_role():
+    with pytest.raises(ValueError, match="output_path but no role_arn"):
+        PersonalizeUpdateMetricAttributionOperator(
+            task_id="t", metric_attribution_arn="arn:a", output_path="s3://b/reports/"
+        )
+
+
 def test_each_part_of_a_group_can_be_deleted_in_order(account):
     group, datasets = make_group("parts")
     solution = run(

@@ -234,3 +234,8 @@ def test_promotions_are_kept_and_repeating_one_changes_nothing(bucket: Bucket, k
         store.promote(champion)
     assert store.history() == [first, second]
     assert store.read() == second
+    # A cleared training may have found the audience's version anew.
+    third = replace(second, segment_version_arn="arn:segment")
+    store.promote(third)
+    store.promote(third)
+    assert store.history() == [first, second, third]

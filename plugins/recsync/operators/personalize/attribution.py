@@ -112,6 +112,9 @@ class PersonalizeUpdateMetricAttributionOperator(PersonalizeUpdateBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if output_path is not None and role_arn is None:
+            # The API's MetricsOutputConfig needs the role; without it the new address would be passed over in silence.
+            raise ValueError(f"Task {self.task_id!r} has output_path but no role_arn: give both.")
         self.metric_attribution_arn = metric_attribution_arn
         self.add_metrics = add_metrics
         self.remove_metrics = remove_metrics

@@ -1,0 +1,28 @@
+"""The tasks that ask for recommendations, as far as a DAG shows them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, task
+
+from recsync.core.program import parse_program
+from recsync.hooks.personalize_resources import CAMPAIGN
+from recsync.stage_dags import DEFAULT_ARGS
+from recsync.task_groups import answers
+
+
+def test_the_deletion_of_a_campaign_is_tried_for_longer_than_its_creation_may_take() -> None:
+    trending = {"braze": {"attribute": "recs"}, "personalize": {"recipe": "aws-trending-now"}}
+
+    @task
+    def prepare() -> None:
+        """Stand where the DAG's own task stands."""
+
+    with DAG("shop_recommend", schedule=None, default_args=DEFAULT_ARGS) as dag:
+        answers(parse_program("shop", trending), prepare())
+    delete = dag.get_task("delete_campaign")
+    # Airflow's shortest delays: doubled each time, up to the longest.
+    delays = [min(delete.retry_delay * 2**number, delete.max_retry_delay) for number in range(delete.retries)]
+    assert delete.is_teardown
+    assert sum(delays, timedelta()) > timedelta(seconds=CAMPAIGN.patience_seconds)
