@@ -127,13 +127,14 @@ def _reply(http_status: int, body: bytes, content_type: str = CONTENT_TYPE) -> R
 
 def _parse_json(body: bytes) -> dict[str, Any]:
     try:
-        parsed = json.loads(body or b"{}")
+        parsed = without_nulls(json.loads(body or b"{}"))
+        # Half of a surrogate pair is JSON, but no text that could be stored or looked up.
+        json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ApiError("SerializationException", f"The request is not JSON: {error}") from error
     if not isinstance(parsed, dict):
         raise ApiError("SerializationException", "The request is not a JSON object.")
-    params: dict[str, Any] = without_nulls(parsed)
-    return params
+    return parsed
 
 
 def _shaped(value: Any, shape: Shape) -> Any:

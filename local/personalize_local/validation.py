@@ -34,7 +34,10 @@ def validate(params: dict[str, Any], operation: OperationModel) -> None:
     shape = operation.input_shape
     if shape is None:
         return
-    report = ParamValidator().validate(params, shape)
+    try:
+        report = ParamValidator().validate(params, shape)
+    except (OverflowError, RuntimeError) as error:  # how botocore meets a timestamp beyond all calendars
+        raise invalid_input(f"A timestamp is out of range: {error}") from error
     if report.has_errors():
         raise invalid_input(report.generate_report())
     problems = list(violations(params, shape))

@@ -90,8 +90,9 @@ def test_bad_schemas_are_refused(
     assert problem in error.message
 
 
-def test_text_that_is_not_json_is_refused(world: Any, refused: Callable[..., Any]) -> None:
-    assert "not JSON" in refused(world.personalize.create_schema, name="bad", schema="{").message
+@pytest.mark.parametrize("text", ["{", "[" * 9000 + "]" * 9000])
+def test_text_that_is_not_json_is_refused(world: Any, refused: Callable[..., Any], text: str) -> None:
+    assert "not JSON" in refused(world.personalize.create_schema, name="bad", schema=text).message
 
 
 def test_a_domain_requires_fields_of_its_own(world: Any, refused: Callable[..., Any]) -> None:

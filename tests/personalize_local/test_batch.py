@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from personalize_local.errors import JobFailed
+from personalize_local.jobs import batch
+
 ERROR = "User error: Required fields for the provided recipe are userId"
 SCORED_LINE = re.compile(
     r'\{"input":\{"userId":"[^"]+"\},"output":\{"recommendedItems":\["i\d+"(,"i\d+")*\],'
@@ -72,18 +75,18 @@ def test_popularity_output_has_no_scores(shop: Any, infer: Callable[..., Any]) -
 def test_bad_lines_are_reported_inline_and_the_job_is_active(shop: Any, infer: Callable[..., Any]) -> None:
     text = (
         users("u1")
-        + '{"itemId":"i1"}\n\nnot json\n{"userId":7}\n{"userId":"\\ud800"}\n'
+        + '{"itemId":"i1"}\n\nnot json\n{"userId":7}\n{"userId":"\\ud800"}\n{"userId":["u1","u2"]}\n'
         + users("u2").rstrip("\n")
     )
     assert infer(text, "mixed")["status"] == "ACTIVE"
     entries = [json.loads(line) for line in shop.read("mixed/users.json.out").splitlines()]
     failed = [entry for entry in entries if entry["error"] is not None]
-    assert len(entries) == 6
+    assert len(entries) == 7
     assert {entry["error"] for entry in failed} == {ERROR}
     assert all(entry["output"] == {"recommendedItems": []} for entry in failed)
     inputs = [entry["input"] for entry in failed]
     assert sorted(map(str, inputs)) == sorted(
-        map(str, [{"itemId": "i1"}, {}, {"userId": 7}, {"userId": "\ud800"}])
+        map(str, [{"itemId": "i1"}, {}, {"userId": 7}, {"userId": "\ud800"}, {"userId": ["u1", "u2"]}])
     )
 
 
@@ -109,6 +112,24 @@ def test_a_missing_input_fails_the_job(shop: Any, trained: dict[str, Any]) -> No
     job = shop.start_batch(version, f"s3://{shop.bucket}/nothing-here/", f"s3://{shop.bucket}/no-out/")
     failed = shop.wait("BatchInferenceJob", job)
     assert (failed["status"], failed["failureReason"]) == ("CREATE FAILED", "Invalid S3 input path")
+
+
+def test_more_input_files_than_the_quota_fail_the_job(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_MOST_INPUT_FILES", 2)  # the real one would be a thousand uploads
+    for number in range(3):
+        shop.put(f"files-in/{number}.json", users("u1"))
+    with pytest.raises(JobFailed, match="at most 2 input files"):
+        batch.infer(
+            recipe="aws-popularity-count",
+            model_folder="not read",
+            region="us-east-1",
+            source=f"s3://{shop.bucket}/files-in/",
+            destination=f"s3://{shop.bucket}/files-out/",
+            num_results=1,
+            filter_request=None,
+            scratch="not used",
+            seed="",
+        )
 
 
 def test_exploration_settings_are_taken(shop: Any, infer: Callable[..., Any]) -> None:

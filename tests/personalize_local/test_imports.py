@@ -61,6 +61,8 @@ def rows(fast_server: Any) -> Callable[[str], list[dict[str, Any]]]:
         (HEADER + "i1,a," + "n" * 1001 + ",,1,1\n", "Length cannot be more than 1000 characters for NOTE."),
         (HEADER + "i1,a,,,1,yesterday\n", "CREATION_TIMESTAMP"),
         (HEADER + "i1,a,,,cheap,1\n", "PRICE"),
+        (HEADER + "i1,a,,,,1\ni2,a,,,NaN,1\n", "PRICE has values that are not of type float"),
+        (HEADER + "i1,a,,,-inf,1\n", "PRICE has values that are not of type float"),
         (HEADER + ",a,,,1,1\n", "ITEM_ID"),
         (HEADER + "i1,a\n", "could not be parsed"),
         (HEADER + 'i1,a,"two\nlines",,1,1\n', "line break"),

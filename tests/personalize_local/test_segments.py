@@ -169,6 +169,7 @@ def test_rankings_are_as_long_as_the_list_with_scores_for_known_items(answers: A
         {"userId": "u2", "itemList": ["i1", "i2", "i3", "nothing"]},
         {"userId": "u2"},
         {"itemList": ["i1"]},
+        {"userId": "u2", "itemList": "i1"},
     ]
     ranked, *failed = answers("aws-personalized-ranking", lines, numResults=2)
     assert sorted(ranked["output"]["recommendedItems"]) == ["i1", "i2", "i3", "nothing"]
@@ -176,7 +177,7 @@ def test_rankings_are_as_long_as_the_list_with_scores_for_known_items(answers: A
     assert len(ranked["output"]["scores"]) == 3
     assert set(ranked) == {"input", "output"}
     expected = "User error: Required fields for the provided recipe are userId, itemList"
-    assert [line["error"] for line in failed] == [expected] * 2
+    assert [line["error"] for line in failed] == [expected] * 3
 
 
 def test_a_filter_shortens_a_ranking(answers: Any, make_filter: Any) -> None:
@@ -247,6 +248,30 @@ def test_attribute_affinity_finds_users_by_any_column_but_the_text(answers: Any)
     assert [int(user[1:]) % 2 for user in even["output"]["recommendedUsers"]] == [0] * 20
     assert "TEXT" in text["error"]
     assert broken["error"].startswith("User error: Invalid itemAttributes expression")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "line", "most"),
+    [
+        ("aws-item-affinity", {"itemId": "i4"}, 500),
+        ("aws-item-attribute-affinity", {"itemAttributes": 'ITEMS.KIND = "odd"'}, 10),
+    ],
+)
+def test_a_segment_job_takes_so_many_lines_per_file(
+    world: Any, version: Any, recipe: str, line: dict[str, str], most: int
+) -> None:
+    name = world.name("too-many")
+    source = world.put(f"{name}-in/in.json", (json.dumps(line) + "\n") * (most + 1))
+    arn = world.personalize.create_batch_segment_job(
+        jobName=name,
+        solutionVersionArn=version(recipe)["solutionVersionArn"],
+        jobInput={"s3DataSource": {"path": source}},
+        jobOutput={"s3DataDestination": {"path": f"s3://{world.bucket}/{name}-out/"}},
+        roleArn=ROLE,
+    )["batchSegmentJobArn"]
+    failed = world.wait("BatchSegmentJob", arn)
+    assert failed["status"] == "CREATE FAILED"
+    assert f"at most {most} lines" in failed["failureReason"]
 
 
 def test_a_filter_leaves_only_some_users_in_a_segment(answers: Any, make_filter: Any) -> None:

@@ -146,7 +146,7 @@ def _invalid(problem: str) -> ApiError:
 def _record(text: str) -> dict[str, Any]:
     try:
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _invalid(f"it is not JSON ({error})") from error
     if not isinstance(record, dict) or record.get("type") != "record":
         raise _invalid('it must be an Avro record ("type": "record")')

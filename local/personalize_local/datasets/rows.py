@@ -60,11 +60,15 @@ def _typed_column(column: pa.ChunkedArray, field: Field) -> pa.ChunkedArray:
     if field.type == "string":
         return _checked_string(column, field)
     try:
-        return pc.cast(column, ARROW_TYPES[field.type])
+        typed = pc.cast(column, ARROW_TYPES[field.type])
     except pa.ArrowInvalid as error:
         raise JobFailed(
             f"Column {field.name} has values that are not of type {field.type}: {error}"
         ) from error
+    # As for streamed rows: one infinite price would leave nothing of an optimizationObjective.
+    if pa.types.is_floating(typed.type) and not pc.all(pc.is_finite(typed), min_count=0).as_py():
+        raise JobFailed(f"Column {field.name} has values that are not of type {field.type}: NaN or infinity.")
+    return typed
 
 
 def _checked_string(column: pa.ChunkedArray, field: Field) -> pa.ChunkedArray:

@@ -16,7 +16,7 @@ from personalize_local.engine.interactions import Float32Array, IntArray
 MAX_BLOCK_USERS = 128
 MAX_BLOCK_SCORES = 16_000_000
 # The best n items lie in the n groups with the best maxima, so that most groups need not be looked into.
-GROUP_ITEMS = 128
+GROUP_ITEMS = 64
 MAX_THREADS = 4
 NO_SCORE = np.float32(-np.inf)
 

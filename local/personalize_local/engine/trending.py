@@ -90,7 +90,8 @@ def enough_seconds(interactions: Interactions, window: float) -> float:
     """Stretch the window to a multiple of it that holds enough interactions, at most a third of all the time."""
     back = ((interactions.latest - interactions.time) // window).astype(np.int64)
     enough = min(ENOUGH_INTERACTIONS, len(np.unique(interactions.item)))
-    windows = int(np.searchsorted(np.cumsum(np.bincount(back)), enough)) + 1
+    # By the row that is enough: counting per window would take memory for every window since the oldest row.
+    windows = int(np.partition(back, enough - 1)[enough - 1]) + 1
     return window * max(1, min(windows, (int(back.max()) + 1) // 3))
 
 

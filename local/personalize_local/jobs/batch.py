@@ -23,6 +23,8 @@ from personalize_local.store import Store
 
 _INVALID_INPUT = "Invalid S3 input path"
 _INVALID_OUTPUT = "Invalid S3 output path"
+# https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+_MOST_INPUT_FILES = 1000
 # Exploration defaults: https://docs.aws.amazon.com/personalize/latest/dg/native-recipe-new-item-USER_PERSONALIZATION.html
 _DEFAULT_EXPLORATION_WEIGHT = "0.3"
 _DEFAULT_ITEM_AGE_CUT_OFF_DAYS = "30"
@@ -109,6 +111,8 @@ def _input_keys(client: S3Client, location: Location) -> list[tuple[str, str]]:
         keys = keys_under(client, location, first_level_only=False)
     if not keys:
         raise JobFailed(_INVALID_INPUT)
+    if len(keys) > _MOST_INPUT_FILES:
+        raise JobFailed(f"{_INVALID_INPUT}: there can be at most {_MOST_INPUT_FILES} input files.")
     names = [key.rsplit("/", 1)[-1] for key in keys]
     if len(set(names)) < len(names):
         raise JobFailed(f"{_INVALID_INPUT}: two input files with the same name would share one output.")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from personalize_local.engine import Answer, Options, Recommender
+from personalize_local.errors import JobFailed
 from personalize_local.jobs.batch_filter import FilterRequest, filtered_answers
 from personalize_local.jobs.line_input import Line, line_reader, parse_line
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     # It takes scikit-learn, seconds to load, and few jobs have themes.
     from personalize_local.jobs.themes import ThemeMaker
 
+# Lines that one input file may have: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+_MOST_QUERIES = {"segment_item": 500, "segment_attributes": 10}
+_MOST_QUERIES_WITH_THEMES = 100
 _compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -53,8 +57,12 @@ class BatchLines:
         return self._objects_read == 0
 
     def write(self, content: bytes, path: Path) -> None:
-        """Write the output of one input object to a file."""
+        """Write the output of one input object to a file; raise `JobFailed` for more lines than it may have."""
         entries = [parse_line(line) for line in content.split(b"\n") if line.strip()]
+        how = self._inference
+        most = _MOST_QUERIES_WITH_THEMES if how.themes else _MOST_QUERIES.get(how.recommender.wants)
+        if most is not None and len(entries) > most:
+            raise JobFailed(f"An input file can have at most {most} lines. One has {len(entries)}.")
         self._objects_read += sum(entry is not None for entry in entries)
         self._random.shuffle(entries)
         lines = [self._read(entry) for entry in entries]

@@ -39,7 +39,7 @@ def line_reader(wants: Wants) -> Callable[[dict[str, Any] | None], Line]:
     missing = f"User error: Required fields for the provided recipe are {', '.join(fields)}"
 
     def read(entry: dict[str, Any] | None) -> Line:
-        if entry is None or not all(_is_given(entry.get(field)) for field in fields):
+        if entry is None or not all(_is_given(field, entry.get(field)) for field in fields):
             return Line(entry or {}, Query(), missing)
         return Line(entry, _query(entry, fields))
 
@@ -65,9 +65,9 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
-def _is_given(value: Any) -> bool:
-    if isinstance(value, list):
-        return bool(value) and all(_is_text(item) for item in value)
+def _is_given(field: str, value: Any) -> bool:
+    if field == "itemList":
+        return isinstance(value, list) and bool(value) and all(_is_text(item) for item in value)
     return _is_text(value)
 
 

@@ -103,9 +103,10 @@ def _number(value: Any, field: Field) -> int | float:
         raise _wrong_type(field)
     try:
         number = value if isinstance(value, int) else float(value)
-    except ValueError:
+        finite = math.isfinite(number)
+    except (ValueError, OverflowError):
         raise _wrong_type(field) from None
-    if not math.isfinite(number):
+    if not finite:
         raise _wrong_type(field)
     if field.type not in _WHOLE_RANGES:
         return float(number)

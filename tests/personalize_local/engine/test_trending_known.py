@@ -58,3 +58,10 @@ def test_data_shorter_than_a_window_give_popular_items_and_no_accuracy():
     (found,) = model.recommender.answer([Query("u1")], 5, Options())
     assert found.ids == ["a", "b"]
     assert model.metrics[ACCURACY] == model.metrics[POPULAR] == 0
+
+
+def test_one_timestamp_in_another_unit_takes_no_memory_for_the_time_between():
+    rows = [(f"u{user}", item, user) for user in range(9) for item in ("a", "b")]
+    model = train("aws-trending-now", TrainingData(table([*rows, ("u0", "a", 2**53)])), {})
+    (found,) = model.recommender.answer([Query("u1")], 5, Options())
+    assert set(found.ids) == {"a", "b"}

@@ -102,6 +102,7 @@ EVENT = {"eventType": "buy", "sentAt": NOW, "itemId": "i1"}
         ({"properties": '{"eventtype": "x"}'}, "must not have the keys eventtype"),
         ({"properties": json.dumps({"deviceType": "x" * 1010})}, "less than or equal to 1024"),
         ({"properties": json.dumps({"deviceType": "x" * 1001})}, "more than 1000 characters"),
+        ({"properties": f'{{"eventValue": 1{"0" * 400}}}'}, "EVENT_VALUE is not of type float"),
         ({"itemId": "i" * 257}, "less than or equal to 256"),
         ({"recommendationId": "r" * 41}, "less than or equal to 40"),
         ({"impression": ["i"] * 26}, "less than or equal to 25"),

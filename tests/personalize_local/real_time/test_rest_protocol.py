@@ -35,7 +35,18 @@ def test_every_operation_of_the_model_is_built(service: str) -> None:
         ("/events", b"[]", 400, "SerializationException"),
         ("/events", b'{"trackingId": "t", "sessionId": "s"}', 400, "InvalidInputException"),
         ("/events", b'{"trackingId": "t", "sessionId": "s", "eventList": []}', 400, "InvalidInputException"),
+        (
+            "/events",
+            b'{"trackingId": "t", "sessionId": "s", "eventList": [{"eventType": "e", "sentAt": 1e300}]}',
+            *(400, "InvalidInputException"),
+        ),
         ("/personalize-ranking", b'{"campaignArn": 5}', 400, "InvalidInputException"),
+        (
+            "/recommendations",
+            b'{"campaignArn": "arn:aws:personalize:x:1:campaign/c", "userId": "\\ud800"}',
+            *(400, "SerializationException"),
+        ),
+        ("/recommendations", b'{"context": ' + b"[" * 600 + b"]" * 600 + b"}", 400, "SerializationException"),
         ("/recommendations", b'{"campaignArn": "no-arn"}', 400, "InvalidInputException"),
         ("/recommendations", b"{}", 400, "InvalidInputException"),
         ("/recommendations", b'{"campaignArn": "arn:aws:personalize:x:1:campaign/c"}', 404, None),
