@@ -15,7 +15,7 @@ from personalize_local.engine.errors import ModelFolderError, RecipeError
 HEADER_FILE = "model.json"
 METRICS_FILE = "metrics.json"
 # Raised whenever the files of a saved model change their meaning.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
