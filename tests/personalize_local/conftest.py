@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +23,7 @@ from moto.server import ThreadedMotoServer
 from personalize_local.server import Server
 from personalize_local.service import Settings
 
+LOCAL = Path(__file__).resolve().parents[2] / "local"
 BUCKET = "personalize-local-tests"
 ROLE = "arn:aws:iam::000000000000:role/PersonalizeRole"
 INTERACTIONS = {
@@ -349,3 +353,31 @@ def trained(shop: World, interactions: str) -> dict[str, dict[str, Any]]:
     versions = {recipe: shop.train(shop.solution(group, recipe)) for recipe in recipes}
     assert {version["status"] for version in versions.values()} == {"ACTIVE"}
     return versions
+
+
+@pytest.fixture
+def start_process(s3: Any, tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
+    """Return a function that starts a server as a process on one data folder, and gives it with its URL."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> tuple[subprocess.Popen[str], str]:
+        command = [
+            sys.executable,
+            "-m",
+            "personalize_local",
+            "--port",
+            "0",
+            "--data",
+            str(tmp_path),
+            *options,
+        ]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LOCAL), *sys.path])}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        started.append(process)
+        assert process.stdout is not None
+        return process, process.stdout.readline().split()[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +18,6 @@ from personalize_local.service import Settings
 from personalize_local.storage import FolderInUse
 
 LOCAL = Path(__file__).resolve().parents[2] / "local"
-
-
-@pytest.fixture
-def start_process(s3: Any, tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
-    """Return a function that starts `python -m personalize_local` and gives the process and its URL."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*options: str) -> tuple[subprocess.Popen[str], str]:
-        command = [
-            sys.executable,
-            "-m",
-            "personalize_local",
-            "--port",
-            "0",
-            "--data",
-            str(tmp_path),
-            *options,
-        ]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LOCAL), *sys.path])}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        started.append(process)
-        assert process.stdout is not None
-        return process, process.stdout.readline().split()[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 def wait_for(world: Any, noun: str, arn: str, status: str) -> None:

@@ -75,7 +75,6 @@ def read_training_data(request: TrainingRequest) -> TrainingData:
         actions=_whole(request, "ACTIONS"),
         action_interactions=_whole(request, "ACTION_INTERACTIONS"),
         item_text=text,
-        event_weights={each.event_type: each.weight for each in request.events if each.event_type},
         objective=request.objective,
     )
 

@@ -1,7 +1,6 @@
 """Take the training tables in and check that they can be trained on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -43,7 +42,6 @@ class TrainingData:
     :param actions: ACTION_ID, optional CREATION_TIMESTAMP, VALUE, ACTION_EXPIRATION_TIMESTAMP or
         EXPIRATION_TIMESTAMP, REPEAT_FREQUENCY (int64, nullable) and metadata; for aws-next-best-action.
     :param action_interactions: USER_ID, ACTION_ID, EVENT_TYPE (`Taken`, `Not Taken`, `Viewed`), TIMESTAMP.
-    :param event_weights: `eventsConfig`: weight per EVENT_TYPE; empty when all count alike.
     """
 
     interactions: pa.Table
@@ -52,7 +50,6 @@ class TrainingData:
     actions: pa.Table | None = None
     action_interactions: pa.Table | None = None
     item_text: ItemText = ItemText()
-    event_weights: Mapping[str, float] = field(default_factory=dict)
     objective: Objective | None = None
 
     def check(self) -> None:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from personalize_local.datasets.parquet import read_parts
 from personalize_local.datasets.parts import DatasetParts
 from personalize_local.engine import Answer, Options, Query, Recommender
+from personalize_local.engine.narrow_answers import NarrowAnswers, narrow_answers
 from personalize_local.filters.allowed import Allowed
 from personalize_local.filters.apply import FilterData, ItemFilter, MissingParameter, UserFilter
 from personalize_local.filters.check import checked_filter
 from personalize_local.filters.values import read_filter_values
 from personalize_local.jobs.line_input import Line
-from personalize_local.jobs.narrow_answers import NarrowAnswers, narrow_answers
 
 # First ask for so many more items than wanted: the events of one type that a filter sees, at most.
 _EXTRA_ITEMS = 100

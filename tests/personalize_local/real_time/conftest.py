@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 
-LOCAL = Path(__file__).resolve().parents[3] / "local"
 NAMESPACE = {"type": "record", "namespace": "com.amazonaws.personalize.schema", "version": "1.0"}
 ITEMS = {
     **NAMESPACE,
@@ -187,31 +182,3 @@ def live(shop: Any) -> Live:
 def make_live(make_world: Callable[..., Any]) -> Callable[..., Live]:
     """Return a function that makes a driver of any server."""
     return lambda url, **options: Live(make_world(url, **options))
-
-
-@pytest.fixture
-def start_process(s3: Any, tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
-    """Return a function that starts a server as a process on one data folder, and gives it with its URL."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*options: str) -> tuple[subprocess.Popen[str], str]:
-        command = [
-            sys.executable,
-            "-m",
-            "personalize_local",
-            "--port",
-            "0",
-            "--data",
-            str(tmp_path),
-            *options,
-        ]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LOCAL), *sys.path])}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        started.append(process)
-        assert process.stdout is not None
-        return process, process.stdout.readline().split()[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from personalize_local.engine import Answer, Options, Query, Recommender
+from personalize_local.engine.base import Answer, Options, Query, Recommender
 from personalize_local.engine.catalogue import Catalogue
 from personalize_local.engine.pair_scores import PairScorer
 from personalize_local.engine.popularity import PopularityCount
