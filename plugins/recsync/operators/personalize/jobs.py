@@ -16,10 +16,13 @@ from recsync.links.personalize import (
     PersonalizeDatasetImportJobLink,
     PersonalizeSolutionVersionLink,
 )
+from recsync.operators.personalize.batch import (
+    PersonalizeCreateBatchJobBaseOperator,
+    batch_template_fields,
+)
 from recsync.operators.personalize.create import (
     PersonalizeCreateTaggedBaseOperator,
     create_template_fields,
-    s3_place,
 )
 from recsync.operators.personalize.update import dataset_group_of_dataset
 from recsync.triggers.personalize import (
@@ -145,7 +148,7 @@ class PersonalizeCreateSolutionVersionOperator(PersonalizeCreateTaggedBaseOperat
             self.log.warning("Could not stop %s; it may have ended: %s", self.created_arn, error)
 
 
-class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateTaggedBaseOperator):
+class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateBatchJobBaseOperator):
     """Recommend for every line of an input file, from S3 to S3.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateBatchInferenceJob.html
@@ -169,68 +172,28 @@ class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateTaggedBaseOper
     trigger_class = PersonalizeBatchInferenceJobCompletedTrigger
     link_class = PersonalizeBatchInferenceJobLink
     operator_extra_links = (PersonalizeBatchInferenceJobLink(),)
-    template_fields = create_template_fields(
-        "job_name",
-        "solution_version_arn",
-        "input_path",
-        "output_path",
-        "role_arn",
-        "num_results",
-        "filter_arn",
-        "batch_inference_job_config",
-        "batch_inference_job_mode",
-        "theme_generation_config",
-        "input_kms_key_arn",
-        "output_kms_key_arn",
+    template_fields = batch_template_fields(
+        "batch_inference_job_config", "batch_inference_job_mode", "theme_generation_config"
     )
 
     def __init__(
         self,
         *,
-        job_name: str,
-        solution_version_arn: str,
-        input_path: str,
-        output_path: str,
-        role_arn: str,
-        num_results: int | str | None = None,
-        filter_arn: str | None = None,
         batch_inference_job_config: dict[str, Any] | None = None,
         batch_inference_job_mode: str | None = None,
         theme_generation_config: dict[str, Any] | None = None,
-        input_kms_key_arn: str | None = None,
-        output_kms_key_arn: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.job_name = job_name
-        self.solution_version_arn = solution_version_arn
-        self.input_path = input_path
-        self.output_path = output_path
-        self.role_arn = role_arn
-        self.num_results = num_results
-        self.filter_arn = filter_arn
         self.batch_inference_job_config = batch_inference_job_config
         self.batch_inference_job_mode = batch_inference_job_mode
         self.theme_generation_config = theme_generation_config
-        self.input_kms_key_arn = input_kms_key_arn
-        self.output_kms_key_arn = output_kms_key_arn
 
     def request(self) -> dict[str, Any]:
         """Return the members of CreateBatchInferenceJob."""
         return {
-            "jobName": self.job_name,
-            "solutionVersionArn": self.solution_version_arn,
-            "jobInput": {"s3DataSource": s3_place(self.input_path, self.input_kms_key_arn)},
-            "jobOutput": {"s3DataDestination": s3_place(self.output_path, self.output_kms_key_arn)},
-            "roleArn": self.role_arn,
-            # A template renders to text.
-            "numResults": None if self.num_results is None else int(self.num_results),
-            "filterArn": self.filter_arn,
+            **super().request(),
             "batchInferenceJobConfig": self.batch_inference_job_config,
             "batchInferenceJobMode": self.batch_inference_job_mode,
             "themeGenerationConfig": self.theme_generation_config,
         }
-
-    def dataset_group_arn_for_link(self) -> str:
-        """Ask for the solution version's dataset group."""
-        return self.hook.dataset_group_of_version(self.solution_version_arn)
