@@ -2,7 +2,10 @@
 
 RecsyncError
 ├── FatalError        do not retry: a person must change something first
-│   └── ProgramError  the program file is wrong; holds every problem found, not just the first
+│   ├── ProgramError           the program file is wrong; holds every problem found, not just the first
+│   ├── PromotionRefusedError  a solution version does not become champion; the former one stays
+│   ├── BudgetExceededError    the next billed step would go beyond the month's budget; it was not begun
+│   └── DriftError             a resource differs from what the program file says
 ├── RetriableError    try again, after ``retry_after_seconds`` when the service said so
 └── RejectedError     this record only: counted, kept, replayable
 
@@ -31,6 +34,18 @@ class ProgramError(FatalError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
+
+
+class PromotionRefusedError(FatalError):
+    """A solution version does not become champion: the message holds the figures."""
+
+
+class BudgetExceededError(FatalError):
+    """The next billed step would go beyond the month's budget; nothing of it was begun."""
+
+
+class DriftError(FatalError):
+    """A resource is there and differs from the program file: the message names each difference."""
 
 
 class RetriableError(RecsyncError):

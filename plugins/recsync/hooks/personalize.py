@@ -8,7 +8,7 @@ from typing import Any
 from airflow.utils.helpers import prune_dict
 from botocore.exceptions import ClientError
 
-from recsync.errors import FatalError, RetriableError
+from recsync.errors import DriftError, FatalError, RetriableError
 from recsync.hooks.personalize_changes import PersonalizeChangesHook
 from recsync.hooks.personalize_client import is_dead, status_of
 from recsync.hooks.personalize_drift import drift, unasked_hyperparameters
@@ -139,7 +139,7 @@ class PersonalizeHook(PersonalizeChangesHook):
         if status.startswith("DELETE"):
             raise RetriableError(f"{resource.noun} {arn} is being deleted. The task's retry creates it anew.")
         if differences := drift(resource.compared, request, self.in_full(resource, found)):
-            raise FatalError(
+            raise DriftError(
                 f"{resource.noun} {arn} exists and differs from what is asked for:\n  "
                 + "\n  ".join(differences)
                 + f"\n{resource.remedy}"

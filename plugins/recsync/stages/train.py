@@ -1,24 +1,20 @@
-"""Train: what was gathered goes in by import jobs, a judged solution version comes out."""
+"""Train: what was gathered goes in by import jobs, and solution versions are trained on it."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from recsync import settings
 from recsync.core import names
-from recsync.core.gate import judge
 from recsync.core.imports.exported import ExportedObject
 from recsync.core.imports.held import Late
 from recsync.core.intervals import parse_key
 from recsync.core.program import DatasetType
-from recsync.errors import FatalError
 from recsync.stages.context import StageContext
 from recsync.stages.imports import unfinished
 from recsync.stages.imports.full import late_window
-from recsync.stores.champion import Champion
 
 log = logging.getLogger(__name__)
 
@@ -129,46 +125,3 @@ def _late_objects(
     opens = Late(late.cron, late.intervals + 1).opens(datetime.fromisoformat(plan["until"]))
     keys = {key.rsplit("/", 1)[-1].removesuffix(".csv"): key for key in context.bucket.keys(events.key)}
     return {interval: [key] for interval, key in keys.items() if parse_key(interval) >= opens}
-
-
-def promote(
-    program_name: str,
-    run_id: str,
-    solution_version_arn: str,
-    training_mode: str,
-    metrics: dict[str, float],
-    baseline_metrics: dict[str, float] | None,
-    segment_version_arn: str | None = None,
-) -> dict[str, Any]:
-    """Let the gate judge a version and make it the champion.
-
-    :param segment_version_arn: the version that finds the audience, trained on the same data; None: as before.
-    :returns: the champion, for the asset event.
-    :raises FatalError: when the gate refuses it, with the figures; the former champion stays.
-    """
-    context = StageContext.of(program_name)
-    refusals = judge(context.program.gate, metrics, baseline_metrics, context.program.gate_metric)
-    if refusals:
-        raise FatalError(
-            f"{solution_version_arn} does not become champion: {'; '.join(refusals)}. The former champion stays. "
-            "Look at the data, or change gate in the program file."
-        )
-    former = context.champions.read()
-    champion = Champion(
-        solution_version_arn=solution_version_arn,
-        training_mode=training_mode,
-        promoted_at=datetime.now(UTC).isoformat(),
-        run_id=run_id,
-        metrics=metrics,
-        baseline_metrics=baseline_metrics,
-        segment_version_arn=segment_version_arn or (former.segment_version_arn if former else ""),
-    )
-    context.champions.promote(champion)
-    log.info("Champion of %s is now %s", program_name, solution_version_arn)
-    return asdict(champion)
-
-
-def last_baseline_metrics(program_name: str) -> dict[str, float] | None:
-    """Give the baseline's metrics of the last FULL; an UPDATE trains no baseline of its own."""
-    champion = StageContext.of(program_name).champions.read()
-    return champion.baseline_metrics if champion else None

@@ -1,6 +1,7 @@
 """Task groups that several DAGs share, and those that differ by what a program's recipe can do."""
 
 from recsync.task_groups.recommending import answers, audience_segment
-from recsync.task_groups.training import PLAN, setup, train
+from recsync.task_groups.setup import setup
+from recsync.task_groups.training import PLAN, train
 
 __all__ = ["PLAN", "answers", "audience_segment", "setup", "train"]

@@ -5,13 +5,15 @@ from recsync.core.program.checks import Checks
 from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
 from recsync.core.program.events import Events
 from recsync.core.program.exports import Exports
+from recsync.core.program.gate import Gate
 from recsync.core.program.inputs import Audience, Inputs, Segment
 from recsync.core.program.parse import parse_program
-from recsync.core.program.personalize import Exploration, Gate, Personalize, TrainFull, TrainUpdate
+from recsync.core.program.personalize import Exploration, Personalize
 from recsync.core.program.program import NAME_PATTERN, Program
 from recsync.core.program.recommendations import FallbackTier, Recommendations, Rules
 from recsync.core.program.schedules import CronExpression, Schedules
 from recsync.core.program.section import Strict
+from recsync.core.program.training import TrainFull, TrainUpdate
 
 __all__ = [
     "ATTRIBUTE_PATTERN",

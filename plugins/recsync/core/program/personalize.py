@@ -1,4 +1,4 @@
-"""The program file: the solution, its trainings and the gate."""
+"""The program file: the solution and how it is asked."""
 
 from __future__ import annotations
 
@@ -120,48 +120,3 @@ class Personalize(Strict):
                 "rankingInfluence": {"POPULARITY": influence.popularity, "FRESHNESS": influence.freshness}
             }
         return None
-
-
-class Gate(Strict):
-    """What a new FULL version must reach before it becomes champion.
-
-    :param metric: a key of ``GetSolutionMetrics``; None: NDCG at 25 or the recipe's own, if one is known.
-    :param minimum: lowest value accepted; None accepts any.
-    :param min_ratio_to_baseline: lowest ratio to the baseline's value; used when there is a baseline.
-    """
-
-    metric: str | None = None
-    minimum: float | None = Field(default=None, ge=0)
-    min_ratio_to_baseline: float = Field(default=1.0, ge=0)
-
-
-class TrainUpdate(Strict):
-    """When an hourly UPDATE is worth a billed run.
-
-    Pending rows wait until there are enough of them, or until the oldest of them has waited long enough. One import
-    takes at most 1 GB of each dataset, the service's limit for an INCREMENTAL import: what is more waits for the next
-    run, oldest first, and an interval that alone is larger waits for the next FULL.
-
-    :param min_new_interactions: fewer pending rows than this wait. The quota page of Amazon Personalize names 1,000
-        records as the least an import job takes; whether it refuses fewer is not documented.
-    :param max_wait_hours: rows whose interval ended longer ago than this wait no more; None lets them wait for ever.
-    """
-
-    min_new_interactions: int = Field(default=1000, ge=1)
-    max_wait_hours: float | None = Field(default=24.0, gt=0)
-
-
-class TrainFull(Strict):
-    """What a FULL training imports.
-
-    FULL and INCREMENTAL imports share the work by size and by age. What is new since the last FULL, and what arrived
-    late for the last intervals before it, goes in hourly and in small imports. What arrived later than that, was
-    changed or deleted, or is larger than an INCREMENTAL import may be, reaches the service with the next FULL, which
-    replaces everything. Users and items are always read as a snapshot, and imported only when they changed.
-
-    :param import_from: ``snapshot`` queries all interactions anew. ``intervals`` spares the warehouse that query: it
-        imports the objects of all published intervals together, up to the newest; a gap between them is an error. Rows
-        that were changed or deleted in the warehouse after their interval's last export stay as they were.
-    """
-
-    import_from: Literal["snapshot", "intervals"] = "snapshot"

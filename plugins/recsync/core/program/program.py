@@ -15,11 +15,13 @@ from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
 from recsync.core.program.events import Events
 from recsync.core.program.exports import Exports
 from recsync.core.program.filters import Filters
+from recsync.core.program.gate import Gate
 from recsync.core.program.inputs import Audience, Inputs
-from recsync.core.program.personalize import Gate, Personalize, TrainFull, TrainUpdate
+from recsync.core.program.personalize import Personalize
 from recsync.core.program.recommendations import Recommendations
 from recsync.core.program.schedules import Schedules
 from recsync.core.program.section import Strict
+from recsync.core.program.training import TrainFull, TrainUpdate
 from recsync.core.recipes import Asks
 
 # Amazon Personalize names: 1-63 of these, and recsync appends up to 30 characters to a program's name.
