@@ -13,6 +13,8 @@ from recsync import settings
 from recsync.core.program import DatasetType, Program
 from recsync.core.program_file import program_files, read_program
 from recsync.errors import ProgramError
+from recsync.notifications.failure import FailureNotifier
+from recsync.notifications.late import deadline
 
 DEFAULT_ARGS = {
     "owner": "recsync",
@@ -51,9 +53,17 @@ def stage_dag(program: Program, stage: str, *, schedule: Any, doc_md: str | None
         doc_md="\n\n".join(text for text in (program.description, doc_md) if text),
         tags=["recsync", program.name, stage],
         catchup=False,
-        default_args=DEFAULT_ARGS,
+        default_args=_default_args(program, stage),
+        deadline=deadline(program, stage),
         **{"max_active_runs": 1, **kwargs},
     )
+
+
+def _default_args(program: Program, stage: str) -> dict[str, Any]:
+    """Call people when a task fails for good, if the program file says whom."""
+    if not program.alerts:
+        return DEFAULT_ARGS
+    return {**DEFAULT_ARGS, "on_failure_callback": FailureNotifier(program, stage)}
 
 
 def asset(program: Program, kind: str) -> Asset:

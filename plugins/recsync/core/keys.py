@@ -17,7 +17,7 @@
 <program>/deliveries/<delivery>/ledger/<n>.json  what is settled; see core/ledger.py
 <program>/deliveries/<delivery>/…                accounts.parquet, dead_letters.jsonl, report.json, verification.json
 <program>/state/…                                champion.json, imports.json, last_sent.json, last_sent/…,
-                                                 catalog-….json
+                                                 catalog-….json, alerts/…, money/…
 
 Personalize reads first-level objects of a folder only, so no folder it reads has folders below it.
 """
@@ -139,6 +139,14 @@ class Keys:
     def ledger_entry(self, delivery: str, number: int) -> str:
         """Give one entry of a delivery's ledger; the names sort as the numbers do."""
         return f"{self.delivery(delivery)}ledger/{number:08d}.json"
+
+    def alert(self, digest: str) -> str:
+        """Give the object that says when people were last told of one thing."""
+        return self.state(f"alerts/{digest}.json")
+
+    def money(self, month: str) -> str:
+        """Give the ledger of what one month used, ``YYYY-MM``."""
+        return self.state(f"money/{month}.json")
 
     def state(self, name: str) -> str:
         """Give one object of the program's state."""

@@ -16,6 +16,7 @@ from recsync.core.csv_text import record_ends, to_personalize
 from recsync.core.program import DatasetType
 from recsync.core.report_page import page
 from recsync.errors import FatalError
+from recsync.notifications.export import tell_of_drift
 from recsync.stages.export.check_inputs import history_of, known_ids, known_items
 from recsync.stages.export.dataset_export import DatasetExport
 
@@ -109,6 +110,8 @@ class _Checked:
         for finding in document["findings"]:
             if finding["level"] != "note":
                 log.warning("%s: %s", self._export.sql, finding["text"])
+        context = self._export.context
+        tell_of_drift(context.program, self._export.kind.folder, report, context.bucket.uri(self._report_key))
 
 
 class _Unchecked:
