@@ -5,23 +5,30 @@ instead), FULL imports of what changed since the last one, a solution version tr
 metrics, the gate, and the champion. With a `baseline_recipe` in the program file, a baseline is trained on the same
 data.
 
-Waits until no `train_update` of the program runs; while this runs, `train_update` skips. A retried task adopts
-the job of the first try; only a job that failed is paid for again, under the next name.
+A run of the schedule skips, with the reason, when nothing came since the last FULL training; one that a person starts
+always trains. With `train_full.drift` in the program file, `train_update` starts one early when the data or the
+champion's figure drifted.
+
+Waits, without a worker slot, until no other run imports, trains or deletes in the dataset group; meanwhile hourly
+updates wait for this one. A retried task adopts the job of the first try; only a job that failed is paid for again,
+under the next name.
 """
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import Param, get_current_context, task
+from airflow.sdk import AssetOrTimeSchedule, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.intervals import EPOCH
 from recsync.core.program import DatasetType
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
-from recsync.stage_dags import cron_trigger, interactions_last, programs, stage_dag
-from recsync.task_groups import PLAN, setup, train
+from recsync.stage_dags import asset, cron_trigger, interactions_last, programs, stage_dag
+from recsync.task_groups import PLAN, hold, setup, train
 
 PLANNED_KEY = "{{ ti.xcom_pull(task_ids='plan')['keys']['%s'] }}"
 PARAMS = {
@@ -34,21 +41,20 @@ PARAMS = {
 }
 
 
-@task.sensor(mode="reschedule", poke_interval=30, timeout=6 * 3600)
-def no_update_runs(program: str) -> bool:
-    """Wait for train_update: an INCREMENTAL import that ends after a FULL one began would be lost."""
-    ti = get_current_context()["ti"]
-    return ti.get_dr_count(dag_id=f"{program}_train_update", states=["running"]) == 0
-
-
 @task(multiple_outputs=False)
 def plan(program: str) -> dict[str, Any]:
-    """Fix the end of the data and the names of the jobs."""
+    """Decide whether the training is worth its price, and fix the end of the data and the names of the jobs."""
     from recsync.stages.imports.full import plan_full
+    from recsync.stages.imports.need import full_needed
 
     context = get_current_context()
     run, until = context["dag_run"], context["params"].get("until")
     with fatal_errors_fail_the_task():
+        if run.run_type != "manual":
+            decision = full_needed(program, run.run_after, due=run.run_type == "scheduled")
+            if not decision.train:
+                raise AirflowSkipException(decision.why)
+            logging.getLogger(__name__).info("FULL: %s", decision.why)
         return plan_full(program, run.run_id, run.run_after, datetime.fromisoformat(until) if until else None)
 
 
@@ -70,10 +76,14 @@ def publish(program: str, plan: dict[str, Any], exported: dict[str, dict[str, An
 
 
 for program in programs("train_full"):
-    schedule = cron_trigger(program.schedules.train_full)
+    due = cron_trigger(program.schedules.train_full)
+    schedule: Any = due
+    if program.train_full.drift and program.personalize.can_update:
+        drift = [asset(program, "drift")]
+        schedule = AssetOrTimeSchedule(timetable=due, assets=drift) if due else drift
     with stage_dag(program, "train_full", schedule=schedule, doc_md=__doc__, params=PARAMS):
         planned = plan(program.name)
-        no_update_runs(program.name) >> planned
+        hold(program) >> planned
         gathers = program.train_full.import_from == "intervals"
         exported: dict[str, Any] = {
             kind.value: WarehouseToS3Operator(

@@ -1,9 +1,9 @@
 """### Update training
 
 Takes every published row that is not imported yet, late ones too, imports them together (`importMode=INCREMENTAL`)
-once they are enough or have waited long enough (`train_update` in the program file), and trains a version with
-`trainingMode=UPDATE`, which brings new items into the candidate set. Skips, and says why, when there is nothing worth a
-billed run.
+once new items are among them, they are enough or have waited long enough (`train_update` in the program file), and
+trains a version with `trainingMode=UPDATE`, which brings new items into the candidate set. Skips, and says why, when
+there is nothing worth a billed run. With `train_full.drift` it also looks whether a FULL training should come early.
 
 Only for recipes that train with ``trainingMode=UPDATE``; the others take new rows with the next `train_full`.
 
@@ -19,23 +19,35 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.stage_dags import asset, programs, stage_dag
-from recsync.task_groups import setup, train
+from recsync.task_groups import hold, setup, train
 
 
 @task(multiple_outputs=False)
 def plan(program: str) -> dict[str, Any]:
     """Gather the pending intervals, or skip with the reason."""
+    from recsync.stages.imports.need import reason_against_renewal
     from recsync.stages.imports.update import NothingToTrain, plan_update
 
-    context = get_current_context()
-    if context["ti"].get_dr_count(dag_id=f"{program}_train_full", states=["running"]):
-        raise AirflowSkipException("train_full runs; the intervals wait for the run after it.")
-    run = context["dag_run"]
+    run = get_current_context()["dag_run"]
     try:
         with fatal_errors_fail_the_task():
+            if reason := reason_against_renewal(program):
+                raise AirflowSkipException(reason)
             return plan_update(program, run.run_id, run.run_after)
     except NothingToTrain as reason:
         raise AirflowSkipException(str(reason)) from None
+
+
+@task
+def look_for_drift(program: str) -> str:
+    """Wake train_full when the data or the champion's figure drifted, or skip."""
+    from recsync.stages.imports.need import drifted
+
+    with fatal_errors_fail_the_task():
+        found = drifted(program, get_current_context()["dag_run"].run_after)
+    if found is None:
+        raise AirflowSkipException("Nothing drifted so far that a FULL training should come early.")
+    return found
 
 
 for program in programs("train_update"):
@@ -44,4 +56,7 @@ for program in programs("train_update"):
     schedule = PartitionedAssetTimetable(assets=asset(program, "exports"))
     with stage_dag(program, "train_update", schedule=schedule, doc_md=__doc__):
         planned = plan(program.name)
+        hold(program) >> planned
+        if program.train_full.drift:
+            look_for_drift.override(outlets=[asset(program, "drift")])(program.name)
         train(program, planned, setup(program, after=planned), "UPDATE", after=planned)

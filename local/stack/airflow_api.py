@@ -83,6 +83,10 @@ class AirflowApi:
         """Read one run."""
         return self._get(f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}")
 
+    def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
+        """Mark a run as `success` or `failed`, or put it back to `queued`, as a person does in the UI."""
+        self._call("PATCH", f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}", json={"state": state})
+
     def dag_runs(self, dag_id: str = "~", **filters: Any) -> list[Json]:
         """List runs, oldest first; `~` means all DAGs; filters as in the API (state=, run_after_gte=, ...)."""
         return self._all(f"/dags/{_q(dag_id)}/dagRuns", "dag_runs", {"order_by": "id", **filters})

@@ -77,8 +77,11 @@ class Stack:
 
 
 @contextmanager
-def open_shop(folder: Path, name: str) -> Generator[Stack]:
-    """Start a stack with one shop, run its chain once, and stop it at the end."""
+def open_shop(folder: Path, name: str, *options: str) -> Generator[Stack]:
+    """Start a stack with one shop, run its chain once, and stop it at the end.
+
+    :param options: of ``run``, e.g. ``--until`` and a time.
+    """
     running = Stack(folder)
     running.include.mkdir()
     try:
@@ -87,7 +90,7 @@ def open_shop(folder: Path, name: str) -> Generator[Stack]:
         shop = Shop(running.services, running.include, name)
         shop.load()
         shop.write_files()
-        running.command("run", name)
+        running.command("run", name, *options)
         yield running
     finally:
         running.command("down")

@@ -16,6 +16,8 @@ from recsync.stores.deliveries import Deliveries
 from recsync.stores.exports import Exports
 from recsync.stores.imports import ImportState
 from recsync.stores.last_sent import LastSent
+from recsync.stores.lease import LeaseStore
+from recsync.stores.money import MoneyStore
 from recsync.stores.recommendations import RecommendationsStore
 from recsync.stores.reports import Reports
 
@@ -56,6 +58,16 @@ class StageContext:
     def imports(self) -> ImportState:
         """What Amazon Personalize was given."""
         return ImportState(self.bucket, self.keys)
+
+    @property
+    def lease(self) -> LeaseStore:
+        """Which run may change the dataset group."""
+        return LeaseStore(self.bucket, self.keys)
+
+    @property
+    def money(self) -> MoneyStore:
+        """What was used, by month."""
+        return MoneyStore(self.bucket, self.keys)
 
     @property
     def champions(self) -> ChampionStore:

@@ -1,21 +1,25 @@
-"""Promotion: a solution version is judged, and what passes is the champion."""
+"""Promotion: a solution version is judged, what passes is the champion, and a person can go back to a former one."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from recsync.core.gate import judge
-from recsync.errors import PromotionRefusedError
+from recsync.core import names
+from recsync.core.judging.gate import Side, judge
+from recsync.core.recipes import RECIPES
+from recsync.errors import FatalError, PromotionRefusedError
+from recsync.hooks.personalize import PersonalizeHook, status_of
+from recsync.hooks.personalize_resources import SOLUTION_VERSION
 from recsync.stages.context import StageContext
-from recsync.stores.champion import Champion
+from recsync.stores.champion import Champion, Outcome
 
 log = logging.getLogger(__name__)
 
 
-def promote(
+def judge_version(
     program_name: str,
     run_id: str,
     solution_version_arn: str,
@@ -24,21 +28,19 @@ def promote(
     baseline_metrics: dict[str, float] | None,
     segment_version_arn: str | None = None,
 ) -> dict[str, Any]:
-    """Let the gate judge a version and make it the champion.
+    """Let the gate judge a version beside the champion and its baseline.
 
+    :param baseline_metrics: of the baseline trained in this run; None: an UPDATE is compared with the one of the
+        champion it renews.
     :param segment_version_arn: the version that finds the audience, trained on the same data; None: as before.
-    :returns: the champion, for the asset event.
-    :raises PromotionRefusedError: when the gate refuses it, with the figures; the former champion stays.
+    :returns: what promotion needs: the ``candidate``, and the figures as ``table``.
+    :raises PromotionRefusedError: when the gate refuses it, with the figures; the champion stays.
     """
     context = StageContext.of(program_name)
-    refusals = judge(context.program.gate, metrics, baseline_metrics, context.program.gate_metric)
-    if refusals:
-        raise PromotionRefusedError(
-            f"{solution_version_arn} does not become champion: {'; '.join(refusals)}. The former champion stays. "
-            "Look at the data, or change gate in the program file."
-        )
     former = context.champions.read()
-    champion = Champion(
+    if baseline_metrics is None and former and context.program.personalize.baseline_recipe:
+        baseline_metrics = former.baseline_metrics
+    candidate = Champion(
         solution_version_arn=solution_version_arn,
         training_mode=training_mode,
         promoted_at=datetime.now(UTC).isoformat(),
@@ -47,12 +49,127 @@ def promote(
         baseline_metrics=baseline_metrics,
         segment_version_arn=segment_version_arn or (former.segment_version_arn if former else ""),
     )
+    _check_not_a_former_champion(context, candidate)
+    champion = _comparable(context, former, candidate)
+    verdict = judge(
+        context.program.gate, Side(metrics, baseline_metrics), champion, context.program.gate_metric
+    )
+    log.info("%s beside %s:\n%s", solution_version_arn, _arn(former), verdict.table())
+    if verdict.refusals:
+        reason = "; ".join(verdict.refusals)
+        context.champions.note(replace(candidate, outcome=Outcome.REFUSED, reason=reason))
+        raise PromotionRefusedError(
+            f"{solution_version_arn} does not become champion: {reason}. The champion stays {_arn(former)}. "
+            f"Look at the data, or change gate in the program file.\n{verdict.table()}"
+        )
+    return {"candidate": asdict(candidate), "champion": _arn(former), "table": verdict.table()}
+
+
+def promote(program_name: str, judged: dict[str, Any], approved_by: str = "") -> dict[str, Any]:
+    """Make a version that passed the gate the champion.
+
+    :param judged: what :func:`judge_version` returned.
+    :param approved_by: who approved it, where the program asks a person.
+    :returns: the champion, for the asset event.
+    """
+    context = StageContext.of(program_name)
+    champion = replace(
+        Champion.parse(judged["candidate"]), by=approved_by, promoted_at=datetime.now(UTC).isoformat()
+    )
+    _check_not_a_former_champion(context, champion)
     context.champions.promote(champion)
-    log.info("Champion of %s is now %s", program_name, solution_version_arn)
+    log.info("Champion of %s is now %s", program_name, champion.solution_version_arn)
     return asdict(champion)
 
 
-def last_baseline_metrics(program_name: str) -> dict[str, float] | None:
-    """Give the baseline's metrics of the last FULL; an UPDATE trains no baseline of its own."""
-    champion = StageContext.of(program_name).champions.read()
-    return champion.baseline_metrics if champion else None
+def reject(program_name: str, judged: dict[str, Any], rejected_by: str) -> str:
+    """Note that a person, or nobody in time, did not want a version.
+
+    :returns: the sentence for the log.
+    """
+    context = StageContext.of(program_name)
+    candidate = Champion.parse(judged["candidate"])
+    reason = f"rejected by {rejected_by}" if rejected_by else "nobody approved it in time"
+    context.champions.note(replace(candidate, outcome=Outcome.REJECTED, by=rejected_by, reason=reason))
+    return (
+        f"{candidate.solution_version_arn} does not become champion: {reason}. The champion stays "
+        f"{judged['champion']}."
+    )
+
+
+def roll_back(program_name: str, run_id: str, version: str = "", by: str = "") -> dict[str, Any]:
+    """Make a former champion the champion again.
+
+    :param version: ARN of the solution version; empty takes the champion before the present one.
+    :param by: who asked for it.
+    :returns: the champion, for the asset event.
+    :raises FatalError: when it never was champion, or Amazon Personalize has it no more.
+    """
+    context = StageContext.of(program_name)
+    history = context.champions.history()
+    if history and history[-1].run_id == run_id and history[-1].outcome is Outcome.ROLLED_BACK:
+        return asdict(history[-1])  # a retry: this run has done it
+    target = _former(program_name, history, version)
+    arn = target.solution_version_arn
+    found = PersonalizeHook(aws_conn_id=context.program.aws).describe_if_any(SOLUTION_VERSION, arn)
+    if found is None or status_of(found) != "ACTIVE":
+        state = "gone" if found is None else status_of(found)
+        raise FatalError(
+            f"{arn} is {state} in Amazon Personalize; roll back to another version, or train FULL."
+        )
+    entry = replace(
+        target,
+        outcome=Outcome.ROLLED_BACK,
+        promoted_at=datetime.now(UTC).isoformat(),
+        run_id=run_id,
+        by=by,
+        reason=f"instead of {history[-1].solution_version_arn}",
+    )
+    context.champions.promote(entry)
+    log.info("Champion of %s is again %s", program_name, arn)
+    return asdict(entry)
+
+
+def _former(program_name: str, history: list[Champion], version: str) -> Champion:
+    if not history:
+        raise FatalError(f"Program {program_name} has no champion; run {program_name}_train_full first.")
+    arns = [entry.solution_version_arn for entry in history]
+    if version:
+        if version not in arns:
+            former = ", ".join(dict.fromkeys(arns))
+            raise FatalError(f"{version} never was champion of {program_name}; those were {former}.")
+        return history[arns.index(version)]
+    # Before it came in first: after a rollback, the next one goes further back, not forth again.
+    earlier = [entry for entry in history[: arns.index(arns[-1])] if entry.solution_version_arn != arns[-1]]
+    if not earlier:
+        raise FatalError(f"{arns[-1]} is the first champion of {program_name}; there is none before it.")
+    return earlier[-1]
+
+
+def _check_not_a_former_champion(context: StageContext, candidate: Champion) -> None:
+    """Keep a cleared run from bringing back what was replaced, or rolled back from."""
+    history = context.champions.history()
+    arn = candidate.solution_version_arn
+    if (
+        history
+        and arn != history[-1].solution_version_arn
+        and arn in {e.solution_version_arn for e in history}
+    ):
+        raise PromotionRefusedError(
+            f"{arn} was champion before, and {_arn(history[-1])} came after it. A run that is cleared does not bring "
+            f"it back; {context.program.name}_rollback does."
+        )
+
+
+def _comparable(context: StageContext, former: Champion | None, candidate: Champion) -> Side | None:
+    """Give the champion's figures, unless it answers another question or is the candidate itself."""
+    if former is None or former.solution_version_arn == candidate.solution_version_arn:
+        return None
+    recipe = names.recipe_of_version(context.program, former.solution_version_arn)
+    if recipe and RECIPES[recipe].asks is not context.program.personalize.traits.asks:
+        return None
+    return Side(former.metrics, former.baseline_metrics)
+
+
+def _arn(champion: Champion | None) -> str:
+    return champion.solution_version_arn if champion else "none"

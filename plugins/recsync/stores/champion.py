@@ -1,8 +1,10 @@
-"""The champion: the solution version that inference uses, with the history of promotions."""
+"""The champion: the solution version that inference uses, with the history of all that was judged."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 from recsync.core.keys import Keys
@@ -11,13 +13,28 @@ from recsync.stores.bucket import Bucket
 _NAME = "champion.json"
 
 
+class Outcome(StrEnum):
+    """What became of a version."""
+
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled back to"
+    REFUSED = "refused"
+    REJECTED = "rejected"
+
+
+_MAKES_CHAMPION = frozenset({Outcome.PROMOTED, Outcome.ROLLED_BACK})
+
+
 @dataclass(frozen=True)
 class Champion:
-    """One promoted solution version.
+    """One solution version that was judged; the last one promoted, or rolled back to, is the champion.
 
+    :param promoted_at: when it was judged; ISO 8601.
     :param metrics: of ``GetSolutionMetrics``.
     :param baseline_metrics: of the baseline trained on the same data; None when there is none.
     :param segment_version_arn: the version that finds the audience; empty when the program has no ``audience.segment``.
+    :param by: the person who decided, where one did.
+    :param reason: the figures against it, or why it was rolled back to.
     """
 
     solution_version_arn: str
@@ -27,6 +44,14 @@ class Champion:
     metrics: dict[str, float]
     baseline_metrics: dict[str, float] | None = None
     segment_version_arn: str = ""
+    outcome: Outcome = Outcome.PROMOTED
+    by: str = ""
+    reason: str = ""
+
+    @classmethod
+    def parse(cls, entry: dict[str, Any]) -> Champion:
+        """Read one entry."""
+        return cls(**{**entry, "outcome": Outcome(entry.get("outcome", Outcome.PROMOTED))})
 
 
 @dataclass(frozen=True)
@@ -42,18 +67,47 @@ class ChampionStore:
         return history[-1] if history else None
 
     def history(self) -> list[Champion]:
-        """Read every promotion, oldest first."""
-        document: dict[str, Any] = self.bucket.get_json(self.keys.state(_NAME)) or {"history": []}
-        return [Champion(**entry) for entry in document["history"]]
+        """Read every champion, oldest first; one that was rolled back to is there again."""
+        return [entry for entry in self.judged() if entry.outcome in _MAKES_CHAMPION]
+
+    def judged(self) -> list[Champion]:
+        """Read everything that was judged, oldest first, what was refused as well."""
+        return self._read()[0]
 
     def promote(self, champion: Champion) -> None:
         """Make a version the champion; promoting the present one with its segment version again changes nothing."""
-        history = self.history()
-        if history and _versions(history[-1]) == _versions(champion):
-            return
-        entries = [asdict(entry) for entry in [*history, champion]]
-        self.bucket.put_json(self.keys.state(_NAME), {"history": entries})
+        self._append(champion, lambda history: _versions(_last_champion(history)) == _versions(champion))
+
+    def note(self, entry: Champion) -> None:
+        """Keep a version that did not become champion; noting it again for the same run changes nothing."""
+        self._append(
+            entry,
+            lambda history: any(
+                (e.solution_version_arn, e.run_id, e.outcome)
+                == (entry.solution_version_arn, entry.run_id, entry.outcome)
+                for e in history
+            ),
+        )
+
+    def _append(self, entry: Champion, is_there: Any) -> None:
+        while True:
+            history, etag = self._read()
+            if is_there(history):
+                return
+            entries = [asdict(each) for each in [*history, entry]]
+            body = json.dumps({"history": entries}, indent=1).encode()
+            # Two runs that judge at the same time must not lose each other's entry.
+            if self.bucket.put_if(self.keys.state(_NAME), body, etag=etag) is not None:
+                return
+
+    def _read(self) -> tuple[list[Champion], str | None]:
+        body, etag = self.bucket.get_with_etag(self.keys.state(_NAME))
+        return [Champion.parse(entry) for entry in json.loads(body)["history"]] if body else [], etag
 
 
-def _versions(champion: Champion) -> tuple[str, str]:
-    return champion.solution_version_arn, champion.segment_version_arn
+def _last_champion(history: list[Champion]) -> Champion | None:
+    return next((entry for entry in reversed(history) if entry.outcome in _MAKES_CHAMPION), None)
+
+
+def _versions(champion: Champion | None) -> tuple[str, str] | None:
+    return (champion.solution_version_arn, champion.segment_version_arn) if champion else None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from recsync.core.imports.exported import ExportedObject, Manifest
@@ -94,6 +94,15 @@ class Exports:
         """Read the manifest of the newest published snapshot; None before the first."""
         manifests = [k for k in self.bucket.keys(self.keys.all_full) if k.endswith("/manifest.json")]
         return Manifest.from_json(self.bucket.get_json(manifests[-1])) if manifests else None
+
+    def newest_full_began(self) -> datetime | None:
+        """Say when the run of the newest published snapshot was created; None before the first."""
+        runs = [
+            key.split("/")[2]
+            for key in self.bucket.keys(self.keys.all_full)
+            if key.endswith("/manifest.json")
+        ]
+        return datetime.strptime(runs[-1][:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if runs else None
 
     def intervals_since(self, start: datetime) -> list[Manifest]:
         """Read the published intervals that begin at ``start`` or later, oldest first."""

@@ -1,7 +1,8 @@
 """Task groups that several DAGs share, and those that differ by what a program's recipe can do."""
 
+from recsync.task_groups.exclusion import hold
 from recsync.task_groups.recommending import answers, audience_segment
 from recsync.task_groups.setup import setup
 from recsync.task_groups.training import PLAN, train
 
-__all__ = ["PLAN", "answers", "audience_segment", "setup", "train"]
+__all__ = ["PLAN", "answers", "audience_segment", "hold", "setup", "train"]

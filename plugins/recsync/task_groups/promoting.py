@@ -1,16 +1,43 @@
-"""Judging a trained solution version, and making it the champion."""
+"""Judging a trained solution version, asking a person where the program wants it, and making it the champion."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import get_current_context, task
 
 from recsync.airflow_errors import fatal_errors_fail_the_task
+from recsync.core.program import Program
+from recsync.operators.promotion import ApprovePromotionOperator
+from recsync.stage_dags import asset
+from recsync.task_groups.setup import Output
+
+
+def promote_version(
+    program: Program,
+    training_mode: str,
+    version: Output,
+    metrics: Output,
+    baseline_metrics: Output,
+    segment_version: Output,
+) -> None:
+    """Judge a version, and promote it when it passes; recommend is told of the new champion."""
+    judged: Output = judge(program.name, training_mode, version, metrics, baseline_metrics, segment_version)
+    answer: Output = None
+    if program.gate.asks_a_person(training_mode):
+        answer = ApprovePromotionOperator(
+            task_id="approve",
+            program=program.name,
+            judged=judged,
+            response_timeout=timedelta(hours=program.gate.approval_hours),
+        ).output
+    told = training_mode == "FULL" or program.schedules.recommend_after_update
+    promote.override(outlets=[asset(program, "champion")] if told else [])(program.name, judged, answer)
 
 
 @task(multiple_outputs=False)
-def promote(
+def judge(
     program: str,
     training_mode: str,
     solution_version_arn: str,
@@ -18,20 +45,30 @@ def promote(
     baseline_metrics: dict[str, float] | None,
     segment_version_arn: str | None,
 ) -> dict[str, Any]:
-    """Let the gate judge the version; what passes is the champion, and recommend is told."""
+    """Compare the version with the champion and its baseline; one that does not pass fails with the figures."""
+    from recsync.stages import promotion
+
+    run_id = get_current_context()["dag_run"].run_id
+    with fatal_errors_fail_the_task():
+        return promotion.judge_version(
+            program,
+            run_id,
+            solution_version_arn,
+            training_mode,
+            metrics,
+            baseline_metrics,
+            segment_version_arn,
+        )
+
+
+@task(multiple_outputs=False)
+def promote(program: str, judged: dict[str, Any], answer: dict[str, Any] | None) -> dict[str, Any]:
+    """Make the version the champion, and tell recommend."""
     from recsync.stages import promotion
 
     context = get_current_context()
     with fatal_errors_fail_the_task():
-        champion = promotion.promote(
-            program,
-            context["dag_run"].run_id,
-            solution_version_arn,
-            training_mode,
-            metrics,
-            baseline_metrics or promotion.last_baseline_metrics(program),
-            segment_version_arn,
-        )
+        champion = promotion.promote(program, judged, approved_by=(answer or {}).get("by", ""))
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = champion
     return champion

@@ -13,8 +13,8 @@ from recsync.operators.personalize.jobs import (
     PersonalizeCreateSolutionVersionOperator,
 )
 from recsync.operators.personalize.metrics import PersonalizeGetSolutionMetricsOperator
-from recsync.stage_dags import asset
-from recsync.task_groups.promoting import promote
+from recsync.task_groups.exclusion import must_hold
+from recsync.task_groups.promoting import promote_version
 from recsync.task_groups.setup import Output, Resources
 
 PLAN = "{{ ti.xcom_pull(task_ids='plan')['%s'] }}"
@@ -46,10 +46,7 @@ def train(program: Program, plan: Output, resources: Resources, training_mode: s
         ]
     if resources.segment is not None and training_mode == "FULL":
         segment = _train_one(program, "segment_", resources.segment, "segment_version", "FULL", recorded)[0]
-    told = training_mode == "FULL" or program.schedules.recommend_after_update
-    promote.override(outlets=[asset(program, "champion")] if told else [])(
-        program.name, training_mode, metrics[0], metrics[1], baseline, segment
-    )
+    promote_version(program, training_mode, metrics[0], metrics[1], baseline, segment)
 
 
 def _train_one(
@@ -75,6 +72,7 @@ def import_jobs(program: str, plan: dict[str, Any], dataset_arns: dict[str, str]
     from recsync.stages import train
 
     with fatal_errors_fail_the_task():
+        must_hold(program)
         return train.import_jobs(program, plan, dataset_arns)
 
 
@@ -84,6 +82,7 @@ def version_names(program: str, plan: dict[str, Any]) -> dict[str, str]:
     from recsync.stages import train
 
     with fatal_errors_fail_the_task():
+        must_hold(program)
         return train.version_names(program, plan)
 
 

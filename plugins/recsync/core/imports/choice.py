@@ -1,14 +1,13 @@
-"""Which of the pending rows one INCREMENTAL import takes, and whether it is worth a billed run."""
+"""Which of the pending rows one INCREMENTAL import takes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from recsync.core.imports.exported import Manifest
 from recsync.core.imports.new_rows import Piece
-from recsync.core.program import DatasetType, TrainUpdate
+from recsync.core.program import DatasetType
 
 # https://docs.aws.amazon.com/personalize/latest/dg/limits.html: 1 GB for one incremental import of a dataset; read as
 # the smaller of its two meanings.
@@ -64,28 +63,3 @@ def unchanged(pending: Sequence[Manifest], kind: DatasetType, last_digest: str) 
             repeated.append(manifest)
         last_digest = digest
     return repeated
-
-
-def reason_to_wait(choices: dict[DatasetType, Choice], now: datetime, settings: TrainUpdate) -> str | None:
-    """Say why the pending rows are not worth a billed run yet; None when they are.
-
-    They are once there are enough interactions, or once the oldest pending interval has waited long enough.
-    """
-    ends = [piece.interval.end for choice in choices.values() for piece in choice.taken]
-    new = choices[DatasetType.INTERACTIONS]
-    if not ends:
-        return "Nothing is pending: everything that was exported is imported."
-    if new.rows >= settings.min_new_interactions or new.rest_waits:
-        return None
-    oldest = min(ends)
-    minimum = settings.min_new_interactions
-    waited = f"{new.rows} new interactions are pending; train_update.min_new_interactions is {minimum}."
-    if settings.max_wait_hours is None:
-        return f"{waited} They wait."
-    until = oldest + timedelta(hours=settings.max_wait_hours)
-    if now >= until:
-        return None
-    return (
-        f"{waited} They wait until then, at most until {until.isoformat()} (train_update.max_wait_hours is "
-        f"{settings.max_wait_hours:g})."
-    )

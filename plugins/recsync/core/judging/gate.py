@@ -1,38 +1,140 @@
-"""The gate between a trained solution version and its promotion."""
+"""The gate: a version's figures beside the champion's and the baseline's, and what is asked of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from recsync.core.program import Gate
-from recsync.core.recipes import NDCG_25
+from recsync.core.program import Gate, Threshold
+
+COVERAGE = "coverage"
 
 
-def judge(
-    gate: Gate,
-    metrics: Mapping[str, float],
-    baseline: Mapping[str, float] | None,
-    metric: str | None = NDCG_25,
-) -> list[str]:
-    """Say why a version must not be promoted; an empty list lets it pass.
+@dataclass(frozen=True)
+class Side:
+    """The figures of one solution version.
 
     :param metrics: of ``GetSolutionMetrics``.
-    :param baseline: of the baseline trained on the same data; None when the program trains none.
-    :param metric: looked at when the gate names none; None: then any version passes.
+    :param baseline: of the popularity baseline trained on the same data; None when there is none.
     """
-    name = gate.metric or metric
-    if name is None:
-        return []
-    value = metrics.get(name)
+
+    metrics: Mapping[str, float]
+    baseline: Mapping[str, float] | None = None
+
+    def lift(self, metric: str) -> float | None:
+        """Give the ratio to the baseline; None without one, and for coverage, where a baseline means nothing."""
+        value, floor = self.metrics.get(metric), (self.baseline or {}).get(metric)
+        return value / floor if value is not None and floor and metric != COVERAGE else None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric as it was judged.
+
+    :param refusal: why it does not pass; empty when it does.
+    """
+
+    metric: str
+    challenger: float | None
+    champion: float | None
+    baseline: float | None
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one version."""
+
+    figures: tuple[Figure, ...]
+
+    @property
+    def refusals(self) -> list[str]:
+        """The reasons against it; none lets it pass."""
+        return [figure.refusal for figure in self.figures if figure.refusal]
+
+    def table(self) -> str:
+        """Write all figures as a Markdown table."""
+        lines = ["| metric | challenger | champion | baseline | |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {f.metric} | {_shown(f.challenger)} | {_shown(f.champion)} | {_shown(f.baseline)} | "
+            f"{f.refusal or 'passes'} |"
+            for f in self.figures
+        ]
+        return "\n".join(lines)
+
+
+def judge(gate: Gate, challenger: Side, champion: Side | None, default_metric: str | None) -> Verdict:
+    """Judge a version against the present champion and against its own baseline.
+
+    Figures of two versions come from different held-out people and data. Where both have a baseline trained on their
+    own data, their ratios to it are compared instead of the values.
+
+    :param champion: None when there is none, or when it answers another question.
+    :param default_metric: looked at when the gate names none; None: then the further metrics alone count.
+    """
+    metric = gate.metric or default_metric
+    thresholds = {} if metric is None else {metric: gate.threshold}
+    # A further metric that the recipe does not have says nothing, unless the program file asked for it.
+    thresholds |= {
+        name: asked
+        for name, asked in gate.further(metric).items()
+        if name in challenger.metrics or name in gate.metrics
+    }
+    return Verdict(tuple(_figure(name, asked, challenger, champion) for name, asked in thresholds.items()))
+
+
+def _figure(metric: str, asked: Threshold, challenger: Side, champion: Side | None) -> Figure:
+    value = challenger.metrics.get(metric)
+    figure = Figure(
+        metric,
+        value,
+        champion.metrics.get(metric) if champion else None,
+        (challenger.baseline or {}).get(metric),
+    )
     if value is None:
-        return [f"GetSolutionMetrics has no {name}; it has {', '.join(sorted(metrics)) or 'nothing'}"]
-    refusals = []
-    if gate.minimum is not None and value < gate.minimum:
-        refusals.append(f"{name} is {value:.4f}, the gate asks for at least {gate.minimum:.4f}")
-    floor = baseline.get(name, 0.0) * gate.min_ratio_to_baseline if baseline else 0.0
-    if value < floor:
-        refusals.append(
-            f"{name} is {value:.4f}, the gate asks for {gate.min_ratio_to_baseline:g} times the baseline's "
-            f"{baseline[name] if baseline else 0:.4f}"
-        )
-    return refusals
+        has = ", ".join(sorted(challenger.metrics)) or "nothing"
+        return Figure(**{**vars(figure), "refusal": f"GetSolutionMetrics has no {metric}; it has {has}"})
+    found = [
+        _below_minimum(metric, value, asked),
+        _below_baseline(metric, challenger, asked),
+        _below_champion(metric, challenger, champion, asked) if champion else "",
+    ]
+    return Figure(**{**vars(figure), "refusal": "; ".join(filter(None, found))})
+
+
+def _below_minimum(metric: str, value: float, asked: Threshold) -> str:
+    if asked.minimum is None or value >= asked.minimum:
+        return ""
+    return f"{metric} is {value:.4f}, the gate asks for at least {asked.minimum:.4f}"
+
+
+def _below_baseline(metric: str, challenger: Side, asked: Threshold) -> str:
+    floor, value = (challenger.baseline or {}).get(metric, 0.0), challenger.metrics[metric]
+    if asked.min_ratio_to_baseline is None or value >= floor * asked.min_ratio_to_baseline:
+        return ""
+    return f"{metric} is {value:.4f}, the gate asks for {asked.min_ratio_to_baseline:g} times the baseline's {floor:.4f}"
+
+
+def _below_champion(metric: str, challenger: Side, champion: Side, asked: Threshold) -> str:
+    ratio, value, former = (
+        asked.min_ratio_to_champion,
+        challenger.metrics[metric],
+        champion.metrics.get(metric),
+    )
+    if ratio is None or former is None:
+        return ""
+    lift, former_lift = challenger.lift(metric), champion.lift(metric)
+    if lift is None or former_lift is None:
+        if value >= former * ratio:
+            return ""
+        return f"{metric} is {value:.4f}, the gate asks for {ratio:g} times the champion's {former:.4f}"
+    if lift >= former_lift * ratio:
+        return ""
+    return (
+        f"{metric} is {value:.4f}, {lift:.2f} times its baseline; the gate asks for {ratio:g} times the champion's, "
+        f"which is {former:.4f}, {former_lift:.2f} times its own baseline"
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -10,14 +10,16 @@ from datetime import datetime
 from typing import Any
 
 from recsync.core import names
-from recsync.core.imports.choice import Choice, reason_to_wait, unchanged, up_to_limit
+from recsync.core.imports.choice import Choice, unchanged, up_to_limit
 from recsync.core.imports.exported import Manifest
 from recsync.core.imports.held import Held, Late, Taken
 from recsync.core.imports.new_rows import Reader, new_interactions, whole
 from recsync.core.imports.newest import newest_rows
 from recsync.core.program import DatasetType
+from recsync.core.training.update import decide_update
 from recsync.stages.context import StageContext
 from recsync.stages.imports.full import late_window
+from recsync.stages.imports.need import new_items
 from recsync.stages.imports.unfinished import settle
 
 log = logging.getLogger(__name__)
@@ -35,11 +37,15 @@ def plan_update(program_name: str, run_id: str, created_at: datetime) -> dict[st
 
     The same pending rows of the same run always go into the same folders with the same bytes.
 
-    :returns: per dataset the folder to import (empty when it lacks nothing), and what was taken of which interval.
+    :returns: per dataset the folder to import (empty when it lacks nothing), what was taken of which interval, why
+        it is worth a run, and the champion's solution, which is trained.
     :raises NothingToTrain: with the reason.
     """
     context = StageContext.of(program_name)
     held = _held(context)
+    champion = context.champions.read()
+    if champion is None:
+        raise NothingToTrain("There is no champion yet; an UPDATE needs an ACTIVE FULL version.")
     pending = _pending(context, held)
     read = _reader(context, [m for manifests in pending.values() for m in manifests])
     choices = {_EVENTS: up_to_limit(new_interactions(pending[_EVENTS], held, read))}
@@ -49,12 +55,17 @@ def plan_update(program_name: str, run_id: str, created_at: datetime) -> dict[st
         choices[kind] = up_to_limit(whole(m, kind) for m in pending[kind] if m not in repeated[kind])
     _note_what_is_not_new(context, held, choices, repeated)
     _log(choices, repeated)
-    if reason := reason_to_wait(choices, created_at, context.program.train_update):
-        raise NothingToTrain(reason)
+    fresh = new_items(context, held, choices)
+    decision = decide_update(choices, fresh, created_at, context.program.train_update)
+    if not decision.train:
+        raise NothingToTrain(decision.why)
+    log.info("UPDATE: %s", decision.why)
     run = f"{names.run_key(run_id, created_at.isoformat())}-{_digest(choices)}"
     return {
         "run": run,
         "mode": "UPDATE",
+        "why": decision.why,
+        "solution_arn": champion.solution_version_arn.rsplit("/", 1)[0],
         "locations": {kind.value: _gather(context, run, kind, choices[kind], read) for kind in choices},
         "rows": {kind.folder: choice.rows for kind, choice in choices.items()},
         "taken": {kind.value: _taken(context, run, kind, choice) for kind, choice in choices.items()},
@@ -68,8 +79,6 @@ def _held(context: StageContext) -> Held:
             f"Recipe {context.program.personalize.recipe} knows no trainingMode=UPDATE; only "
             "aws-user-personalization does. The next train_full takes the new rows."
         )
-    if context.champions.read() is None:
-        raise NothingToTrain("There is no champion yet; an UPDATE needs an ACTIVE FULL version.")
     if running := settle(context):
         raise NothingToTrain(f"An import of a former run is under way: {', '.join(running)}. The rows wait.")
     held = context.imports.read()

@@ -1,18 +1,17 @@
-"""What one INCREMENTAL import takes, and when it is worth it."""
+"""What one INCREMENTAL import takes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from imports_reference import EVENTS, World, hour, manifest
 
 from recsync.core.imports.chain import check_chain
-from recsync.core.imports.choice import Choice, reason_to_wait, unchanged, up_to_limit
+from recsync.core.imports.choice import unchanged, up_to_limit
 from recsync.core.imports.held import Held, LastFull, Taken
 from recsync.core.imports.new_rows import Piece, whole
-from recsync.core.program import DatasetType, TrainUpdate
+from recsync.core.program import DatasetType
 from recsync.errors import FatalError
 
 ITEMS = DatasetType.ITEMS
@@ -43,29 +42,6 @@ def test_more_than_one_import_takes_goes_on_with_the_next() -> None:
         sizes.append(choice.rows)
     assert sizes == [2, 2, 2]
     assert set(world.dataset.values()) == {1}
-
-
-@pytest.mark.parametrize(
-    ("rows", "hours", "settings", "words"),
-    [
-        (999, 23, TrainUpdate(), "999 new interactions are pending"),
-        (1000, 1, TrainUpdate(), None),
-        (1, 24, TrainUpdate(), None),
-        (1, 5, TrainUpdate(max_wait_hours=5), None),
-        (1, 5000, TrainUpdate(max_wait_hours=None), "They wait."),
-    ],
-)
-def test_rows_wait_for_the_minimum_or_until_they_are_old(
-    rows: int, hours: int, settings: TrainUpdate, words: str | None
-) -> None:
-    choices = {EVENTS: Choice((piece(0, rows, 1),))}
-    reason = reason_to_wait(choices, hour(0).end + timedelta(hours=hours), settings)
-    assert reason is None if words is None else words in str(reason)
-
-
-def test_nothing_is_worth_nothing_however_old() -> None:
-    reason = reason_to_wait({EVENTS: Choice()}, datetime(2030, 1, 1, tzinfo=UTC), TrainUpdate())
-    assert "Nothing is pending" in str(reason)
 
 
 def test_items_that_repeat_what_was_imported_before_them_are_unchanged() -> None:

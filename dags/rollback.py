@@ -1,0 +1,43 @@
+"""### Rollback
+
+Makes a former champion the champion again: by default the one before, or `version`, the ARN of a solution version that
+was champion and is still ACTIVE. Recommend runs at once with it, and push brings Braze in step.
+
+Later hourly updates skip until the next FULL training is promoted: they would renew the version that was rolled back
+from. The version rolled back from does not come back by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, get_current_context, task
+
+from recsync.airflow_errors import fatal_errors_fail_the_task
+from recsync.stage_dags import asset, programs, stage_dag
+
+PARAMS = {
+    "version": Param(
+        "", type="string", description="ARN of the solution version to go back to; empty: the champion before"
+    )
+}
+
+
+@task(multiple_outputs=False)
+def roll_back(program: str) -> dict[str, Any]:
+    """Bring the former champion back, and tell recommend."""
+    from recsync.stages import promotion
+
+    context = get_current_context()
+    run = context["dag_run"]
+    by = getattr(run, "triggering_user_name", None) or ""
+    with fatal_errors_fail_the_task():
+        champion = promotion.roll_back(program, run.run_id, context["params"]["version"], by)
+    for outlet in context["ti"].task.outlets:
+        context["outlet_events"][outlet].extra = champion
+    return champion
+
+
+for program in programs("rollback"):
+    with stage_dag(program, "rollback", schedule=None, doc_md=__doc__, params=PARAMS):
+        roll_back.override(outlets=[asset(program, "champion")])(program.name)

@@ -1,0 +1,1 @@
+"""The judgement between a trained solution version and its promotion."""

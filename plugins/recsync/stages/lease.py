@@ -1,0 +1,82 @@
+"""Let one run at a time import, train or delete in a dataset group, whatever dies.
+
+The lease is one object on S3. It is worth something only while Airflow says that its holder's run goes on, so nothing
+has to give it back, and none outlives its holder: neither a killed worker nor a lost machine leaves it behind.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from recsync.core import names
+from recsync.errors import RetriableError
+from recsync.hooks.personalize import PersonalizeHook, is_dead, status_of
+from recsync.hooks.personalize_resources import (
+    DATA_DELETION_JOB,
+    DATASET_GROUP,
+    SOLUTION,
+    SOLUTION_VERSION,
+)
+from recsync.stages.context import StageContext
+from recsync.stages.imports.unfinished import settle
+from recsync.stores.lease import Holder
+
+log = logging.getLogger(__name__)
+
+# Says whether Airflow is still at work on a run.
+IsRunning = Callable[[Holder], bool]
+
+
+def take(context: StageContext, run: Holder, is_running: IsRunning) -> Holder | None:
+    """Take the lease for a run, again if it has it.
+
+    :returns: None when the run has it now, otherwise who has it.
+    """
+    store = context.lease
+    while True:
+        holder, etag = store.read()
+        if holder and holder.same_run(run):
+            return None
+        if holder and is_running(holder):
+            return holder
+        if holder:
+            log.info("The lease of %s is over: it was that of %s", context.program.name, holder)
+        if store.replace(Holder(run.dag_id, run.run_id, datetime.now(UTC).isoformat()), etag):
+            return None
+
+
+def must_hold(context: StageContext, run: Holder, is_running: IsRunning) -> None:
+    """Make sure, right before a billed step, that a run has the lease: a cleared task may come at any time.
+
+    :raises RetriableError: when another run has it.
+    """
+    if holder := take(context, run, is_running):
+        raise RetriableError(
+            f"{context.program.name}: {holder}, imports, trains or deletes in the dataset group. Nothing is begun "
+            "beside it; the task is tried again."
+        )
+
+
+def under_way(context: StageContext, run: Holder) -> list[str]:
+    """Name what former runs left under way in the dataset group; nothing is begun before it has ended.
+
+    A cleared run finds its own jobs among them, and adopts what became of them.
+    """
+    found = [f"import job {name}" for name in settle(context)]
+    hook = PersonalizeHook(aws_conn_id=context.program.aws)
+    name = names.dataset_group_name(context.program)
+    groups = [g["datasetGroupArn"] for g in hook.listed(DATASET_GROUP) if g["name"] == name]
+    for group in groups:
+        for solution in hook.listed(SOLUTION, datasetGroupArn=group):
+            versions = hook.listed(SOLUTION_VERSION, solutionArn=solution["solutionArn"])
+            found += [f"training {v['solutionVersionArn']}" for v in versions if _goes_on(v)]
+        jobs = hook.listed(DATA_DELETION_JOB, datasetGroupArn=group)
+        found += [f"data deletion {job['dataDeletionJobArn']}" for job in jobs if _goes_on(job)]
+    return found
+
+
+def _goes_on(summary: dict[str, object]) -> bool:
+    status = status_of(summary)
+    return status != "ACTIVE" and not is_dead(status)

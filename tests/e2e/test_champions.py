@@ -1,0 +1,129 @@
+"""Champion and challenger through the DAGs: a worse version is refused, a better one promoted, a rollback goes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from dag_runs import states
+from shop import CUSTOMERS, FULL_UNTIL, PRODUCTS, PROGRAM, Shop
+
+Run = Callable[..., Any]
+GATED = PROGRAM.replace("personalize: {", "personalize: {baseline_recipe: aws-popularity-count, ")
+
+
+def lists(shop: Shop) -> dict[str, list[str]]:
+    return {
+        who: [entry["id"] for entry in attributes["recs"]]
+        for who, attributes in shop.services.profiles().items()
+        if attributes.get("recs") and who.startswith("braze-c ")
+    }
+
+
+def champions(shop: Shop) -> Any:
+    from recsync.stages.context import StageContext
+
+    return StageContext.of(shop.name).champions
+
+
+def deliver(shop: Shop, run: Run) -> dict[str, list[str]]:
+    for stage in ("recommend", "push"):
+        assert run(f"{shop.name}_{stage}").state == "success"
+    return lists(shop)
+
+
+def two_tastes(shop: Shop, orders: int = 25) -> None:
+    """Let half of the customers buy even products only, and the others odd ones: easy to learn."""
+    shop.services.execute("DELETE FROM shop.orders")
+    shop.add_orders(
+        [
+            (f"c {c}", f"p-{(c % 2 + 2 * ((c * 3 + k * k) % (PRODUCTS // 2))) % PRODUCTS}",
+             FULL_UNTIL - timedelta(hours=1 + (c * 31 + k * 17) % 700))
+            for c in range(CUSTOMERS)
+            for k in range(orders)
+        ]
+    )  # fmt: skip
+
+
+def shuffle(shop: Shop) -> None:
+    """Give every order to somebody else."""
+    shop.services.execute(
+        "UPDATE shop.orders o SET customer = s.customer FROM ("
+        "  SELECT ctid, 'c ' || (abs(hashtext(ctid::text || 'x')) % 60) AS customer FROM shop.orders) s "
+        "WHERE o.ctid = s.ctid"
+    )
+
+
+@pytest.mark.timeout(600)
+def test_a_worse_version_is_refused_with_figures_a_better_one_promoted_and_a_rollback_goes_back(
+    shop: Shop, run: Run
+) -> None:
+    shop.write_files(GATED)
+    two_tastes(shop)
+    assert run(f"{shop.name}_train_full", run_conf={"until": FULL_UNTIL.isoformat()}).state == "success"
+    first = champions(shop).read()
+    former = deliver(shop, run)
+
+    shuffle(shop)
+    refused = run(f"{shop.name}_train_full")
+    found = states(refused)
+    assert (found["judge"], found["promote"]) == ("failed", "upstream_failed")
+    entry = champions(shop).judged()[-1]
+    assert entry.outcome == "refused"
+    assert "normalized_discounted_cumulative_gain_at_25 is 0." in entry.reason
+    assert champions(shop).read() == first
+
+    # An UPDATE would renew the refused version.
+    shop.add_products([("new", 1.0, FULL_UNTIL + timedelta(minutes=5))])
+    assert run(f"{shop.name}_export", logical_date=FULL_UNTIL + timedelta(hours=1)).state == "success"
+    assert states(run(f"{shop.name}_train_update"))["plan"] == "skipped"
+
+    two_tastes(shop, orders=40)
+    assert run(f"{shop.name}_train_full").state == "success"
+    second = champions(shop).read()
+    assert second.solution_version_arn != first.solution_version_arn
+    now = deliver(shop, run)
+    assert now != former
+
+    two_tastes(shop)  # the lists leave out what was bought, so the purchases are those of then
+    assert run(f"{shop.name}_rollback").state == "success"
+    back = champions(shop).read()
+    assert (back.solution_version_arn, back.outcome) == (first.solution_version_arn, "rolled back to")
+    assert deliver(shop, run) == former
+    assert run(f"{shop.name}_rollback").state == "failed", "there is no champion before the first"
+    assert states(run(f"{shop.name}_train_update"))["plan"] == "skipped"
+
+
+def test_a_cleared_run_does_not_bring_back_what_was_rolled_back_from(shop: Shop) -> None:
+    from recsync.errors import FatalError, PromotionRefusedError
+    from recsync.stages import promotion
+
+    metric = {"normalized_discounted_cumulative_gain_at_25": 0.4}
+    solution = f"arn:aws:personalize:us-east-1:000000000000:solution/{shop.name}-user-personalization"
+    arns = [f"{solution}/{n}" for n in range(3)]
+    judged = [
+        promotion.judge_version(shop.name, f"run-{n}", arn, "FULL", metric, None)
+        for n, arn in enumerate(arns)
+    ]
+    for each in judged:
+        promotion.promote(shop.name, each, approved_by="Ada")
+    assert [entry.by for entry in champions(shop).history()] == ["Ada"] * 3
+    with pytest.raises(PromotionRefusedError, match="was champion before"):
+        promotion.promote(shop.name, judged[1])
+    with pytest.raises(PromotionRefusedError, match="was champion before"):
+        promotion.judge_version(shop.name, "run-1", arns[1], "FULL", metric, None)
+    with pytest.raises(FatalError, match="never was champion"):
+        promotion.roll_back(shop.name, "rollback", f"{solution}/9")
+    with pytest.raises(FatalError, match=r"is gone in Amazon Personalize"):
+        promotion.roll_back(shop.name, "rollback")
+    said = promotion.reject(
+        shop.name, {**judged[0], "candidate": {**judged[0]["candidate"], "run_id": "x"}}, "Bo"
+    )
+    assert "rejected by Bo" in said
+    assert champions(shop).judged()[-1].outcome == "rejected"
+    champion = champions(shop).read()
+    assert (champion.solution_version_arn, champion.by) == (arns[2], "Ada")
+    assert json.dumps(judged), "what tasks hand over is plain"

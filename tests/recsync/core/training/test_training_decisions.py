@@ -1,0 +1,102 @@
+"""When a training is worth its price, and the reasons given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from recsync.core.imports.choice import Choice
+from recsync.core.imports.exported import ExportedObject
+from recsync.core.imports.new_rows import Piece
+from recsync.core.intervals import Interval
+from recsync.core.program import DatasetType, Drift, TrainFull, TrainUpdate
+from recsync.core.training.full import Situation, decide_full, drift
+from recsync.core.training.lineage import full_version_of
+from recsync.core.training.update import decide_update
+
+EVENTS = DatasetType.INTERACTIONS
+HOUR = Interval(datetime(2026, 5, 1, 9, tzinfo=UTC), datetime(2026, 5, 1, 10, tzinfo=UTC))
+NOW = datetime(2026, 5, 20, tzinfo=UTC)
+KNOWN = Situation(NOW - timedelta(days=7), NOW - timedelta(days=7), rows_then=50_000, rows_since=9_000)
+
+
+def pending(rows: int, *, rest_waits: bool = False) -> dict[DatasetType, Choice]:
+    source = ExportedObject("key", rows, rows * 10, "digest", "etag")
+    return {EVENTS: Choice((Piece(HOUR, source, rows, rows * 10, "digest"),), rest_waits=rest_waits)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "new_items", "hours", "settings", "trains", "words"),
+    [
+        (999, 0, 23, TrainUpdate(), False, "999 new interactions and 0 new items are pending"),
+        (1000, 0, 1, TrainUpdate(), True, "min_new_interactions is 1000"),
+        (3, 1, 1, TrainUpdate(), True, "1 new items are pending; train_update.min_new_items is 1"),
+        (3, 4, 1, TrainUpdate(min_new_items=5), False, "or 5 new items"),
+        (3, 4, 1, TrainUpdate(min_new_items=None), False, "asks for 1000 interactions."),
+        (1, 0, 24, TrainUpdate(), True, "have waited since 2026-05-01T10:00"),
+        (1, 0, 5, TrainUpdate(max_wait_hours=5), True, "max_wait_hours is 5"),
+        (1, 0, 5000, TrainUpdate(max_wait_hours=None), False, "They wait."),
+    ],
+)
+def test_an_update_runs_for_new_items_enough_rows_or_age_and_says_which(
+    rows: int, new_items: int, hours: int, settings: TrainUpdate, trains: bool, words: str
+) -> None:
+    decision = decide_update(pending(rows), new_items, HOUR.end + timedelta(hours=hours), settings)
+    assert decision.train is trains
+    assert words in decision.why
+
+
+def test_more_than_one_import_takes_does_not_wait_for_the_minimum() -> None:
+    assert decide_update(pending(5, rest_waits=True), 0, HOUR.end, TrainUpdate()).train
+
+
+def test_nothing_is_worth_nothing_however_old() -> None:
+    decision = decide_update({EVENTS: Choice()}, 0, NOW, TrainUpdate())
+    assert not decision.train
+    assert "Nothing is pending" in decision.why
+
+
+@pytest.mark.parametrize(
+    ("situation", "settings", "due", "trains", "words"),
+    [
+        (Situation(None), TrainFull(), True, True, "no FULL training yet"),
+        (KNOWN, TrainFull(), True, True, "9000 interactions came"),
+        (replace(KNOWN, rows_since=0), TrainFull(), True, False, "only 0 interactions"),
+        (replace(KNOWN, rows_since=None), TrainFull(), True, True, "no interval was exported"),
+        (KNOWN, TrainFull(min_new_interactions=9_001), True, False, "min_new_interactions is 9001"),
+        (KNOWN, TrainFull(drift=Drift()), False, False, "No drift"),
+        (replace(KNOWN, new_items_share=0.3), TrainFull(drift=Drift()), False, True, "30% of 9000"),
+        (replace(KNOWN, new_items_share=0.3), TrainFull(), False, False, "No drift"),
+        (replace(KNOWN, rows_since=50_000), TrainFull(drift=Drift()), False, True, "to the 50000"),
+        (
+            replace(KNOWN, figure_then=0.4, figure_now=0.3),
+            TrainFull(drift=Drift()),
+            False,
+            True,
+            "the champion's figure is 0.3000",
+        ),
+    ],
+)
+def test_a_full_training_is_due_or_called_for_by_drift_and_says_which(
+    situation: Situation, settings: TrainFull, due: bool, trains: bool, words: str
+) -> None:
+    decision = decide_full(situation, NOW, settings, due=due)
+    assert decision.train is trains
+    assert words in decision.why
+
+
+def test_drift_that_a_full_training_did_not_mend_starts_no_second_one_at_once() -> None:
+    drifted = replace(KNOWN, new_items_share=0.9)
+    assert drift(drifted, Drift(min_days_between=6), NOW)
+    assert drift(drifted, Drift(min_days_between=8), NOW) is None
+    assert drift(replace(drifted, rows_since=999), Drift(), NOW) is None, "too few rows to say anything"
+
+
+def test_a_version_descends_from_the_full_version_before_its_first_promotion() -> None:
+    history = [("s/full-1", "FULL"), ("s/up-1", "UPDATE"), ("s/full-2", "FULL"), ("s/up-1", "UPDATE")]
+    assert full_version_of("s/up-1", history) == "s/full-1"
+    assert full_version_of("s/full-2", history) == "s/full-2"
+    assert full_version_of("other/up", [("s/full-1", "FULL"), ("other/up", "UPDATE")]) is None
+    assert full_version_of("unknown", history) is None
