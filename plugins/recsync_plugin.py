@@ -6,7 +6,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from recsync.links import personalize
 from recsync.links.export_report import ExportReportLink
-from recsync.ui.mount import EXTERNAL_VIEW, FASTAPI_APP
+from recsync.ui.mount import EXTERNAL_VIEWS, FASTAPI_APP
 
 
 class RecsyncPlugin(AirflowPlugin):
@@ -16,4 +16,4 @@ class RecsyncPlugin(AirflowPlugin):
     # Airflow declares these as attributes of instances and reads them off the class.
     operator_extra_links = [*(link() for link in personalize.ALL), ExportReportLink()]  # ruff: ignore[mutable-class-default]
     fastapi_apps = [FASTAPI_APP]  # ruff: ignore[mutable-class-default]
-    external_views = [EXTERNAL_VIEW]  # ruff: ignore[mutable-class-default]
+    external_views = EXTERNAL_VIEWS

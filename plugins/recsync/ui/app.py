@@ -1,4 +1,4 @@
-"""Serve the pages about exports inside Airflow's API server, to users who may read the program's export DAG."""
+"""Serve the pages about exports and models inside Airflow's API server, to who may read the program's export DAG."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import RedirectResponse, Response
 
 from recsync.core.report_page import page
-from recsync.core.report_page.addresses import REPORTS, report_key
-from recsync.ui import pages, reports
+from recsync.core.report_page.addresses import MODELS, REPORTS, report_key
+from recsync.ui import models, pages, reports
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -105,6 +105,19 @@ def report(program: str, path: str, address: Address) -> str:
             f"Program {program} has no such export report: no export wrote it yet, or it was removed since.",
         )
     return page(found, trail=pages.trail(address, program))
+
+
+@app.get(MODELS)
+def champions(request: Request, user: GetUserDep, address: Address) -> str:
+    """Show the champion of each program whose export DAG the user may read."""
+    return models.overview([name for name in reports.programs() if _readable(name, request, user)], address)
+
+
+@app.get(f"{MODELS}/{{program}}", dependencies=[Depends(may_read)])
+def judged(program: str, address: Address) -> str:
+    """Show every version of a program that was judged."""
+    _known(program)
+    return models.history(program, address)
 
 
 def _known(program: str) -> None:

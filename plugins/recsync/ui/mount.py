@@ -10,7 +10,7 @@ import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from recsync.core.report_page.addresses import MOUNT, REPORTS
+from recsync.core.report_page.addresses import MODELS, MOUNT, REPORTS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -35,11 +35,17 @@ def _app() -> ASGIApp:
 
 # https://airflow.apache.org/docs/apache-airflow/stable/administration-and-deployment/plugins.html
 FASTAPI_APP: dict[str, Any] = {"app": LazyApp(), "url_prefix": MOUNT, "name": "recsync"}
-# Relative, so that it also leads to the pages where Airflow itself stands below a path.
-EXTERNAL_VIEW: dict[str, Any] = {
-    "name": "Exports",  # the navigation bar has room for about ten characters
-    "href": f"{MOUNT}{REPORTS}".removeprefix("/"),
-    "destination": "nav",
-    "category": "recsync",
-    "url_route": "recsync-export-reports",
-}
+# Relative, so that they also lead to the pages where Airflow itself stands below a path.
+EXTERNAL_VIEWS: list[dict[str, Any]] = [
+    {
+        "name": name,  # the navigation bar has room for about ten characters
+        "href": f"{MOUNT}{route}".removeprefix("/"),
+        "destination": "nav",
+        "category": "recsync",
+        "url_route": url_route,
+    }
+    for name, route, url_route in (
+        ("Exports", REPORTS, "recsync-export-reports"),
+        ("Models", MODELS, "recsync-models"),
+    )
+]

@@ -18,7 +18,7 @@ from recsync.errors import RecsyncError
 from recsync.stages.context import StageContext
 
 # A broken program file, a connection that is not there, a bucket that refuses: each says so in its message.
-_NOT_READ = (RecsyncError, AirflowException, BotoCoreError)
+NOT_READ = (RecsyncError, AirflowException, BotoCoreError)
 _THREADS = 8
 
 
@@ -47,7 +47,7 @@ def latest(program: str, limit: int) -> Latest:
         # Read one by one a page of them would take seconds.
         with ThreadPoolExecutor(_THREADS) as threads:
             found = list(threads.map(store.get, keys))
-    except _NOT_READ as error:
+    except NOT_READ as error:
         return Latest(program, problem=str(error))
     return Latest(program, [(key, report) for key, report in zip(keys, found, strict=True) if report])
 
@@ -59,5 +59,5 @@ def report(program: str, key: str) -> dict[str, Any] | None:
     """
     try:
         return StageContext.of(program).reports.get(key)
-    except _NOT_READ as error:
+    except NOT_READ as error:
         raise HTTPException(HTTPStatus.BAD_GATEWAY, f"The report could not be read. {error}") from error

@@ -29,5 +29,8 @@ def test_what_is_registered():
     (view,) = (view for view in plugins_manager.get_plugin_info() if view["name"] == "recsync")
     apps, _ = plugins_manager.get_fastapi_plugins()
     assert [app["url_prefix"] for app in apps] == ["/recsync"]
-    assert [(v["destination"], v["href"]) for v in view["external_views"]] == [("nav", "recsync/reports")]
+    assert [(v["destination"], v["href"]) for v in view["external_views"]] == [
+        ("nav", "recsync/reports"),
+        ("nav", "recsync/models"),
+    ]
     assert any("ExportReportLink" in link for link in view["operator_extra_links"])

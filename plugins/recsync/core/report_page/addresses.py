@@ -1,4 +1,4 @@
-"""Addresses of the pages about exports below Airflow's own, and the reports they may show."""
+"""Addresses of the pages about exports and models below Airflow's own, and the reports they may show."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from recsync.core.program import DatasetType
 # Where the API server mounts our pages.
 MOUNT = "/recsync"
 REPORTS = "/reports"
+MODELS = "/models"
 
 _DATASETS = "|".join(kind.folder for kind in DatasetType)
 # Only reports, never another object of the bucket: see core/keys.py for what lies where.

@@ -1,0 +1,90 @@
+"""Write the pages about solution versions: who is champion, and everything that was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from recsync.core.judging.gate import COVERAGE
+from recsync.core.recipes import NDCG_25
+from recsync.core.report_page.addresses import MODELS
+from recsync.core.report_page.figures import iso_moment
+from recsync.core.report_page.html import Html, document, element, join, link, section, table
+from recsync.stages.context import StageContext
+from recsync.stores.champion import Champion, Outcome
+from recsync.ui.reports import NOT_READ
+
+_TITLE = "Models"
+_METRICS = (NDCG_25, "mean_reciprocal_rank_at_25", "precision_at_25", COVERAGE)
+_HEADS = (
+    "Version",
+    "Judged",
+    "Outcome",
+    "Why, by whom",
+    "NDCG at 25",
+    "MRR at 25",
+    "Precision at 25",
+    "Coverage",
+)
+
+
+def overview(programs: Iterable[str], address: str) -> str:
+    """List the champion of each program."""
+    cards = [
+        section(name, _of(name, last_only=True), element("p", link(f"{address}{MODELS}/{name}", "History")))
+        for name in programs
+    ]
+    nothing = element("p", "There is no program whose runs you may read.")
+    return document(_TITLE, _heading(_TITLE), *(cards or [nothing]))
+
+
+def history(program: str, address: str) -> str:
+    """List everything that was judged, newest first, with the figures of the version and its baseline."""
+    title = f"{_TITLE} of {program}"
+    return document(
+        title,
+        _heading(title),
+        section("Judged versions", _of(program)),
+        trail=link(f"{address}{MODELS}", _TITLE),
+    )
+
+
+def _of(program: str, *, last_only: bool = False) -> Html:
+    try:
+        store = StageContext.of(program).champions
+        entries: Sequence[Champion] = (
+            list(filter(None, [store.read()])) if last_only else store.judged()[::-1]
+        )
+    except NOT_READ as error:
+        return element("p", element("span", "Not read", class_="warn"), " ", str(error))
+    if not entries:
+        return element("p", "No version was judged yet.", class_="soft")
+    return table(f"Versions of {program}", _HEADS, map(_row, entries), numbers=len(_METRICS))
+
+
+def _row(entry: Champion) -> tuple[object, ...]:
+    good = entry.outcome in {Outcome.PROMOTED, Outcome.ROLLED_BACK}
+    outcome = element("span", entry.outcome.value, class_=None if good else "warn")
+    by = f"by {entry.by}" if entry.by else ""
+    figures = (_figure(entry, metric) for metric in _METRICS)
+    version = join("/".join(entry.solution_version_arn.split("/")[-2:]), " ", entry.training_mode)
+    return (
+        version,
+        iso_moment(entry.promoted_at),
+        outcome,
+        ", ".join(filter(None, (entry.reason, by))),
+        *figures,
+    )
+
+
+def _figure(entry: Champion, metric: str) -> Html:
+    value, floor = entry.metrics.get(metric), (entry.baseline_metrics or {}).get(metric)
+    if value is None:
+        return element("span", "—", class_="soft")
+    beside = f" ({floor:.4f})" if floor is not None else ""
+    return join(
+        f"{value:.4f}", element("span", beside, class_="soft", title="of the baseline") if beside else ""
+    )
+
+
+def _heading(title: str) -> Html:
+    return element("h1", title, style="margin-bottom:1rem")

@@ -1,0 +1,57 @@
+"""One run at a time has a dataset group, and no lease outlives the run that took it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from recsync.core.keys import Keys
+from recsync.errors import RetriableError
+from recsync.stages.lease import must_hold, take
+from recsync.stores.bucket import Bucket
+from recsync.stores.lease import Holder, LeaseStore
+
+UPDATE, FULL = Holder("shop_train_update", "run-1"), Holder("shop_train_full", "run-2")
+
+
+@pytest.fixture
+def context(bucket: Bucket, keys: Keys) -> Any:
+    return SimpleNamespace(lease=LeaseStore(bucket, keys), program=SimpleNamespace(name="shop"))
+
+
+def everything_runs(_: Holder) -> bool:
+    return True
+
+
+def nothing_runs(_: Holder) -> bool:
+    return False
+
+
+def test_a_run_has_the_lease_until_airflow_is_done_with_it(context: Any) -> None:
+    assert take(context, UPDATE, everything_runs) is None
+    assert take(context, UPDATE, everything_runs) is None, "a retry has it still"
+    holder = take(context, FULL, everything_runs)
+    assert holder is not None
+    assert holder.same_run(UPDATE)
+    assert take(context, FULL, nothing_runs) is None, "what was killed holds nothing"
+    assert take(context, FULL, everything_runs) is None
+
+
+def test_a_cleared_task_begins_nothing_beside_the_run_that_came_after(context: Any) -> None:
+    take(context, FULL, everything_runs)
+    with pytest.raises(RetriableError, match=r"run run-2 of shop_train_full, since .* Nothing is begun"):
+        must_hold(context, UPDATE, everything_runs)
+    must_hold(context, FULL, everything_runs)
+    must_hold(context, UPDATE, nothing_runs)
+
+
+def test_of_many_that_come_at_once_one_gets_it(context: Any) -> None:
+    runs = [Holder("shop_train_full", f"run-{n}") for n in range(8)]
+    with ThreadPoolExecutor(len(runs)) as threads:
+        found = list(threads.map(lambda run: take(context, run, everything_runs), runs))
+    winners = [run for run, holder in zip(runs, found, strict=True) if holder is None]
+    assert len(winners) == 1
+    assert all(holder.same_run(winners[0]) for holder in found if holder)

@@ -1,0 +1,51 @@
+"""The pages about solution versions: the champion, and everything that was judged."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+MODELS = "/recsync/models"
+METRICS = {"normalized_discounted_cumulative_gain_at_25": 0.3267, "coverage": 0.4}
+SOLUTION = "arn:aws:personalize:us-east-1:000000000000:solution/grocery-user-personalization"
+
+
+@pytest.fixture
+def judged(put):
+    entry = {
+        "training_mode": "FULL",
+        "promoted_at": "2026-11-22T05:00:00+00:00",
+        "run_id": "r",
+        "metrics": METRICS,
+    }
+    history = [
+        {**entry, "solution_version_arn": f"{SOLUTION}/aa", "baseline_metrics": {**METRICS, "coverage": 0.1}},
+        {**entry, "solution_version_arn": f"{SOLUTION}/bb", "outcome": "refused", "reason": "<b>too low</b>"},
+    ]
+    put("grocery/state/champion.json", {"history": history})
+
+
+def test_a_viewer_sees_the_champion_and_what_was_refused(visit, judged):
+    overview = visit(MODELS)
+    assert overview.status_code == 200
+    assert "grocery-user-personalization/aa" in overview.text
+    assert "grocery-user-personalization/bb" not in overview.text
+    history = visit(f"{MODELS}/grocery").text
+    assert history.index("/bb") < history.index("/aa"), "the newest comes first"
+    assert "&lt;b&gt;too low&lt;/b&gt;" in history
+    assert "0.3267" in history
+    assert "(0.1000)" in history
+
+
+def test_a_program_without_versions_says_so(visit):
+    assert "No version was judged yet." in visit(f"{MODELS}/grocery").text
+    assert visit(f"{MODELS}/nobody").status_code in {403, 404}
+
+
+@pytest.mark.parametrize("address", [MODELS, f"{MODELS}/grocery"])
+def test_nobody_sees_nothing(visit, judged, address):
+    answer = visit(address, role=None)
+    assert answer.status_code == 401
+    assert "0.3267" not in answer.text
+    assert json.dumps(METRICS) not in answer.text
