@@ -11,6 +11,7 @@ import msgspec
 from braze_local.catalog_items import patched_item
 from braze_local.changes import Change
 from braze_local.profiles import apply_attributes, apply_event, apply_purchase
+from braze_local.removal import remove_profiles
 from braze_local.rules import Rules
 from braze_local.tally import Tally
 from braze_local.workset import Workset
@@ -45,6 +46,12 @@ def apply_changes(
     for kind, body in bodies:
         if kind == "track":
             _apply_track(work, body, tally, rules)
+        elif kind == "delete":
+            # What is held in memory goes first: it must neither be found again nor written back.
+            work.save()
+            gone = remove_profiles(connection, body)
+            work.forget(gone)
+            tally.deleted += gone
         else:
             apply_items(connection, body)
     work.save()

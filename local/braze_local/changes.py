@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["track", "items"]
+Kind = Literal["track", "items", "delete"]
 
 
 @dataclass(slots=True)
@@ -13,7 +13,8 @@ class Change:
     """Hold one accepted request until it is due.
 
     `due_seconds` is epoch time. `payload` is JSON in which everything is valid: for ``track`` the body of
-    /users/track without its rejected objects, for ``items`` an object of `catalog_id`, `method`, `items`.
+    /users/track without its rejected objects, for ``items`` an object of `catalog_id`, `method`, `items`,
+    for ``delete`` an object of `kind` and `values`.
     Bytes rather than parsed objects, because a long queue of those would weigh ten times as much.
     """
 

@@ -46,6 +46,7 @@ DEFAULT_WINDOWS: Mapping[str, Window] = {
     "catalogs": Window(50, 60),
     "catalog-items": Window(16_000, 60),
     "catalog-items-sync": Window(50, 60),
+    "users": Window(20_000, 60),
 }
 
 

@@ -38,6 +38,8 @@ class Meter:
             self._tally.add(tally)
             if self.count_writes:
                 self._writes.update(tally.users)
+            for user in tally.deleted:
+                self._writes.pop(user, None)
 
     def count_reordered(self) -> None:
         """Count one request that is applied late so that others may overtake it."""

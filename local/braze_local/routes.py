@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from braze_local import catalog_single, catalogs, export, sync, track
+from braze_local import catalog_single, catalogs, deletion, export, sync, track
 from braze_local.sandbox import Sandbox
 from braze_local.wire import Request, Response
 
@@ -40,6 +40,7 @@ ROUTES = (
     Route("POST", "/users/track/bulk", "users.track.bulk", _always("track-bulk"), track.track_bulk),
     Route("POST", "/users/track/sync", "users.track.sync", _always("track-sync"), sync.track_sync),
     Route("POST", "/users/export/ids", "users.export.ids", export.family, export.export_ids),
+    Route("POST", "/users/delete", "users.delete", _always("users"), deletion.delete_users),
     Route("GET", "/catalogs", "catalogs.get", _CATALOGS, catalogs.list_catalogs),
     Route("POST", "/catalogs", "catalogs.create", _CATALOGS, catalogs.create_catalog),
     Route("DELETE", "/catalogs/{name}", "catalogs.delete", _CATALOGS, catalogs.delete_catalog),

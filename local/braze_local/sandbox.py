@@ -27,10 +27,13 @@ class Sandbox:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        # Every external_id that is known to exist, applied or on its way.
+        self._known_ids: set[str] = set()
         self._lock: IO[str] = claim(settings.data)
         self.meter = Meter(count_writes=settings.count_writes)
         self.writer = Writer(connect(settings.data), self.meter)
         self.writer.rules.configure(settings.type_locks, settings.blocklist)
+        self.writer.on_deleted = self._known_ids.difference_update
         self.writer.start()
         self.reader = Reader(connect(settings.data))
         self.keys = Keys.parse(settings.keys, echo=settings.echo_invalid_key)
@@ -41,8 +44,6 @@ class Sandbox:
         self.log = RequestLog()
         self.catalogs: dict[str, Catalog] = {}
         self.reload_catalogs()
-        # Every external_id that is known to exist, applied or on its way; profiles are never deleted.
-        self._known_ids: set[str] = set()
 
     def close(self) -> None:
         """Put everything accepted on disk and give the data directory up."""

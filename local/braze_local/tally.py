@@ -23,6 +23,8 @@ class Tally:
     missing_users: int = 0
     # Whom attributes objects were applied to, in order; the meter counts them and this is not added up.
     users: list[str] = field(default_factory=list)
+    # Whose profiles were deleted; not added up either.
+    deleted: list[str] = field(default_factory=list)
 
     def wrote(self, name: str, points: int, same: bool) -> None:
         """Count one attribute write."""

@@ -59,6 +59,10 @@ class Workset:
         self.save()
         return self._by_other_identifier(identified, only_existing)
 
+    def forget(self, external_ids: Iterable[str]) -> None:
+        """Take note that these profiles were deleted; everything changed must have been saved."""
+        self._by_external_id.update(dict.fromkeys(external_ids))
+
     def save(self) -> None:
         """Write every changed profile; the transaction is the caller's to commit."""
         held = [record for record in self._by_external_id.values() if record is not None] + self._others

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,6 +17,7 @@ import msgspec
 from braze_local.applier import apply_changes
 from braze_local.changes import Change
 from braze_local.meter import Meter
+from braze_local.removal import is_dirty, scrub
 from braze_local.rules import Rules
 
 # How often accepted changes reach the disk: what a kill -9 can lose.
@@ -24,6 +25,8 @@ CYCLE_SECONDS = 0.1
 # Changes applied in one transaction, so that a long queue does not delay the journal.
 CHANGES_PER_CYCLE = 64
 _METER, _TYPES = "meter", "types"
+# How long after a deletion its traces are removed from the file: many deletions share one rewriting of it.
+SCRUB_SECONDS = 5.0
 
 
 class WriterStoppedError(RuntimeError):
@@ -40,6 +43,9 @@ class Writer:
         self._connection = connection
         self._meter = meter
         self.rules = Rules()
+        # Told the external_ids of profiles that are gone.
+        self.on_deleted: Callable[[Iterable[str]], object] = lambda _ids: None
+        self._scrub_at_seconds: float | None = None
         self._accepted: deque[Change] = deque()
         self._commands: deque[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]] = deque()
         self._flushes: deque[Future[None]] = deque()
@@ -61,6 +67,8 @@ class Writer:
         for row in rows:
             self._enqueue(Change(*row))
         self._journal_ids = itertools.count(rows[-1][3] + 1 if rows else 1)
+        if is_dirty(self._connection):
+            self._scrub_at_seconds = 0.0
         self._thread.start()
 
     def stop(self) -> None:
@@ -134,8 +142,14 @@ class Writer:
             self._transact(fresh, commands)
         while flushes and self._queue:
             self._transact([], [], everything=True)
+        if self._scrub_at_seconds is not None and (flushes or self._is_time_to_scrub()):
+            # A reader in the way is waited for: the next try is as far off as the first one was.
+            self._scrub_at_seconds = None if scrub(self._connection) else time.time() + SCRUB_SECONDS
         for future in flushes:
             future.set_result(None)
+
+    def _is_time_to_scrub(self) -> bool:
+        return self._stopping or (self._scrub_at_seconds or 0.0) <= time.time()
 
     def _transact(
         self,
@@ -147,7 +161,8 @@ class Writer:
         now_seconds = time.time()
         due = self._take_due(float("inf") if everything else now_seconds)
         self._connection.execute("BEGIN IMMEDIATE")
-        self._meter.add(apply_changes(self._connection, due, now_seconds, self.rules))
+        tally = apply_changes(self._connection, due, now_seconds, self.rules)
+        self._meter.add(tally)
         self._forget(due)
         self._journal(fresh, due)
         results = [(future, *_outcome(command, self._connection)) for command, future in commands]
@@ -155,6 +170,9 @@ class Writer:
         self._connection.execute("COMMIT")
         for future, result, error in results:
             future.set_exception(error) if error else future.set_result(result)
+        self.on_deleted(tally.deleted)
+        if any(change.kind == "delete" for change in due) and self._scrub_at_seconds is None:
+            self._scrub_at_seconds = now_seconds + SCRUB_SECONDS
 
     def _enqueue(self, change: Change) -> None:
         heapq.heappush(self._queue, (change.due_seconds, next(self._serial), change))

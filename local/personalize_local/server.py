@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _HttpServer
 
     def do_GET(self) -> None:
-        """Answer `/health`."""
+        """Answer `/health` and `/_local/meter`."""
         self._send(self.server.service.get(self._path()))
 
     def do_POST(self) -> None:

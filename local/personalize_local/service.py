@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -14,6 +15,7 @@ from personalize_local.context import Context
 from personalize_local.errors import ApiError, not_built
 from personalize_local.jobs.job import Surroundings
 from personalize_local.jobs.runner import Runner
+from personalize_local.meter import report
 from personalize_local.operations.registry import OPERATIONS
 from personalize_local.protocol import Protocol, Reply, error_reply, region_of_request
 from personalize_local.quotas import Quotas
@@ -67,6 +69,7 @@ class Service:
                 self._store,
                 self._storage,
                 self._real_time.streams.move,
+                self._real_time.forget_users,
                 settings.batch_event_age_seconds,
             ),
             # One second is long enough for a person, and for a sensor with a short poll, to see a state.
@@ -86,11 +89,12 @@ class Service:
         self._storage.close()
 
     def get(self, path: str) -> Reply:
-        """Answer a GET: only `/health` has one."""
+        """Answer a GET: `/health` and `/_local/meter`."""
+        if path == "/_local/meter":
+            return _json_reply(report(self._store, self._real_time.streams.received_bytes()))
         if path != "/health":
             return error_reply(ApiError("UnknownOperationException", f"Nothing at GET {path}.", 404))
-        body = json.dumps({"status": "ok", "service": "personalize_local"}).encode()
-        return Reply(200, body, {"Content-Type": "application/json"})
+        return _json_reply({"status": "ok", "service": "personalize_local"})
 
     def post(self, path: str, headers: Message, body: bytes) -> Reply:
         """Answer a POST: an operation of the control plane by its header, of the real-time services by path."""
@@ -126,3 +130,7 @@ class Service:
         if reply is None:
             raise ApiError("UnknownOperationException", f"POST {path} has no header X-Amz-Target.")
         return reply
+
+
+def _json_reply(content: Mapping[str, object]) -> Reply:
+    return Reply(200, json.dumps(content).encode(), {"Content-Type": "application/json"})

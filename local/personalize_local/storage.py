@@ -39,6 +39,8 @@ _BUSY_KINDS = (
 )
 # The members of a dataset's `internal` that name its files: bulk rows and streamed rows.
 _PARTS = ("parts", "put_parts")
+# The member of a job's `internal` that says that it only waits to be done, and uses no file any more.
+SETTLING = "settling"
 
 
 class FolderInUse(Exception):  # ruff: ignore[error-suffix-on-exception-name] - says the state of affairs, as FileExistsError does
@@ -96,20 +98,28 @@ class Storage:
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir()
 
-    def collect_garbage(self, store: Store, *, starting: bool = False) -> None:
-        """Remove files the store does not refer to, unless a job may still be using such files.
+    def collect_garbage(self, store: Store, *, starting: bool = False) -> bool:
+        """Remove files the store does not refer to, unless a job may still be using such files: then False.
 
         At start no job runs yet, whatever the states say.
         """
         with store.transaction():
-            if not starting and any(store.select(k.noun, statuses=_BUSY) for k in _BUSY_KINDS):
-                return
+            if not starting and _is_busy(store):
+                return False
             datasets = store.select(DATASET.noun)
             kept = {part for r in datasets for member in _PARTS for part in r.internal.get(member, [])}
             kept |= {str(r.internal.get("model")) for r in store.select(SOLUTION_VERSION.noun)}
             for path in [*self.datasets.iterdir(), *self.models.iterdir()]:
                 if str(path) not in kept:
                     _remove(path)
+            for path in self.scratch.glob("*.out"):
+                _remove(path)
+        return True
+
+
+def _is_busy(store: Store) -> bool:
+    running = (job for kind in _BUSY_KINDS for job in store.select(kind.noun, statuses=_BUSY))
+    return any(not job.internal.get(SETTLING) for job in running)
 
 
 def _remove(path: Path) -> None:

@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS resources (
 );
 CREATE INDEX IF NOT EXISTS resources_by_kind ON resources (kind, region, sequence);
 CREATE INDEX IF NOT EXISTS resources_by_parent ON resources (parent_arn);
+CREATE TABLE IF NOT EXISTS meter (key TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 """
 _COLUMNS = "arn, kind, region, parent_arn, body, internal, sequence"
 
@@ -84,6 +85,19 @@ class Store:
     def delete(self, arn: str) -> None:
         """Remove a resource; a missing one is no error."""
         self._write("DELETE FROM resources WHERE arn = ?", (arn,))
+
+    def meter(self, key: str, amount: float) -> None:
+        """Add to a figure of the meter."""
+        self._write(
+            "INSERT INTO meter (key, value) VALUES (?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET value = value + excluded.value",
+            (key, amount),
+        )
+
+    def metered(self) -> dict[str, float]:
+        """Return the figures of the meter that are not zero."""
+        with self._lock:
+            return dict(self._db.execute("SELECT key, value FROM meter").fetchall())
 
     def get(self, arn: str) -> Resource | None:
         """Return the resource with this ARN, if there is one."""

@@ -27,7 +27,7 @@ class PairScorer:
 
     def users(self, user_ids: Sequence[str]) -> IntArray:
         """Look the users up; -1 for those without a history."""
-        found = pc.index_in(pa.array(user_ids, pa.string()), value_set=self.answers.user_ids)
+        found = pc.index_in(pa.array(user_ids, pa.string()), value_set=self.answers.user_ids, skip_nulls=True)
         users = pc.fill_null(found, -1).to_numpy().astype(np.int64)
         pairs = self.answers.indptr[users + 1] - self.answers.indptr[users]
         return np.where((users >= 0) & (pairs > 0), users, -1)

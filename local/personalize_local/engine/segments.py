@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from personalize_local.engine.answers import prepare_answers
 from personalize_local.engine.catalogue import Catalogue, describe_items
@@ -36,7 +37,9 @@ class UserScorer:
         self._starts = np.searchsorted(
             self.answers.own_item, np.arange(len(self.catalogue) + 1), sorter=self._by_item
         )
-        self._absent = counts == 0
+        # Deleted users have no name any more.
+        nameless = np.asarray(pc.is_null(self.answers.user_ids).to_numpy(zero_copy_only=False))
+        self._absent = (counts == 0) | nameless
         self._repeats = model.weights.blend.again is not None
 
     @property

@@ -16,6 +16,7 @@ from personalize_local.jobs.job import Job, Surroundings
 from personalize_local.jobs.streamed_histories import streamed_histories
 from personalize_local.jobs.theme_request import ThemeRequest
 from personalize_local.jobs.workers import Task
+from personalize_local.meter import BATCH_RECOMMENDATIONS
 from personalize_local.recipes import get_recipe
 from personalize_local.resources import Resource
 from personalize_local.s3 import Location, S3Client, connect, failing_with, keys_under, read_object
@@ -61,6 +62,10 @@ class BatchInferenceJob(Job):
             },
         )
 
+    def finish(self, around: Surroundings, _resource: Resource, result: Any, _wall_seconds: float) -> None:
+        """Bill it."""
+        around.store.meter(BATCH_RECOMMENDATIONS, result["lines"])
+
 
 def infer(
     *,
@@ -77,8 +82,11 @@ def infer(
     influence: dict[str, float] | None = None,
     theme_request: ThemeRequest | None = None,
     histories: StreamedHistories | None = None,
-) -> None:
-    """Write `<input file name>.out` for each input object, and an empty `_CHECK`; raise `JobFailed`."""
+) -> dict[str, int]:
+    """Write `<input file name>.out` for each input object, and an empty `_CHECK`; raise `JobFailed`.
+
+    :returns: how many `lines` were answered, and how many `ids` are in the answers.
+    """
     client = connect(region)
     output = Location.parse(destination)
     inputs = _input_keys(client, Location.parse(source))
@@ -97,12 +105,15 @@ def infer(
             content = read_object(client, bucket, key)
         name = key.rsplit("/", 1)[-1]
         path = Path(scratch) / f"{uuid.uuid4().hex}.out"
-        lines.write(content, path)
-        with failing_with(_INVALID_OUTPUT):
-            client.upload_file(str(path), output.bucket, f"{output.key}{name}.out")
-        path.unlink()
+        try:
+            lines.write(content, path)
+            with failing_with(_INVALID_OUTPUT):
+                client.upload_file(str(path), output.bucket, f"{output.key}{name}.out")
+        finally:
+            path.unlink(missing_ok=True)
     if lines.is_all_unreadable:
         raise JobFailed("The input has no line that is a JSON object.")
+    return {"lines": lines.answered_lines, "ids": lines.recommended_ids}
 
 
 def _input_keys(client: S3Client, location: Location) -> list[tuple[str, str]]:

@@ -48,6 +48,8 @@ class BatchLines:
         self._inference = inference
         self._random = random.Random(seed)  # ruff: ignore[suspicious-non-cryptographic-random-usage] - a shuffle, not a secret
         self._objects_read = 0
+        self.answered_lines = 0
+        self.recommended_ids = 0
         self._read = line_reader(inference.recommender.wants)
         self._answered, self._failed = _writers(inference)
 
@@ -73,6 +75,9 @@ class BatchLines:
                 if line.error is None:
                     answer = next(answers)
                     line.error = answer.error
+                if line.error is None:
+                    self.answered_lines += 1
+                    self.recommended_ids += len(answer.ids)
                 out.write(self._failed(line) if line.error else self._answered(line, answer))
 
     def _answers(self, lines: list[Line]) -> Iterator[Answer]:

@@ -15,9 +15,18 @@ from personalize_local.datasets.csv_text import read_header, read_text_columns
 from personalize_local.errors import JobFailed
 from personalize_local.jobs.dataset_files import all_parts, has_earlier, is_being_imported, replace_parts
 from personalize_local.jobs.job import Job, Surroundings
+from personalize_local.jobs.traces import dataset_sequences, forget_in_models
 from personalize_local.jobs.workers import Task
-from personalize_local.resources import DATA_DELETION_JOB, DATASET, DATASET_UPDATE, Resource
+from personalize_local.resources import (
+    DATA_DELETION_JOB,
+    DATASET,
+    DATASET_UPDATE,
+    SOLUTION,
+    SOLUTION_VERSION,
+    Resource,
+)
 from personalize_local.s3 import Location, S3Client, connect, failing_with, keys_under, read_object, sizes_of
+from personalize_local.storage import SETTLING
 from personalize_local.store import Store
 
 _INVALID_LOCATION = "Invalid Data location."
@@ -28,13 +37,23 @@ _WITH_USERS = frozenset({"INTERACTIONS", "USERS", "ACTION_INTERACTIONS"})
 
 
 class DataDeletion(Job):
-    """Rewrite the files without the users. Models trained before keep what they learnt from them."""
+    """Rewrite the files without the users, and take their names out of everything else that is kept.
+
+    Models trained before keep what they learnt from them, as those of the service do, but know them no more.
+    COMPLETED means that no file of the data folder holds them.
+    """
 
     heavy = True
+    settles = True
 
     def must_wait(self, around: Surroundings, resource: Resource) -> bool:
-        """Keep imports, updates and deletions of one group in the order in which they were asked for."""
+        """Keep imports, updates, trainings and deletions of one group in the order in which they were asked for."""
         if has_earlier(around.store, resource, DATA_DELETION_JOB, resource.parent_arn):
+            return True
+        if any(
+            has_earlier(around.store, resource, SOLUTION_VERSION, solution.arn)
+            for solution in around.store.select(SOLUTION.noun, parent_arn=resource.parent_arn)
+        ):
             return True
         return any(
             is_being_imported(around.store, dataset, resource)
@@ -44,6 +63,8 @@ class DataDeletion(Job):
 
     def begin(self, around: Surroundings, resource: Resource) -> Task:
         """Rewrite the files that are there now."""
+        resource.internal[SETTLING] = False
+        around.store.save(resource)
         parts = [part for dataset in _datasets(around.store, resource) for part in all_parts(dataset)]
         return Task(
             delete_users,
@@ -57,7 +78,8 @@ class DataDeletion(Job):
 
     def finish(self, around: Surroundings, resource: Resource, result: Any, _wall_seconds: float) -> None:
         """Make the new files those of the datasets, and treat rows that were streamed meanwhile alike."""
-        resource.body["numDeleted"] = result["deleted"]
+        # What a try that was killed after this step deleted counts as well.
+        resource.body["numDeleted"] = resource.internal.get("deleted", 0) + result["deleted"]
         ids_path = Path(result["ids_path"])
 
         def rewrite(part: str) -> str:
@@ -68,7 +90,20 @@ class DataDeletion(Job):
         for dataset in _datasets(around.store, resource):
             replace_parts(dataset, result["parts"], rewrite)
             around.store.save(dataset)
+        resource.internal.update(
+            {"deleted": resource.body["numDeleted"], "ids": str(ids_path), SETTLING: True}
+        )
+
+    def settle(self, around: Surroundings, resource: Resource) -> bool:
+        """Remove the former files once no job reads them, and all other traces."""
+        ids_path, group_arn = Path(resource.internal["ids"]), str(resource.parent_arn)
+        user_ids = _read_ids(ids_path)
+        forget_in_models(around.store, around.storage, group_arn, user_ids)
+        if not around.storage.collect_garbage(around.store):
+            return False
+        around.forget_users(dataset_sequences(around.store, group_arn), user_ids.to_pylist())
         ids_path.unlink()
+        return True
 
 
 def delete_users(uri: str, region: str, parts: dict[str, str], ids_path: str) -> dict[str, Any]:

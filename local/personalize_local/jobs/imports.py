@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from personalize_local.errors import JobFailed
 from personalize_local.jobs.dataset_files import dataset_of, has_earlier, schema_text_of
 from personalize_local.jobs.job import Job, Surroundings
 from personalize_local.jobs.workers import Task
+from personalize_local.meter import INGESTED_BYTES
 from personalize_local.resources import DATA_DELETION_JOB, DATASET_IMPORT_JOB, Resource
 from personalize_local.s3 import Location, connect, failing_with, keys_under, read_object
 
@@ -55,6 +57,7 @@ class DatasetImport(Job):
         kept = [part for part in former if part not in result["merged"]]
         dataset.internal["parts"] = [*kept, result["path"]]
         around.store.save(dataset)
+        around.store.meter(INGESTED_BYTES, result["bytes"])
 
 
 def import_objects(
@@ -63,22 +66,31 @@ def import_objects(
     """Write the rows of all CSV objects at a location, joined to former ones, to `path`; raise `JobFailed`."""
     schema = parse_schema(schema_text)
     try:
-        table = _read(uri, region, schema)
+        table, size_bytes = _read(uri, region, schema)
     except JobFailed as failure:
         raise JobFailed(_as_the_service_says(str(failure), schema.dataset_type)) from failure
     if merge_into:
         former = read_parts(merge_into, schema.dataset_type)
         table = pa.concat_tables([former, table])
     write_rows(without_repeats(table, schema.dataset_type), path)
-    return {"path": path, "merged": merge_into}
+    return {"path": path, "merged": merge_into, "bytes": size_bytes}
 
 
-def _read(uri: str, region: str, schema: DatasetSchema) -> pa.Table:
+def _read(uri: str, region: str, schema: DatasetSchema) -> tuple[pa.Table, int]:
+    """Return the rows of all objects, and their size in bytes."""
     location = Location.parse(uri)
     client = connect(region)
     with failing_with(_INVALID_LOCATION):
         keys = _keys(client, location)
-        return read_csv_objects((read_object(client, location.bucket, key) for key in keys), schema)
+        sizes: list[int] = []
+
+        def contents() -> Iterator[bytes]:
+            for key in keys:
+                content = read_object(client, location.bucket, key)
+                sizes.append(len(content))
+                yield content
+
+        return read_csv_objects(contents(), schema), sum(sizes)
 
 
 def _as_the_service_says(reason: str, dataset_type: str) -> str:

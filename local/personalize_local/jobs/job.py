@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,15 @@ class Surroundings:
     """Carry what jobs may use.
 
     :param gather_rows: makes all streamed rows part of their datasets' files; called before heavy work begins.
+    :param forget_users: removes users from the streamed rows of datasets, given by their numbers, and from all
+        copies and caches of real-time services.
     :param event_age_seconds: age from which batch jobs see a streamed event.
     """
 
     store: Store
     storage: Storage
     gather_rows: Callable[[], None] = lambda: None
+    forget_users: Callable[[Sequence[int], Sequence[str]], None] = lambda _datasets, _users: None
     event_age_seconds: float = 0.0
 
 
@@ -30,6 +33,7 @@ class Job:
     """Make and unmake resources that need no work: dataset groups, datasets, solutions, filters."""
 
     heavy = False
+    settles = False
 
     def must_wait(self, _around: Surroundings, _resource: Resource) -> bool:
         """Tell whether another job has to end first."""
@@ -41,6 +45,16 @@ class Job:
 
     def finish(self, _around: Surroundings, _resource: Resource, _result: Any, _wall_seconds: float) -> None:
         """Take over the result, in the transaction that makes the resource ACTIVE; raise `JobFailed`."""
+
+    def settle(self, _around: Surroundings, _resource: Resource) -> bool:
+        """Do what has to follow a committed `finish` before the resource is done; False to be asked again soon.
+
+        Repeatable: a killed server begins the whole job anew. Only called when `settles`.
+        """
+        return True
+
+    def stop(self, _around: Surroundings, _resource: Resource) -> None:
+        """Take note, in the transaction that makes the resource STOPPED."""
 
     def delete(self, around: Surroundings, resource: Resource) -> None:
         """Remove the resource, in one transaction."""

@@ -110,6 +110,8 @@ class Runner:
         try:
             with self._worker(resource.arn, job) as worker:
                 self._work(resource.arn, job, worker)
+            if job.settles:
+                self._settle(resource.arn, job)
         except JobFailed as failure:
             self._fail(resource.arn, str(failure))
         except WorkerLost as error:
@@ -134,8 +136,17 @@ class Runner:
         self._dwell(arn, self._dwell_seconds - wall_seconds)
         with self._store.transaction():
             resource = self._in_creation(arn)
-            resource.move_to(KINDS[resource.kind].states.done)
+            if not job.settles:
+                resource.move_to(KINDS[resource.kind].states.done)
             job.finish(self._around, resource, result, wall_seconds)
+            self._store.save(resource)
+
+    def _settle(self, arn: str, job: Job) -> None:
+        while not job.settle(self._around, self._in_creation(arn)):
+            self._dwell(arn, _POLL_SECONDS)
+        with self._store.transaction():
+            resource = self._in_creation(arn)
+            resource.move_to(KINDS[resource.kind].states.done)
             self._store.save(resource)
 
     def _in_creation(self, arn: str) -> Resource:
@@ -158,6 +169,7 @@ class Runner:
             resource = self._store.get(arn)
             if resource is not None and resource.status == CREATE_STOPPING:
                 resource.move_to(CREATE_STOPPED)
+                JOBS[resource.kind].stop(self._around, resource)
                 self._store.save(resource)
 
     def _delete(self, resource: Resource) -> None:

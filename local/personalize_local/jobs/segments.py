@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from personalize_local.errors import JobFailed
 from personalize_local.jobs.batch import filter_request, infer
 from personalize_local.jobs.job import Job, Surroundings
 from personalize_local.jobs.workers import Task
+from personalize_local.meter import BATCH_SEGMENT_USERS
 from personalize_local.recipes import get_recipe
 from personalize_local.resources import Resource
 
@@ -38,3 +41,7 @@ class BatchSegmentJob(Job):
                 "seed": resource.arn,
             },
         )
+
+    def finish(self, around: Surroundings, _resource: Resource, result: Any, _wall_seconds: float) -> None:
+        """Bill it."""
+        around.store.meter(BATCH_SEGMENT_USERS, result["ids"])

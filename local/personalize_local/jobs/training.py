@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from personalize_local import engine
 from personalize_local.datasets.parts import DatasetParts
@@ -16,12 +19,13 @@ from personalize_local.datasets.training_data import (
 )
 from personalize_local.engine.data import Objective
 from personalize_local.errors import JobFailed
-from personalize_local.jobs.dataset_files import dataset_parts
+from personalize_local.jobs.dataset_files import dataset_parts, has_earlier
 from personalize_local.jobs.job import Job, Surroundings
 from personalize_local.jobs.tuning import best_model, candidates
 from personalize_local.jobs.workers import Task
+from personalize_local.meter import bill_training
 from personalize_local.recipes import get_recipe
-from personalize_local.resources import ACTIVE, DATASET, SOLUTION_VERSION, Resource
+from personalize_local.resources import ACTIVE, DATA_DELETION_JOB, DATASET, SOLUTION_VERSION, Resource
 from personalize_local.store import Store
 
 # What recipes look at that others do not. Segments see bulk rows only.
@@ -40,6 +44,11 @@ class Training(Job):
 
     heavy = True
 
+    def must_wait(self, around: Surroundings, resource: Resource) -> bool:
+        """Begin after the deletions of users that were asked for before, whose rows it must not learn."""
+        group_arn = resource.body["datasetGroupArn"]
+        return has_earlier(around.store, resource, DATA_DELETION_JOB, group_arn)
+
     def begin(self, around: Surroundings, resource: Resource) -> Task:
         """Train on the files that the datasets have now, into a folder of this try.
 
@@ -49,6 +58,10 @@ class Training(Job):
         config = resource.body["solutionConfig"]
         recipe = get_recipe(resource.body["recipeArn"])
         tunes = resource.body.get("performHPO") and previous is None
+        resource.internal.update(
+            startedSeconds=time.time(), interactions=_interaction_rows(around.store, resource)
+        )
+        around.store.save(resource)
         return Task(
             train_model,
             {
@@ -64,13 +77,22 @@ class Training(Job):
             },
         )
 
-    def finish(self, _around: Surroundings, resource: Resource, result: Any, wall_seconds: float) -> None:
+    def finish(self, around: Surroundings, resource: Resource, result: Any, wall_seconds: float) -> None:
         """Take over model and metrics."""
         resource.internal.update(model=result["folder"], metrics=result["metrics"])
         if result["tuned"] is not None:
             resource.body["tunedHPOParams"] = {"algorithmHyperParameters": result["tuned"]}
         # The service reports normalised compute; what a laptop has is wall time.
         resource.body["trainingHours"] = round(wall_seconds / _SECONDS_PER_HOUR, 6)
+        bill_training(around.store, resource, resource.internal["interactions"])
+
+    def stop(self, around: Surroundings, resource: Resource) -> None:
+        """Bill a training that was stopped for as long as it ran."""
+        started_seconds = resource.internal.get("startedSeconds")
+        if started_seconds is not None:
+            hours = (time.time() - started_seconds) / _SECONDS_PER_HOUR
+            resource.body["trainingHours"] = round(max(0.0, hours), 6)
+            bill_training(around.store, resource, resource.internal["interactions"])
 
 
 def train_model(
@@ -104,6 +126,12 @@ def train_model(
         "metrics": {key: round(value, _METRIC_DECIMALS) for key, value in model.metrics.items()},
         "tuned": tuned,
     }
+
+
+def _interaction_rows(store: Store, resource: Resource) -> int:
+    """Count the rows of the Interactions dataset before any event is filtered out."""
+    dataset = dataset_parts(store, resource.body["datasetGroupArn"]).get("INTERACTIONS")
+    return sum(pq.read_metadata(part).num_rows for part in dataset.parts) if dataset else 0
 
 
 def _is_update(resource: Resource) -> bool:

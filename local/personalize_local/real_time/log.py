@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS event_ids (
     event_id TEXT NOT NULL,
     PRIMARY KEY (dataset, event_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS received (id INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);
 """
 
 Cells = dict[str, Any]
@@ -85,6 +86,20 @@ class Log:
         statement = "INSERT INTO log (dataset, key, cells) VALUES (?, ?, ?)"
         self._db.execute(statement, (dataset, row.key, json.dumps(row.cells)))
 
+    def count_bytes(self, amount: int) -> None:
+        """Add the size of an accepted call."""
+        statement = (
+            "INSERT INTO received VALUES (0, ?) ON CONFLICT (id) DO UPDATE SET bytes = bytes + excluded.bytes"
+        )
+        with self._lock:
+            self._db.execute(statement, (amount,))
+
+    def received_bytes(self) -> int:
+        """Return the size of all accepted calls."""
+        with self._lock:
+            found = self._db.execute("SELECT bytes FROM received").fetchone()
+        return int(found[0]) if found else 0
+
     def read(self, dataset: int, after_id: int, key: str | None = None, most: int = -1) -> Tail:
         """Return a dataset's rows after a number, all or those of one key; `most` of -1 means all."""
         query = "SELECT id, cells FROM log WHERE dataset = ? AND id > ?"
@@ -110,6 +125,19 @@ class Log:
         """Forget a dataset's rows up to a number; event ids are kept."""
         with self._lock:
             self._db.execute("DELETE FROM log WHERE dataset = ? AND id <= ?", (dataset, up_to_id))
+
+    def erase(self, datasets: Sequence[int], keys: Sequence[str]) -> None:
+        """Forget all rows of these keys (users), and what SQLite keeps of rows that were dropped before.
+
+        Deleted rows stay readable in free pages and in the write-ahead log until both are written anew.
+        """
+        with self._lock:
+            self._db.executemany(
+                "DELETE FROM log WHERE dataset = ? AND key = ?",
+                [(dataset, key) for dataset in datasets for key in keys],
+            )
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def forget(self, dataset: int) -> None:
         """Forget everything about a dataset that is gone."""

@@ -46,6 +46,11 @@ class Models:
                 self._make_room()
             return model
 
+    def forget(self) -> None:
+        """Let all models go; they are loaded again when they are asked for."""
+        with self._lock:
+            self._models.clear()
+
     def _make_room(self) -> None:
         while len(self._models) > 1 and sum(m.size_bytes for m in self._models.values()) > self._most_bytes:
             folder, _ = self._models.popitem(last=False)

@@ -124,6 +124,14 @@ class Rows:
                 self._sorted[part] = path
             return self._sorted[part]
 
+    def forget(self) -> None:
+        """Drop every copy of rows; they are made again when they are asked for."""
+        with self._lock:
+            for path in self._sorted.values():
+                path.unlink(missing_ok=True)
+            self._sorted.clear()
+            self._tables.clear()
+
     def _drop_old_copies(self) -> None:
         """Remove the copies of files that no dataset has any more."""
         for part in [part for part in self._sorted if not Path(part).exists()]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Sequence
 
 from botocore.model import OperationModel
 
@@ -16,6 +17,8 @@ from personalize_local.real_time.rows import Rows
 from personalize_local.real_time.streams import Streams
 from personalize_local.storage import Storage
 from personalize_local.store import Store
+
+_EVENTS = "personalize-events"
 
 
 class RealTimeService:
@@ -32,6 +35,12 @@ class RealTimeService:
         """Close the files."""
         self.streams.close()
 
+    def forget_users(self, datasets: Sequence[int], user_ids: Sequence[str]) -> None:
+        """Remove users from what was streamed, and drop all copies in which they may be."""
+        self.streams.erase(datasets, user_ids)
+        self._rows.forget()
+        self._models.forget()
+
     def post(self, path: str, region: str, body: bytes) -> Reply | None:
         """Answer a POST; None for a path that is not of these services."""
         operation = self._protocol.operation_at(path)
@@ -41,7 +50,10 @@ class RealTimeService:
             call = self._protocol.parse(operation, body)
             serve = OPERATIONS[operation.service_model.service_name][operation.name]
             around = RealTime(region, self._store, self.streams, self._rows, self._models)
-            return self._protocol.serialise(operation, serve(around, call.params))
+            output = serve(around, call.params)
+            if operation.service_model.service_name == _EVENTS:
+                self.streams.count_bytes(len(body))
+            return self._protocol.serialise(operation, output)
         except ApiError as error:
             return self._protocol.error_reply(operation, _declared(error, operation))
         except Exception:  # ruff: ignore[blind-except] - a client must get an answer, whatever broke

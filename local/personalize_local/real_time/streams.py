@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -58,6 +59,14 @@ class Streams:
             self._sizes[dataset.sequence] = 0
             threading.Thread(target=self.move, name="streams", daemon=True).start()
 
+    def count_bytes(self, amount: int) -> None:
+        """Add the size of an accepted call to the meter."""
+        self._log.count_bytes(amount)
+
+    def received_bytes(self) -> int:
+        """Return the size of all accepted calls."""
+        return self._log.received_bytes()
+
     def tail(self, dataset: Resource, key: str | None = None) -> Tail:
         """Return the rows that are not yet in the dataset's files, as the resource was read."""
         return self._log.read(dataset.sequence, dataset.internal.get(_MARK, 0), key)
@@ -65,6 +74,16 @@ class Streams:
     def last_id(self, dataset: Resource) -> int:
         """Return a number that grows with each row of the dataset in the log."""
         return self._log.last_id(dataset.sequence)
+
+    def erase(self, datasets: Sequence[int], user_ids: Sequence[str]) -> None:
+        """Forget users' rows in the log, and those that are in files already."""
+        with self._moving:
+            if self._closed:
+                return
+            for dataset in self._store.select(DATASET.noun):
+                self._log.drop(dataset.sequence, dataset.internal.get(_MARK, 0))
+            self._log.erase(datasets, user_ids)
+            self._sizes = self._log.sizes()
 
     def move(self) -> None:
         """Move all rows of the log into files."""

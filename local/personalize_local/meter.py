@@ -1,0 +1,76 @@
+"""Say what the account has used of what Amazon Personalize bills, since the data folder was made.
+
+| key | counts |
+|---|---|
+| ingested_bytes | CSV objects of imports that became ACTIVE, and bodies of accepted personalize-events calls |
+| training_hours | `trainingHours` of trainings that became ACTIVE or were stopped, but those of v2 recipes |
+| trained_interactions | rows of Interactions, before events are filtered, in trainings of v2 recipes |
+| batch_recommendations | input lines that batch inference jobs answered: one recommendation list each |
+| batch_segment_users | users in the output of batch segment jobs |
+| campaign_tps_hours | `minProvisionedTPS` for as long as a campaign is ACTIVE; traffic beyond it is not counted |
+
+What failed is not counted. https://aws.amazon.com/personalize/pricing/
+"""
+
+from __future__ import annotations
+
+import time
+
+from personalize_local.recipes import get_recipe
+from personalize_local.resources import ACTIVE, CAMPAIGN, Resource
+from personalize_local.store import Store
+
+INGESTED_BYTES = "ingested_bytes"
+TRAINING_HOURS = "training_hours"
+TRAINED_INTERACTIONS = "trained_interactions"
+BATCH_RECOMMENDATIONS = "batch_recommendations"
+BATCH_SEGMENT_USERS = "batch_segment_users"
+CAMPAIGN_TPS_HOURS = "campaign_tps_hours"
+KEYS = (
+    INGESTED_BYTES,
+    TRAINING_HOURS,
+    TRAINED_INTERACTIONS,
+    BATCH_RECOMMENDATIONS,
+    BATCH_SEGMENT_USERS,
+    CAMPAIGN_TPS_HOURS,
+)
+_SECONDS_PER_HOUR = 3600
+_SINCE = "servingSinceSeconds"
+
+
+def report(store: Store, streamed_bytes: int) -> dict[str, float]:
+    """Return every figure, campaigns up to this moment."""
+    with store.transaction():
+        figures = dict.fromkeys(KEYS, 0.0) | store.metered()
+        serving = store.select(CAMPAIGN.noun, statuses=[ACTIVE])
+        figures[CAMPAIGN_TPS_HOURS] += sum(_tps_hours(campaign) for campaign in serving)
+    figures[INGESTED_BYTES] += streamed_bytes
+    return figures
+
+
+def bill_training(store: Store, version: Resource, interactions: int) -> None:
+    """Count a training with the hours that its description says.
+
+    :param interactions: rows of the dataset when it began.
+    """
+    if get_recipe(version.body["recipeArn"]).name.endswith("-v2"):
+        store.meter(TRAINED_INTERACTIONS, interactions)
+    else:
+        store.meter(TRAINING_HOURS, version.body["trainingHours"])
+
+
+def start_serving(campaign: Resource) -> None:
+    """Count a campaign from now on; the caller saves it."""
+    campaign.internal[_SINCE] = time.time()
+
+
+def stop_serving(store: Store, campaign: Resource) -> None:
+    """Count what a campaign used since it began to serve at its present throughput."""
+    store.meter(CAMPAIGN_TPS_HOURS, _tps_hours(campaign))
+    campaign.internal.pop(_SINCE, None)
+
+
+def _tps_hours(campaign: Resource) -> float:
+    now_seconds = time.time()
+    seconds = now_seconds - float(campaign.internal.get(_SINCE, now_seconds))
+    return float(campaign.body["minProvisionedTPS"]) * max(0.0, seconds) / _SECONDS_PER_HOUR
