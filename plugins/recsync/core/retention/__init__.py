@@ -1,0 +1,1 @@
+"""What may go, what stays, and why: decided without looking at anything."""

@@ -1,0 +1,1 @@
+"""The maintain stage: look, decide, remove, report."""
