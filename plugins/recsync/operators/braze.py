@@ -50,16 +50,21 @@ class BrazePlanDeliveryOperator(BaseOperator):
         """Plan, and return the figures; skip when newer recommendations were delivered already."""
         from recsync.stages.delivery.plan import SupersededError, plan, summary
         from recsync.stages.delivery.replay import replay
+        from recsync.stages.money import cost_of_delivery
 
         run_id, dry_run = context["run_id"], str(self.plan_only).lower() == "true"
         with fatal_errors_fail_the_task():
             if self.replay:
-                return summary(replay(self.program, self.replay, dag_run=run_id, dry_run=dry_run))
-            try:
-                manifest = plan(self.program, self.recommendations or None, dag_run=run_id, dry_run=dry_run)
-            except SupersededError as error:
-                raise AirflowSkipException(str(error)) from None
-        return summary(manifest)
+                manifest = replay(self.program, self.replay, dag_run=run_id, dry_run=dry_run)
+            else:
+                try:
+                    manifest = plan(
+                        self.program, self.recommendations or None, dag_run=run_id, dry_run=dry_run
+                    )
+                except SupersededError as error:
+                    raise AirflowSkipException(str(error)) from None
+            cost = cost_of_delivery(self.program, manifest.delivery, manifest.estimate.data_points)
+        return {**summary(manifest), "cost": cost}
 
 
 class BrazeApproveDeliveryOperator(ApprovalOperator):
@@ -157,4 +162,5 @@ def _question(plan: dict[str, Any]) -> str:
         **{f"not written: {outcome}": people for outcome, people in plan["settled"].items()},
     }
     table = "\n".join(f"| {name} | {value:,} |" for name, value in rows.items())
-    return f"Delivery `{plan['delivery']}` of recommendations `{plan['recommendations']}`\n\n| | |\n|---|---|\n{table}"
+    title = f"Delivery `{plan['delivery']}` of recommendations `{plan['recommendations']}`"
+    return f"{title}\n\n| | |\n|---|---|\n{table}\n\n{plan['cost']}"

@@ -20,6 +20,7 @@ from recsync.core.recipes import Asks
 from recsync.errors import FatalError, RejectedError
 from recsync.hooks.personalize_runtime import PersonalizeRuntimeHook
 from recsync.stages.context import StageContext
+from recsync.stages.costs.booking import book_campaign
 from recsync.stores.bucket import Bucket
 
 log = logging.getLogger(__name__)
@@ -32,13 +33,21 @@ _TRIES = 8
 
 
 def ask(program_name: str, plan: dict[str, Any], campaign_arn: str) -> str:
+    """Ask for everybody whom the plan's input names, and book the campaign's hours, however it ends."""
+    context = StageContext.of(program_name)
+    try:
+        return _ask(context, plan, campaign_arn)
+    finally:
+        book_campaign(context, campaign_arn, plan["run"])
+
+
+def _ask(context: StageContext, plan: dict[str, Any], campaign_arn: str) -> str:
     """Ask for everybody whom the plan's input names, and write the answers to its output.
 
     :returns: the campaign's ARN, which stands where the ARN of a job would.
     :raises FatalError: when the campaign cannot be asked, or refuses everybody of the first part.
     :raises RetriableError: when it is throttled; what was answered is kept.
     """
-    context = StageContext.of(program_name)
     settings, uri = context.program.personalize, context.bucket.uri("")
     output, asked = plan["output"].removeprefix(uri), plan["input"].removeprefix(uri)
     campaign = Campaign(

@@ -22,7 +22,9 @@ from recsync.core.lists.output_spool import Source
 from recsync.core.local_disk import local_disk
 from recsync.core.recipes import RECIPES
 from recsync.errors import FatalError
+from recsync.stages import money
 from recsync.stages.context import StageContext
+from recsync.stages.costs import booking, expecting
 from recsync.stages.job_inputs import join_of, write_inputs, write_segment_of_audience
 from recsync.stages.list_inputs import (
     open_files,
@@ -59,13 +61,15 @@ def prepare_segment(program_name: str, run_id: str, created_at: datetime) -> dic
         digest = write_segment_of_audience(context, run, created_at, folder)
     segment = context.program.audience.segment
     people = segment.users_per_item if segment else 0
-    return {
+    job = {
         "job": names.job_name(program_name, "segment", f"{run_id}{digest}{version}{people}"),
         "solution_version_arn": version,
         "input": context.bucket.uri(context.keys.segment_input(run)),
         "output": context.bucket.uri(context.keys.segment_output(run)),
         "role_arn": settings.role_arn_of(context.program),
     }
+    money.authorise(context, run, expecting.audience_segment(context, job))
+    return job
 
 
 def prepare(
@@ -76,6 +80,7 @@ def prepare(
     :param segment_job_arn: the segment job of this run, when the program takes its audience from one.
     """
     context = StageContext.of(program_name)
+    booking.book(context, segment_job_arn)
     champion_arn = _champion(context).solution_version_arn
     run = names.run_key(run_id, created_at.isoformat())
     with _work_folder() as folder:
@@ -85,13 +90,14 @@ def prepare(
     chosen = active_filter(context.program, created_at)
     # With what goes in: a cleared run with another audience, champion, filter or settings must neither adopt the former
     # job's output nor be refused because that job differs.
-    settled = f"{context.program.personalize.results}{context.program.personalize.job_config}"
+    config = _job_config(context, champion_arn)
+    settled = f"{context.program.personalize.results}{config}"
     asked_of = f"{run_id}{digest}{champion_arn}{chosen.name if chosen else ''}{settled}"
     job = names.job_name(program_name, "recommend", asked_of)
     # What a campaign answers is written in parts, so the parts of other questions must lie elsewhere.
     asked = context.program.personalize.traits.way == "campaign"
     output = context.keys.batch_output(f"{run}-{job.rsplit('-', 1)[-1]}" if asked else run)
-    return {
+    plan = {
         "run": run,
         "created_at": created_at.isoformat(),
         "job": job,
@@ -99,12 +105,21 @@ def prepare(
         "input": context.bucket.uri(context.keys.batch_input(run)),
         "output": context.bucket.uri(output),
         "role_arn": settings.role_arn_of(context.program),
-        "config": context.program.personalize.job_config,
+        "config": config,
         "users": people,
         "filter": asdict(chosen) if chosen else None,
         "campaign": names.campaign_name(context.program),
         "campaign_arn": _campaign_arn(champion_arn, names.campaign_name(context.program)),
     }
+    money.authorise(context, run, expecting.answers(context, plan))
+    return plan
+
+
+def _job_config(context: StageContext, champion_arn: str) -> dict[str, Any] | None:
+    """Give the settings of a job that asks the champion, which a challenger of another recipe may have become."""
+    personalize = context.program.personalize
+    recipe = names.recipe_of_version(context.program, champion_arn)
+    return personalize.job_config_of(RECIPES[recipe] if recipe else personalize.traits)
 
 
 def _campaign_arn(solution_version_arn: str, name: str) -> str:
@@ -163,6 +178,9 @@ def decorate(program_name: str, plan: dict[str, Any], batch_inference_job_arn: s
         context.recommendations.publish(
             RecommendationsManifest(**manifest), folder / "lists.parquet", catalogue.table
         )
+    # A campaign is booked while it is asked: it may be gone by now.
+    if context.program.personalize.traits.way != "campaign":
+        booking.book(context, batch_inference_job_arn)
     return manifest
 
 
@@ -184,7 +202,7 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
         known = read_audience(context, moment, audience)
         report = _build(context, outputs(), audience, catalogue, moment, folder)
         if not report.matched:
-            people = people_of_output(outputs(), audience)
+            people = people_of_output(outputs(), audience, context.suppression.read())
             log.warning(
                 "%s knows none of the people of %s (it returns %d): its own %d people are the audience, and Braze is "
                 "taken to know them by the same ids",

@@ -12,9 +12,12 @@ from recsync.core.imports.exported import ExportedObject
 from recsync.core.imports.held import Late
 from recsync.core.intervals import parse_key
 from recsync.core.program import DatasetType
+from recsync.stages import money
 from recsync.stages.context import StageContext
+from recsync.stages.costs import booking, expecting
 from recsync.stages.imports import unfinished
 from recsync.stages.imports.full import late_window
+from recsync.stages.solutions import wanted
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,18 @@ def import_jobs(
         kind: {"name": _job_name(context, plan, kind, full), "dataset_arn": dataset_arns[kind.value]}
         for kind in wanted
     }
+    asked = [
+        {
+            "job_name": job["name"],
+            "dataset_arn": job["dataset_arn"],
+            "data_location": locations[kind],
+            "role_arn": settings.role_arn_of(context.program),
+            "import_mode": "FULL" if plan["mode"] == "FULL" else "INCREMENTAL",
+        }
+        for kind, job in jobs.items()
+    ]
+    trainings = expecting.trainings(context, plan, _version_names(context, plan))
+    money.authorise(context, plan["run"], [*expecting.imports(context, asked), *trainings])
     unfinished.expect(
         context,
         {
@@ -50,33 +65,43 @@ def import_jobs(
             "objects": _late_objects(context, plan, full),
         },
     )
-    return [
-        {
-            "job_name": job["name"],
-            "dataset_arn": job["dataset_arn"],
-            "data_location": locations[kind],
-            "role_arn": settings.role_arn_of(context.program),
-            "import_mode": "FULL" if plan["mode"] == "FULL" else "INCREMENTAL",
-        }
-        for kind, job in jobs.items()
-    ]
+    return asked
 
 
 def version_names(program_name: str, plan: dict[str, Any]) -> dict[str, str]:
-    """Name the solution versions a plan pays for: ``solution_version``, ``baseline_version``, ``segment_version``."""
-    full = _full(StageContext.of(program_name), plan)
+    """Name the solution versions a plan pays for, by the prefix of their tasks: ``solution_version``,
+    ``baseline_solution_version``…
+
+    A run that is cleared after its data or a solution's settings changed pays for new ones.
+    """
+    context = StageContext.of(program_name)
+    versions = _version_names(context, plan)
+    money.authorise(context, plan["run"], expecting.trainings(context, plan, versions))
+    return versions
+
+
+def _version_names(context: StageContext, plan: dict[str, Any]) -> dict[str, str]:
+    program_name = context.program.name
+    full = _full(context, plan)
+    if plan["mode"] != "FULL":
+        return {
+            "solution_version": names.job_name(program_name, "update", plan["run"] + plan["solution_arn"])
+        }
     everything = plan["run"] + "".join(exported.digest for exported in full.values())
-    stage = plan["mode"].lower()
     return {
-        "solution_version": names.job_name(program_name, stage, everything),
-        "baseline_version": names.job_name(program_name, f"{stage}-baseline", everything),
-        "segment_version": names.job_name(program_name, f"{stage}-segment", everything),
+        f"{prefix}solution_version": names.job_name(
+            program_name, f"full-{prefix}".rstrip("-_"), everything + spec.name
+        )
+        for prefix, spec in wanted(context).items()
     }
 
 
 def record_imports(program_name: str, plan: dict[str, Any]) -> None:
-    """Note that a plan's import jobs are ACTIVE."""
-    unfinished.finish(StageContext.of(program_name), plan)
+    """Note that a plan's import jobs are ACTIVE, and book them."""
+    context = StageContext.of(program_name)
+    asked = context.imports.read().unfinished or {}
+    unfinished.finish(context, plan)
+    booking.book_imports(context, asked.get("jobs", {}).values())
 
 
 def _full(context: StageContext, plan: dict[str, Any]) -> dict[DatasetType, ExportedObject]:

@@ -1,0 +1,39 @@
+"""Say what the programs used and what it cost, without a scheduler."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own command
+import sys
+
+from stack.console import make_plan
+from stack.supervisor import Supervisor
+
+HELP = "say what each program used this month and what it cost"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe what is reported."""
+    parser.add_argument("program", nargs="?", help="name of a file in include/programs; left out: all")
+    parser.add_argument("--month", help="YYYY-MM (default: this month; of one program: every month)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start the services that are not running, and let recsync report."""
+    plan = make_plan()
+    # What it says of the services goes where errors go, so that the report alone can be piped.
+    Supervisor(plan, lambda text: print(text, file=sys.stderr, flush=True)).up(airflow=False)
+    environ = plan.airflow_environ()
+    environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(plan.settings.plugins), environ.get("PYTHONPATH")])
+    )
+    options = [
+        *([arguments.program] if arguments.program else []),
+        *(["--month", arguments.month] if arguments.month else []),
+        *(["--json"] if arguments.json else []),
+    ]
+    command = [sys.executable, "-m", "recsync.stages.costs.report", *options]
+    # Our own command, in the stack's environment.
+    return subprocess.run(command, env=environ, check=False).returncode  # ruff: ignore[subprocess-without-shell-equals-true]
