@@ -59,4 +59,5 @@ for program in programs("train_update"):
         hold(program) >> planned
         if program.train_full.drift:
             look_for_drift.override(outlets=[asset(program, "drift")])(program.name)
-        train(program, planned, setup(program, after=planned), "UPDATE", after=planned)
+        resources = setup(program, after=planned, solutions=False)
+        train(program, planned, resources, "UPDATE", after=planned)

@@ -16,8 +16,11 @@
 <program>/deliveries/<delivery>/sample.json      some of the payloads, for people to look at
 <program>/deliveries/<delivery>/ledger/<n>.json  what is settled; see core/ledger.py
 <program>/deliveries/<delivery>/…                accounts.parquet, dead_letters.jsonl, report.json, verification.json
+<program>/maintenance/<run>/…                    objects.json, resources.json, report.json of one maintain run
+<program>/erasure/<erasure>/…                    request.json, input/users.csv, done.json: gone when it ends
+<program>/erasure/certificates/…                 what each erasure removed; hashes only
 <program>/state/…                                champion.json, imports.json, last_sent.json, last_sent/…,
-                                                 catalog-….json, alerts/…, money/…
+                                                 catalog-….json, alerts/…, tuning.json, comparisons/…, money/…
 
 Personalize reads first-level objects of a folder only, so no folder it reads has folders below it.
 """
@@ -140,6 +143,19 @@ class Keys:
         """Give one entry of a delivery's ledger; the names sort as the numbers do."""
         return f"{self.delivery(delivery)}ledger/{number:08d}.json"
 
+    @property
+    def erasures(self) -> str:
+        """Give the prefix of what erasures work with, and of their certificates."""
+        return f"{self.program}/erasure/"
+
+    def erasure(self, name: str, part: str) -> str:
+        """Give one object of an erasure: the request, the input of the deletion job, what was done so far."""
+        return f"{self.erasures}{name}/{part}"
+
+    def certificate(self, name: str, stamp: str, suffix: str) -> str:
+        """Give the certificate of one erasure, ``.json`` or ``.txt``."""
+        return f"{self.erasures}certificates/{stamp}-{name}{suffix}"
+
     def alert(self, digest: str) -> str:
         """Give the object that says when people were last told of one thing."""
         return self.state(f"alerts/{digest}.json")
@@ -147,6 +163,14 @@ class Keys:
     def money(self, month: str) -> str:
         """Give the ledger of what one month used, ``YYYY-MM``."""
         return self.state(f"money/{month}.json")
+
+    def comparison(self, run: str) -> str:
+        """Give the object that puts the solutions trained by one run side by side."""
+        return self.state(f"comparisons/{run}.json")
+
+    def maintenance(self, run: str, part: str) -> str:
+        """Give one part of the report of a maintain run."""
+        return f"{self.program}/maintenance/{run}/{part}.json"
 
     def state(self, name: str) -> str:
         """Give one object of the program's state."""

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
 
 from recsync.core.program import DatasetType, Program
 from recsync.core.recipes import RECIPES
 
 # https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDatasetImportJob.html#personalize-CreateDatasetImportJob-request-jobName
 MAX_LENGTH = 63
+_SETTINGS_BYTES = 3
+_SOLUTION = re.compile(r":solution/([^/]+)")
+_DIGEST = re.compile(rf"-[0-9a-f]{{{2 * _SETTINGS_BYTES}}}$")
 SEGMENT_RECIPE = "aws-item-affinity"
 """The recipe that finds who gets a promotion."""
 
@@ -54,17 +61,29 @@ def schema_name(program: Program, dataset_type: DatasetType, text: str) -> str:
     return f"{dataset_name(program, dataset_type)}-{digest}"
 
 
-def solution_name(program: Program, recipe: str) -> str:
-    """Name the solution of a program that uses ``recipe``."""
-    return f"{program.name}-{recipe.removeprefix('aws-')}"[:MAX_LENGTH]
+def solution_name(program: Program, recipe: str, settings: Mapping[str, Any] | None = None) -> str:
+    """Name a solution of a program by its recipe and by what cannot be changed in it.
+
+    Nearly nothing of a solution can be changed, so other settings make another solution beside the former one.
+
+    :param settings: what is not the recipe's own way, e.g. members of ``solutionConfig``; the name of a solution
+        without any has no digest.
+    """
+    plain = f"{program.name}-{recipe.removeprefix('aws-')}"
+    if not settings:
+        return plain[:MAX_LENGTH]
+    text = json.dumps(settings, sort_keys=True)
+    # With 32 characters of a program's name and 23 of the longest recipe's, exactly 63.
+    digest = hashlib.blake2b(text.encode(), digest_size=_SETTINGS_BYTES).hexdigest()
+    return f"{plain[: MAX_LENGTH - len(digest) - 1]}-{digest}"
 
 
 def recipe_of_version(program: Program, solution_version_arn: str) -> str | None:
     """Tell the recipe of a version of one of the program's solutions; None for a solution of another name."""
-    named = (
-        recipe for recipe in RECIPES if f":solution/{solution_name(program, recipe)}/" in solution_version_arn
-    )
-    return next(named, None)
+    found = _SOLUTION.search(solution_version_arn)
+    name = found[1] if found else ""
+    plain = {solution_name(program, recipe): recipe for recipe in RECIPES}
+    return plain.get(name) or plain.get(_DIGEST.sub("", name))
 
 
 def campaign_name(program: Program) -> str:

@@ -7,20 +7,15 @@ from collections.abc import Iterator
 from recsync.core.avro import AvroSchema
 from recsync.core.program import DatasetType, Program
 from recsync.core.recipes import Asks
+from recsync.core.solution_schemas import solution_schema_problems
 
 
 def recipe_schema_problems(program: Program, kind: DatasetType, schema: AvroSchema) -> Iterator[str]:
     """Yield what is missing in the schema of one dataset."""
-    if kind is DatasetType.INTERACTIONS:
-        yield from _event_problems(program, schema)
-    elif kind is DatasetType.ITEMS:
+    for where, solution in program.personalize.solutions.items():
+        yield from (f"{'.'.join(where)}.{text}" for text in solution_schema_problems(solution, kind, schema))
+    if kind is DatasetType.ITEMS:
         yield from _item_problems(program, schema)
-
-
-def _event_problems(program: Program, schema: AvroSchema) -> Iterator[str]:
-    for field in ("event_type", "event_weights"):
-        if getattr(program.personalize, field) and "EVENT_TYPE" not in schema.columns:
-            yield f"personalize.{field} needs a field EVENT_TYPE of type string"
 
 
 def _item_problems(program: Program, schema: AvroSchema) -> Iterator[str]:

@@ -41,6 +41,7 @@ class Parameter:
     """One hyperparameter.
 
     :param of: member of ``solutionConfig`` that holds it.
+    :param tunable: whether hyperparameter optimisation can search it.
     """
 
     kind: Literal["int", "float", "true/false", "True/False", "choice"]
@@ -48,6 +49,12 @@ class Parameter:
     high: float = 1
     choices: tuple[str, ...] = ()
     of: Literal["algorithmHyperParameters", "featureTransformationParameters"] = "algorithmHyperParameters"
+    tunable: bool = False
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The values to choose from; none for a number."""
+        return () if self.kind in {"int", "float"} else self.choices or tuple(self.kind.split("/"))
 
     @property
     def allowed(self) -> str:
@@ -55,17 +62,16 @@ class Parameter:
         if self.kind in {"int", "float"}:
             whole = "a whole number" if self.kind == "int" else "a number"
             return f"{whole} from {self.low:g} to {self.high:g}"
-        return " or ".join(self.choices or self.kind.split("/"))
+        return " or ".join(self.words)
 
     def spelled(self, text: str) -> str:
         """Write a value as the service does: YAML's true is "true" for one recipe and "True" for another."""
-        words = self.choices or self.kind.split("/")
-        return next((word for word in words if word.casefold() == text.casefold()), text)
+        return next((word for word in self.words if word.casefold() == text.casefold()), text)
 
     def allows(self, text: str) -> bool:
         """Tell whether a value is in range."""
         if self.kind not in {"int", "float"}:
-            return self.spelled(text) in (self.choices or self.kind.split("/"))
+            return self.spelled(text) in self.words
         read: Callable[[str], float] = int if self.kind == "int" else float
         try:
             return self.low <= read(text) <= self.high
@@ -85,6 +91,8 @@ class Recipe:
     :param exploration: whether a job takes ``itemExplorationConfig``.
     :param ranking_influence: whether a job takes ``rankingInfluence``.
     :param event_weights: whether its solution takes ``eventsConfig``.
+    :param objective: whether its solution takes ``optimizationObjective``.
+    :param columns: whether its solution takes ``trainingDataConfig``.
     :param metrics: keys of ``GetSolutionMetrics``; empty where the service's guide does not spell them.
     :param datasets: folders of the datasets it needs beside interactions.
     """
@@ -98,6 +106,8 @@ class Recipe:
     exploration: bool = False
     ranking_influence: bool = False
     event_weights: bool = False
+    objective: bool = False
+    columns: bool = True
     metrics: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     parameters: Mapping[str, Parameter] | None = None
@@ -113,6 +123,11 @@ class Recipe:
     def default_results(self) -> int:
         """How many results are asked for when the program file does not say."""
         return 1000 if self.way == "segment" else 50
+
+    @property
+    def tunable(self) -> dict[str, Parameter]:
+        """The hyperparameters that ``performHPO`` can search; none for a recipe without it."""
+        return {name: each for name, each in (self.parameters or {}).items() if each.tunable}
 
     @property
     def default_metric(self) -> str | None:
@@ -134,9 +149,21 @@ _FEATURE_SHARE = Parameter("float", of="featureTransformationParameters")
 _HIDDEN = {"hidden_dimension": Parameter("int", 32, 256)}
 _LENGTHS = {f"{end}_user_history_length_percentile": _FEATURE_SHARE for end in ("min", "max")}
 _COUNTS = {f"{end}_item_interaction_count_percentile": _FEATURE_SHARE for end in ("min", "max")}
-_V1 = _HIDDEN | {"bptt": Parameter("int", 2, 32), "recency_mask": Parameter("True/False")} | _LENGTHS
+_V1 = {
+    "hidden_dimension": Parameter("int", 32, 256, tunable=True),
+    "bptt": Parameter("int", 2, 32, tunable=True),
+    "recency_mask": Parameter("True/False", tunable=True),
+} | _LENGTHS
 _V2 = {"apply_recency_bias": Parameter("true/false")}
-_DISCOUNT = {"popularity_discount_factor": _SHARE}
+_SIMILAR = {
+    "popularity_discount_factor": _SHARE,
+    "item_id_hidden_dim": Parameter("int", 30, 200, tunable=True),
+    "item_metadata_hidden_dim": Parameter("int", 30, 200, tunable=True),
+}
+_TOGETHER = {
+    "popularity_discount_factor": Parameter("float", tunable=True),
+    "min_cointeraction_count": Parameter("int", 0, 10, tunable=True),
+}
 _PERIODS = Parameter(
     "choice",
     choices=("30 minutes", "1 hour", "2 hours", "3 hours", "1 day"),
@@ -151,7 +178,7 @@ _TABLE = (
     Recipe(
         "aws-user-personalization", "USER_PERSONALIZATION", "batch", Asks.USER,
         "items for each user, exploring new ones",
-        update=True, exploration=True, metrics=_RANKED, parameters=_V1,
+        update=True, exploration=True, objective=True, metrics=_RANKED, parameters=_V1,
     ),
     Recipe(
         "aws-popularity-count", "POPULAR_ITEMS", "batch", Asks.USER, "the items of most users", metrics=_RANKED
@@ -166,16 +193,16 @@ _TABLE = (
     ),
     Recipe(
         "aws-personalized-ranking", "PERSONALIZED_RANKING", "batch", Asks.RANKING, "a list, ranked for each user",
-        metrics=_RANKED, parameters=_V1,
+        objective=True, metrics=_RANKED, parameters=_V1,
     ),
     Recipe(
         "aws-similar-items", "RELATED_ITEMS", "batch", Asks.ITEM, "items like an item, by behaviour and metadata",
-        metrics=_RANKED, parameters=_DISCOUNT,
+        metrics=_RANKED, parameters=_SIMILAR,
     ),
     Recipe(
         "aws-sims", "RELATED_ITEMS", "batch", Asks.ITEM, "items that go together with an item",
         metrics=_RANKED,
-        parameters=_DISCOUNT | {"min_cointeraction_count": Parameter("int", 0, 10)} | _LENGTHS | _COUNTS,
+        parameters=_TOGETHER | _LENGTHS | _COUNTS,
     ),
     Recipe(
         "aws-semantic-similarity", "RELATED_ITEMS", "batch", Asks.ITEM, "items whose names and texts mean the same",
@@ -183,7 +210,7 @@ _TABLE = (
     ),
     Recipe(
         "aws-next-best-action", "PERSONALIZED_ACTIONS", "campaign", Asks.ACTIONS, "actions for each user",
-        datasets=("actions", "action_interactions"),
+        datasets=("actions", "action_interactions"), columns=False,
         parameters={"action_optimization_period": Parameter("int", 7, 28)},
     ),
     Recipe(

@@ -20,6 +20,8 @@ from recsync.stores.lease import LeaseStore
 from recsync.stores.money import MoneyStore
 from recsync.stores.recommendations import RecommendationsStore
 from recsync.stores.reports import Reports
+from recsync.stores.suppression import SuppressionStore
+from recsync.stores.tuning import TuningStore
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class StageContext:
         return ChampionStore(self.bucket, self.keys)
 
     @property
+    def tuning(self) -> TuningStore:
+        """What searches for hyperparameters found."""
+        return TuningStore(self.bucket, self.keys)
+
+    @property
     def recommendations(self) -> RecommendationsStore:
         """Published recommendations."""
         return RecommendationsStore(self.bucket, self.keys)
@@ -88,3 +95,8 @@ class StageContext:
     def deliveries(self) -> Deliveries:
         """Plans, ledgers and accounts of deliveries."""
         return Deliveries(self.bucket, self.keys)
+
+    @property
+    def suppression(self) -> SuppressionStore:
+        """Who must never come back."""
+        return SuppressionStore(self.bucket, self.keys)

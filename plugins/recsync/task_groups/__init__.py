@@ -4,5 +4,6 @@ from recsync.task_groups.exclusion import hold
 from recsync.task_groups.recommending import answers, audience_segment
 from recsync.task_groups.setup import setup
 from recsync.task_groups.training import PLAN, train
+from recsync.task_groups.tuning import tune
 
-__all__ = ["PLAN", "answers", "audience_segment", "hold", "setup", "train"]
+__all__ = ["PLAN", "answers", "audience_segment", "hold", "setup", "train", "tune"]

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from airflow.sdk import task_group
+from airflow.sdk import task, task_group
 
 from recsync import settings
+from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core import names
 from recsync.core.program import Program
+from recsync.core.solutions import SolutionSpec, trained_by_full
 from recsync.operators.personalize.resources import (
     PersonalizeCreateDatasetGroupOperator,
     PersonalizeCreateDatasetOperator,
     PersonalizeCreateSchemaOperator,
     PersonalizeCreateSolutionOperator,
 )
+from recsync.operators.personalize.update import PersonalizeUpdateSolutionOperator
 
 # A reference to a task's result while the DAG is parsed, the result itself when a task runs.
 Output: TypeAlias = Any
@@ -23,21 +26,22 @@ Output: TypeAlias = Any
 
 @dataclass(frozen=True)
 class Resources:
-    """ARNs that the setup tasks return: dataset type -> dataset, and the solutions.
+    """ARNs that the setup tasks return.
 
-    :param segment: of the solution that finds the audience.
+    :param datasets: dataset type -> dataset.
+    :param solutions: solutions by the prefix of their tasks; see :mod:`recsync.core.solutions`.
     """
 
+    dataset_group: Output
     datasets: dict[str, Output]
-    solution: Output
-    baseline: Output | None
-    segment: Output | None
+    solutions: dict[str, Output]
 
 
-def setup(program: Program, after: Output | None = None) -> Resources:
+def setup(program: Program, after: Output | None = None, *, solutions: bool = True) -> Resources:
     """Create or adopt everything a program needs in Amazon Personalize; drift fails the task that finds it.
 
     :param after: task that must have succeeded first; when it skips, nothing is set up.
+    :param solutions: whether solutions are set up; a run that trains a solution that is there needs none.
     """
     aws = {"aws_conn_id": program.aws}
     resources: list[Resources] = []
@@ -66,15 +70,8 @@ def setup(program: Program, after: Output | None = None) -> Resources:
                 dataset_group_arn=dataset_group,
                 **aws,
             ).output
-        personalize = program.personalize
-        config = personalize.solution_config
-        solution = _solution(program, "solution", personalize.recipe, dataset_group, config)
-        baseline = segment = None
-        if personalize.baseline_recipe:
-            baseline = _solution(program, "baseline_solution", personalize.baseline_recipe, dataset_group, {})
-        if program.audience.segment:
-            segment = _solution(program, "segment_solution", names.SEGMENT_RECIPE, dataset_group, {})
-        resources.append(Resources(datasets, solution, baseline, segment))
+        made = _solutions(program, dataset_group, datasets) if solutions else {}
+        resources.append(Resources(dataset_group, datasets, made))
 
     group()
     return resources[0]
@@ -85,15 +82,44 @@ def _after(first: Output | None, then: Output) -> None:
         first >> then
 
 
+def _solutions(program: Program, dataset_group: Output, datasets: dict[str, Output]) -> dict[str, Output]:
+    """Create or adopt the solutions that a FULL training uses, with what a tuning pinned."""
+    arguments: Output = solution_settings(program.name, dataset_group)
+    # A solution's columns are checked against the datasets that are there.
+    list(datasets.values()) >> arguments
+    # Which solutions there are follows from the program file alone; how they are set depends on state.
+    return {
+        prefix: _solution(program, prefix, spec, arguments, dataset_group)
+        for prefix, spec in trained_by_full(program, {}).items()
+    }
+
+
 def _solution(
-    program: Program, task_id: str, recipe: str, dataset_group: Output, config: dict[str, Any]
+    program: Program, prefix: str, spec: SolutionSpec, arguments: Output, dataset_group: Output
 ) -> Output:
-    return PersonalizeCreateSolutionOperator(
-        task_id=task_id,
-        solution_name=names.solution_name(program, recipe),
+    solution: Output = PersonalizeCreateSolutionOperator(
+        task_id=f"{prefix}solution",
+        solution_name=arguments[f"{prefix}name"],
         dataset_group_arn=dataset_group,
-        recipe_arn=names.recipe_arn(recipe),
-        event_type=program.personalize.event_type,
-        solution_config=config or None,
+        recipe_arn=names.recipe_arn(spec.recipe),
+        event_type=spec.event_type,
+        solution_config=arguments[f"{prefix}config"],
         aws_conn_id=program.aws,
     ).output
+    if spec.events_config is None:
+        return solution
+    return PersonalizeUpdateSolutionOperator(
+        task_id=f"{prefix}event_weights",
+        solution_arn=solution,
+        solution_update_config={"eventsConfig": spec.events_config},
+        aws_conn_id=program.aws,
+    ).output
+
+
+@task(multiple_outputs=True)
+def solution_settings(program: str, dataset_group_arn: str) -> dict[str, Any]:
+    """Say how the solutions are set now."""
+    from recsync.stages import solutions
+
+    with fatal_errors_fail_the_task():
+        return solutions.solution_settings(program, dataset_group_arn)

@@ -8,11 +8,13 @@ from airflow.sdk import task
 
 from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.program import Program
+from recsync.core.solutions import BASELINE, OWN, SEGMENT, challenger_prefix
 from recsync.operators.personalize.jobs import (
     PersonalizeCreateDatasetImportJobOperator,
     PersonalizeCreateSolutionVersionOperator,
 )
 from recsync.operators.personalize.metrics import PersonalizeGetSolutionMetricsOperator
+from recsync.task_groups.booking import BookTraining
 from recsync.task_groups.exclusion import must_hold
 from recsync.task_groups.promoting import promote_version
 from recsync.task_groups.setup import Output, Resources
@@ -23,6 +25,8 @@ VERSION = "{{ ti.xcom_pull(task_ids='version_names')['%s'] }}"
 
 def train(program: Program, plan: Output, resources: Resources, training_mode: str, after: Output) -> None:
     """Import what the plan names, train, read the metrics, and promote what passes the gate.
+
+    An UPDATE trains the solution that the plan names, the champion's own.
 
     :param after: task after which the rows to import are published.
     """
@@ -37,33 +41,51 @@ def train(program: Program, plan: Output, resources: Resources, training_mode: s
     # A FULL run whose datasets are all unchanged imports nothing and trains all the same.
     recorded = record_imports.override(trigger_rule="none_failed_min_one_success")(program.name, plan)
     [imports, versions] >> recorded
-    metrics = _train_one(program, "", resources.solution, "solution_version", training_mode, recorded)
-    baseline: Any = None
-    segment: Any = None
-    if resources.baseline is not None and training_mode == "FULL":
-        baseline = _train_one(program, "baseline_", resources.baseline, "baseline_version", "FULL", recorded)[
-            1
-        ]
-    if resources.segment is not None and training_mode == "FULL":
-        segment = _train_one(program, "segment_", resources.segment, "segment_version", "FULL", recorded)[0]
-    promote_version(program, training_mode, metrics[0], metrics[1], baseline, segment)
+    if training_mode == "UPDATE":
+        version, metrics = _train_one(program, OWN, PLAN % "solution_arn", "UPDATE", recorded)
+        promote_version(program, training_mode, version, metrics, None, None)
+        return
+    trained = {
+        prefix: _train_one(program, prefix, solution, "FULL", recorded)
+        for prefix, solution in resources.solutions.items()
+    }
+    version, metrics = trained[OWN]
+    segment_version, _ = trained.get(SEGMENT, (None, None))
+    _, baseline_metrics = trained.get(BASELINE, (None, None))
+    if program.personalize.challengers:
+        chosen = _compared(program, plan, trained, baseline_metrics)
+        if program.personalize.promote_best:
+            version, metrics = chosen["solution_version_arn"], chosen["metrics"]
+    promote_version(program, training_mode, version, metrics, baseline_metrics, segment_version)
 
 
 def _train_one(
-    program: Program, prefix: str, solution: Output, name: str, training_mode: str, after: Output
+    program: Program, prefix: str, solution: Output, training_mode: str, after: Output
 ) -> tuple[Output, Output]:
     version: Any = PersonalizeCreateSolutionVersionOperator(
         task_id=f"{prefix}solution_version",
-        solution_version_name=VERSION % name,
+        solution_version_name=VERSION % f"{prefix}solution_version",
         solution_arn=solution,
         training_mode=training_mode,
         aws_conn_id=program.aws,
     )
     after >> version
     metrics = PersonalizeGetSolutionMetricsOperator(
-        task_id=f"{prefix}metrics", solution_version_arn=version.output, aws_conn_id=program.aws
+        task_id=f"{prefix}metrics",
+        solution_version_arn=version.output,
+        aws_conn_id=program.aws,
+        on_success_callback=BookTraining(program.name),
     )
     return version.output, metrics.output
+
+
+def _compared(
+    program: Program, plan: Output, trained: dict[str, tuple[Output, Output]], baseline_metrics: Output
+) -> Output:
+    prefixes = {"": OWN, **{name: challenger_prefix(name) for name in program.personalize.challengers}}
+    versions = {name: trained[prefix][0] for name, prefix in prefixes.items()}
+    metrics = {name: trained[prefix][1] for name, prefix in prefixes.items()}
+    return compare(program.name, plan, versions, metrics, baseline_metrics)
 
 
 @task
@@ -93,3 +115,19 @@ def record_imports(program: str, plan: dict[str, Any]) -> None:
 
     with fatal_errors_fail_the_task():
         train.record_imports(program, plan)
+
+
+# A challenger whose training failed must not keep the others from being compared; a run that is skipped compares none.
+@task(multiple_outputs=True, trigger_rule="none_skipped")
+def compare(
+    program: str,
+    plan: dict[str, Any],
+    versions: dict[str, str | None],
+    metrics: dict[str, dict[str, float] | None],
+    baseline_metrics: dict[str, float] | None,
+) -> dict[str, Any]:
+    """Put the program's own solution and its challengers side by side."""
+    from recsync.stages import comparing
+
+    with fatal_errors_fail_the_task():
+        return comparing.compare(program, plan["run"], versions, metrics, baseline_metrics)

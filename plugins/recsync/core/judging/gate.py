@@ -112,7 +112,10 @@ def _below_baseline(metric: str, challenger: Side, asked: Threshold) -> str:
     floor, value = (challenger.baseline or {}).get(metric, 0.0), challenger.metrics[metric]
     if asked.min_ratio_to_baseline is None or value >= floor * asked.min_ratio_to_baseline:
         return ""
-    return f"{metric} is {value:.4f}, the gate asks for {asked.min_ratio_to_baseline:g} times the baseline's {floor:.4f}"
+    return (
+        f"{metric} is {value:.4f}, the gate asks for {asked.min_ratio_to_baseline:g} times the baseline's "
+        f"{floor:.4f}"
+    )
 
 
 def _below_champion(metric: str, challenger: Side, champion: Side, asked: Threshold) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recsync.core.filters.template import check_expression, subject_of
+from recsync.core.program.problem import Problem
 from recsync.core.program.program import Program
-from recsync.core.program.recipe_rules import Problem
 from recsync.core.recipes import Asks, those_that
 
 _SUBJECTS = {Asks.ACTIONS: "ActionID", Asks.SEGMENT_ITEM: "UserID", Asks.SEGMENT_ATTRIBUTES: "UserID"}

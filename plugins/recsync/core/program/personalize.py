@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field
 
-from recsync.core.program.events import MAX_TYPES_AND_METADATA, EventType
 from recsync.core.program.section import Strict
-from recsync.core.recipes import RECIPES, Recipe, solution_parameters
+from recsync.core.program.solution import Solution
+from recsync.core.program.tuning import Tuning
+from recsync.core.recipes import Recipe
+
+# Beside the program's own, baseline, segment and tuning solution, and those of former settings that a rollback needs:
+# 10 solutions per dataset group, https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+_MAX_CHALLENGERS = 4
+# Part of task ids and of the names of jobs.
+ChallengerName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,15}$")]
 
 
 class Exploration(Strict):
@@ -43,46 +50,45 @@ class Campaign(Strict):
     connections: int = Field(default=16, ge=1, le=128)
 
 
-def _text(value: object) -> object:
-    return str(value) if isinstance(value, bool | int | float) else value
+class Challenger(Solution):
+    """A further solution, trained by ``train_full`` on the same data and compared; see :class:`Solution`.
+
+    What it does not say is as the recipe has it, not as the program's own solution does.
+    """
+
+    # Without it a challenger would not say what it is.
+    recipe: str
 
 
-class Personalize(Strict):
+class Personalize(Solution):
     """The solution and how it is used.
 
-    :param recipe: recipe name without its ARN prefix.
     :param baseline_recipe: a second solution trained by ``train_full`` on the same data, to compare with;
         None trains none. It is billed like any training.
-    :param event_type: train on this event type only; None means all.
-    :param event_weights: ``eventsConfig``: event types that are trained on, each with its weight from 0 to 1.
-    :param hyperparameters: of the recipe; numbers and booleans are sent as texts.
+    :param tuning: None: hyperparameters are those of the file, else the recipe's defaults.
+    :param challengers: further solutions that answer the same question, by name; each is billed like any training.
+    :param promote_best: let the best of them, the program's own among them, that passes the gate become champion;
+        otherwise they are only compared.
     :param num_results: items asked for per user; more than are mailed, so that post-rules may drop some. Actions for
         next-best-action, users per item or expression for segment recipes. None: the recipe's default.
     """
 
-    recipe: str = "aws-user-personalization"
     baseline_recipe: Literal["aws-popularity-count"] | None = None
-    event_type: str | None = Field(default=None, max_length=256)
-    event_weights: dict[EventType, Annotated[float, Field(ge=0, le=1)]] = Field(
-        default_factory=dict, max_length=MAX_TYPES_AND_METADATA
-    )
-    hyperparameters: dict[str, Annotated[str, BeforeValidator(_text)]] = Field(default_factory=dict)
+    tuning: Tuning | None = None
+    challengers: dict[ChallengerName, Challenger] = Field(default_factory=dict, max_length=_MAX_CHALLENGERS)
+    promote_best: bool = False
     num_results: int | None = Field(default=None, ge=1)
     exploration: Exploration = Exploration()
     ranking_influence: RankingInfluence | None = None
     campaign: Campaign = Campaign()
 
-    @field_validator("recipe")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in RECIPES:
-            raise ValueError(f"there are the recipes {', '.join(sorted(RECIPES))}")
-        return value
-
     @property
-    def traits(self) -> Recipe:
-        """What the recipe can do."""
-        return RECIPES[self.recipe]
+    def solutions(self) -> dict[tuple[str, ...], Solution]:
+        """The program's own solution and its challengers, by where they stand in the program file."""
+        solutions: dict[tuple[str, ...], Solution] = {("personalize",): self}
+        for name, challenger in self.challengers.items():
+            solutions["personalize", "challengers", name] = challenger
+        return solutions
 
     @property
     def can_update(self) -> bool:
@@ -95,18 +101,13 @@ class Personalize(Strict):
         return self.num_results or self.traits.default_results
 
     @property
-    def solution_config(self) -> dict[str, Any]:
-        """``solutionConfig`` of the program's solution."""
-        config: dict[str, Any] = dict(solution_parameters(self.traits, self.hyperparameters))
-        if self.event_weights:
-            weights = [{"eventType": name, "weight": weight} for name, weight in self.event_weights.items()]
-            config["eventsConfig"] = {"eventParametersList": weights}
-        return config
-
-    @property
     def job_config(self) -> dict[str, Any] | None:
-        """``batchInferenceJobConfig`` of the program's jobs."""
-        if self.traits.exploration:
+        """``batchInferenceJobConfig`` of jobs that ask the program's own recipe."""
+        return self.job_config_of(self.traits)
+
+    def job_config_of(self, recipe: Recipe) -> dict[str, Any] | None:
+        """Make ``batchInferenceJobConfig`` for the recipe of the champion, which may be a challenger's."""
+        if recipe.exploration:
             explore = self.exploration
             return {
                 "itemExplorationConfig": {
@@ -114,7 +115,7 @@ class Personalize(Strict):
                     "explorationItemAgeCutOff": f"{explore.item_age_cut_off_days:g}",
                 }
             }
-        if self.ranking_influence:
+        if self.ranking_influence and recipe.ranking_influence:
             influence = self.ranking_influence
             return {
                 "rankingInfluence": {"POPULARITY": influence.popularity, "FRESHNESS": influence.freshness}

@@ -5,13 +5,17 @@ The same model runs in CI (``make check``), when Airflow parses the DAGs and in 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
 from pydantic import Field, model_validator
 
+from recsync.core.program.alerts import Alert, DeadlineHours
 from recsync.core.program.braze import Braze
+from recsync.core.program.budget import Budget
 from recsync.core.program.checks import Checks
 from recsync.core.program.datasets import Datasets, DatasetSource, DatasetType
+from recsync.core.program.erasure import Erasure
 from recsync.core.program.events import Events
 from recsync.core.program.exports import Exports
 from recsync.core.program.filters import Filters
@@ -19,6 +23,7 @@ from recsync.core.program.gate import Gate
 from recsync.core.program.inputs import Audience, Inputs
 from recsync.core.program.personalize import Personalize
 from recsync.core.program.recommendations import Recommendations
+from recsync.core.program.retention import Retention
 from recsync.core.program.schedules import Schedules
 from recsync.core.program.section import Strict
 from recsync.core.program.training import TrainFull, TrainUpdate
@@ -62,14 +67,21 @@ class Program(Strict):
     recommendations: Recommendations = Recommendations()
     braze: Braze
     schedules: Schedules = Schedules()
+    erasure: Erasure = Erasure()
+    retention: Retention = Retention()
+    budget: Budget = Budget()
+    alerts: tuple[Alert, ...] = ()
+    deadline_hours: DeadlineHours = DeadlineHours()
 
     @model_validator(mode="after")
     def _asked_for_events_are_exported(self) -> Self:
-        asked = {
-            "personalize.event_type": filter(None, [self.personalize.event_type]),
-            "personalize.event_weights": self.personalize.event_weights,
-            "recommendations.rules.bought_event_types": self.recommendations.rules.bought_event_types,
+        asked: dict[str, Iterable[str]] = {
+            "recommendations.rules.bought_event_types": self.recommendations.rules.bought_event_types
         }
+        for where, solution in self.personalize.solutions.items():
+            section = ".".join(where)
+            asked[f"{section}.event_type"] = filter(None, [solution.event_type])
+            asked[f"{section}.event_weights"] = solution.event_weights
         for field, names in asked.items():
             missing = [name for name in names if not self.events.export(name)]
             if missing:

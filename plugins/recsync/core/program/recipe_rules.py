@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
+from recsync.core.program.problem import Problem
 from recsync.core.program.program import Program
-from recsync.core.recipes import Asks, parameter_problems, those_that
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that cannot be.
-
-    :param field: where it stands, from the top of the file.
-    :param value: what stands there, for the message; a section says nothing.
-    """
-
-    field: tuple[str, ...]
-    text: str
-    value: Any = None
-
+from recsync.core.program.solution_rules import solution_problems
+from recsync.core.recipes import Asks, those_that
 
 _WHY_DATASET = {
     "items": "it works on the items' own columns",
@@ -38,7 +24,7 @@ _INPUT_OF = {
 def recipe_problems(program: Program) -> Iterator[Problem]:
     """Yield everything that the program asks of its recipe in vain."""
     yield from _training(program)
-    yield from _solution(program)
+    yield from solution_problems(program)
     yield from _jobs(program)
     yield from _gate(program)
     yield from _datasets(program)
@@ -57,26 +43,6 @@ def _training(program: Program) -> Iterator[Problem]:
             field,
             f"only {those_that(lambda recipe: recipe.update)} trains in mode UPDATE, {program.personalize.recipe} does "
             f"not; remove {'.'.join(field)} or use that recipe",
-        )
-
-
-def _solution(program: Program) -> Iterator[Problem]:
-    settings = program.personalize
-    recipe = settings.traits
-    for problem in parameter_problems(recipe, settings.hyperparameters):
-        yield Problem(("personalize", "hyperparameters"), problem)
-    if settings.event_weights and not recipe.event_weights:
-        weighing = those_that(lambda other: other.event_weights)
-        yield Problem(
-            ("personalize", "event_weights"),
-            f"{recipe.name} cannot weigh event types, only {weighing} can; use one of these, event_type, or "
-            "several rows per event",
-        )
-    if settings.event_weights and settings.event_type:
-        yield Problem(
-            ("personalize", "event_type"),
-            "event_weights replaces it: an event type that has no weight there is not trained on",
-            settings.event_type,
         )
 
 

@@ -7,15 +7,18 @@ from datetime import datetime
 
 import numpy as np
 
+from recsync.core import names
 from recsync.core.imports.choice import Choice
 from recsync.core.imports.held import Held
 from recsync.core.program import DatasetType
+from recsync.core.recipes import RECIPES
 from recsync.core.training.decision import Decision
 from recsync.core.training.full import Situation, decide_full, drift
 from recsync.core.training.lineage import full_version_of
 from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_resources import SOLUTION_VERSION
 from recsync.stages.context import StageContext
+from recsync.stages.solutions import wanted
 
 _EVENTS = DatasetType.INTERACTIONS
 _ITEMS = DatasetType.ITEMS
@@ -27,7 +30,21 @@ def full_needed(program_name: str, now: datetime, *, due: bool) -> Decision:
     :param due: the schedule started it.
     """
     context = StageContext.of(program_name)
+    if due and (changed := _changed_solution(context)):
+        return Decision(True, changed)
     return decide_full(_situation(context), now, context.program.train_full, due=due)
+
+
+def _changed_solution(context: StageContext) -> str | None:
+    """Say that the champion is of a solution the program trains no more: its settings changed, or were found."""
+    champion = context.champions.read()
+    if champion is None:
+        return None
+    former = champion.solution_version_arn.split("/")[-2]
+    present = [spec.name for spec in wanted(context).values()]
+    if former in present:
+        return None
+    return f"The champion is of solution {former}; the program's settings now make it {present[0]}."
 
 
 def drifted(program_name: str, now: datetime) -> str | None:
@@ -62,13 +79,17 @@ def new_items(context: StageContext, held: Held, choices: Mapping[DatasetType, C
 def reason_against_renewal(program_name: str) -> str | None:
     """Say why an UPDATE would not renew the champion: it renews the newest FULL version of the solution.
 
-    That may be one that was refused, or rolled back from. None: it would.
+    That may be one that was refused, or rolled back from. None: it would, or it renews one that a killed run left
+    unjudged; then what comes out is judged itself.
     """
     context = StageContext.of(program_name)
     history = context.champions.history()
     if not history:
         return None  # planning says what is missing
     champion = history[-1].solution_version_arn
+    recipe = names.recipe_of_version(context.program, champion)
+    if recipe and not RECIPES[recipe].update:
+        return f"The champion {champion} is of {recipe}, which knows no UPDATE; the next FULL takes the new rows."
     hook = PersonalizeHook(aws_conn_id=context.program.aws)
     solution = champion.rsplit("/", 1)[0]
     fulls = [
@@ -80,7 +101,8 @@ def reason_against_renewal(program_name: str) -> str | None:
         return f"{solution} has no ACTIVE FULL version any more; run {context.program.name}_train_full."
     newest = max(fulls, key=lambda version: version["creationDateTime"])["solutionVersionArn"]
     ancestor = full_version_of(champion, [(e.solution_version_arn, e.training_mode) for e in history])
-    if ancestor in {None, newest}:
+    judged = {entry.solution_version_arn for entry in context.champions.judged()}
+    if ancestor in {None, newest} or newest not in judged:
         return None
     return (
         f"The champion {champion} descends from {ancestor}, but an UPDATE would renew {newest}, the newest FULL "
