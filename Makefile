@@ -8,7 +8,7 @@ STACK := PYTHONPATH=local $(BIN)/python -m stack
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status load run push test check fix lock clean
+.PHONY: help setup demo up down status load run push costs test check fix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -50,6 +50,9 @@ push: $(READY) ## deliver a batch output, in process: make push PROGRAM=<name> R
 	@test -n "$(PROGRAM)" -a -n "$(RECOMMENDATIONS)" || \
 	  { echo "what to whom? make push PROGRAM=<name> RECOMMENDATIONS=<folder of .out files, or s3://bucket/prefix>"; exit 2; }
 	$(STACK) push "$(PROGRAM)" "$(RECOMMENDATIONS)" $(if $(DRY_RUN),--dry-run)
+
+costs: $(READY) ## what the programs used and what it cost: make costs [PROGRAM=<name>] [MONTH=<YYYY-MM>]
+	$(STACK) costs $(PROGRAM) $(if $(MONTH),--month $(MONTH))
 
 test: $(READY) ## run all tests, three files at a time: most of them wait for servers
 	$(BIN)/python -m pytest -n 3 --dist loadfile

@@ -15,7 +15,9 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.timetables.base import TimeRestriction
 
 REPO = Path(__file__).resolve().parents[2]
-STAGES = {"setup", "export", "train_full", "train_update", "rollback", "recommend", "push"}
+STAGES = {"setup", "export", "train_full", "train_update", "rollback", "maintain", "recommend", "push"}
+# tune needs personalize.tuning, which the sample program has not.
+OF_SOME_PROGRAMS = {"tune"}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def timetables(bag: DagBag) -> dict[str, Any]:
 def test_every_stage_has_a_dag_per_program(bag: DagBag) -> None:
     assert bag.import_errors == {}
     assert set(bag.dags) == {f"grocery_{stage}" for stage in STAGES}
-    assert {path.stem for path in (REPO / "dags").glob("*.py")} == STAGES
+    assert {path.stem for path in (REPO / "dags").glob("*.py")} == STAGES | OF_SOME_PROGRAMS
 
 
 def test_dags_are_tagged_documented_retried_and_never_catch_up(bag: DagBag) -> None:

@@ -1,7 +1,7 @@
-"""Kill and restart what a waiting run depends on: nothing is lost, and nothing is paid for twice.
+"""Long waits under a real scheduler: what excludes what, what a kill leaves behind, and what is paid for.
 
-Each round kills the triggerer, the scheduler and Amazon Personalize's local server, each while the run waits for
-another kind of job. RECSYNC_ALL_KILLS=1 runs all three rounds, so that each is killed in each waiting stage.
+Each round of the last test kills the triggerer, the scheduler and Amazon Personalize's local server, each while the run
+waits for another kind of job. RECSYNC_ALL_KILLS=1 runs all three rounds, so that each is killed in each waiting stage.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psutil
 import pytest
-from shop import CUSTOMERS, FULL_UNTIL, PRODUCTS, Shop
+from shop import CUSTOMERS, FULL_UNTIL, PRODUCTS, PROGRAM, Shop
 from stacks import STACK_TIMEOUT_SECONDS, Stack, open_shop
 
 from stack import processes
-from stack.airflow_api import wait_for
+from stack.airflow_api import FINISHED, wait_for
+from stack.chain import Chain
 
 NAME = "night-shop"
+STAGES = ("export", "train_full", "train_update", "recommend", "push")
+EXPORT, FULL, UPDATE, RECOMMEND, PUSH = (f"{NAME}_{stage}" for stage in STAGES)
+APPROVED = PROGRAM.replace("gate: {", "gate: {approval: full, ")
 PARTS = ("triggerer", "scheduler", "personalize")
 ROUNDS = range(len(PARTS) if os.environ.get("RECSYNC_ALL_KILLS") else 1)
 # Each state of a job lasts so long, to be met by the kill.
@@ -31,10 +35,31 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(STACK_TIMEOUT_SECONDS)]
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with open_shop(tmp_path_factory.mktemp("restarts"), NAME) as running:
+    until = ("--until", FULL_UNTIL.isoformat())
+    with open_shop(tmp_path_factory.mktemp("restarts"), NAME, *until) as running:
         running.environ["STACK_TIME_SCALE"] = TIME_SCALE_SECONDS
         kill_and_restart(running, "personalize")
+        for dag_id in (EXPORT, UPDATE):
+            running.api.unpause(dag_id)
+        # The schedule exports the last interval at once; what its announcement starts must not mix with the tests.
+        wait_for(lambda: run_ids(running, UPDATE), "the schedule's first run", timeout_seconds=WAIT_SECONDS)
+        wait_until_settled(running)
         yield running
+
+
+@pytest.fixture
+def shop(stack: Stack) -> Shop:
+    return Shop(stack.services, stack.include, NAME)
+
+
+def wait_until_settled(stack: Stack) -> None:
+    """Wait until no run is going on, those that assets start included."""
+
+    def settled() -> bool:
+        runs = [run for stage in STAGES for run in stack.api.dag_runs(f"{NAME}_{stage}")]
+        return all(run["state"] in FINISHED for run in runs)
+
+    wait_for(settled, "all runs to end", timeout_seconds=WAIT_SECONDS)
 
 
 def kill_and_restart(stack: Stack, part: str) -> None:
@@ -86,17 +111,129 @@ def run_ids(stack: Stack, dag_id: str) -> set[str]:
     return {run["dag_run_id"] for run in stack.api.dag_runs(dag_id)}
 
 
+def versions(stack: Stack) -> list[dict[str, Any]]:
+    """List all solution versions, oldest first."""
+    personalize = stack.services.boto3("personalize")
+    found = [
+        personalize.describe_solution_version(solutionVersionArn=version["solutionVersionArn"])[
+            "solutionVersion"
+        ]
+        for solution in personalize.list_solutions()["solutions"]
+        for version in personalize.list_solution_versions(solutionArn=solution["solutionArn"])[
+            "solutionVersions"
+        ]
+    ]
+    return sorted(found, key=lambda version: version["creationDateTime"])
+
+
+def new_items(shop: Shop, hour: int) -> None:
+    """Let three new products come and be bought in one hour after the first FULL training."""
+    start = FULL_UNTIL + timedelta(hours=hour)
+    names = [f"new-{hour}-{number}" for number in range(3)]
+    shop.add_products([(name, 2.0, start + timedelta(minutes=5)) for name in names])
+    at = start + timedelta(minutes=20)
+    shop.add_orders([(f"c {c}", names[c % 3], at) for c in range(CUSTOMERS // 2)])
+
+
+def update_after(stack: Stack, hour: int) -> str:
+    """Export one hour, and name the update that its announcement starts."""
+    seen = {run["dag_run_id"] for run in stack.api.dag_runs(UPDATE)}
+    # The data interval of a manual run is the last one before its logical date, which no other run may have.
+    moment = FULL_UNTIL + timedelta(hours=hour + 1, minutes=1, seconds=len(seen))
+    exported = stack.api.trigger(EXPORT, logical_date=moment)["dag_run_id"]
+    assert stack.api.wait_for_run(EXPORT, exported, timeout_seconds=WAIT_SECONDS)["state"] == "success"
+    run = wait_for(
+        lambda: next((r for r in stack.api.dag_runs(UPDATE) if r["dag_run_id"] not in seen), None),
+        "an update",
+        timeout_seconds=WAIT_SECONDS,
+    )
+    return str(run["dag_run_id"])
+
+
+def finished(stack: Stack, dag_id: str, run_id: str) -> str:
+    return str(stack.api.wait_for_run(dag_id, run_id, timeout_seconds=WAIT_SECONDS)["state"])
+
+
+def test_an_hour_with_nothing_new_makes_no_version_and_says_why(stack: Stack) -> None:
+    before = len(versions(stack))
+    run_id = update_after(stack, 0)
+    assert finished(stack, UPDATE, run_id) == "success"
+    assert len(versions(stack)) == before
+    chain = Chain(stack.api, NAME, {}, print)
+    assert "nothing" in chain.skip_reason("train_update", stack.api.dag_run(UPDATE, run_id)).lower()
+
+
+def test_new_items_make_one_version_and_a_full_training_started_meanwhile_waits(
+    stack: Stack, shop: Shop
+) -> None:
+    before = len(versions(stack))
+    new_items(shop, 1)
+    update = update_after(stack, 1)
+    wait_until_deferred(stack, UPDATE, update, "solution_version")
+    full = stack.api.trigger(FULL)["dag_run_id"]
+    assert finished(stack, UPDATE, update) == "success"
+    updated = stack.api.dag_run(UPDATE, update)
+    assert finished(stack, FULL, full) == "success"
+    made = versions(stack)[before:]
+    assert [version["trainingMode"] for version in made] == ["UPDATE", "FULL"]
+    assert made[1]["creationDateTime"] >= datetime.fromisoformat(updated["end_date"])
+
+
+def test_a_killed_full_training_leaves_no_lock(stack: Stack, shop: Shop) -> None:
+    full = stack.api.trigger(FULL, {"until": (FULL_UNTIL + timedelta(hours=2)).isoformat()})["dag_run_id"]
+    wait_until_deferred(stack, FULL, full, "solution_version")
+    kill_and_restart(stack, "triggerer")
+    kill_and_restart(stack, "scheduler")
+    stack.api.set_run_state(FULL, full, "failed")
+    new_items(shop, 2)
+    before = len(versions(stack))
+    assert finished(stack, UPDATE, update_after(stack, 2)) == "success"
+    assert [version["trainingMode"] for version in versions(stack)[before:]] == ["UPDATE"]
+
+
+def test_a_killed_update_leaves_no_lock_and_a_person_approves_the_next_version(
+    stack: Stack, shop: Shop
+) -> None:
+    # A late row of an hour that was exported before.
+    shop.add_products([("late-item", 2.0, FULL_UNTIL + timedelta(hours=2, minutes=50))])
+    at = FULL_UNTIL + timedelta(hours=2, minutes=55)
+    shop.add_orders([(f"c {c}", "late-item", at) for c in range(CUSTOMERS // 2)])
+    update = update_after(stack, 2)
+    wait_until_deferred(stack, UPDATE, update, "solution_version")
+    kill_and_restart(stack, "triggerer")
+    stack.api.set_run_state(UPDATE, update, "failed")
+
+    shop.write_files(APPROVED)
+    asks = lambda: "approve" in {task["task_id"] for task in stack.api.tasks(FULL)}  # ruff: ignore[lambda-assignment]
+    wait_for(asks, "Airflow to read the program file", timeout_seconds=WAIT_SECONDS)
+    full = stack.api.trigger(FULL)["dag_run_id"]
+    question = wait_for(
+        lambda: stack.api.question(FULL, full, "approve"), "the question", timeout_seconds=WAIT_SECONDS
+    )
+    assert "normalized_discounted_cumulative_gain_at_25" in question["body"]
+    waiting = {task["task_id"]: task["state"] for task in stack.api.task_instances(FULL, full)}
+    assert waiting["approve"] == "awaiting_input", "no worker slot is taken"
+    stack.api.answer(FULL, full, "approve", "Approve")
+    assert finished(stack, FULL, full) == "success"
+    assert stack.api.xcom(FULL, full, "promote")["by"] == "admin"
+
+
 @pytest.mark.parametrize("first", ROUNDS)
-def test_a_run_survives_kills_while_it_waits_and_makes_each_job_once(stack: Stack, first: int) -> None:
+def test_a_run_survives_kills_while_it_waits_and_makes_each_job_once(
+    stack: Stack, shop: Shop, first: int
+) -> None:
     import_part, training_part, inference_part = (*PARTS[first:], *PARTS[:first])
-    shop = Shop(stack.services, stack.include, NAME)
+    for dag_id in (EXPORT, UPDATE):
+        stack.api.set_paused(dag_id, paused=True)
+    shop.write_files()
+    wait_until_settled(stack)
     # One more purchase per customer: new interactions to import, and lists that change.
     at = FULL_UNTIL - timedelta(minutes=30 + first)
     shop.add_orders([(f"c {c}", f"p-{(c + first) % PRODUCTS}", at) for c in range(CUSTOMERS)])
     before = jobs(stack)
     seen = {stage: run_ids(stack, f"{NAME}_{stage}") for stage in ("recommend", "push")}
 
-    train, recommend, push = (f"{NAME}_{stage}" for stage in ("train_full", "recommend", "push"))
+    train, recommend, push = FULL, RECOMMEND, PUSH
     training = stack.api.trigger(train)["dag_run_id"]
     wait_until_deferred(stack, train, training, "import")
     kill_and_restart(stack, import_part)

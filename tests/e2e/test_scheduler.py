@@ -21,7 +21,7 @@ from stack.airflow_api import wait_for
 
 NAME = "corner-shop"
 SECONDS_TO_DECIDE = 8
-HOURS = 8  # of the backfill; more take longer and show nothing else
+HOURS = 4  # of the backfill; more take longer and show nothing else
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(STACK_TIMEOUT_SECONDS)]
 
 
