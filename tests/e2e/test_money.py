@@ -33,6 +33,9 @@ lists:
       batch_recommendations: {price: 0.067, per: 1_000}
       data_points: {price: 1, per: 1_000}
 """
+THREE_SOLUTIONS = """
+personalize:
+  {baseline_recipe: aws-popularity-count, challengers: {other: {recipe: aws-user-personalization-v2}}, """
 
 
 def metered(services: Services) -> dict[str, float]:
@@ -72,8 +75,7 @@ def test_the_ledger_says_what_the_servers_metered(
     from recsync.stages.costs.reconcile import reconcile
 
     (shop.include / "prices.yaml").write_text(PRICES)
-    with_baseline = "personalize: {baseline_recipe: aws-popularity-count, "
-    shop.write_files(PROGRAM.replace("personalize: {", with_baseline) + "budget: {monthly: 100}\n")
+    shop.write_files(PROGRAM.replace("personalize: {", THREE_SOLUTIONS) + "budget: {monthly: 100}\n")
     before = metered(shop.services)
     full = run(f"{shop.name}_train_full", run_conf={"until": FULL_UNTIL.isoformat()})
     assert full.state == "success", states(full)
@@ -85,7 +87,13 @@ def test_the_ledger_says_what_the_servers_metered(
         assert dag_run.state == "success", states(dag_run)
 
     truth = used(before, metered(shop.services))
-    assert set(truth) == {"ingested_bytes", "training_hours", "batch_recommendations", "data_points"}
+    assert set(truth) == {
+        "ingested_bytes",
+        "training_hours",
+        "trained_interactions",
+        "batch_recommendations",
+        "data_points",
+    }
     assert booked(shop) == truth
     context = StageContext.of(shop.name)
     this_month = context.money.read(f"{datetime.now(UTC):%Y-%m}")
@@ -93,7 +101,7 @@ def test_the_ledger_says_what_the_servers_metered(
 
     assert reconcile(context) == 0, "everything is booked"
     forget(shop)
-    assert reconcile(context) == 9, "4 imports, 3 trainings, a batch inference job, a delivery"
+    assert reconcile(context) == 10, "4 imports, 4 trainings, a batch inference job, a delivery"
     assert booked(shop) == truth, "killed runs leave enough behind to be booked later"
 
     monkeypatch.setattr("sys.argv", ["report", shop.name, "--month", f"{datetime.now(UTC):%Y-%m}"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -32,11 +31,6 @@ def solutions(shop: Shop) -> dict[str, dict[str, Any]]:
     return {each["name"].removeprefix(f"{shop.name}-"): each for each in found}
 
 
-def modes(shop: Shop, solution: dict[str, Any]) -> list[str]:
-    listed = personalize(shop).list_solution_versions(solutionArn=solution["solutionArn"])
-    return sorted(version["trainingMode"] for version in listed["solutionVersions"])
-
-
 def champion(shop: Shop) -> Any:
     from recsync.stages.context import StageContext
 
@@ -60,7 +54,7 @@ def succeeded(run: Run, dag_id: str, **kwargs: Any) -> dict[str, str]:
 
 
 @pytest.mark.timeout(600)
-def test_what_a_search_found_is_used_by_the_next_full_training_and_by_no_update(shop: Shop, run: Run) -> None:
+def test_what_a_search_found_is_used_by_the_next_full_training(shop: Shop, run: Run) -> None:
     from recsync.stages import tuning
 
     def write(ratio: str) -> None:
@@ -85,14 +79,6 @@ def test_what_a_search_found_is_used_by_the_next_full_training_and_by_no_update(
     assert pinned(shop) == winners
     assert 32 <= int(winners["hidden_dimension"]) <= 40
     assert champion(shop) == first, "a search makes no champion"
-
-    shop.add_products([("new-item", 3.0, FULL_UNTIL + timedelta(minutes=30))])
-    at = FULL_UNTIL + timedelta(minutes=40)
-    shop.add_orders([(f"c {c}", "new-item", at) for c in range(6)])
-    succeeded(run, f"{shop.name}_export", logical_date=FULL_UNTIL + timedelta(hours=1))
-    succeeded(run, f"{shop.name}_train_update")
-    assert modes(shop, solutions(shop)["user-personalization"]) == ["FULL", "UPDATE"]
-    assert len(solutions(shop)) == 2, "an update sets up no solution"
 
     succeeded(run, f"{shop.name}_train_full", run_conf=FULL)
     (tuned,) = (each for name, each in solutions(shop).items() if name not in found)

@@ -163,4 +163,4 @@ def _question(plan: dict[str, Any]) -> str:
     }
     table = "\n".join(f"| {name} | {value:,} |" for name, value in rows.items())
     title = f"Delivery `{plan['delivery']}` of recommendations `{plan['recommendations']}`"
-    return f"{title}\n\n| | |\n|---|---|\n{table}\n\n{plan['cost']}"
+    return f"{title}\n\n| | |\n|---|---|\n{table}\n\n{plan.get('cost', '')}"

@@ -67,9 +67,12 @@ def urls() -> Iterator[dict[str, dict[str, str]]]:
     thread = Thread(target=runtime.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     host, port = s3.get_host_and_port()
+    campaign = {"endpoint_url": f"http://127.0.0.1:{runtime.server_port}"}
+    # It does not describe itself, so it cannot be booked; nobody is kept waiting for that.
     yield {
         "s3": {"endpoint_url": f"http://{host}:{port}"},
-        "personalize-runtime": {"endpoint_url": f"http://127.0.0.1:{runtime.server_port}"},
+        "personalize-runtime": campaign,
+        "personalize": campaign,
     }
     runtime.shutdown()
     runtime.server_close()
@@ -148,7 +151,7 @@ def test_a_cleared_run_with_more_people_per_item_takes_another_segment_job(write
 def _ask(context: StageContext, users: list[str]) -> list[dict[str, Any]]:
     bucket, lines = context.bucket, "".join(json.dumps({"userId": user}) + "\n" for user in users)
     bucket.put("in.json", lines.encode())
-    plan = {"input": bucket.uri("in.json"), "output": bucket.uri("out/"), "users": len(users)}
+    plan = {"run": "run", "input": bucket.uri("in.json"), "output": bucket.uri("out/"), "users": len(users)}
     assert ask_campaign.ask("shop", plan, CAMPAIGN) == CAMPAIGN
     parts = [bucket.get(key) or b"" for key in sorted(bucket.keys("out/"))]
     return [json.loads(line) for part in parts for line in part.splitlines()]

@@ -13,7 +13,6 @@ from typing import Any
 from recsync.core.money.charges import Charge, Kind
 from recsync.core.money.estimates import SEARCH, counts_interactions
 from recsync.core.money.ledger import Entry, first_name, month_of
-from recsync.errors import RecsyncError
 from recsync.hooks.personalize import PersonalizeHook, status_of
 from recsync.hooks.personalize_resource import Arn, Resource
 from recsync.hooks.personalize_resources import (
@@ -53,7 +52,7 @@ def book_imports(context: StageContext, jobs: Iterable[Mapping[str, str]]) -> No
     for job in jobs:
         try:
             tries = hook.listed(DATASET_IMPORT_JOB, datasetArn=job["dataset_arn"])
-        except RecsyncError as error:
+        except Exception as error:  # ruff: ignore[blind-except] - as the module says
             log.warning("Import job %s is not booked yet: %s", job["name"], error)
             continue
         done = (t for t in tries if billed(t) and first_name(t["jobName"]) == first_name(job["name"]))
@@ -65,7 +64,7 @@ def book_delivery(context: StageContext, delivery: str, data_points: int, *, not
     entry = Entry(Kind.DATA_POINTS, data_points, _created(delivery), name=delivery, note=note)
     try:
         _add(context, delivery, entry)
-    except RecsyncError as error:
+    except Exception as error:  # ruff: ignore[blind-except] - as the module says
         log.warning("Delivery %s is not booked yet: %s", delivery, error)
 
 
@@ -78,7 +77,7 @@ def book_campaign(context: StageContext, arn: str, run: str) -> None:
     what = Charge(Kind.CAMPAIGN_TPS_HOURS, 0, campaign_use(arn.rsplit("/", 1)[-1]))
     try:
         context.money.change(month_of(datetime.now(UTC)), lambda month: month.without(run, [what]))
-    except RecsyncError as error:
+    except Exception as error:  # ruff: ignore[blind-except] - as the module says
         log.warning("What run %s expected of its campaign still counts: %s", run, error)
 
 
@@ -100,7 +99,7 @@ def _booked(context: StageContext, hook: PersonalizeHook, arn: str) -> bool:
             return False
         key, entry = quantify(context, arn, found)
         _add(context, key, entry)
-    except RecsyncError as error:
+    except Exception as error:  # ruff: ignore[blind-except] - as the module says
         log.warning("%s is not booked yet: %s", arn, error)
         return False
     return True
