@@ -8,7 +8,7 @@ STACK := PYTHONPATH=local $(BIN)/python -m stack
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status load run push costs test check fix lock clean
+.PHONY: help setup demo up down status load run push costs forget test check fix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -53,6 +53,11 @@ push: $(READY) ## deliver a batch output, in process: make push PROGRAM=<name> R
 
 costs: $(READY) ## what the programs used and what it cost: make costs [PROGRAM=<name>] [MONTH=<YYYY-MM>]
 	$(STACK) costs $(PROGRAM) $(if $(MONTH),--month $(MONTH))
+
+# Make takes USER from the login when it is not given, so only one given here counts.
+forget: $(READY) ## take one person out of everything recsync wrote: make forget USER=<user_id> [PROGRAM=<name>] [EXTERNAL_ID=<id>]
+	@test "$(origin USER)" = "command line" -a -n "$$USER" || { echo "whom? make forget USER=<user_id> [PROGRAM=<name>]"; exit 2; }
+	@printf '%s\n' "$$USER" | $(STACK) forget $(PROGRAM) $(if $(EXTERNAL_ID),--external-id "$(EXTERNAL_ID)")
 
 test: $(READY) ## run all tests, three files at a time: most of them wait for servers
 	$(BIN)/python -m pytest -n 3 --dist loadfile

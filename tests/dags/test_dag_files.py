@@ -15,7 +15,17 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.timetables.base import TimeRestriction
 
 REPO = Path(__file__).resolve().parents[2]
-STAGES = {"setup", "export", "train_full", "train_update", "rollback", "maintain", "recommend", "push"}
+STAGES = {
+    "setup",
+    "export",
+    "train_full",
+    "train_update",
+    "rollback",
+    "maintain",
+    "recommend",
+    "push",
+    "forget",
+}
 # tune needs personalize.tuning, which the sample program has not.
 OF_SOME_PROGRAMS = {"tune"}
 
@@ -116,3 +126,11 @@ def test_every_sql_file_is_used_by_a_program() -> None:
         for p in (include / kind).rglob("*.*")
     }
     assert there == used
+
+
+def test_an_update_trains_the_champions_solution_and_sets_up_no_solution(bag: DagBag) -> None:
+    update, full = bag.dags["grocery_train_update"], bag.dags["grocery_train_full"]
+    trains = "{{ ti.xcom_pull(task_ids='plan')['solution_arn'] }}"
+    assert update.get_task("solution_version").solution_arn == trains
+    assert "setup.solution" in full.task_ids
+    assert "setup.solution" not in update.task_ids

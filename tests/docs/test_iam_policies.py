@@ -29,10 +29,11 @@ S3_ACTIONS = {
     "copy": {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"},
     "delete_object": {"s3:DeleteObject"},
     "list_objects_v2": {"s3:ListBucket"},
+    "get_bucket_versioning": {"s3:GetBucketVersioning"},
 }
 
 
-MODULES = ("resources", "jobs", "metrics", "segments", "campaigns", "delete")
+MODULES = ("resources", "jobs", "metrics", "segments", "campaigns", "delete", "update", "data_jobs")
 
 
 def policy(name: str) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def called_on_personalize() -> set[str]:
     """Name the operations behind the operators that the DAGs use."""
     folders = (REPO / "dags", REPO / "plugins/recsync/task_groups")
     texts = [path.read_text() for folder in folders for path in folder.glob("*.py")]
-    names = set(re.findall(r"\bPersonalize(?:Create|Get|Delete|List)\w+Operator\b", "".join(texts)))
+    names = set(re.findall(r"\bPersonalize(?:Create|Get|Delete|List|Update)\w+Operator\b", "".join(texts)))
     operators = {
         name: getattr(importlib.import_module(module), name)
         for module in (f"recsync.operators.personalize.{m}" for m in MODULES)
@@ -68,14 +69,27 @@ def called_on_personalize() -> set[str]:
     for name, operator in operators.items():
         if resource := getattr(operator, "resource", None):
             kind = resource.member[0].upper() + resource.member[1:]
-            verb = "Delete" if "Delete" in name else "Create"
+            verb = next(verb for verb in ("Delete", "Update", "Create") if verb in name)
             used |= {f"{verb}{kind}", f"Describe{kind}", f"List{kind}s"}
     # What has no operator of its own in the DAGs.
     clients = (REPO / "plugins/recsync/clients/campaign_calls.py").read_text()
     used |= {word.title().replace("_", "") for word in re.findall(r"client\.(get_\w+)", clients)}
     if "hook.delete(FILTER" in (REPO / "plugins/recsync/stages/filters.py").read_text():
         used.add("DeleteFilter")
+    used |= called_by_maintain()
     return {f"personalize:{operation}" for operation in used}
+
+
+def called_by_maintain() -> set[str]:
+    """Name the operations that the maintain stage alone needs."""
+    folder = REPO / "plugins/recsync/stages/maintain"
+    removed = re.findall(r"Judged\((\w+),", (folder / "resources.py").read_text())
+    made_by_hand = re.findall(r"for resource in \(([^)]+)\)", (folder / "unowned.py").read_text())[0].split(
+        ", "
+    )
+    camel = [{"verb": "Delete", "kind": kind, "end": ""} for kind in removed]
+    camel += [{"verb": "List", "kind": kind, "end": "s"} for kind in made_by_hand]
+    return {f"{e['verb']}{e['kind'].title().replace('_', '')}{e['end']}" for e in camel}
 
 
 def test_airflow_may_do_what_the_dags_do_and_no_more() -> None:

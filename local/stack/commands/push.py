@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / "report.json"
     report.unlink(missing_ok=True)
-    environ = {**plan.airflow_environ(), **_metadata(folder)}
+    environ = {**plan.airflow_environ(), **own_metadata(folder)}
     environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(plan.settings.plugins), environ.get("PYTHONPATH")])
     )
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _metadata(folder: Path) -> dict[str, str]:
+def own_metadata(folder: Path) -> dict[str, str]:
     """Keep the run out of the scheduler's database, which would take its tasks for its own."""
     return {
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}",

@@ -38,6 +38,7 @@ from recsync.core.payloads import Json, dumps
 
 __all__ = [
     "MAX_CATALOG_CALL_ITEMS",
+    "MAX_DELETE_IDS",
     "MAX_EXPORT_IDS",
     "BrazeClient",
     "BrazeDenied",
@@ -49,6 +50,8 @@ __all__ = [
 
 # /users/export/ids takes at most 50 ids a call.
 MAX_EXPORT_IDS = 50
+# /users/delete takes at most 50 ids a call.
+MAX_DELETE_IDS = 50
 # The asynchronous catalogue calls take at most 50 items.
 MAX_CATALOG_CALL_ITEMS = 50
 
@@ -118,6 +121,23 @@ class BrazeClient:
             Family.EXPORT, "POST", "/users/export/ids", body, confirm=_has_list("users")
         )
         return list(document["users"])
+
+    async def delete_users(self, external_ids: Sequence[str]) -> int:
+        """Delete profiles for ever, at most 50: ``POST /users/delete``; applied asynchronously.
+
+        https://www.braze.com/docs/api/endpoints/user_data/post_user_delete/
+
+        :return: how many Braze took, known or not.
+        """
+        body = dumps({"external_ids": list(external_ids)})
+        document, _ = await self._calls.call(
+            Family.DELETE,
+            "POST",
+            "/users/delete",
+            body,
+            confirm=lambda told: isinstance(told.get("deleted"), int),
+        )
+        return int(document["deleted"])
 
     async def catalog_names(self) -> list[str]:
         """List the catalogues: ``GET /catalogs``."""

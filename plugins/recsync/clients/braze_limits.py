@@ -34,6 +34,7 @@ class Family(Enum):
     TRACK = "users/track"
     TRACK_BULK = "users/track/bulk"
     EXPORT = "users/export"
+    DELETE = "users/delete"
     CATALOG_ITEMS = "catalogs items, asynchronous"
     CATALOG_READS = "catalogs items, synchronous"
     CATALOGS = "catalogs"
@@ -44,6 +45,8 @@ _BURSTS = {
     Family.TRACK_BULK: Burst(3 * BULK_REQUESTS_PER_SECOND, 3.0),
     # 250 a minute, or 40 a second where fields_to_export is given: the headers tell which.
     Family.EXPORT: Burst(40, 1.0),
+    # 20,000 a minute, shared with alias, identify and merge.
+    Family.DELETE: Burst(30, 3.0),
     # 16,000 a minute.
     Family.CATALOG_ITEMS: Burst(800, 3.0),
     # 50 a minute each, which the headers tell: few calls, so these may come quickly.

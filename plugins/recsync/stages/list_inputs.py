@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsync.core.duck import opened
+from recsync.core.erasure.suppression import PERSON, USER, Suppression
 from recsync.core.filters.values import keep_values
 from recsync.core.intervals import Interval
 from recsync.core.lists import catalogue as items
@@ -46,6 +47,7 @@ def read_audience(
     *,
     items: Path | None = None,
     values: Path | None = None,
+    with_suppressed: bool = False,
 ) -> int:
     """Write the people of ``audience.sql`` to a local file, sorted, each row once.
 
@@ -55,6 +57,7 @@ def read_audience(
     :param items: where to write the items that the query returns beside the people, in its order (``PAIRS``); None
         takes no notice of a column ``item_id``.
     :param values: where to write the values that the program's filter takes of each person (``VALUES``).
+    :param with_suppressed: also those who are to be forgotten; only an erasure wants them.
     :returns: how many people there are.
     """
     hook = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
@@ -73,6 +76,8 @@ def read_audience(
     taken = _filter_columns(chosen.values, returned, name) if values and chosen else {}
     columns += [column for column in dict.fromkeys(taken.values()) if column not in columns]
     rows: Iterable[tuple[Any, ...]] = hook.rows(query, columns, name=name)
+    if not with_suppressed:
+        rows = _not_suppressed(rows, columns, context.suppression.read())
     if values and taken:
         rows = keep_values(rows, columns, taken, values, name=name)
     write_audience(rows, columns, raw, name=name)
@@ -82,6 +87,23 @@ def read_audience(
             write_audience_items(connection, raw, items)
     raw.unlink()
     return people
+
+
+def _not_suppressed(
+    rows: Iterable[tuple[Any, ...]], columns: list[str], suppression: Suppression
+) -> Iterable[tuple[Any, ...]]:
+    """Leave out who is suppressed by either id."""
+    if not suppression:
+        return rows
+    user, person = (
+        columns.index("user_id"),
+        columns.index("external_id" if "external_id" in columns else "user_id"),
+    )
+    return (
+        row
+        for row in rows
+        if not suppression.holds(USER, str(row[user])) and not suppression.holds(PERSON, str(row[person]))
+    )
 
 
 def _filter_columns(values: Mapping[str, str], returned: Collection[str], name: str) -> dict[str, str]:
@@ -155,14 +177,16 @@ def open_files(paths: list[Path]) -> Generator[Source]:
             yield str(path), unpacked(str(path), file)
 
 
-def people_of_output(outputs: Generator[Source], target: Path) -> int:
+def people_of_output(outputs: Generator[Source], target: Path, suppression: Suppression) -> int:
     """Write the users of a batch output as an audience in which Braze knows them by the same ids.
+
+    Suppressed people are left out.
 
     :returns: how many there are.
     """
     raw = target.with_suffix(".raw")
     with closing(outputs), pq.ParquetWriter(raw, AUDIENCE, compression="zstd") as writer:
-        for batch in _users(outputs):
+        for batch in _users(outputs, suppression):
             writer.write_batch(batch)
     with opened(target.parent) as connection:
         people = sort_audience(connection, raw, target)
@@ -170,10 +194,13 @@ def people_of_output(outputs: Generator[Source], target: Path) -> int:
     return people
 
 
-def _users(outputs: Iterator[Source]) -> Iterator[pa.RecordBatch]:
+def _users(outputs: Iterator[Source], suppression: Suppression) -> Iterator[pa.RecordBatch]:
     for _name, stream in outputs:
         for block in cut_blocks(stream):
             users = read_block(block).columns["user_id"]
+            if suppression:
+                found = suppression.rows(USER, users) | suppression.rows(PERSON, users)
+                users = users.filter(pa.array(~found))
             nothing = [
                 pa.nulls(len(users), AUDIENCE.field(column).type) for column in ("priority", "segment")
             ]

@@ -132,6 +132,14 @@ class Bucket:
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
             return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
 
+    def keeps_versions(self) -> bool:
+        """Say whether the bucket keeps, or ever kept, former versions of objects.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html
+        """
+        with self.errors(""):
+            return "Status" in self.client.get_bucket_versioning(Bucket=self.name)
+
     def put_json(self, key: str, document: Any) -> None:
         """Write one JSON document."""
         self.put(key, json.dumps(document, indent=1, sort_keys=True).encode())

@@ -136,6 +136,16 @@ def merge_state(
         )
 
 
+def taken_data_points(folder: Path, figures: Figures, ledger: Ledger, work: Path) -> int:
+    """Sum up the data points of what Braze took, also of a delivery that is not complete.
+
+    :param folder: the plan's files.
+    """
+    with duck.opened(work) as database:
+        _register(database, folder, figures, ledger)
+        return _value(database, "SELECT coalesce(sum(data_points), 0)::BIGINT FROM written")
+
+
 def dead_letters(folder: Path, figures: Figures, ledger: Ledger, work: Path) -> pa.Table:
     """Collect what Braze did not take, with reason and payload, so that it can be repaired and replayed.
 

@@ -27,6 +27,7 @@ from recsync.core.delivery.schemas import PARTS
 from recsync.errors import FatalError, RecsyncError
 from recsync.hooks.braze import BrazeHook
 from recsync.stages.context import StageContext
+from recsync.stages.costs.booking import book_delivery
 from recsync.stages.delivery import closing
 from recsync.stages.delivery.catalog import CatalogSync
 from recsync.stages.delivery.journal import Journal
@@ -133,6 +134,7 @@ class _Delivery:
             report = self._report(account, retired, client, time.monotonic() - started)
         deliveries = self._context.deliveries
         deliveries.put_report(report.delivery, "report", asdict(report))
+        book_delivery(self._context, report.delivery, report.data_points)
         deliveries.append(report.delivery, self._number, Entry(Kind.CLOSED, _now(), by=report.delivery))
         return report
 

@@ -18,8 +18,11 @@ from recsync.core.delivery.comparison import Inputs
 from recsync.core.delivery.plan import plan_files
 from recsync.core.delivery.schemas import PARTS, Figures
 from recsync.hooks.braze import BrazeHook
+from recsync.stages import money
 from recsync.stages.context import StageContext
+from recsync.stages.costs.expecting import delivery
 from recsync.stages.delivery.closing import close
+from recsync.stages.delivery.suppressed import without_suppressed
 from recsync.stores.deliveries import PlanManifest
 from recsync.stores.last_sent import LastSentState, Newest
 from recsync.stores.recommendations import RecommendationsManifest
@@ -84,6 +87,8 @@ def _publish(
         work = Path(folder)
         inputs = _inputs(context, recommendations, state, work)
         figures = plan_files(inputs, work / "plan", work)
+        if not dry_run:
+            money.authorise(context, recommendations.run, delivery(name, figures.data_points))
         manifest = PlanManifest(
             delivery=name,
             recommendations=recommendations.run,
@@ -105,12 +110,14 @@ def _inputs(
     braze = context.program.braze
     lists = work / "lists.parquet"
     context.recommendations.download_lists(recommendations.run, lists)
+    table = context.last_sent.download(state, work / "state.parquet")
+    without_suppressed(context, [lists, table])
     today = datetime.now(UTC).date().isoformat()
     return Inputs(
         braze=braze,
         lists=lists,
         catalogue=context.recommendations.catalogue(recommendations.run),
-        state=context.last_sent.download(state, work / "state.parquet"),
+        state=table,
         cap=budget.cap(braze.delivery, state.written.get(today, 0)),
         canary_share=braze.delivery.canary_share,
     )

@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from recsync.core.delivery.replay import parse_letters, plan_replay
+from recsync.core.erasure.suppression import PERSON
 from recsync.errors import FatalError
+from recsync.stages import money
 from recsync.stages.context import StageContext
+from recsync.stages.costs import expecting
 from recsync.stages.delivery.catalog import known_items
 from recsync.stages.delivery.plan import delivery_name, estimate, sample
 from recsync.stores.deliveries import PlanManifest
@@ -28,7 +31,12 @@ def replay(program_name: str, delivery: str, *, dag_run: str, dry_run: bool = Fa
     body = context.deliveries.dead_letters(delivery)
     if body is None:
         raise FatalError(f"Delivery {delivery} has no dead letters.")
-    letters = parse_letters(body, name=context.deliveries.dead_letters_uri(delivery))
+    suppression = context.suppression.read()
+    letters = [
+        letter
+        for letter in parse_letters(body, name=context.deliveries.dead_letters_uri(delivery))
+        if not suppression.holds(PERSON, letter.external_id)
+    ]
     state, etag = context.last_sent.read()
     if state.open_delivery and not dry_run:
         former = context.deliveries.plan(state.open_delivery)
@@ -43,8 +51,11 @@ def replay(program_name: str, delivery: str, *, dag_run: str, dry_run: bool = Fa
         work = Path(folder)
         table = context.last_sent.download(state, work / "state.parquet")
         figures = plan_replay(letters, delivery, table, items, work / "plan", work)
+        name = delivery_name(original.recommendations)
+        if not dry_run:
+            money.authorise(context, f"replay of {delivery}", expecting.delivery(name, figures.data_points))
         manifest = PlanManifest(
-            delivery=delivery_name(original.recommendations),
+            delivery=name,
             recommendations=original.recommendations,
             created_at=datetime.now(UTC).isoformat(),
             dag_run=dag_run,

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from recsync.core.byte_stream import ByteStream
 from recsync.core.csv_text import cut_records
+from recsync.core.erasure.csv_rows import without_suppressed
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType
 from recsync.hooks.warehouse import UnloadingWarehouse, Warehouse, warehouse
@@ -41,10 +42,12 @@ def export_dataset(
     source = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
     with _opened(export, source, unloaded) as stream, TemporaryDirectory(prefix="recsync-") as folder:
         checks = checking(export, Path(folder))
+        suppression = context.suppression.read()
         with object_writer(context.bucket, key) as target:
             target.write(",".join(export.schema.columns).encode() + b"\n")
             for block in _with_progress(cut_records(stream), export):
-                target.write(checks.block(block))
+                kept = without_suppressed(block, export.schema.columns, suppression)
+                target.write(checks.block(kept))
             figures = checks.finish()
     exported = ExportedObject(
         key=key,

@@ -1,0 +1,107 @@
+"""### Forget
+
+Takes one person out of everything that recsync wrote: suppressed first, so that nothing comes back; then out of every
+object on S3, the datasets of Amazon Personalize, and Braze. Ends with a certificate on S3 that names nobody.
+
+Start it with `make forget`, which hands over a `request` and no id. Given as `user`, the id stays in the configuration
+of this run; delete the run afterwards.
+
+Waits, without a worker slot, until no other run changes the dataset group, and until exports, recommendations and
+deliveries that began before have ended. May be retried and started again at any time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, TriggerRule, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from recsync.airflow_errors import fatal_errors_fail_the_task
+from recsync.operators.personalize import PersonalizeCreateDataDeletionJobOperator
+from recsync.stage_dags import programs, stage_dag
+from recsync.task_groups import hold
+
+# What may hold rows of the person in its hands; those that import and train are kept away by the lease.
+WRITERS = ("export", "recommend", "push", "maintain")
+DAY_SECONDS = 24 * 3600
+PARAMS = {
+    "request": Param("", type="string", description="what make forget asked for"),
+    "user": Param("", type="string", description="user_id of the person, where make forget cannot be used"),
+}
+
+
+@task
+def suppress(program: str) -> str:
+    """Keep the person out of everything from now on; return the name of the erasure."""
+    from recsync.stages.erasure import request
+
+    params = get_current_context()["params"]
+    with fatal_errors_fail_the_task():
+        name: str = params["request"] or request.ask(program, params["user"], in_run_conf=True)
+        request.suppress(program, name)
+    return name
+
+
+@task.sensor(mode="reschedule", poke_interval=30, timeout=2 * DAY_SECONDS)
+def quiet(program: str) -> bool:
+    """Wait until no run is left that may have read the person before the suppression."""
+    ti = get_current_context()["ti"]
+    return not any(ti.get_dr_count(dag_id=f"{program}_{stage}", states=["running"]) for stage in WRITERS)
+
+
+@task(multiple_outputs=False)
+def objects(program: str, erasure: str) -> dict[str, Any]:
+    """Rewrite every object on S3 that names the person."""
+    from recsync.stages.erasure.sweep import sweep
+
+    with fatal_errors_fail_the_task():
+        return sweep(program, erasure)
+
+
+@task(multiple_outputs=True)
+def deletion(program: str, erasure: str) -> dict[str, Any]:
+    """Write the input of the data deletion job; skip while there is no dataset group."""
+    from recsync.stages.erasure.personalize import deletion_job
+
+    with fatal_errors_fail_the_task():
+        job = deletion_job(program, erasure, get_current_context()["run_id"])
+    if job is None:
+        raise AirflowSkipException(f"{program} has no dataset group in Amazon Personalize.")
+    return job
+
+
+@task(multiple_outputs=False, trigger_rule=TriggerRule.NONE_FAILED)
+def braze(program: str, erasure: str) -> dict[str, Any]:
+    """Delete the profile, or what recsync wrote to it."""
+    from recsync.stages.erasure.braze import forget_in_braze
+
+    with fatal_errors_fail_the_task():
+        return forget_in_braze(program, erasure)
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED)
+def certify(program: str, erasure: str, job_arn: str | None) -> str:
+    """Look once more, certify, and delete the request."""
+    from recsync.stages.erasure import certify as stage
+
+    with fatal_errors_fail_the_task():
+        return stage.certify(program, erasure, job_arn)
+
+
+for program in programs("forget"):
+    with stage_dag(program, "forget", schedule=None, doc_md=__doc__, params=PARAMS):
+        erasure = suppress(program.name)
+        swept = objects(program.name, erasure)
+        job = deletion(program.name, erasure)
+        deleted = PersonalizeCreateDataDeletionJobOperator(
+            task_id="delete",
+            job_name=job["job"],
+            dataset_group_arn=job["dataset_group_arn"],
+            data_location=job["location"],
+            role_arn=job["role_arn"],
+            aws_conn_id=program.aws,
+        )
+        forgotten = braze(program.name, erasure)
+        erasure >> hold(program) >> quiet(program.name) >> swept >> job >> deleted >> forgotten
+        forgotten >> certify(program.name, erasure, deleted.output)

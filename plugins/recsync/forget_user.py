@@ -1,0 +1,68 @@
+"""Forget one person: ``python -m recsync.forget_user request PROGRAM`` or ``… run PROGRAM``; the id on standard input.
+
+What ``make forget`` runs. The id goes into a request on S3, which the DAG deletes at its end; Airflow gets the name
+of the request, which names nobody. ``request`` prints the name for a run in the scheduler; ``run`` runs the DAG in this
+process's child, on a metadata database that may be a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own commands
+import sys
+from pathlib import Path
+
+from recsync.errors import FatalError, RecsyncError
+from recsync.stages.context import StageContext
+from recsync.stages.erasure.request import ask
+
+
+def main() -> int:
+    """Make the request, and run the DAG if asked."""
+    parser = argparse.ArgumentParser(prog="python -m recsync.forget_user", description=__doc__)
+    parser.add_argument("what", choices=("request", "run", "certificate"))
+    parser.add_argument("program", help="name of a file in include/programs, without .yaml")
+    parser.add_argument("--external-id", default="", help="the id in Braze, where no audience tells it")
+    arguments = parser.parse_args()
+    # Not an argument: command lines are seen by everybody on the machine, and kept in the shell's history.
+    given = sys.stdin.readline().rstrip("\n")
+    try:
+        if arguments.what == "certificate":
+            print(certificate(arguments.program, given))
+            return 0
+        name = ask(arguments.program, given, external_id=arguments.external_id)
+        if arguments.what == "request":
+            print(name)
+            return 0
+        _run(arguments.program, name)
+        print(certificate(arguments.program, name))
+    except RecsyncError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def certificate(program: str, name: str) -> str:
+    """Read the newest certificate of an erasure.
+
+    :raises FatalError: when there is none.
+    """
+    context = StageContext.of(program)
+    keys = [key for key in context.bucket.keys(context.keys.erasures) if key.endswith(f"-{name}.txt")]
+    body = context.bucket.get(keys[-1]) if keys else None
+    if body is None:
+        raise FatalError(f"Erasure {name} of {program} has no certificate yet.")
+    return f"{body.decode()}\n{context.bucket.uri(keys[-1])}"
+
+
+def _run(program: str, name: str) -> None:
+    airflow = str(Path(sys.executable).parent / "airflow")
+    command = [airflow, "dags", "test", f"{program}_forget", "--conf", json.dumps({"request": name})]
+    # Our own command; the program's name was just read from its file.
+    if subprocess.run(command, check=False).returncode:  # ruff: ignore[subprocess-without-shell-equals-true]
+        raise FatalError(f"The run of {program}_forget failed; its log is above. Start it again: it goes on.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
