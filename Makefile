@@ -57,6 +57,7 @@ costs: $(READY) ## what the programs used and what it cost: make costs [PROGRAM=
 # Make takes USER from the login when it is not given, so only one given here counts.
 forget: $(READY) ## take one person out of everything recsync wrote: make forget USER=<user_id> [PROGRAM=<name>] [EXTERNAL_ID=<id>]
 	@test "$(origin USER)" = "command line" -a -n "$$USER" || { echo "whom? make forget USER=<user_id> [PROGRAM=<name>]"; exit 2; }
+	@$(if $(findstring $$,$(value USER)),echo "write \$$\$$ for each \$$ of the id: make takes one for its own"; exit 2,:)
 	@printf '%s\n' "$$USER" | $(STACK) forget $(PROGRAM) $(if $(EXTERNAL_ID),--external-id "$(EXTERNAL_ID)")
 
 test: $(READY) ## run all tests, three files at a time: most of them wait for servers

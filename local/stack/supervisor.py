@@ -181,7 +181,7 @@ class Supervisor:
         """Stop everything `up` started, Airflow first, and whatever else still carries this stack's mark."""
         with self._lock():
             self._stop_side_by_side(AIRFLOW)
-            self._save_s3()
+            self.save_s3()
             self._stop_side_by_side([name for name in reversed(SERVICES) if name != "postgres"])
             self._stop_side_by_side(["postgres"])
             if strays := processes.strays(self.plan.secrets.stack_id):
@@ -207,7 +207,8 @@ class Supervisor:
             what += ", some of it by SIGKILL"
         self._say(f"{record.name}: {what} ({time.monotonic() - started:.1f} s)")
 
-    def _save_s3(self) -> None:
+    def save_s3(self) -> None:
+        """Write what S3 holds to disk, for the next `up`, in place of what was kept before."""
         record = processes.find(self._run, "s3")
         if record and record.is_alive and self.plan.part("s3").is_healthy(record):
             count = s3_state.save(self.plan.url("s3"), self.plan.settings.home / "s3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -106,12 +107,10 @@ def test_a_cleared_run_does_not_bring_back_what_was_rolled_back_from(shop: Shop)
     metric = {"normalized_discounted_cumulative_gain_at_25": 0.4}
     solution = f"arn:aws:personalize:us-east-1:000000000000:solution/{shop.name}-user-personalization"
     arns = [f"{solution}/{n}" for n in range(3)]
-    judged = [
-        promotion.judge_version(shop.name, f"run-{n}", arn, "FULL", metric, None)
-        for n, arn in enumerate(arns)
-    ]
-    for each in judged:
-        promotion.promote(shop.name, each, approved_by="Ada")
+    judged = []
+    for n, arn in enumerate(arns):
+        judged.append(promotion.judge_version(shop.name, f"run-{n}", arn, "FULL", metric, None))
+        promotion.promote(shop.name, judged[-1], approved_by="Ada")
     assert [entry.by for entry in champions(shop).history()] == ["Ada"] * 3
     with pytest.raises(PromotionRefusedError, match="was champion before"):
         promotion.promote(shop.name, judged[1])
@@ -129,3 +128,33 @@ def test_a_cleared_run_does_not_bring_back_what_was_rolled_back_from(shop: Shop)
     champion = champions(shop).read()
     assert (champion.solution_version_arn, champion.by) == (arns[2], "Ada")
     assert json.dumps(judged), "what tasks hand over is plain"
+
+
+def test_a_rollback_beside_a_run_is_not_undone_by_it(shop: Shop) -> None:
+    from recsync.errors import PromotionRefusedError
+    from recsync.stages import promotion
+    from recsync.stores.champion import Outcome
+
+    metric = {"normalized_discounted_cumulative_gain_at_25": 0.4}
+    solution = f"arn:aws:personalize:us-east-1:000000000000:solution/{shop.name}-user-personalization"
+    full, update, waiting, late = (f"{solution}/{n}" for n in ("full", "update", "waiting", "late"))
+    promotion.promote(shop.name, promotion.judge_version(shop.name, "r1", full, "FULL", metric, None))
+    promotion.promote(shop.name, promotion.judge_version(shop.name, "r2", update, "FULL", metric, None))
+    # A person is asked about this one, and somebody rolls back before the answer.
+    asked = promotion.judge_version(shop.name, "r3", waiting, "FULL", metric, None)
+    first = champions(shop).history()[0]
+    champions(shop).promote(replace(first, outcome=Outcome.ROLLED_BACK, run_id="back"))
+
+    with pytest.raises(PromotionRefusedError, match=f"judged beside {update}, but the champion .* is {full}"):
+        promotion.promote(shop.name, asked, approved_by="Ada")
+    with pytest.raises(PromotionRefusedError, match=f"would learn again what {update} had learnt"):
+        promotion.judge_version(shop.name, "r4", late, "UPDATE", metric, None)
+    assert (champions(shop).judged()[-1].outcome, champions(shop).read().solution_version_arn) == (
+        "refused",
+        full,
+    )
+
+    again = promotion.judge_version(shop.name, "r3", waiting, "FULL", metric, None)
+    promotion.promote(shop.name, again, approved_by="Ada")
+    promotion.promote(shop.name, again, approved_by="Ada")
+    assert [e.solution_version_arn for e in champions(shop).history()] == [full, update, full, waiting]

@@ -34,17 +34,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Start the services that are not running, forget the person in one program after another, say what was done."""
     user = sys.stdin.readline().rstrip("\n")
     plan = make_plan()
-    Supervisor(plan, say).up(airflow=False)
-    include = plan.settings.plugins.parent / "include" / "programs"
-    programs = (
-        [arguments.program] if arguments.program else sorted(path.stem for path in include.glob("*.yaml"))
-    )
+    supervisor = Supervisor(plan, say)
+    supervisor.up(airflow=False)
     scheduled = answers(f"{plan.url('airflow')}/api/v2/monitor/health")
     folder = plan.settings.home / "forget"
     environ = plan.airflow_environ() | ({} if scheduled else own_metadata(folder))
     environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(plan.settings.plugins), environ.get("PYTHONPATH")])
     )
+    include = Path(environ["AIRFLOW__RECSYNC__INCLUDE_FOLDER"]) / "programs"
+    every = sorted(path.stem for path in include.glob("*.yaml"))
+    programs = [arguments.program] if arguments.program else every
     options = ["--external-id", arguments.external_id] if arguments.external_id else []
     if not scheduled:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(_through_scheduler(plan, program, environ, user, options))
         else:
             _recsync(["run", program, *options], environ, user, shown=True)
+    # What an earlier `down` saved still names the person.
+    supervisor.save_s3()
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from recsync.core import names
 from recsync.core.judging.gate import Side, judge
@@ -14,6 +14,7 @@ from recsync.errors import FatalError, PromotionRefusedError
 from recsync.hooks.personalize import PersonalizeHook, status_of
 from recsync.hooks.personalize_resources import SOLUTION_VERSION
 from recsync.stages.context import StageContext
+from recsync.stages.imports.need import reason_against_renewal
 from recsync.stores.champion import Champion, Outcome
 
 log = logging.getLogger(__name__)
@@ -49,19 +50,18 @@ def judge_version(
         baseline_metrics=baseline_metrics,
         segment_version_arn=segment_version_arn or (former.segment_version_arn if former else ""),
     )
-    _check_not_a_former_champion(context, candidate)
+    _check_not_a_former_champion(context.program.name, candidate, context.champions.history())
+    if training_mode == "UPDATE" and (why := reason_against_renewal(program_name)):
+        # A person rolled back while it was trained; only a look now can tell.
+        _refuse(context, candidate, former, why)
     champion = _comparable(context, former, candidate)
     verdict = judge(
         context.program.gate, Side(metrics, baseline_metrics), champion, context.program.gate_metric
     )
     log.info("%s beside %s:\n%s", solution_version_arn, _arn(former), verdict.table())
     if verdict.refusals:
-        reason = "; ".join(verdict.refusals)
-        context.champions.note(replace(candidate, outcome=Outcome.REFUSED, reason=reason))
-        raise PromotionRefusedError(
-            f"{solution_version_arn} does not become champion: {reason}. The champion stays {_arn(former)}. "
-            f"Look at the data, or change gate in the program file.\n{verdict.table()}"
-        )
+        advice = f"Look at the data, or change gate in the program file.\n{verdict.table()}"
+        _refuse(context, candidate, former, "; ".join(verdict.refusals), advice)
     return {"candidate": asdict(candidate), "champion": _arn(former), "table": verdict.table()}
 
 
@@ -71,13 +71,18 @@ def promote(program_name: str, judged: dict[str, Any], approved_by: str = "") ->
     :param judged: what :func:`judge_version` returned.
     :param approved_by: who approved it, where the program asks a person.
     :returns: the champion, for the asset event.
+    :raises PromotionRefusedError: when it was replaced before, or there is another champion than it was judged beside.
     """
     context = StageContext.of(program_name)
     champion = replace(
         Champion.parse(judged["candidate"]), by=approved_by, promoted_at=datetime.now(UTC).isoformat()
     )
-    _check_not_a_former_champion(context, champion)
-    context.champions.promote(champion)
+
+    def check(history: list[Champion]) -> None:
+        _check_not_a_former_champion(program_name, champion, history)
+        _check_same_champion(program_name, champion, judged["champion"], history)
+
+    context.champions.promote(champion, check)
     log.info("Champion of %s is now %s", program_name, champion.solution_version_arn)
     return asdict(champion)
 
@@ -146,18 +151,36 @@ def _former(program_name: str, history: list[Champion], version: str) -> Champio
     return earlier[-1]
 
 
-def _check_not_a_former_champion(context: StageContext, candidate: Champion) -> None:
+def _refuse(
+    context: StageContext, candidate: Champion, former: Champion | None, reason: str, advice: str = ""
+) -> NoReturn:
+    context.champions.note(replace(candidate, outcome=Outcome.REFUSED, reason=reason))
+    raise PromotionRefusedError(
+        f"{candidate.solution_version_arn} does not become champion: {reason.rstrip('.')}. The champion stays "
+        f"{_arn(former)}. {advice}".rstrip()
+    )
+
+
+def _check_not_a_former_champion(program_name: str, candidate: Champion, history: list[Champion]) -> None:
     """Keep a cleared run from bringing back what was replaced, or rolled back from."""
-    history = context.champions.history()
+    arns = [entry.solution_version_arn for entry in history]
     arn = candidate.solution_version_arn
-    if (
-        history
-        and arn != history[-1].solution_version_arn
-        and arn in {e.solution_version_arn for e in history}
-    ):
+    if arn in arns and arn != arns[-1]:
         raise PromotionRefusedError(
-            f"{arn} was champion before, and {_arn(history[-1])} came after it. A run that is cleared does not bring "
-            f"it back; {context.program.name}_rollback does."
+            f"{arn} was champion before, and {arns[-1]} came after it. A run that is cleared does not bring it back; "
+            f"{program_name}_rollback does."
+        )
+
+
+def _check_same_champion(
+    program_name: str, candidate: Champion, beside: str, history: list[Champion]
+) -> None:
+    """Keep what was judged, or approved, before a rollback from undoing it."""
+    now = _arn(history[-1] if history else None)
+    if now not in {beside, candidate.solution_version_arn}:
+        raise PromotionRefusedError(
+            f"{candidate.solution_version_arn} was judged beside {beside}, but the champion of {program_name} is {now} "
+            "since. The champion stays; clear the task judge to judge it beside that one."
         )
 
 

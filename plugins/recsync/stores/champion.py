@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -68,15 +69,25 @@ class ChampionStore:
 
     def history(self) -> list[Champion]:
         """Read every champion, oldest first; one that was rolled back to is there again."""
-        return [entry for entry in self.judged() if entry.outcome in _MAKES_CHAMPION]
+        return _champions(self.judged())
 
     def judged(self) -> list[Champion]:
         """Read everything that was judged, oldest first, what was refused as well."""
         return self._read()[0]
 
-    def promote(self, champion: Champion) -> None:
-        """Make a version the champion; promoting the present one with its segment version again changes nothing."""
-        self._append(champion, lambda history: _versions(_last_champion(history)) == _versions(champion))
+    def promote(self, champion: Champion, check: Callable[[list[Champion]], None] | None = None) -> None:
+        """Make a version the champion; promoting the present one with its segment version again changes nothing.
+
+        :param check: raises when the champions so far, oldest first, speak against it. It sees the very history that
+            the version is appended to, so that no rollback slips in between.
+        """
+
+        def is_there(judged: list[Champion]) -> bool:
+            if check:
+                check(_champions(judged))
+            return _versions(_last_champion(judged)) == _versions(champion)
+
+        self._append(champion, is_there)
 
     def note(self, entry: Champion) -> None:
         """Keep a version that did not become champion; noting it again for the same run changes nothing."""
@@ -89,7 +100,7 @@ class ChampionStore:
             ),
         )
 
-    def _append(self, entry: Champion, is_there: Any) -> None:
+    def _append(self, entry: Champion, is_there: Callable[[list[Champion]], bool]) -> None:
         while True:
             history, etag = self._read()
             if is_there(history):
@@ -105,8 +116,12 @@ class ChampionStore:
         return [Champion.parse(entry) for entry in json.loads(body)["history"]] if body else [], etag
 
 
-def _last_champion(history: list[Champion]) -> Champion | None:
-    return next((entry for entry in reversed(history) if entry.outcome in _MAKES_CHAMPION), None)
+def _champions(judged: list[Champion]) -> list[Champion]:
+    return [entry for entry in judged if entry.outcome in _MAKES_CHAMPION]
+
+
+def _last_champion(judged: list[Champion]) -> Champion | None:
+    return next(reversed(_champions(judged)), None)
 
 
 def _versions(champion: Champion | None) -> tuple[str, str] | None:

@@ -47,8 +47,12 @@ class Entry:
         return cls(**{**document, "kind": Kind(document["kind"])})
 
     def to_json(self) -> dict[str, Any]:
-        """Write it, without what it does not say."""
-        return {key: value for key, value in asdict(self).items() if value not in ("", None, False)}
+        """Write it, without what it does not say; a quantity of 0 says something."""
+        return {
+            key: value
+            for key, value in asdict(self).items()
+            if not (value is None or value is False or value == "")
+        }
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def certify(program_name: str, name: str, job_arn: str | None) -> str:
     if former := _certified(StageContext.of(program_name), name):
         return former
     note_job(program_name, name, job_arn)
-    done = {**opened(program_name, name).done(), "objects": sweep(program_name, name)}
+    done = {**opened(program_name, name).done(), "objects": sweep(program_name, name, last_look=True)}
     erasure = opened(program_name, name)
     context, now = erasure.context, datetime.now(UTC)
     certificate = Certificate(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,11 +22,14 @@ from recsync.core.erasure.identity import ERASED, Identity
 from recsync.core.erasure.places import Way
 from recsync.core.lists.output_files import unpacked
 from recsync.core.report_page import page
+from recsync.errors import RetriableError
 from recsync.stores.bucket import Bucket
 from recsync.stores.object_writer import object_writer
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _HASH_BYTES = 8
+# A run that began before the suppression may still write; each object is written once or twice by a run.
+_TRIES = 5
 
 
 def erase(bucket: Bucket, key: str, way: Way, erasure: str, identity: Identity) -> int:
@@ -32,25 +37,58 @@ def erase(bucket: Bucket, key: str, way: Way, erasure: str, identity: Identity) 
 
     :param erasure: name of the erasure, which stands in for the person where rows are counted by their place.
     :returns: how many rows, lines or values named them.
+    :raises RetriableError: when somebody else goes on writing it.
     """
+    for _ in range(_TRIES):
+        with suppress(_ChangedError):
+            return _erase(_Object(bucket, key, bucket.etag(key)), way, erasure, identity)
+    raise RetriableError(
+        f"{bucket.uri(key)} is written by somebody else again and again; the task is tried again."
+    )
+
+
+class _ChangedError(Exception):
+    """Somebody else wrote the object since it was read."""
+
+
+@dataclass(frozen=True)
+class _Object:
+    """An object as it was when it was read first; only that one is replaced, or a run that writes would lose rows."""
+
+    bucket: Bucket
+    key: str
+    etag: str | None
+
+    def put(self, body: bytes) -> None:
+        if self.bucket.put_if(self.key, body, etag=self.etag) is None:
+            raise _ChangedError
+
+    def check(self) -> None:
+        """Look right before a write in parts, which S3 does by no condition."""
+        if self.bucket.etag(self.key) != self.etag:
+            raise _ChangedError
+
+
+def _erase(found: _Object, way: Way, erasure: str, identity: Identity) -> int:
+    bucket, key = found.bucket, found.key
+    if found.etag is None:
+        return 0
     if way in (Way.TABLE, Way.STAND_IN):
-        return _table(bucket, key, identity, f"{ERASED}-{erasure}" if way is Way.STAND_IN else "")
+        return _table(found, identity, f"{ERASED}-{erasure}" if way is Way.STAND_IN else "")
     if way is Way.HASHES:
-        return _hashes(bucket, key, identity)
+        return _hashes(found, identity)
     if not _occurs(bucket, key, identity):
         return 0
     if way is Way.WHOLE:
         bucket.delete(key)
         return 1
     if way is Way.ROWS:
-        return _rewritten(
-            bucket, key, lambda stream, counted: csv_rows.without_person(stream, identity, counted)
-        )
+        return _rewritten(found, lambda stream, counted: csv_rows.without_person(stream, identity, counted))
     if way is Way.LINES and not _is_document(bucket, key):
         return _rewritten(
-            bucket, key, lambda stream, counted: json_text.without_person(_lines(stream), identity, counted)
+            found, lambda stream, counted: json_text.without_person(_lines(stream), identity, counted)
         )
-    return _document(bucket, key, way, identity)
+    return _document(found, way, identity)
 
 
 def _blocks(stream: ByteStream) -> Iterator[bytes]:
@@ -93,10 +131,8 @@ def _is_document(bucket: Bucket, key: str) -> bool:
     return False
 
 
-def _rewritten(
-    bucket: Bucket, key: str, without: Callable[[Iterator[bytes], Removed], Iterator[bytes]]
-) -> int:
-    counted = Removed()
+def _rewritten(found: _Object, without: Callable[[Iterator[bytes], Removed], Iterator[bytes]]) -> int:
+    bucket, key, counted = found.bucket, found.key, Removed()
     with TemporaryDirectory(prefix="recsync-erasure-") as folder:
         local = Path(folder) / "object"
         opener = gzip.open if key.endswith(".gz") else open
@@ -105,13 +141,15 @@ def _rewritten(
                 file.write(block)
         if not counted.removed:
             return 0
+        found.check()
         with local.open("rb") as written, object_writer(bucket, key) as target:
             for block in _blocks(written):
                 target.write(block)
     return counted.removed
 
 
-def _document(bucket: Bucket, key: str, way: Way, identity: Identity) -> int:
+def _document(found: _Object, way: Way, identity: Identity) -> int:
+    bucket, key = found.bucket, found.key
     body = bucket.get(key) or b""
     if way is Way.PAGE:
         report = bucket.get_json(f"{key.removesuffix('.html')}.json")
@@ -126,27 +164,29 @@ def _document(bucket: Bucket, key: str, way: Way, identity: Identity) -> int:
             return 0
     if cleaned == body:
         return 0
-    bucket.put(key, cleaned)
+    found.put(cleaned)
     return 1
 
 
-def _table(bucket: Bucket, key: str, identity: Identity, stand_in: str) -> int:
+def _table(found: _Object, identity: Identity, stand_in: str) -> int:
+    bucket, key = found.bucket, found.key
     with TemporaryDirectory(prefix="recsync-erasure-") as folder:
         source, target = Path(folder) / "source.parquet", Path(folder) / "target.parquet"
         bucket.download(key, source)
         counted = parquet_rows.without_person(source, target, identity, stand_in=stand_in)
         if counted.removed:
+            found.check()
             bucket.upload(key, target)
     return counted.removed
 
 
-def _hashes(bucket: Bucket, key: str, identity: Identity) -> int:
+def _hashes(found: _Object, identity: Identity) -> int:
     """Take the hash of the user's id out of a file of hashes of a dataset's ids."""
-    if "/users" not in key:
+    if "/users" not in found.key:
         return 0
-    body = bucket.get(key) or b""
+    body = found.bucket.get(found.key) or b""
     hashes = np.frombuffer(body, dtype="<u8")
     kept = hashes[~np.isin(hashes, string_hashes(pa.array([identity.user_id], pa.string())))]
     if len(kept) < len(hashes):
-        bucket.put(key, kept.tobytes())
+        found.put(kept.tobytes())
     return (len(body) // _HASH_BYTES) - len(kept)

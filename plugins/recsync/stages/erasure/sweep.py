@@ -20,13 +20,15 @@ _THREADS = 8
 _STEP = "objects"
 
 
-def sweep(program_name: str, name: str) -> dict[str, Any]:
+def sweep(program_name: str, name: str, *, last_look: bool = False) -> dict[str, Any]:
     """Rewrite everything that names the person; what was rewritten by a former try is found to be done.
 
+    :param last_look: long after the first sweep: a delivery that is open now began after the suppression, and goes on.
     :returns: by area of the bucket, how many objects and rows.
     """
     erasure = opened(program_name, name)
-    _close_delivery(erasure)
+    if not last_look:
+        _close_delivery(erasure)
     places = _places(erasure)
     objects, rows = _swept(erasure, places)
     mended = mend(erasure.context)

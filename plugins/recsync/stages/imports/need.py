@@ -19,6 +19,7 @@ from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_resources import SOLUTION_VERSION
 from recsync.stages.context import StageContext
 from recsync.stages.solutions import wanted
+from recsync.stores.champion import Outcome
 
 _EVENTS = DatasetType.INTERACTIONS
 _ITEMS = DatasetType.ITEMS
@@ -88,6 +89,12 @@ def reason_against_renewal(program_name: str) -> str | None:
         return None  # planning says what is missing
     champion = history[-1].solution_version_arn
     recipe = names.recipe_of_version(context.program, champion)
+    promoted = [e.solution_version_arn for e in history if e.outcome is Outcome.PROMOTED]
+    if promoted and champion != promoted[-1]:
+        return (
+            f"The champion was rolled back to {champion}; an UPDATE would learn again what {promoted[-1]} had learnt. "
+            "Updates go on when the next FULL training is promoted."
+        )
     if recipe and not RECIPES[recipe].update:
         return f"The champion {champion} is of {recipe}, which knows no UPDATE; the next FULL takes the new rows."
     hook = PersonalizeHook(aws_conn_id=context.program.aws)

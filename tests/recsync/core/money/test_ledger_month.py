@@ -59,6 +59,11 @@ def test_a_month_is_read_back_as_it_was_written() -> None:
     assert Month.from_json(None) == Month()
 
 
+def test_a_use_of_nothing_is_read_back_too() -> None:
+    month = Month().booked("delivery", Entry(Kind.DATA_POINTS, 0, AT))
+    assert Month.from_json(json.loads(json.dumps(month.to_json()))) == month
+
+
 def test_only_the_suffix_of_a_try_is_cut_off() -> None:
     names = ("shop-full-0123456789ab", "shop-full-0123456789ab-2", "shop-full-0123456789ab-99")
     assert {first_name(name) for name in names} == {"shop-full-0123456789ab"}

@@ -50,6 +50,36 @@ def erased(context: StageContext, key: str) -> int:
     return erase(context.bucket, key, way, "e1", ANN)
 
 
+@pytest.mark.parametrize(
+    ("name", "former", "newer"),
+    [
+        ("exports/interactions/2026-11-22T0500Z.csv", b"USER_ID\nann\nbob\n", b"USER_ID\nann\nbob\ncid\n"),
+        (
+            "exports/reports/interactions/2026-11-22T0500Z.json",
+            b'[{"USER_ID": "ann"}]',
+            b'[{"USER_ID": "ann"}, {"b": 1}]',
+        ),
+    ],
+)
+def test_what_a_run_writes_meanwhile_is_not_lost(
+    context: StageContext, monkeypatch: pytest.MonkeyPatch, name: str, former: bytes, newer: bytes
+) -> None:
+    key, bucket = f"shop/{name}", context.bucket
+    bucket.put(key, former)
+    read = Identity.occurs
+
+    def occurs(identity: Identity, body: bytes) -> bool:
+        if former in body:
+            bucket.put(key, newer)  # between the first read and the write
+        return read(identity, body)
+
+    monkeypatch.setattr(Identity, "occurs", occurs)
+    assert erased(context, key) == 1
+    left = bucket.get(key) or b""
+    assert b"ann" not in left
+    assert b"cid" in left or b'"b": 1' in left
+
+
 def test_a_packed_output_stays_packed_and_loses_its_line(context: StageContext) -> None:
     key = "shop/batch/r/output/users.json.out.gz"
     lines = [json.dumps({"input": {"userId": who}}).encode() + b"\n" for who in ("ann", "anna", "bob")]
