@@ -60,8 +60,10 @@ forget: $(READY) ## take one person out of everything recsync wrote: make forget
 	@$(if $(findstring $$,$(value USER)),echo "write \$$\$$ for each \$$ of the id: make takes one for its own"; exit 2,:)
 	@printf '%s\n' "$$USER" | $(STACK) forget $(PROGRAM) $(if $(EXTERNAL_ID),--external-id "$(EXTERNAL_ID)")
 
+# The longest files first, or one worker would still be at them when the others are done.
+FIRST := tests/e2e/test_restarts.py tests/e2e/test_scheduler.py tests/e2e
 test: $(READY) ## run all tests, three files at a time: most of them wait for servers
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(FIRST) tests
 
 check: $(READY) ## formatter, linter, types, import layers, program files
 	$(BIN)/ruff format --check --quiet .
