@@ -9,11 +9,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services import REPO, Services
+from services import REPO, Services, free_port
 from shop import Shop
 
 from stack.airflow_api import AirflowApi, wait_for
 from stack.console import make_plan
+from stack.ports import DEFAULT_PORTS, variable
 from stack.s3_state import client
 
 STACK_TIMEOUT_SECONDS = 1200
@@ -32,6 +33,8 @@ class Stack:
             "STACK_SAMPLE": "0",
             "STACK_TIME_SCALE": "0",
             "AIRFLOW__RECSYNC__INCLUDE_FOLDER": str(self.include),
+            # Two stacks that start at the same time would choose the same ports.
+            **{variable(part): str(free_port()) for part in DEFAULT_PORTS},
         }
 
     def command(self, *words: str) -> str:
