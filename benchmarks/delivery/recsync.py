@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from benchmarks.job import DeliveryJob
 
 _PROGRAM = "bench"
+_DELIVERY = "20260101T000000-bench"  # begins with its time, as all do
 _REGION = "us-east-1"
 _BUCKET = "bench"
 _KEY = "benchmark"
@@ -64,11 +65,11 @@ def _publish(job: DeliveryJob, context: Any) -> Any:
     figures = Figures(users, {"canary": 0, "removals": 0, "rest": users}, users, 0, 0, {}, {}, users, size)
     now = datetime.now(UTC).isoformat()
     manifest = PlanManifest(
-        "bench", "bench", now, "bench", False, "", figures, Estimate(users, users // 75, 0.0, users)
+        _DELIVERY, "bench", now, "bench", False, "", figures, Estimate(users, users // 75, 0.0, users)
     )
     context.deliveries.publish(manifest, folder, [])
     state, etag = context.last_sent.read()
-    context.last_sent.replace(type(state)(open_delivery="bench"), etag)
+    context.last_sent.replace(type(state)(open_delivery=_DELIVERY), etag)
     return manifest
 
 
