@@ -1,7 +1,7 @@
 """Long waits under a real scheduler: what excludes what, what a kill leaves behind, and what is paid for.
 
 Each round of the last test kills the triggerer, the scheduler and Amazon Personalize's local server, each while the run
-waits for another kind of job; RECSYNC_ALL_KILLS=1 runs them, five minutes more. What comes before kills all but the last.
+waits for another kind of job; RECSYNC_ALL_KILLS=1 runs these rounds, which take some minutes more.
 """
 
 from __future__ import annotations
