@@ -42,8 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(plan.settings.plugins), environ.get("PYTHONPATH")])
     )
-    include = Path(environ["AIRFLOW__RECSYNC__INCLUDE_FOLDER"]) / "programs"
-    every = sorted(path.stem for path in include.glob("*.yaml"))
+    # A folder of its own is a setting of Airflow; without it, the one beside plugins/.
+    include = Path(
+        environ.get("AIRFLOW__RECSYNC__INCLUDE_FOLDER") or plan.settings.plugins.parent / "include"
+    )
+    every = sorted(path.stem for path in (include / "programs").glob("*.yaml"))
     programs = [arguments.program] if arguments.program else every
     options = ["--external-id", arguments.external_id] if arguments.external_id else []
     if not scheduled:

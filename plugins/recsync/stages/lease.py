@@ -47,6 +47,23 @@ def take(context: StageContext, run: Holder, is_running: IsRunning) -> Holder | 
             return None
 
 
+def waits_for(context: StageContext, run: Holder, is_running: IsRunning, first: str | None) -> str | None:
+    """Take the lease for a run that may begin, and say what it waits for until then.
+
+    :param first: a run that this one lets go first, if there is one.
+    :returns: None when the run has the lease and nothing of a former run is under way.
+    """
+    holder, _ = context.lease.read()
+    # A run that has the lease already, and waits for jobs of a former one, is what the other waits for.
+    if first and not (holder and holder.same_run(run)):
+        return f"{first}, which goes first"
+    if holder := take(context, run, is_running):
+        return str(holder)
+    if jobs := under_way(context):
+        return f"what a former run began: {', '.join(jobs)}"
+    return None
+
+
 def must_hold(context: StageContext, run: Holder, is_running: IsRunning) -> None:
     """Make sure, right before a billed step, that a run has the lease: a cleared task may come at any time.
 
@@ -59,7 +76,7 @@ def must_hold(context: StageContext, run: Holder, is_running: IsRunning) -> None
         )
 
 
-def under_way(context: StageContext, run: Holder) -> list[str]:
+def under_way(context: StageContext) -> list[str]:
     """Name what former runs left under way in the dataset group; nothing is begun before it has ended.
 
     A cleared run finds its own jobs among them, and adopts what became of them.

@@ -30,6 +30,7 @@ def import_jobs(
     :returns: arguments of the import operator, one entry per job.
     """
     context = StageContext.of(program_name)
+    unfinished.settle_others(context, plan)
     full = _full(context, plan)
     if plan["mode"] == "FULL":
         wanted = [kind for kind in full if not _holds(context, kind, full[kind], dataset_arns)]

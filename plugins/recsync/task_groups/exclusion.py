@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from airflow.sdk import get_current_context, task
@@ -26,15 +29,46 @@ def hold(program: Program) -> Output:
     return wait_for_lease(program.name)
 
 
-def must_hold(program: str) -> None:
+def must_hold(program: str, context: Mapping[str, Any] | None = None) -> None:
     """Check in a task, right before a billed step, that its run has the lease.
 
+    :param context: of the task; None takes the present one, which is there inside of a task only.
     :raises RetriableError: when another run has it.
     """
     from recsync.stages import lease
     from recsync.stages.context import StageContext
 
-    lease.must_hold(StageContext.of(program), _this_run(), _is_running)
+    here = context or get_current_context()
+    lease.must_hold(StageContext.of(program), _run_of(here), partial(_is_running, here["ti"]))
+
+
+@dataclass(frozen=True)
+class HoldsLease:
+    """Check, before a task creates or adopts a job, that its run has the lease: a person may clear that task alone.
+
+    Given to operators as ``pre_execute``.
+
+    :param program: name of the program.
+    :param imports: whether the job is an import, which must be written down as well.
+    """
+
+    program: str
+    imports: bool = False
+
+    def __call__(self, context: Mapping[str, Any]) -> None:
+        """Check it.
+
+        :raises RetriableError: when another run has it.
+        :raises AirflowFailException: when the import is not written down any more.
+        """
+        from recsync.stages.context import StageContext
+        from recsync.stages.imports.unfinished import check_written_down
+
+        with fatal_errors_fail_the_task():
+            must_hold(self.program, context)
+            if self.imports:
+                job = context["task"]
+                check_written_down(StageContext.of(self.program), job.dataset_arn, job.job_name)
 
 
 @task.sensor(task_id="hold", mode="reschedule", poke_interval=15, timeout=2 * _DAY_SECONDS)
@@ -46,33 +80,28 @@ def wait_for_lease(program: str) -> bool:
     context = get_current_context()
     ti = context["ti"]
     with fatal_errors_fail_the_task():
-        if first := _goes_first(program, ti):
-            log.info("%s waits for the dataset group; this update lets it go first.", first)
-            return False
-        stage_context, run = StageContext.of(program), _this_run()
-        if holder := lease.take(stage_context, run, _is_running):
-            log.info("Waiting for %s.", holder)
-            return False
-        if jobs := lease.under_way(stage_context, run):
-            log.info("Waiting for what a former run began: %s.", ", ".join(jobs))
-            return False
-    return True
+        waits_for = lease.waits_for(
+            StageContext.of(program), _run_of(context), partial(_is_running, ti), _goes_first(program, ti)
+        )
+    if waits_for:
+        log.info("Waiting for %s.", waits_for)
+    return waits_for is None
 
 
 def _goes_first(program: str, ti: Any) -> str | None:
     if ti.dag_id != f"{program}_{YIELDING_STAGE}":
         return None
     stages = (f"{program}_{stage}" for stage in EXCLUSIVE_STAGES)
-    return next((dag_id for dag_id in stages if ti.get_dr_count(dag_id=dag_id, states=["running"])), None)
+    running = (dag_id for dag_id in stages if ti.get_dr_count(dag_id=dag_id, states=["running"]))
+    return next((f"a run of {dag_id}" for dag_id in running), None)
 
 
-def _this_run() -> Any:
+def _run_of(context: Mapping[str, Any]) -> Any:
     from recsync.stores.lease import Holder
 
-    run = get_current_context()["dag_run"]
+    run = context["dag_run"]
     return Holder(run.dag_id, run.run_id)
 
 
-def _is_running(holder: Any) -> bool:
-    ti = get_current_context()["ti"]
+def _is_running(ti: Any, holder: Any) -> bool:
     return bool(ti.get_dr_count(dag_id=holder.dag_id, run_ids=[holder.run_id], states=_ACTIVE))

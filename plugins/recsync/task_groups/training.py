@@ -15,7 +15,7 @@ from recsync.operators.personalize.jobs import (
 )
 from recsync.operators.personalize.metrics import PersonalizeGetSolutionMetricsOperator
 from recsync.task_groups.booking import BookTraining
-from recsync.task_groups.exclusion import must_hold
+from recsync.task_groups.exclusion import HoldsLease, must_hold
 from recsync.task_groups.promoting import promote_version
 from recsync.task_groups.setup import Output, Resources
 
@@ -36,6 +36,7 @@ def train(program: Program, plan: Output, resources: Resources, training_mode: s
     imports = PersonalizeCreateDatasetImportJobOperator.partial(
         task_id="import",
         aws_conn_id=program.aws,
+        pre_execute=HoldsLease(program.name, imports=True),
         map_index_template="{{ task.dataset_arn.rsplit('/', 1)[-1] }}",
     ).expand_kwargs(jobs)
     # A FULL run whose datasets are all unchanged imports nothing and trains all the same.
@@ -68,6 +69,7 @@ def _train_one(
         solution_arn=solution,
         training_mode=training_mode,
         aws_conn_id=program.aws,
+        pre_execute=HoldsLease(program.name),
     )
     after >> version
     metrics = PersonalizeGetSolutionMetricsOperator(

@@ -14,7 +14,7 @@ from recsync.operators.personalize.jobs import PersonalizeCreateSolutionVersionO
 from recsync.operators.personalize.metrics import PersonalizeGetSolutionMetricsOperator
 from recsync.operators.personalize.resources import PersonalizeCreateSolutionOperator
 from recsync.task_groups.booking import BookTraining
-from recsync.task_groups.exclusion import must_hold
+from recsync.task_groups.exclusion import HoldsLease, must_hold
 from recsync.task_groups.setup import Output, Resources
 
 
@@ -40,6 +40,7 @@ def tune(program: Program, plan: Output, resources: Resources) -> None:
         solution_version_name=name,
         solution_arn=solution,
         aws_conn_id=program.aws,
+        pre_execute=HoldsLease(program.name),
     ).output
     metrics: Output = PersonalizeGetSolutionMetricsOperator(
         task_id="metrics",

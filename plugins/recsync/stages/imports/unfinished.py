@@ -16,13 +16,39 @@ from botocore.exceptions import ClientError
 
 from recsync.core.imports.held import Held, LastFull, Taken
 from recsync.core.program import DatasetType
-from recsync.errors import FatalError
+from recsync.errors import FatalError, RetriableError
 from recsync.hooks.personalize import MAX_SUFFIX, PersonalizeHook, is_dead, status_of, suffixed
 from recsync.hooks.personalize_errors import error_code, personalize_errors
 from recsync.hooks.personalize_resources import DATASET_IMPORT_JOB
 from recsync.stages.context import StageContext
 
 log = logging.getLogger(__name__)
+
+
+def settle_others(context: StageContext, plan: Mapping[str, Any]) -> None:
+    """Find out what became of another run's jobs, before a plan's own are written down in their place.
+
+    :raises RetriableError: while they are under way.
+    """
+    unfinished = context.imports.read().unfinished
+    if unfinished and unfinished["plan"]["run"] != plan["run"] and (running := settle(context)):
+        raise RetriableError(
+            f"An import of another run is under way: {', '.join(running)}. It must end first."
+        )
+
+
+def check_written_down(context: StageContext, dataset_arn: str, name: str) -> None:
+    """Make sure, right before an import job is created or adopted, that somebody will look for it.
+
+    :raises FatalError: when another run looked for it before it was there.
+    """
+    unfinished = context.imports.read().unfinished
+    written = {job["name"] for job in unfinished["jobs"].values()} if unfinished else set()
+    if name not in written and import_status(context, dataset_arn, name) is None:
+        raise FatalError(
+            f"Another run looked for import job {name} before it was there, and its rows may be imported since. Clear "
+            "this run from its task plan on: it imports what is not imported yet."
+        )
 
 
 def expect(context: StageContext, unfinished: Mapping[str, Any]) -> None:
