@@ -189,6 +189,73 @@ def test_rows_of_an_import_that_nobody_noted_are_not_imported_again(shop: Shop, 
     assert imports.held() == imports.warehouse(FULL_UNTIL + 2 * HOUR)
 
 
+def test_runs_that_are_cleared_late_import_what_is_missing_and_nothing_twice(
+    shop: Shop, imports: ImportRuns
+) -> None:
+    from recsync.errors import FatalError
+    from recsync.stages import train
+
+    imports.full(FULL_UNTIL)
+    orders(shop, 6, 10, "on time")
+    export(shop, FULL_UNTIL)
+    now = FULL_UNTIL + HOUR
+    assert imports.update(now) == ""
+    planned = imports.plan
+    assert train.import_jobs(shop.name, planned, imports.arns) == [], "its rows are in"
+    train.record_imports(shop.name, planned)
+
+    imports.runs = 0  # the FULL run is cleared: what the update brought is replaced, and missing again
+    imports.full(FULL_UNTIL)
+    assert imports.held() == imports.warehouse(FULL_UNTIL)
+    with pytest.raises(FatalError, match="Other rows were imported since"):
+        train.import_jobs(shop.name, planned, imports.arns)
+    assert imports.update(now) == "", "the update is cleared from its plan on"
+    assert imports.plan["run"] == planned["run"]
+    assert imports.held() == imports.warehouse(now)
+
+
+def test_an_import_that_another_run_gave_up_is_not_begun(shop: Shop, imports: ImportRuns) -> None:
+    from recsync.errors import FatalError
+    from recsync.stages import train
+    from recsync.stages.context import StageContext
+    from recsync.stages.imports.unfinished import check_written_down, settle
+    from recsync.stages.imports.update import plan_update
+
+    imports.full(FULL_UNTIL)
+    orders(shop, 6, 10, "on time")
+    export(shop, FULL_UNTIL)
+    plan = plan_update(shop.name, "killed", FULL_UNTIL + HOUR)
+    (job,) = train.import_jobs(shop.name, plan, imports.arns)
+    context = StageContext.of(shop.name)
+    check_written_down(context, job["dataset_arn"], job["job_name"])
+    assert settle(context) == []
+    with pytest.raises(FatalError, match="Clear this run from its task plan on"):
+        check_written_down(context, job["dataset_arn"], job["job_name"])
+    assert imports.update(FULL_UNTIL + HOUR) == "", "the next run takes its rows"
+    assert imports.held() == imports.warehouse(FULL_UNTIL + HOUR)
+    (done,) = imports.jobs("interactions")[1:]
+    check_written_down(context, job["dataset_arn"], done["jobName"])
+
+
+def test_an_update_lets_a_full_training_go_first_unless_that_waits_for_it(
+    shop: Shop, imports: ImportRuns
+) -> None:
+    from recsync.stages.context import StageContext
+    from recsync.stages.lease import take, waits_for
+    from recsync.stores.lease import Holder
+
+    context = StageContext.of(shop.name)
+    update, full, running = Holder("update", "run-1"), Holder("full", "run-2"), lambda _: True
+    assert waits_for(context, update, running, "a run of full") == "a run of full, which goes first"
+    assert take(context, update, running) is None
+    waiting = waits_for(context, full, running, None)
+    assert waiting is not None
+    assert "run run-1 of update" in waiting
+    assert waits_for(context, update, running, "a run of full") is None
+    assert waits_for(context, full, lambda _: False, None) is None
+    assert waits_for(context, update, running, "a run of full") is not None
+
+
 def test_late_rows_wait_for_the_next_full_when_its_snapshot_was_written_over(
     shop: Shop, imports: ImportRuns
 ) -> None:

@@ -37,7 +37,7 @@ def import_jobs(
         locations = {kind: context.bucket.uri(exported.key) for kind, exported in full.items()}
     else:
         locations = {DatasetType(kind): location for kind, location in plan["locations"].items() if location}
-        wanted = list(locations)
+        wanted = [] if unfinished.is_imported(context, plan) else list(locations)
     jobs = {
         kind: {"name": _job_name(context, plan, kind, full), "dataset_arn": dataset_arns[kind.value]}
         for kind in wanted
@@ -116,11 +116,13 @@ def _full(context: StageContext, plan: dict[str, Any]) -> dict[DatasetType, Expo
 def _job_name(
     context: StageContext, plan: dict[str, Any], kind: DatasetType, full: dict[DatasetType, ExportedObject]
 ) -> str:
-    """Name a job by its run and its rows.
+    """Name a job by its run, its rows, and what the dataset was given before.
 
-    A retry adopts the job of the first try; a run that is cleared after its data were mended pays for a new one.
+    A retry adopts the job of the first try; a run that is cleared after its data were mended, or after other rows were
+    imported, pays for a new one.
     """
-    content = plan["run"] + (full[kind].digest if full else "")
+    after = context.imports.read().standing(kind) if full else plan["after"][kind.value]
+    content = plan["run"] + (full[kind].digest if full else "") + after
     return names.job_name(context.program.name, f"{plan['mode'].lower()}-{kind.folder}", content)
 
 

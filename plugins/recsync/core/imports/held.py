@@ -111,6 +111,11 @@ class Held:
         last = self.full.get(kind)
         return last is not None and last.alone and last.digest == digest
 
+    def standing(self, kind: DatasetType) -> str:
+        """Sum up what one dataset was given last; every import that is noted changes it."""
+        last = self.full.get(kind)
+        return f"{last.until.isoformat()} {last.digest} {last.job} {last.alone}" if last else ""
+
     def after_full(
         self,
         kind: DatasetType,

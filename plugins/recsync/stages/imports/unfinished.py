@@ -37,6 +37,24 @@ def settle_others(context: StageContext, plan: Mapping[str, Any]) -> None:
         )
 
 
+def is_imported(context: StageContext, plan: Mapping[str, Any]) -> bool:
+    """Say whether the rows of an UPDATE plan are in already, for its tasks may be cleared long after.
+
+    :raises FatalError: when other imports came after the plan: they may have brought, or replaced, some of its rows.
+    """
+    held = context.imports.read()
+    if held.unfinished and held.unfinished["plan"]["run"] == plan["run"]:
+        return False
+    if _is_noted(held, plan):
+        return True
+    if any(held.standing(DatasetType(kind)) != after for kind, after in plan["after"].items()):
+        raise FatalError(
+            f"Other rows were imported since {plan['run']} was planned, and its own may be among them. Clear this run "
+            "from its task plan on: it imports what is not imported yet."
+        )
+    return False
+
+
 def check_written_down(context: StageContext, dataset_arn: str, name: str) -> None:
     """Make sure, right before an import job is created or adopted, that somebody will look for it.
 

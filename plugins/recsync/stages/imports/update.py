@@ -69,6 +69,7 @@ def plan_update(program_name: str, run_id: str, created_at: datetime) -> dict[st
         "locations": {kind.value: _gather(context, run, kind, choices[kind], read) for kind in choices},
         "rows": {kind.folder: choice.rows for kind, choice in choices.items()},
         "taken": {kind.value: _taken(context, run, kind, choice) for kind, choice in choices.items()},
+        "after": {kind.value: held.standing(kind) for kind in choices},
     }
 
 
