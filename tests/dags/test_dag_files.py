@@ -134,3 +134,18 @@ def test_an_update_trains_the_champions_solution_and_sets_up_no_solution(bag: Da
     assert update.get_task("solution_version").solution_arn == trains
     assert "setup.solution" in full.task_ids
     assert "setup.solution" not in update.task_ids
+
+
+def test_every_import_and_training_asks_for_the_lease_also_when_it_is_cleared_alone(bag: DagBag) -> None:
+    from recsync.task_groups.exclusion import HoldsLease
+
+    asked = {
+        (dag_id, task.task_id): getattr(task, "partial_kwargs", {}).get("pre_execute")
+        or getattr(task, "_pre_execute_hook", None)
+        for dag_id, dag in bag.dags.items()
+        for task in dag.tasks
+        if task.task_id == "import" or task.task_id.endswith("solution_version")
+    }
+    assert {dag_id for dag_id, _ in asked} == {"grocery_train_full", "grocery_train_update"}
+    assert {key: hook for key, hook in asked.items() if not isinstance(hook, HoldsLease)} == {}
+    assert all(hook.imports is (task_id == "import") for (_, task_id), hook in asked.items())
