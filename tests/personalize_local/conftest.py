@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,10 @@ def make_checkerboard_csv(users: int = 60, per_user: int = 20) -> str:
     return "\n".join(rows) + "\n"
 
 
+# One for all modules: they share the bucket, where a name's number makes a prefix.
+_NUMBERS = itertools.count(1)
+
+
 @dataclass
 class World:
     """Drive one server through boto3, with names that no test used before."""
@@ -136,13 +140,12 @@ class World:
     s3: Any
     region: str = "us-east-1"
     bucket: str = BUCKET
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         self.personalize = client(self.url, self.region)
 
     def name(self, stem: str) -> str:
-        return f"{stem}-{next(self.numbers)}"
+        return f"{stem}-{next(_NUMBERS)}"
 
     def put(self, key: str, text: str | bytes) -> str:
         body = text.encode() if isinstance(text, str) else text

@@ -41,7 +41,7 @@ def test_jobs_killed_half_way_end_right_after_a_restart(
     assert process.wait(10) == 0
 
     slow, url = start_process("--time-scale", "1")
-    world = make_world(url, numbers=world.numbers)
+    world = make_world(url)
     version = world.personalize.create_solution_version(solutionArn=solution)["solutionVersionArn"]
     job = world.start_import(dataset, world.put("restart.csv", checkerboard_csv), "INCREMENTAL")
     wait_for(world, "SolutionVersion", version, "CREATE IN_PROGRESS")
@@ -50,7 +50,7 @@ def test_jobs_killed_half_way_end_right_after_a_restart(
     (tmp_path / "models" / "half-written").mkdir()
 
     process, url = start_process("--time-scale", "0")
-    world = make_world(url, numbers=world.numbers)
+    world = make_world(url)
     assert world.wait("SolutionVersion", version)["status"] == "ACTIVE"
     assert world.wait("DatasetImportJob", job)["status"] == "ACTIVE"
     assert world.personalize.get_solution_metrics(solutionVersionArn=version)["metrics"]
