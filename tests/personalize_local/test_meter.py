@@ -30,7 +30,7 @@ def metered(
 ) -> tuple[Server, Any, str]:
     """Return a server of the test's own with the checkerboard in a dataset group."""
     server = start_server()
-    world = make_world(server.url, numbers=iter(range(10_000, 20_000)))
+    world = make_world(server.url)
     assert meter(server) == ZERO
     dataset = world.dataset(world.group())
     assert world.import_csv(dataset, checkerboard_csv)["status"] == "ACTIVE"
@@ -80,7 +80,7 @@ def test_a_stopped_training_is_billed_for_what_it_ran(
     start_server: Callable[..., Server], make_world: Callable[..., Any], checkerboard_csv: str
 ) -> None:
     server = start_server(time_scale=0.2)
-    world = make_world(server.url, numbers=iter(range(20_000, 30_000)))
+    world = make_world(server.url)
     dataset = world.dataset(world.group())
     world.import_csv(dataset, checkerboard_csv)
     solution = world.solution(world.describe("Dataset", dataset)["datasetGroupArn"])

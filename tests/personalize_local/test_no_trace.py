@@ -74,7 +74,7 @@ def shop(
 ) -> tuple[Any, str]:
     """Return a driver and a dataset group in which one user is called SECRET."""
     server = start_server()
-    world = make_world(server.url, numbers=iter(range(30_000, 40_000)))
+    world = make_world(server.url)
     group = world.group()
     world.import_csv(world.dataset(group), checkerboard_csv.replace("u7,", f"{SECRET},"))
     rows = "".join(f"u{number},Rome\n" for number in range(60))
