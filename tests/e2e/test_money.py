@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from dag_runs import states
-from services import Services
+from meters import booked, metered, used
 from shop import CUSTOMERS, FULL_UNTIL, PROGRAM, Shop
 
 from recsync.core.money.charges import Charge, Kind
@@ -36,26 +35,6 @@ lists:
 THREE_SOLUTIONS = """
 personalize:
   {baseline_recipe: aws-popularity-count, challengers: {other: {recipe: aws-user-personalization-v2}}, """
-
-
-def metered(services: Services) -> dict[str, float]:
-    personalize = requests.get(f"{services.personalize}/_local/meter", timeout=30).json()
-    services.profiles()  # applies what is pending
-    return {**personalize, "data_points": float(services.meter()["data_points"]["total"])}
-
-
-def booked(shop: Shop) -> dict[str, float]:
-    from recsync.stages.context import StageContext
-
-    store, sums = StageContext.of(shop.name).money, dict[str, float]()
-    for month in store.months():
-        for kind, quantity in store.read(month).without_expected().used().items():
-            sums[kind.value] = sums.get(kind.value, 0.0) + quantity
-    return sums
-
-
-def used(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    return {key: pytest.approx(after[key] - before[key]) for key in after if after[key] != before[key]}
 
 
 def forget(shop: Shop) -> None:

@@ -1,7 +1,7 @@
 """Long waits under a real scheduler: what excludes what, what a kill leaves behind, and what is paid for.
 
 Each round of the last test kills the triggerer, the scheduler and Amazon Personalize's local server, each while the run
-waits for another kind of job; RECSYNC_ALL_KILLS=1 runs these rounds, which take some minutes more.
+waits for another kind of job; RECSYNC_LONG_TESTS=1 runs these rounds, which take some minutes more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STAGES = ("export", "train_full", "train_update", "recommend", "push")
 EXPORT, FULL, UPDATE, RECOMMEND, PUSH = (f"{NAME}_{stage}" for stage in STAGES)
 APPROVED = PROGRAM.replace("gate: {", "gate: {approval: full, ")
 PARTS = ("triggerer", "scheduler", "personalize")
-ROUNDS = range(len(PARTS) if os.environ.get("RECSYNC_ALL_KILLS") else 0)
+ROUNDS = range(len(PARTS) if os.environ.get("RECSYNC_LONG_TESTS") else 0)
 # Each state of a job lasts so long, to be met by the kill.
 TIME_SCALE_SECONDS = "6"
 WAIT_SECONDS = 400
