@@ -164,9 +164,14 @@ class Keys:
         """Give the ledger of what one month used, ``YYYY-MM``."""
         return self.state(f"money/{month}.json")
 
+    @property
+    def all_comparisons(self) -> str:
+        """The prefix of all comparisons."""
+        return self.state("comparisons/")
+
     def comparison(self, run: str) -> str:
         """Give the object that puts the solutions trained by one run side by side."""
-        return self.state(f"comparisons/{run}.json")
+        return f"{self.all_comparisons}{run}.json"
 
     def maintenance(self, run: str, part: str) -> str:
         """Give one part of the report of a maintain run."""

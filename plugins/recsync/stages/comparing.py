@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from recsync.core import names
-from recsync.core.judging.comparison import Contender, best, refusals, table
+from recsync.core.judging.comparison import Comparison, Contender, best, refusals, table
 from recsync.core.judging.gate import Side
 from recsync.core.recipes import RECIPES
 from recsync.core.solutions import OWN, challenger_prefix
@@ -41,15 +39,11 @@ def compare(
     contenders = _contenders(context, versions, metrics, baseline_metrics)
     chosen = best(contenders, metric) if personalize.promote_best else contenders[0]
     figures = table(contenders, baseline_metrics)
-    document = {
-        "run": run,
-        "at": datetime.now(UTC).isoformat(),
-        "metric": metric,
-        "baseline_metrics": baseline_metrics,
-        "chosen": chosen.name,
-        "contenders": [asdict(each) for each in contenders],
-    }
-    context.bucket.put(context.keys.comparison(run), json.dumps(document, indent=1).encode())
+    context.comparisons.write(
+        Comparison(
+            run, datetime.now(UTC).isoformat(), metric, chosen.name, tuple(contenders), baseline_metrics
+        )
+    )
     log.info("Trained on the same data:\n%s", figures)
     for each in contenders:
         log.info("%s: %s", each.called, "; ".join(each.refusals) or "passes the gate")

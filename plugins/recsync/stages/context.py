@@ -12,6 +12,7 @@ from recsync.core.keys import Keys
 from recsync.core.program import Program
 from recsync.stores.bucket import Bucket
 from recsync.stores.champion import ChampionStore
+from recsync.stores.comparisons import ComparisonStore
 from recsync.stores.deliveries import Deliveries
 from recsync.stores.exports import Exports
 from recsync.stores.imports import ImportState
@@ -75,6 +76,11 @@ class StageContext:
     def champions(self) -> ChampionStore:
         """The champion and its history."""
         return ChampionStore(self.bucket, self.keys)
+
+    @property
+    def comparisons(self) -> ComparisonStore:
+        """Solutions that were trained on the same data, side by side."""
+        return ComparisonStore(self.bucket, self.keys)
 
     @property
     def tuning(self) -> TuningStore:

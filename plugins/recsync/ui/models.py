@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from recsync.core.judging.comparison import Comparison
 from recsync.core.judging.gate import COVERAGE
 from recsync.core.recipes import NDCG_25
 from recsync.core.report_page.addresses import MODELS
 from recsync.core.report_page.figures import iso_moment
-from recsync.core.report_page.html import Html, document, element, join, link, section, table
+from recsync.core.report_page.html import Html, document, element, join, link, section, table, text
 from recsync.stages.context import StageContext
 from recsync.stores.champion import Champion, Outcome
 from recsync.ui.reports import NOT_READ
 
 _TITLE = "Models"
 _METRICS = (NDCG_25, "mean_reciprocal_rank_at_25", "precision_at_25", COVERAGE)
+_FIGURE_HEADS = ("NDCG at 25", "MRR at 25", "Precision at 25", "Coverage")
 _HEADS = (
     "Version",
     "Judged",
     "Outcome",
     "Why, by whom",
-    "NDCG at 25",
-    "MRR at 25",
-    "Precision at 25",
-    "Coverage",
+    *_FIGURE_HEADS,
 )
+_COMPARED_HEADS = ("Solution", "Verdict", *_FIGURE_HEADS)
+# The FULL trainings whose comparisons are shown.
+_COMPARISONS = 5
 
 
 def overview(programs: Iterable[str], address: str) -> str:
@@ -38,12 +40,13 @@ def overview(programs: Iterable[str], address: str) -> str:
 
 
 def history(program: str, address: str) -> str:
-    """List everything that was judged, newest first, with the figures of the version and its baseline."""
+    """List everything that was judged, newest first, with its and its baseline's figures; then what was compared."""
     title = f"{_TITLE} of {program}"
     return document(
         title,
         _heading(title),
         section("Judged versions", _of(program)),
+        *_compared(program),
         trail=link(f"{address}{MODELS}", _TITLE),
     )
 
@@ -76,13 +79,43 @@ def _row(entry: Champion) -> tuple[object, ...]:
     )
 
 
+def _compared(program: str) -> list[Html]:
+    try:
+        found = StageContext.of(program).comparisons.newest(_COMPARISONS)
+    except NOT_READ:
+        return []  # the section before says why
+    return [
+        section(
+            f"Trained on the same data, {iso_moment(each.at)}",
+            table(
+                f"Solutions compared by {each.run}", _COMPARED_HEADS, _contenders(each), numbers=len(_METRICS)
+            ),
+        )
+        for each in found
+    ]
+
+
+def _contenders(comparison: Comparison) -> Iterator[tuple[object, ...]]:
+    for each in comparison.contenders:
+        said = "; ".join(each.refusals) or "passes the gate"
+        verdict = join(element("strong", "judged"), ", ", said) if each.name == comparison.chosen else said
+        figures = (_number((each.metrics or {}).get(metric)) for metric in _METRICS)
+        yield join(each.called, " ", element("span", each.recipe, class_="soft")), verdict, *figures
+    if floor := comparison.baseline_metrics:
+        yield "baseline", "", *(_number(floor.get(metric)) for metric in _METRICS)
+
+
+def _number(value: float | None) -> Html:
+    return element("span", "—", class_="soft") if value is None else text(f"{value:.4f}")
+
+
 def _figure(entry: Champion, metric: str) -> Html:
     value, floor = entry.metrics.get(metric), (entry.baseline_metrics or {}).get(metric)
     if value is None:
-        return element("span", "—", class_="soft")
+        return _number(value)
     beside = f" ({floor:.4f})" if floor is not None else ""
     return join(
-        f"{value:.4f}", element("span", beside, class_="soft", title="of the baseline") if beside else ""
+        _number(value), element("span", beside, class_="soft", title="of the baseline") if beside else ""
     )
 
 

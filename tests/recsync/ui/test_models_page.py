@@ -38,6 +38,47 @@ def test_a_viewer_sees_the_champion_and_what_was_refused(visit, judged):
     assert "(0.1000)" in history
 
 
+def test_solutions_of_one_training_stand_side_by_side(visit, put):
+    contender = {"recipe": "aws-user-personalization", "settings": {}, "refusals": []}
+    document = {
+        "run": "20261122T050000-a",
+        "at": "2026-11-22T05:00:00+00:00",
+        "metric": "normalized_discounted_cumulative_gain_at_25",
+        "chosen": "next",
+        "baseline_metrics": {"coverage": 0.0125},
+        "contenders": [
+            {**contender, "name": "", "solution_version_arn": f"{SOLUTION}/aa", "metrics": METRICS},
+            {
+                **contender,
+                "name": "next",
+                "recipe": "aws-user-personalization-v2",
+                "solution_version_arn": "x/bb",
+                "metrics": {**METRICS, "coverage": 0.7},
+            },
+            {
+                **contender,
+                "name": "broken",
+                "solution_version_arn": "",
+                "metrics": None,
+                "refusals": ["its <training> failed"],
+            },
+        ],
+    }
+    put("grocery/state/comparisons/20261122T050000-a.json", document)
+    put("grocery/state/comparisons/20261115T050000-a.json", {**document, "at": "2026-11-15T05:00:00+00:00"})
+    page = visit(f"{MODELS}/grocery").text
+    assert page.index("2026-11-22") < page.index("2026-11-15"), "the newest comes first"
+    rows = page.split("Trained on the same data")[1].split("<tr>")
+    (own,) = (row for row in rows if ">own " in row)
+    (chosen,) = (row for row in rows if "aws-user-personalization-v2" in row)
+    assert "passes the gate" in own
+    assert "judged" not in own
+    assert "<strong>judged</strong>" in chosen
+    assert "0.7000" in chosen
+    assert "its &lt;training&gt; failed" in page
+    assert "0.0125" in page
+
+
 def test_a_program_without_versions_says_so(visit):
     assert "No version was judged yet." in visit(f"{MODELS}/grocery").text
     assert visit(f"{MODELS}/nobody").status_code in {403, 404}

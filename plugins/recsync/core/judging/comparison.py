@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from recsync.core.judging.gate import Side, judge
@@ -32,6 +32,36 @@ class Contender:
     def called(self) -> str:
         """What people call it."""
         return self.name or "own"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one FULL training put side by side.
+
+    :param run: key of the run.
+    :param at: ISO 8601.
+    :param metric: what the gate goes by; None when it has none.
+    :param chosen: name of the contender that was judged.
+    """
+
+    run: str
+    at: str
+    metric: str | None
+    chosen: str
+    contenders: tuple[Contender, ...]
+    baseline_metrics: dict[str, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it as a JSON document."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Comparison:
+        """Read it back."""
+        contenders = (
+            Contender(**{**each, "refusals": tuple(each["refusals"])}) for each in document["contenders"]
+        )
+        return cls(**{**document, "contenders": tuple(contenders)})
 
 
 def refusals(
