@@ -14,9 +14,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import requests
 from dag_runs import states
 from services import BUCKET
-from shop import FULL_UNTIL, Shop
+from shop import FULL_UNTIL, PROGRAM, Shop
 
 Run = Callable[..., Any]
 USER = "qx-forget,me 77"
@@ -110,3 +111,40 @@ def test_somebody_forgotten_is_named_nowhere_and_does_not_come_back(
     assert naming(shop) == []
     assert PERSON not in shop.services.profiles()
     assert shop.services.profiles()["braze-c new"]["recs"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "left", "told"),
+    [
+        ("profile", None, {"profiles": 1, "gone": True}),
+        ("attributes", {"size": "M"}, {"profiles": 1, "gone": True}),
+        ("nothing", {"size": "M", "recs": ["p-1"], "from": "popular"}, {"profiles": 1, "gone": None}),
+    ],
+)
+def test_the_program_says_what_goes_in_braze(
+    shop: Shop, mode: str, left: dict[str, Any] | None, told: dict[str, Any]
+) -> None:
+    from recsync.stages.erasure.braze import forget_in_braze
+    from recsync.stages.erasure.request import suppress
+
+    ids = "attribute: recs\n  tier_attribute: from\n  payload: ids\n"
+    lists = PROGRAM.split("braze:")[0]
+    shop.write_files(f"{lists}braze:\n  {ids}erasure: {{braze: {mode}}}\n")
+    shop.add_orders([(USER, "p-1", FULL_UNTIL)])
+    written = {"size": "M", "recs": ["p-1"], "from": "popular"}
+    for who in (PERSON, "braze-c 2"):
+        requests.post(
+            f"{shop.services.braze}/users/track",
+            json={"attributes": [{"external_id": who, **written}]},
+            headers={"Authorization": f"Bearer {shop.services.braze_key}"},
+            timeout=30,
+        ).raise_for_status()
+    assert shop.services.profiles()[PERSON] == written
+
+    name = ask(shop)
+    suppress(shop.name, name)
+    assert forget_in_braze(shop.name, name) == {"mode": mode, **told}
+    assert forget_in_braze(shop.name, name) == {"mode": mode, **told}, "a retry finds it done"
+    profiles = shop.services.profiles()
+    assert profiles.get(PERSON) == left
+    assert profiles["braze-c 2"] == written
