@@ -39,6 +39,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with open_shop(tmp_path_factory.mktemp("restarts"), NAME, *until) as running:
         running.environ["STACK_TIME_SCALE"] = TIME_SCALE_SECONDS
         kill_and_restart(running, "personalize")
+        # Each new champion would be recommended and pushed beside the tests, which ask for trainings only.
+        running.api.set_paused(RECOMMEND, paused=True)
         for dag_id in (EXPORT, UPDATE):
             running.api.unpause(dag_id)
         # The schedule exports the last interval at once; what its announcement starts must not mix with the tests.
@@ -225,6 +227,7 @@ def test_a_run_survives_kills_while_it_waits_and_makes_each_job_once(
     import_part, training_part, inference_part = (*PARTS[first:], *PARTS[:first])
     for dag_id in (EXPORT, UPDATE):
         stack.api.set_paused(dag_id, paused=True)
+    stack.api.unpause(RECOMMEND)
     shop.write_files()
     wait_until_settled(stack)
     # One more purchase per customer: new interactions to import, and lists that change.
