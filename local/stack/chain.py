@@ -27,8 +27,8 @@ RUN_TIMEOUT_SECONDS = 3 * 3600.0
 HANDOVER_TIMEOUT_SECONDS = 180.0
 # Longer gaps are cheaper to close by a FULL training than interval by interval.
 MAX_INTERVALS = 48
-# Files are read again every five seconds here; a round of all of them takes some more.
-REPARSE_SECONDS = 25.0
+# Files are read again every fifteen seconds here; a round of all of them takes some more.
+REPARSE_SECONDS = 40.0
 BACKFILL_WAITS_SECONDS = (10, 20, 30, 60)
 LOG_LINES = 25
 FAILED = "Task failed with exception"
