@@ -33,14 +33,14 @@ def import_jobs(
     unfinished.settle_others(context, plan)
     full = _full(context, plan)
     if plan["mode"] == "FULL":
-        wanted = [kind for kind in full if not _holds(context, kind, full[kind], dataset_arns)]
+        missing = [kind for kind in full if not _holds(context, kind, full[kind], dataset_arns)]
         locations = {kind: context.bucket.uri(exported.key) for kind, exported in full.items()}
     else:
         locations = {DatasetType(kind): location for kind, location in plan["locations"].items() if location}
-        wanted = [] if unfinished.is_imported(context, plan) else list(locations)
+        missing = [] if unfinished.is_imported(context, plan) else list(locations)
     jobs = {
         kind: {"name": _job_name(context, plan, kind, full), "dataset_arn": dataset_arns[kind.value]}
-        for kind in wanted
+        for kind in missing
     }
     asked = [
         {
