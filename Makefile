@@ -54,11 +54,11 @@ push: $(READY) ## deliver a batch output, in process: make push PROGRAM=<name> R
 costs: $(READY) ## what the programs used and what it cost: make costs [PROGRAM=<name>] [MONTH=<YYYY-MM>]
 	$(STACK) costs $(PROGRAM) $(if $(MONTH),--month $(MONTH))
 
-# Make takes USER from the login when it is not given, so only one given here counts.
-forget: $(READY) ## take one person out of everything recsync wrote: make forget USER=<user_id> [PROGRAM=<name>] [EXTERNAL_ID=<id>]
-	@test "$(origin USER)" = "command line" -a -n "$$USER" || { echo "whom? make forget USER=<user_id> [PROGRAM=<name>]"; exit 2; }
-	@$(if $(findstring $$,$(value USER)),echo "write \$$\$$ for each \$$ of the id: make takes one for its own"; exit 2,:)
-	@printf '%s\n' "$$USER" | $(STACK) forget $(PROGRAM) $(if $(EXTERNAL_ID),--external-id "$(EXTERNAL_ID)")
+# No id in a command line: every user of the machine can read those. Make takes USER from the login when it is not given.
+forget: $(READY) ## take people out of everything recsync wrote, one user_id a line: make forget [USERS=<file>] [PROGRAM=<name>] < <ids>
+	@test "$(origin USER)" != "command line" -a "$(origin EXTERNAL_ID)" != "command line" || \
+	  { echo "An id on the command line is seen by everybody on this machine: write it into a file (make forget USERS=<file>) or type it after make forget."; exit 2; }
+	@$(STACK) forget $(PROGRAM) $(if $(USERS),--users "$(USERS)")
 
 # The longest files first, or one worker would still be at them when the others are done.
 FIRST := tests/e2e/test_restarts.py tests/e2e/test_scheduler.py tests/e2e

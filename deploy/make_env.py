@@ -76,6 +76,7 @@ def local_lines(values: Mapping[str, str]) -> list[str]:
             "conn_type": "braze",
             "host": "http://local-braze:5002",
             "password": values["BRAZE_LOCAL_KEY"],
+            "extra": {"allow_http": True},  # the key never leaves the container network
         },
     }
     return [

@@ -1,8 +1,9 @@
-"""Forget one person: ``python -m recsync.forget_user request PROGRAM`` or ``… run PROGRAM``; the id on standard input.
+"""Forget one person: ``python -m recsync.forget_user request PROGRAM`` or ``… run PROGRAM``.
 
-What ``make forget`` runs. The id goes into a request on S3, which the DAG deletes at its end; Airflow gets the name
-of the request, which names nobody. ``request`` prints the name for a run in the scheduler; ``run`` runs the DAG in this
-process's child, on a metadata database that may be a file.
+What ``make forget`` runs. Standard input holds the user_id, and after a tab the id in Braze where no audience tells
+it. The id goes into a request on S3, which the DAG deletes at its end; Airflow gets the name of the request, which
+names nobody. ``request`` prints the name for a run in the scheduler; ``run`` runs the DAG in a child process, on a
+metadata database that may be a file.
 """
 
 from __future__ import annotations
@@ -23,15 +24,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m recsync.forget_user", description=__doc__)
     parser.add_argument("what", choices=("request", "run", "certificate"))
     parser.add_argument("program", help="name of a file in include/programs, without .yaml")
-    parser.add_argument("--external-id", default="", help="the id in Braze, where no audience tells it")
     arguments = parser.parse_args()
     # Not an argument: command lines are seen by everybody on the machine, and kept in the shell's history.
-    given = sys.stdin.readline().rstrip("\n")
+    given, _, external_id = sys.stdin.readline().rstrip("\n").partition("\t")
     try:
         if arguments.what == "certificate":
             print(certificate(arguments.program, given))
             return 0
-        name = ask(arguments.program, given, external_id=arguments.external_id)
+        name = ask(arguments.program, given, external_id=external_id)
         if arguments.what == "request":
             print(name)
             return 0

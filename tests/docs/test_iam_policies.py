@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+
+from recsync.core.keys import Keys
+from recsync.core.program import DatasetType
 
 REPO = Path(__file__).resolve().parents[2]
 IAM = REPO / "include" / "iam"
@@ -34,6 +38,40 @@ S3_ACTIONS = {
 
 
 MODULES = ("resources", "jobs", "metrics", "segments", "campaigns", "delete", "update", "data_jobs")
+
+
+KEYS = Keys("shop")
+READ_BY_PERSONALIZE = (
+    KEYS.full("run", DatasetType.ITEMS),
+    KEYS.import_object("run", DatasetType.INTERACTIONS, "20261129T0000Z"),
+    KEYS.batch_input("run"),
+    KEYS.segment_input("run"),
+    KEYS.erasure("name", "input/users.csv"),
+)
+NOT_FOR_PERSONALIZE = (
+    KEYS.state("suppression.json"),
+    KEYS.recommendations_manifest("run"),
+    KEYS.erasure("name", "request.json"),
+    KEYS.delivery("delivery") + "dead_letters.jsonl",
+)
+
+
+def allows(document: dict[str, Any], action: str, key: str) -> bool:
+    """Evaluate the S3 statements for one object; a Deny wins. In IAM, ``*`` matches slashes too."""
+    effects = [
+        statement["Effect"]
+        for statement in document["Statement"]
+        if "Condition" not in statement or "aws:SourceArn" in str(statement["Condition"])
+        if any(fnmatchcase(action, pattern) for pattern in listed(statement["Action"]))
+        if any(
+            fnmatchcase(f"arn:aws:s3:::BUCKET/{key}", pattern) for pattern in listed(statement["Resource"])
+        )
+    ]
+    return "Allow" in effects and "Deny" not in effects
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def policy(name: str) -> dict[str, Any]:
@@ -101,6 +139,12 @@ def test_airflow_may_do_what_the_dags_do_and_no_more() -> None:
     assert len(called_on_personalize()) > 20
 
 
+def test_deleting_and_stopping_is_limited_to_names_of_the_program() -> None:
+    for statement in policy("airflow-policy")["Statement"]:
+        ends_something = [a for a in listed(statement["Action"]) if re.match(r"personalize:(Delete|Stop)", a)]
+        assert not ends_something or statement["Resource"] == "arn:aws:personalize:REGION:ACCOUNT:*/PROGRAM*"
+
+
 def test_every_personalize_action_is_an_operation() -> None:
     model = boto3.client("personalize", region_name="us-east-1").meta.service_model
     listed = {
@@ -115,6 +159,10 @@ def test_personalize_may_read_and_write_the_bucket_from_this_account_only() -> N
     needed = {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
     assert actions(policy("personalize-role-policy"), "s3") == needed
     assert actions(policy("bucket-policy"), "s3") == needed
+    for name in ("personalize-role-policy", "bucket-policy"):
+        assert all(allows(policy(name), "s3:GetObject", key) for key in READ_BY_PERSONALIZE)
+        assert allows(policy(name), "s3:PutObject", KEYS.batch_output("run") + "users.json.out")
+        assert not any(allows(policy(name), "s3:GetObject", key) for key in NOT_FOR_PERSONALIZE)
     for name in ("bucket-policy", "personalize-role-trust"):
         statement = policy(name)["Statement"][0]
         assert statement["Principal"] == {"Service": "personalize.amazonaws.com"}
@@ -148,6 +196,7 @@ def test_the_page_explains_every_file_and_every_braze_permission_is_one_that_the
         "delete_catalog_items": {"catalogs.delete_items"},
         "catalog_item": {"catalogs.get_item"},
         "catalog_items": {"catalogs.get_items"},
+        "delete_users": {"users.delete"},
     }
     verbs = set(re.findall(r"^    (?:async )?def ([a-z]\w+)\(", code, re.MULTILINE)) & permissions.keys()
     assert verbs == permissions.keys()

@@ -1,4 +1,4 @@
-"""Forget one person: through the scheduler when Airflow runs, else in process."""
+"""Forget people: through the scheduler when Airflow runs, else in process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stack.parts import Plan
 from stack.secret_files import ADMIN
 from stack.supervisor import Supervisor
 
-HELP = "take one person out of everything that recsync wrote; the user_id comes on standard input"
+HELP = "take people out of everything that recsync wrote; their ids come from a file or standard input"
 
 # A data deletion job of the real service takes up to a day.
 _TIMEOUT_SECONDS = 2 * 24 * 3600.0
@@ -27,12 +27,17 @@ _TIMEOUT_SECONDS = 2 * 24 * 3600.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe who is forgotten where."""
     parser.add_argument("program", nargs="?", help="name of a file in include/programs; left out: all")
-    parser.add_argument("--external-id", default="", help="the id in Braze, where no audience tells it")
+    parser.add_argument(
+        "--users",
+        type=Path,
+        help="file with one user_id a line, and after a tab the id in Braze where no audience tells it; "
+        "left out: standard input",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start the services that are not running, forget the person in one program after another, say what was done."""
-    user = sys.stdin.readline().rstrip("\n")
+    """Start the services that are not running, forget each person in one program after another, say what was done."""
+    people = read_people(arguments.users)
     plan = make_plan()
     supervisor = Supervisor(plan, say)
     supervisor.up(airflow=False)
@@ -48,25 +53,46 @@ def run(arguments: argparse.Namespace) -> int:
     )
     every = sorted(path.stem for path in (include / "programs").glob("*.yaml"))
     programs = [arguments.program] if arguments.program else every
-    options = ["--external-id", arguments.external_id] if arguments.external_id else []
     if not scheduled:
         folder.mkdir(parents=True, exist_ok=True)
         _call([str(Path(sys.executable).parent / "airflow"), "db", "migrate"], environ, "")
-    for program in programs:
-        say(f"{program}: {'through the scheduler' if scheduled else 'in process'}")
-        if scheduled:
-            print(_through_scheduler(plan, program, environ, user, options))
-        else:
-            _recsync(["run", program, *options], environ, user, shown=True)
-    # What an earlier `down` saved still names the person.
+    for number, person in enumerate(people, 1):
+        for program in programs:
+            way = "through the scheduler" if scheduled else "in process"
+            say(f"{program}, person {number} of {len(people)}: {way}")
+            if scheduled:
+                print(_through_scheduler(plan, program, environ, person))
+            else:
+                _recsync("run", program, environ, person, shown=True)
+    # What an earlier `down` saved still names them.
     supervisor.save_s3()
     return 0
 
 
-def _through_scheduler(
-    plan: Plan, program: str, environ: Mapping[str, str], user: str, options: list[str]
-) -> str:
-    name = _recsync(["request", program, *options], environ, user).strip().splitlines()[-1]
+def read_people(file: Path | None) -> list[str]:
+    """Read one person a line, as ``user_id`` or ``user_id<tab>external_id``; empty lines are left out.
+
+    :raises StackError: when the file cannot be read or names nobody.
+    """
+    if file is None:
+        if sys.stdin.isatty():
+            say("One user_id a line; end with Ctrl-D.")
+        text = sys.stdin.read()
+    else:
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StackError(f"{file} cannot be read as UTF-8 text ({type(error).__name__}).") from None
+    people = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+    if not people:
+        raise StackError(
+            "Whom? Write one user_id a line into a file (make forget USERS=<file>) or to standard input."
+        )
+    return people
+
+
+def _through_scheduler(plan: Plan, program: str, environ: Mapping[str, str], person: str) -> str:
+    name = _recsync("request", program, environ, person).strip().splitlines()[-1]
     api = AirflowApi(plan.url("airflow"), ADMIN, plan.secrets.airflow_admin_password)
     dag_id = f"{program}_forget"
     api.unpause(dag_id)
@@ -76,11 +102,11 @@ def _through_scheduler(
     ended = api.wait_for_run(dag_id, run_id, timeout_seconds=_TIMEOUT_SECONDS, poll_seconds=3.0)
     if ended["state"] == "failed":
         raise StackError(f"Run {run_id} of {dag_id} failed; its log says why. Clear it: it goes on.")
-    return _recsync(["certificate", program], environ, name)
+    return _recsync("certificate", program, environ, name)
 
 
-def _recsync(words: list[str], environ: Mapping[str, str], line: str, *, shown: bool = False) -> str:
-    return _call([sys.executable, "-m", "recsync.forget_user", *words], environ, line, shown=shown)
+def _recsync(what: str, program: str, environ: Mapping[str, str], line: str, *, shown: bool = False) -> str:
+    return _call([sys.executable, "-m", "recsync.forget_user", what, program], environ, line, shown=shown)
 
 
 def _call(command: list[str], environ: Mapping[str, str], line: str, *, shown: bool = False) -> str:

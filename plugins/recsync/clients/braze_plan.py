@@ -48,6 +48,7 @@ _ALLOWED = {
     "burst_seconds": _Allowed(float, 0.1, 3_600),
     "connections": _Allowed(int, 1, 1_024),
     "max_tries": _Allowed(int, 1, 20),
+    "allow_http": _Allowed(bool),
 }
 
 
@@ -65,6 +66,7 @@ class RatePlan:
     :param burst_seconds: length of the short window.
     :param connections: HTTP connections open at a time; at 0.1 s a call, 1,000 calls/s need 100.
     :param max_tries: tries per call before its outcome is given up as unclear.
+    :param allow_http: send the API key unencrypted to a host that is not this machine, e.g. in a container network.
     """
 
     max_objects: int = 75
@@ -74,6 +76,7 @@ class RatePlan:
     burst_seconds: float = 3.0
     connections: int = 128
     max_tries: int = 6
+    allow_http: bool = False
 
     @classmethod
     def from_extra(cls, extra: Mapping[str, Any], *, conn_id: str = "braze_default") -> RatePlan:

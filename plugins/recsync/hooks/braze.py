@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook, Connection
 
@@ -48,7 +50,7 @@ class BrazeHook(BaseHook):
     def client(self) -> BrazeClient:
         """Make a client, for ``async with``.
 
-        :raises FatalError: when the connection lacks the key or the host.
+        :raises FatalError: when the connection lacks the key or the host, or would send the key unencrypted.
         """
         key = self._connection.password
         if not key:
@@ -61,6 +63,11 @@ class BrazeHook(BaseHook):
                 "space or a line break: put the Braze REST API key there and nothing else."
             )
         host = _base_url(self._connection, self.braze_conn_id)
+        if urlsplit(host).scheme != "https" and not (self.rate_plan.allow_http or _is_loopback(host)):
+            raise FatalError(
+                f"Connection {self.braze_conn_id}: the host begins with http://, so the API key would be sent "
+                'unencrypted. Write https://, or put "allow_http": true into extra for a server of a private network.'
+            )
         transport = AiohttpTransport(host, key, connections=self.rate_plan.connections)
         return BrazeClient(transport, workspace=host.rstrip("/"), secret=key, plan=self.rate_plan)
 
@@ -78,3 +85,11 @@ def _base_url(connection: Connection, conn_id: str) -> str:
         connection.host if "://" in connection.host else f"{connection.schema or 'https'}://{connection.host}"
     )
     return f"{host}:{connection.port}" if connection.port else host
+
+
+def _is_loopback(url: str) -> bool:
+    name = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"

@@ -42,12 +42,30 @@ def test_a_wrong_extra_names_the_connection(connect: Any) -> None:
         ({"password": ""}, "has no password"),
         ({"password": f"{KEY}\n"}, "characters that no API key has"),
         ({"host": ""}, "has no host"),
+        ({"host": "http://rest.test"}, "the API key would be sent unencrypted"),
+        ({"host": "rest.test", "schema": "http"}, "the API key would be sent unencrypted"),
+        ({"host": "http://127.0.0.1.example.com"}, "the API key would be sent unencrypted"),
     ],
 )
 def test_a_connection_that_lacks_something_says_so(connect: Any, fields: Any, complaint: str) -> None:
     with pytest.raises(FatalError, match=complaint) as caught:
         connect(**fields).client()
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": "https://rest.test"},
+        {"host": "rest.test"},
+        {"host": "http://localhost:5002"},
+        {"host": "http://127.8.0.1:5002"},
+        {"host": "http://[::1]:5002"},
+        {"host": "http://braze:5002", "extra": {"allow_http": True}},
+    ],
+)
+def test_the_key_travels_encrypted_or_stays_on_the_machine(connect: Any, fields: Any) -> None:
+    assert connect(**fields).client().plan == connect(**fields).rate_plan
 
 
 def test_every_client_is_a_fresh_one(connect: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
