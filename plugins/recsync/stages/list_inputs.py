@@ -29,7 +29,7 @@ from recsync.core.lists.catalogue import Catalogue
 from recsync.core.lists.history import write_events
 from recsync.core.lists.output_files import output_names, unpacked
 from recsync.core.lists.output_spool import Source
-from recsync.core.payloads import CATALOG_ID
+from recsync.core.payloads import CATALOG_ID, MAX_STRING_CHARACTERS
 from recsync.core.queries.select import map_columns
 from recsync.errors import FatalError
 from recsync.hooks.warehouse import warehouse
@@ -117,7 +117,7 @@ def _filter_columns(values: Mapping[str, str], returned: Collection[str], name: 
 
 
 def read_catalogue(context: StageContext, moment: datetime) -> Catalogue:
-    """Read the items that may be mailed; those whose ids a Braze catalogue cannot hold are left out and logged."""
+    """Read the items that may be mailed; those whose ids Braze cannot hold are left out and counted."""
     program = context.program
     hook = warehouse(program.warehouse, aws_conn_id=program.aws)
     name, query = read_query(program, "catalogue", Interval.until(moment), hook)
@@ -128,10 +128,11 @@ def read_catalogue(context: StageContext, moment: datetime) -> Catalogue:
     catalogue = items.read_catalogue(
         rows, columns, program.braze.sent_fields, rules, usable=usable, name=name
     )
-    count, example = catalogue.unusable
-    if count:
-        allowed = "letters, digits, _ and -" if usable else "at least one character"
-        log.warning("%d items of %s are never mailed: their ids need %s (%r)", count, name, allowed, example)
+    if catalogue.unusable:
+        allowed = (
+            "1 to 250 letters, digits, _ and -" if usable else f"1 to {MAX_STRING_CHARACTERS} characters"
+        )
+        log.warning("%d items of %s are never mailed: their ids need %s", catalogue.unusable, name, allowed)
     return catalogue
 
 

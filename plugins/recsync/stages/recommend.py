@@ -292,6 +292,7 @@ def _manifest(
             tiers=dict(report.tiers),
             dropped=dict(report.dropped),
             catalogue_items=len(catalogue),
+            unusable_items=catalogue.unusable,
             strangers=report.strangers,
             repeated_lines=report.repeated,
             unreadable_lines=report.unreadable,

@@ -30,6 +30,7 @@ class RecommendationsManifest:
     :param tiers: furthest tier used -> people with a list.
     :param dropped: rule -> entries of the output's lists that it dropped.
     :param catalogue_items: items in the catalogue.
+    :param unusable_items: items of ``catalogue.sql`` that are never mailed, because Braze cannot hold their ids.
     :param strangers: lines of users who are not in the audience.
     :param repeated_lines: further lines of a user; the first one counts.
     :param unreadable_lines: lines in which nobody was found.
@@ -47,6 +48,7 @@ class RecommendationsManifest:
     tiers: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     catalogue_items: int = 0
+    unusable_items: int = 0
     strangers: int = 0
     repeated_lines: int = 0
     unreadable_lines: int = 0

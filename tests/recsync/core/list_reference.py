@@ -27,6 +27,10 @@ class Item:
     in_stock: bool = True
     category: str | None = None
 
+    @property
+    def categories(self) -> list[str]:
+        return self.category.split("|") if self.category else []
+
 
 @dataclass(frozen=True)
 class Event:
@@ -116,9 +120,9 @@ class Reference:
                     return "bought"
         if item_id in chosen:
             return "duplicate"
-        if rules.max_per_category and item.category is not None:
-            same = [other for other in chosen if self.world.items[other].category == item.category]
-            if len(same) >= rules.max_per_category:
+        if rules.max_per_category:
+            held = Counter(name for other in chosen for name in self.world.items[other].categories)
+            if any(held[name] >= rules.max_per_category for name in item.categories):
                 return "category"
         return None
 

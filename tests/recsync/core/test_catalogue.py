@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from decimal import Decimal
 from typing import Any
@@ -35,7 +36,7 @@ def test_items_are_sorted_and_hold_what_is_sent() -> None:
 def test_rules_see_stock_and_category() -> None:
     catalogue = read(
         [
-            ("a", "", 1, True, "x"),
+            ("a", "", 1, True, "x | z||x"),
             ("b", "", 1, 0, "y"),
             ("c", "", 1, None, "x"),
             ("d", "", 1, 1, None),
@@ -44,9 +45,10 @@ def test_rules_see_stock_and_category() -> None:
     assert catalogue.in_stock is not None
     assert catalogue.in_stock.tolist() == [True, False, False, True]
     assert catalogue.categories is not None
-    first, second, third, none = catalogue.categories.tolist()
-    assert first == third != second
-    assert none == -1
+    starts, codes = catalogue.categories.starts.tolist(), catalogue.categories.codes.tolist()
+    first, second, third, none = (codes[start:end] for start, end in itertools.pairwise(starts))
+    assert (len(first), third, none) == (2, first[:1], [])
+    assert len({*first, *second}) == 3
     plain = read([("a", "", 1, "who knows", "x")], rules=Rules())
     assert (plain.in_stock, plain.categories) == (None, None)
 
@@ -61,8 +63,14 @@ def test_the_last_of_two_rows_of_an_item_counts() -> None:
 def test_unusable_ids_are_left_out_and_counted() -> None:
     rows = [(item_id, "", 1, True, "x") for item_id in ("good-1", "not good", None, "", "line\n")]
     assert read(rows, usable=CATALOG_ID).table["item_id"].to_pylist() == ["good-1"]
-    assert read(rows, usable=CATALOG_ID).unusable == (4, "not good")
+    assert read(rows, usable=CATALOG_ID).unusable == 4
     assert read(rows).table["item_id"].to_pylist() == ["good-1", "line\n", "not good"]
+
+
+def test_ids_that_braze_would_drop_from_an_attribute_are_left_out_and_counted() -> None:
+    longest = "é" * 255
+    catalogue = read([(longest, "", 1, True, "x"), (f"{longest}x", "", 1, True, "x")])
+    assert (catalogue.table["item_id"].to_pylist(), catalogue.unusable) == ([longest], 1)
 
 
 def test_what_cannot_be_used_is_named() -> None:

@@ -84,7 +84,7 @@ USER_IDS = [f"u{n}" for n in range(7)]
 def worlds(draw: st.DrawFn) -> World:
     users = draw(st.lists(st.sampled_from(USER_IDS), min_size=1, max_size=8))
     segments = st.sampled_from([None, "red", "blue"])
-    item = st.builds(Item, st.booleans() | st.just(True), st.sampled_from([None, "a", "b"]))
+    item = st.builds(Item, st.booleans() | st.just(True), st.sampled_from([None, "a", "b", "a|b", "b|c"]))
     held = draw(st.lists(st.sampled_from(ITEM_IDS), min_size=1, unique=True))
     line = st.lists(st.sampled_from([*ITEM_IDS, "unknown"]), max_size=9) | st.sampled_from(
         ["failed", "broken"]

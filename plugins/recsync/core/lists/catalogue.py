@@ -13,14 +13,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsync.core.payloads import dumps, to_json
+from recsync.core.payloads import MAX_STRING_CHARACTERS, dumps, to_json
 from recsync.core.program import Rules
 from recsync.errors import FatalError
 
 CATALOGUE = pa.schema([("item_id", pa.string()), ("fields", pa.string())])
-_ROWS = pa.schema([*CATALOGUE, ("in_stock", pa.bool_()), ("category", pa.string())])
+_ROWS = pa.schema([*CATALOGUE, ("in_stock", pa.bool_()), ("categories", pa.list_(pa.string()))])
 # Rows held as Python objects at a time.
 _BATCH_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The categories of items by position, as ragged rows.
+
+    :param starts: where the row of each item begins in ``codes``; one more than there are items.
+    :param codes: a number per category; each at most once in a row.
+    """
+
+    starts: NDArray[np.int64]
+    codes: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -29,14 +41,14 @@ class Catalogue:
 
     :param table: ``item_id`` (sorted, each once) and ``fields`` (a JSON object), as ``CATALOGUE``.
     :param in_stock: by position; None when the program does not ask.
-    :param categories: a number by position, -1 for an item without category; None when the program does not ask.
-    :param unusable: how many items were left out because of their ids, and one of these ids.
+    :param categories: None when the program does not ask.
+    :param unusable: how many items were left out because Braze cannot hold their ids.
     """
 
     table: pa.Table
     in_stock: NDArray[np.bool_] | None = None
-    categories: NDArray[np.int32] | None = None
-    unusable: tuple[int, str] = (0, "")
+    categories: Categories | None = None
+    unusable: int = 0
 
     @property
     def item_ids(self) -> pa.StringArray:
@@ -66,7 +78,7 @@ def read_catalogue(
 
     :param columns: names of the values in a row, ``item_id`` first.
     :param sent_fields: the columns that reach Braze.
-    :param usable: ids that the Braze catalogue can hold; None: all of them.
+    :param usable: ids that the Braze catalogue can hold; None: all that an attribute can hold.
     :param name: the SQL file, for errors.
     :raises FatalError: when no item can be mailed, or the column of ``rules.in_stock`` is not boolean.
     """
@@ -79,13 +91,17 @@ def read_catalogue(
     table = table.take(newest["row_max"]).combine_chunks()
     if not table.num_rows:
         raise FatalError(f"{name} returns no item that can be mailed; check the query.")
-    categories = table["category"].chunk(0).dictionary_encode().indices.fill_null(-1)
     return Catalogue(
         table.select(CATALOGUE.names),
         table["in_stock"].chunk(0).to_numpy(zero_copy_only=False) if rules.in_stock else None,
-        categories.to_numpy(zero_copy_only=False) if rules.category else None,
-        (reader.unusable, reader.example),
+        _categories(table["categories"].chunk(0)) if rules.category else None,
+        reader.unusable,
     )
+
+
+def _categories(column: pa.ListArray) -> Categories:
+    names = column.flatten().dictionary_encode()
+    return Categories(column.offsets.to_numpy().astype(np.int64), names.indices.to_numpy())
 
 
 class _Reader:
@@ -101,7 +117,7 @@ class _Reader:
         self._in_stock = places[rules.in_stock] if rules.in_stock else None
         self._category = places[rules.category] if rules.category else None
         self._rules, self._usable, self._name = rules, usable, name
-        self.unusable, self.example = 0, ""
+        self.unusable = 0
 
     def batches(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
         waiting = (self._row(row) for row in rows if self._is_usable(row[0]))
@@ -110,18 +126,20 @@ class _Reader:
 
     def _is_usable(self, item_id: object) -> bool:
         text = "" if item_id is None else str(item_id)
-        good = bool(self._usable.fullmatch(text) if self._usable else text)
-        if not good:
-            self.unusable, self.example = self.unusable + 1, self.example or text
+        good = 0 < len(text) <= MAX_STRING_CHARACTERS
+        good = good and (self._usable is None or self._usable.fullmatch(text) is not None)
+        self.unusable += not good
         return good
 
     def _row(self, row: tuple[Any, ...]) -> dict[str, Any]:
         category = None if self._category is None else row[self._category]
+        # As in the datasets of Amazon Personalize, an item with several categories has them joined with "|".
+        names = () if category is None else (name.strip() for name in str(category).split("|"))
         return {
             "item_id": str(row[0]),
             "fields": dumps({field: to_json(row[place]) for field, place in self._sent}).decode(),
             "in_stock": self._stocked(row),
-            "category": None if category is None else str(category),
+            "categories": list(dict.fromkeys(filter(None, names))),
         }
 
     def _stocked(self, row: tuple[Any, ...]) -> bool:

@@ -22,8 +22,8 @@ from recsync.core.lists.batch_output import ITEM
 from recsync.core.lists.catalogue import Catalogue
 from recsync.core.lists.output_spool import SPOOLED, Source, Spool, spool_output
 from recsync.core.lists.partitions import Partitions, Parts
-from recsync.core.lists.rules import Lists, pack, repeated
-from recsync.core.lists.similar import ragged, rank_in_run
+from recsync.core.lists.rules import Lists, pack, ragged, repeated
+from recsync.core.lists.similar import rank_in_run
 
 SEEDS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("place", pa.int32())])
 """The items that somebody's list is made from, ``place`` 0 for the first."""

@@ -15,8 +15,8 @@ from recsync.core.lists.catalogue import Catalogue
 from recsync.core.lists.fallback import Personal, Popular, PopularInSegment, Tier, fill
 from recsync.core.lists.first_lines import Lines, first_lines
 from recsync.core.lists.history import History
-from recsync.core.lists.rules import UNKNOWN, Bought, ListRules, Lists, pack
-from recsync.core.lists.similar import ragged, similar_items
+from recsync.core.lists.rules import UNKNOWN, Bought, ListRules, Lists, pack, ragged
+from recsync.core.lists.similar import similar_items
 from recsync.core.program import Recommendations
 
 LISTS = pa.schema(

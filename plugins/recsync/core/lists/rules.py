@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsync.core.lists.catalogue import Catalogue
+from recsync.core.lists.catalogue import Catalogue, Categories
 from recsync.core.program import Rules
 
 Lists = NDArray[np.int32]
@@ -75,8 +75,7 @@ class ListRules:
             drop(BOUGHT, bought.holds(users, lists))
         drop(DUPLICATE, repeated(lists, 1))
         if self.max_per_category is not None and self.catalogue.categories is not None:
-            categories = np.where(lists >= 0, self.catalogue.categories[lists], -1)
-            drop(CATEGORY, repeated(categories, self.max_per_category))
+            drop(CATEGORY, crowded(lists, self.catalogue.categories, self.max_per_category))
         return lists, dropped
 
 
@@ -98,13 +97,7 @@ def pack(lists: Lists, length: int) -> tuple[Lists, NDArray[np.int64]]:
 def repeated(values: NDArray[np.int32], times: int) -> NDArray[np.bool_]:
     """Mark the values that their row holds ``times`` times before; negative ones are never marked."""
     marked = np.zeros(values.shape, np.bool_)
-    if values.shape[1] <= times:
-        return marked
-    # Sorting a row shows whether it has any, much faster than finding out which.
-    ordered = np.sort(values, axis=1)
-    suspects = np.flatnonzero(
-        ((ordered[:, times:] == ordered[:, :-times]) & (ordered[:, times:] >= 0)).any(axis=1)
-    )
+    suspects = _with_repeats(values, times)
     if len(suspects):
         rows = values[suspects]
         order = np.argsort(rows, axis=1, kind="stable")
@@ -115,3 +108,49 @@ def repeated(values: NDArray[np.int32], times: int) -> NDArray[np.bool_]:
         np.put_along_axis(found, order, late, axis=1)
         marked[suspects] = found
     return marked
+
+
+def _with_repeats(values: NDArray[np.int32], times: int) -> NDArray[np.int64]:
+    """Find the rows that hold a value more than ``times`` times, by sorting; negative values do not count."""
+    if values.shape[1] <= times:
+        return np.empty(0, np.int64)
+    ordered = np.sort(values, axis=1)
+    return np.flatnonzero(
+        ((ordered[:, times:] == ordered[:, :-times]) & (ordered[:, times:] >= 0)).any(axis=1)
+    )
+
+
+def crowded(lists: Lists, categories: Categories, most: int) -> NDArray[np.bool_]:
+    """Mark the items with a category of which their row keeps ``most`` items before them."""
+    marked = np.zeros(lists.shape, np.bool_)
+    lengths = np.where(lists >= 0, np.diff(categories.starts)[lists], 0)
+    held = np.arange(int(lengths.max(initial=0))) < lengths[:, :, None]
+    codes = np.full(held.shape, -1, np.int32)
+    codes[held] = categories.codes[ragged(categories.starts[lists].ravel(), lengths.ravel())]
+    flat = codes.reshape(len(lists), -1)
+    rows = _with_repeats(flat, most)
+    if not len(rows):
+        return marked
+    # Number the categories of each row from 0, so that their counts fit into a row as wide as the row's codes.
+    order = np.argsort(flat[rows], axis=1)
+    ordered = np.take_along_axis(flat[rows], order, axis=1)
+    numbers = np.zeros(ordered.shape, np.int64)
+    numbers[:, 1:] = np.cumsum(ordered[:, 1:] != ordered[:, :-1], axis=1)
+    local = np.empty_like(numbers)
+    np.put_along_axis(local, order, numbers, axis=1)
+    local = local.reshape(len(rows), *held.shape[1:])
+    counts = np.zeros(ordered.shape, np.int32)
+    for place in range(lists.shape[1]):
+        inside, names = held[rows, place], local[:, place]
+        full = (inside & (np.take_along_axis(counts, names, axis=1) >= most)).any(axis=1)
+        marked[rows, place] = full
+        row, which = np.nonzero(inside & ~full[:, None])
+        counts[row, names[row, which]] += 1
+    return marked
+
+
+def ragged(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the places of several runs, one after another."""
+    before = np.cumsum(lengths) - lengths
+    places: NDArray[np.int64] = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+    return places

@@ -24,7 +24,7 @@ from recsync.core.byte_stream import ByteStream
 from recsync.core.lists.joins import Join, Joining, spooled
 from recsync.core.lists.output_spool import SPOOLED, Source, Spool
 from recsync.core.lists.partitions import Partitions
-from recsync.core.lists.similar import ragged
+from recsync.core.lists.rules import ragged
 from recsync.errors import FatalError
 
 log = logging.getLogger(__name__)

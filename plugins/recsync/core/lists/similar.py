@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsync.core.lists.history import Similar
-from recsync.core.lists.rules import Lists
+from recsync.core.lists.rules import Lists, ragged
 
 # The last items somebody bought that candidates are looked up for.
 SEEDS = 5
@@ -63,10 +63,3 @@ def rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
     starts[1:] = values[1:] != values[:-1]
     ranks: NDArray[np.int64] = places - np.maximum.accumulate(np.where(starts, places, 0))
     return ranks
-
-
-def ragged(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the places of several runs, one after another."""
-    before = np.cumsum(lengths) - lengths
-    places: NDArray[np.int64] = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
-    return places

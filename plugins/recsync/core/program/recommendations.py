@@ -16,8 +16,9 @@ class Rules(Strict):
     :param not_bought_in_days: leave out what the person bought in so many days before the run.
     :param bought_event_types: values of ``EVENT_TYPE`` in ``interactions.sql`` that count as bought, for this rule
         and for the fallback; empty: every interaction does.
-    :param max_per_category: at most so many items of one category in a list; items without one are not counted.
-    :param category: column of ``catalogue.sql`` that names the category.
+    :param max_per_category: at most so many items of one category in a list; items without one are not counted, and
+        an item with several counts in each of them.
+    :param category: column of ``catalogue.sql`` that names the category; several are joined with ``|``.
     """
 
     in_stock: str | None = Field(default=None, min_length=1)
