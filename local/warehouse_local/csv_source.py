@@ -68,6 +68,8 @@ class CsvSource:
         for name, column in zip(self.raw_columns, columns, strict=True):
             if column.demoted_by is not None:
                 self.notes.append(f"column {name!r} is text because of the value {column.demoted_by[:40]!r}")
+            elif column.sql_type == "bigint" and column.point_zero:
+                self.notes.append(f"column {name!r} is an integer: all its values are whole, some end in .0")
         return [column.sql_type for column in columns]
 
     def _blocks(self) -> Iterator[pa.RecordBatch]:
@@ -92,10 +94,10 @@ class CsvSource:
             yield from reader
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Stream blocks of strings; an empty string in a typed column counts as null."""
+        """Stream blocks of strings that PostgreSQL reads as ``sql_types``."""
         for batch in self._blocks():
             columns = [
-                values if sql_type == "text" else pc.if_else(pc.equal(values, ""), None, values)
+                _readable(values, sql_type)
                 for values, sql_type in zip(batch.columns, self.sql_types, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
@@ -107,6 +109,15 @@ class CsvSource:
             "Check the file with a CSV tool.",
         )
         return FileError(self.path.name, problem, remedy)
+
+
+def _readable(values: pa.Array, sql_type: str) -> pa.Array:
+    """Make an empty string of a typed column null, and 17850.0 of an integer column 17850."""
+    if sql_type == "text":
+        return values
+    if sql_type == "bigint":
+        values = pc.replace_substring_regex(values, r"[.]0(\s*)$", r"\1")
+    return pc.if_else(pc.equal(values, ""), None, values)
 
 
 def _delimiter_of(header_line: str) -> str:

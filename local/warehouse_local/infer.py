@@ -1,7 +1,9 @@
 """Decide from all values of a CSV column which PostgreSQL type loses nothing.
 
 A pattern accepts only what PostgreSQL reads the same way. Everything else stays text, above all identifiers:
-a leading zero, a leading plus or more than 18 digits would not survive as a number.
+a leading zero, a leading plus or more than 18 digits would not survive as a number, and a code such as ``1E5`` or
+``10E4`` would become another one. Whole numbers written as ``17850.0``, as pandas writes them in a column with empty
+fields, are integers.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ _WHOLE = r"(?:0|[1-9][0-9]{0,17})"
 # Narrowest first: the first type whose pattern fits every value of the column is taken.
 PATTERNS = {
     "boolean": r"(?i:true|false)",
-    "bigint": rf"-?{_WHOLE}",
-    "double precision": rf"-?(?:(?:{_WHOLE}(?:[.][0-9]*)?|[.][0-9]+)(?:[eE][+-]?[0-9]{{1,2}})?|(?i:nan))",
+    "bigint": rf"-?{_WHOLE}(?:[.]0)?",
+    "double precision": rf"-?(?:{_WHOLE}|(?:{_WHOLE}[.][0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]{{1,2}})?|(?i:nan))",
     "date": _DATE,
     "timestamptz": rf"{_DATE}(?:[T ]{_CLOCK}{_ZONE})?",
 }
@@ -32,6 +34,8 @@ class ColumnType:
 
     candidates: list[str] = field(default_factory=lambda: list(PATTERNS))
     seen_values: bool = False
+    point_zero: bool = False
+    """Whether a value ends in ``.0``."""
     demoted_by: str | None = None
     """The value that made a so far typed column text, to show to the person who loads the file."""
 
@@ -45,6 +49,8 @@ class ColumnType:
             self.demoted_by = _first_mismatch(values, self.candidates[-1])
         self.candidates = kept
         self.seen_values = True
+        if "bigint" in kept and not self.point_zero:
+            self.point_zero = bool(pc.any(pc.match_substring(values, ".")).as_py())
 
     @property
     def sql_type(self) -> str:

@@ -37,7 +37,15 @@ def rows(db: Db, table: str = "t") -> list[tuple[Any, ...]]:
         (["1234567890123456789"], "text"),
         (["007", "12"], "text"),
         (["+49301234"], "text"),
-        (["1", "2.5", "-1e3", ".5", "NaN"], "double precision"),
+        (["1", "2.5", "-1.0e3", ".5", "NaN"], "double precision"),
+        (["1E5", "10E4"], "text"),
+        (["1e5", "2.5"], "text"),
+        (["2E+3", "7"], "text"),
+        (["17850.0", "", "13047.0"], "bigint"),
+        (["17850.0", "13047"], "bigint"),
+        (["17850.0", "13047.5"], "double precision"),
+        (["2.00", "3.00"], "double precision"),
+        (["007.0"], "text"),
         (["1", "01.5"], "text"),
         (["true", "False", "TRUE"], "boolean"),
         (["f", "m"], "text"),
@@ -57,6 +65,14 @@ def test_the_narrowest_type_that_loses_nothing(
     loaded = load_csv(db, tmp_path, "id,v\n" + "".join(f"k,{value}\n" for value in values))
     assert loaded.columns["v"] == sql_type
     assert loaded.rows == len(values) == len(rows(db))
+
+
+def test_whole_numbers_that_pandas_wrote_are_integers_and_codes_stay_codes(db: Db, tmp_path: Path) -> None:
+    """A column of integers with an empty field is one of floats to pandas; 1E5 and 10E4 are two articles."""
+    loaded = load_csv(db, tmp_path, "id,code\n17850.0,1E5\n,10E4\n-3.0,\n 7.0 ,1E5\n")
+    assert loaded.columns == {"id": "bigint", "code": "text"}
+    assert rows(db) == [(17850, "1E5"), (None, "10E4"), (-3, None), (7, "1E5")]
+    assert [note for note in loaded.notes if "'id' is an integer" in note]
 
 
 def test_values_arrive_as_they_were(db: Db, tmp_path: Path) -> None:
