@@ -90,8 +90,10 @@ class RedshiftWarehouse(UnloadingWarehouse):
         return Unload(uri, statement_id, aws_conn_id=self._data_conn_id, region_name=extra.get("region"))
 
     def parts(self, unload: Unload, *, name: str) -> Iterable[Part]:
-        """Wait for ``UNLOAD`` and read its manifest."""
-        self._wait(str(unload.statement_id), name)
+        """Wait for ``UNLOAD`` and read its manifest; of no rows it writes neither a manifest nor parts."""
+        rows = self._wait(str(unload.statement_id), name)
+        if rows <= 0 and not self.staging.sizes(unload.uri):
+            return []
         manifest = self.staging.get_json(f"{unload.uri}manifest")
         entries = sorted(manifest["entries"], key=lambda entry: str(entry["url"]))
         return [Part(entry["url"], entry.get("meta", {}).get("content_length")) for entry in entries]
@@ -135,13 +137,17 @@ class RedshiftWarehouse(UnloadingWarehouse):
             )
         return str(output.statement_id)
 
-    def _wait(self, statement_id: str, name: str) -> None:
+    def _wait(self, statement_id: str, name: str) -> int:
+        """Wait for the end of a statement.
+
+        :returns: the rows that it returned or wrote; -1 when that is not told.
+        """
         pause = _FIRST_POLL_SECONDS
         while True:
             with self._errors(name):
                 answer = self.hook.conn.describe_statement(Id=statement_id)
             if answer["Status"] == _FINISHED:
-                return
+                return int(answer.get("ResultRows", -1))
             if answer["Status"] in {_FAILED, _ABORTED}:
                 raise self._unfinished(answer["Status"], answer.get("Error") or "no reason given", name)
             time.sleep(pause)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import Connection
 
-# The columns of what COPY INTO returns with DETAILED_OUTPUT.
-_FILE_NAME, _FILE_SIZE = "file_name", "file_size"
+# The columns of what COPY INTO returns with DETAILED_OUTPUT. Without a file it may return its summary instead:
+# rows_unloaded, or a status alone.
+_FILE_NAME, _FILE_SIZE, _ROWS_UNLOADED = "file_name", "file_size", "rows_unloaded"
 
 
 class SnowflakeWarehouse(UnloadingWarehouse):
@@ -71,14 +72,23 @@ class SnowflakeWarehouse(UnloadingWarehouse):
             cursor.execute(statement)
             names = [str(column[0]).casefold() for column in cursor.description]
             files = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        if any(_FILE_NAME not in file and int(file.get(_ROWS_UNLOADED) or 0) for file in files):
+            raise RetriableError(
+                f"The warehouse ({self.conn_id}) unloaded rows for {name} and named no file."
+            )
         # The file's name is told relative to one place or another; the last part of it is always its own.
-        parts = tuple((str(file[_FILE_NAME]).rpartition("/")[2], int(file[_FILE_SIZE])) for file in files)
+        parts = tuple(
+            (str(file[_FILE_NAME]).rpartition("/")[2], int(file[_FILE_SIZE]))
+            for file in files
+            if _FILE_NAME in file and int(file[_FILE_SIZE])
+        )
         return Unload(uri, parts=parts)
 
     def parts(self, unload: Unload, *, name: str) -> Iterable[Part]:
         """Name the files that ``COPY INTO`` told of; all of them must be there, and no other."""
         told = dict(unload.parts)
-        found = self.staging.sizes(unload.uri)
+        # An empty file holds no row, whether it is told of or not.
+        found = [uri for uri, size_bytes in self.staging.sizes(unload.uri).items() if size_bytes]
         if {uri.removeprefix(unload.uri) for uri in found} != set(told):
             raise RetriableError(
                 f"The warehouse ({self.conn_id}) unloaded {len(told)} files for {name}, but {len(found)} others lie "

@@ -102,6 +102,32 @@ def test_a_part_that_is_not_whole_is_no_end(
     assert staged() == []
 
 
+@pytest.mark.parametrize("rows_told", [0, -1])
+def test_no_rows_are_no_manifest_and_no_bytes(
+    source: UnloadingWarehouse, s3: Any, staged: Any, read_all: Any, rows_told: int
+) -> None:
+    unload = source.start_unload("SELECT 1 WHERE 1 = 0", uri=URI, name="x")
+    statement = statements()[unload.statement_id]
+    statement.status, statement.result_rows = "FINISHED", rows_told
+    with source.open_unloaded(unload, name="x") as stream:
+        assert read_all(stream) == b""
+
+
+@pytest.mark.parametrize("part", [None, b"1\n"])
+def test_rows_without_a_manifest_are_not_taken_for_none(
+    source: UnloadingWarehouse, s3: Any, part: bytes | None
+) -> None:
+    unload = source.start_unload("SELECT 1", uri=URI, name="x")
+    statement = statements()[unload.statement_id]
+    statement.status, statement.result_rows = "FINISHED", -1 if part else 3
+    if part:
+        s3.put_object(
+            Bucket=BUCKET, Key=f"{unload.uri.removeprefix(f's3://{BUCKET}/')}0000_part_00", Body=part
+        )
+    with pytest.raises(RetriableError, match="NoSuchKey"), source.open_unloaded(unload, name="x"):
+        pass
+
+
 def test_an_unload_is_cancelled(source: UnloadingWarehouse, moto_url: str) -> None:
     unload = source.start_unload("SELECT 1", uri=URI, name="x")
     source.cancel(unload)

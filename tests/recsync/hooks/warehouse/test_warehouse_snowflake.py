@@ -26,11 +26,16 @@ class Driver(DbApiHook):
 
     conn_name_attr = "snowflake_conn_id"
 
-    def __init__(self, s3: Any, files: list[bytes] | Exception) -> None:
+    def __init__(
+        self,
+        s3: Any,
+        files: list[bytes] | Exception,
+        summary: tuple[list[tuple[str]], tuple[Any, ...]] | None = None,
+    ) -> None:
         super().__init__()
-        self.s3, self.files, self.statements = s3, files, [""]
+        self.s3, self.files, self.summary, self.statements = s3, files, summary, [""]
         self.description: list[tuple[str]] = []
-        self.told: list[tuple[str, int, int]] = []
+        self.told: list[tuple[Any, ...]] = []
 
     @property
     def sqlalchemy_url(self) -> Any:
@@ -56,6 +61,8 @@ class Driver(DbApiHook):
         if statement.startswith("COPY INTO"):
             self.description = [("FILE_NAME",), ("FILE_SIZE",), ("ROW_COUNT",)]
             self._copy(statement)
+            if self.summary:
+                self.description, self.told = self.summary[0], [self.summary[1]]
 
     def _copy(self, statement: str) -> None:
         found = re.match(rf"COPY INTO 's3://{BUCKET}/([^']+)'\nFROM \(", statement)
@@ -67,10 +74,10 @@ class Driver(DbApiHook):
             self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
             self.told.append((key.rpartition("/")[2], len(body), body.count(b"\n")))
 
-    def fetchall(self) -> list[tuple[str, int, int]]:
+    def fetchall(self) -> list[tuple[Any, ...]]:
         return self.told
 
-    def fetchmany(self, size: int) -> list[tuple[str, int, int]]:
+    def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
         return self.told[:size]
 
 
@@ -103,6 +110,30 @@ def test_no_rows_are_no_files(connection: Any, s3: Any, read_all: Any) -> None:
     unload = source.start_unload("SELECT 1", uri=URI, name="x")
     with source.open_unloaded(unload, name="x") as stream:
         assert read_all(stream) == b""
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        ([("rows_unloaded",), ("input_bytes",), ("output_bytes",)], (0, 0, 0)),
+        ([("status",)], ("Copy executed with 0 files processed.",)),
+        ([("FILE_NAME",), ("FILE_SIZE",), ("ROW_COUNT",)], ("rows.csv", 0, 0)),
+    ],
+)
+def test_no_rows_may_be_told_by_a_summary(
+    connection: Any, s3: Any, read_all: Any, columns: list[tuple[str]], row: tuple[Any, ...]
+) -> None:
+    driver = Driver(s3, [], summary=(columns, row))
+    source = SnowflakeWarehouse(connection, hook=driver)
+    unload = source.start_unload("SELECT 1", uri=URI, name="x")
+    with source.open_unloaded(unload, name="x") as stream:
+        assert read_all(stream) == b""
+
+
+def test_rows_without_a_file_are_not_taken_for_none(connection: Any, s3: Any) -> None:
+    driver = Driver(s3, [], summary=([("rows_unloaded",), ("input_bytes",)], (7, 70)))
+    with pytest.raises(RetriableError, match="unloaded rows for x and named no file"):
+        SnowflakeWarehouse(connection, hook=driver).start_unload("SELECT 1", uri=URI, name="x")
 
 
 @pytest.mark.parametrize("lost", [True, False])
