@@ -12,6 +12,7 @@ from airflow.configuration import conf
 from recsync.core.avro import AvroSchema
 from recsync.core.program import DatasetType, Program
 from recsync.core.program_file import SUFFIX, read_program
+from recsync.core.text_files import read_text_file
 from recsync.errors import FatalError
 
 SECTION = "recsync"
@@ -34,8 +35,8 @@ def program(name: str) -> Program:
 
 def schema(program: Program, dataset_type: DatasetType) -> AvroSchema:
     """Read the Avro schema of one dataset of a program."""
-    path = include_folder() / "schemas" / program.schema_file(dataset_type)
-    return AvroSchema.parse(path.read_text(encoding="utf-8"), dataset_type)
+    name = f"schemas/{program.schema_file(dataset_type)}"
+    return AvroSchema.parse(read_text_file(include_folder() / name, f"include/{name}"), dataset_type)
 
 
 def bucket_of(program: Program) -> str:

@@ -15,7 +15,8 @@ from recsync.core.avro import AvroSchema
 from recsync.core.program import DatasetType, Program, parse_program
 from recsync.core.queries.event_mapping import event_problems
 from recsync.core.recipe_schemas import recipe_schema_problems
-from recsync.errors import ProgramError
+from recsync.core.text_files import read_text_file
+from recsync.errors import FatalError, ProgramError
 
 SUFFIX = ".yaml"
 
@@ -43,10 +44,10 @@ def read_program(path: Path, include: Path) -> Program:
 
 def _read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text_file(path, path.name)
         return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProgramError([f"{path.name}: cannot be read: {error}"]) from None
+    except FatalError as error:
+        raise ProgramError([str(error)]) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ProgramError([f"{path.name}:{line}: not valid YAML: {error.problem}"]) from None
@@ -94,7 +95,10 @@ def _file_problems(path: Path, program: Program, include: Path) -> Iterator[str]
         name = f"schemas/{program.schema_file(dataset_type)}"
         if (include / name).is_file():
             try:
-                schema = AvroSchema.parse((include / name).read_text(encoding="utf-8"), dataset_type)
+                schema = AvroSchema.parse(read_text_file(include / name, f"include/{name}"), dataset_type)
+            except FatalError as error:
+                yield str(error)
+                continue
             except (ValueError, json.JSONDecodeError) as error:
                 yield f"include/{name}: {error}"
                 continue

@@ -9,6 +9,7 @@ from recsync.core.program import DatasetType, Program
 from recsync.core.queries.event_mapping import ReturnedQuery, map_events
 from recsync.core.queries.select import map_columns, select_columns
 from recsync.core.queries.templates import render
+from recsync.core.text_files import read_text_file
 from recsync.hooks.warehouse import Warehouse
 
 
@@ -66,5 +67,5 @@ def _returned(name: str, interval: Interval, warehouse: Warehouse) -> ReturnedQu
 
 
 def _rendered(name: str, interval: Interval, warehouse: Warehouse) -> str:
-    path = settings.include_folder() / "sql" / name
-    return render(path.read_text(encoding="utf-8"), interval, name=name, dialect=warehouse.dialect)
+    text = read_text_file(settings.include_folder() / "sql" / name, f"include/sql/{name}")
+    return render(text, interval, name=name, dialect=warehouse.dialect)

@@ -17,6 +17,8 @@ class Dialect:
     :param identifier_quotes: opening and closing quote of an identifier.
     :param backslash_escapes: whether a backslash in a string literal is an escape.
     :param quote_escape: how a string literal holds a quote.
+    :param line_comments: what begins a comment that ends with its line.
+    :param nested_comments: whether ``/* */`` may hold another one.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Dialect:
     identifier_quotes: tuple[str, str] = ('"', '"')
     backslash_escapes: bool = False
     quote_escape: str = "''"
+    line_comments: tuple[str, ...] = ("--",)
+    nested_comments: bool = False
 
     def epoch(self, expression: str) -> str:
         """Write the epoch seconds of a timestamp, floored.
@@ -56,6 +60,7 @@ POSTGRES = Dialect(
     epoch_template="FLOOR(EXTRACT(EPOCH FROM {0}))::bigint",
     # As texts, because json and the like know no order; the output is the text, so rows that tie are alike.
     sort_template='{0}::text COLLATE "C"',
+    nested_comments=True,
 )
 REDSHIFT = Dialect(
     "redshift",
@@ -63,16 +68,19 @@ REDSHIFT = Dialect(
     # https://docs.aws.amazon.com/redshift/latest/dg/r_EXTRACT_function.html
     epoch_template="CAST(EXTRACT(EPOCH FROM DATE_TRUNC('second', {0})) AS BIGINT)",
     backslash_escapes=True,
+    nested_comments=True,
 )
 SNOWFLAKE = Dialect(
     "snowflake",
     epoch_template="DATE_PART(EPOCH_SECOND, DATE_TRUNC('SECOND', {0}))",
     backslash_escapes=True,
+    line_comments=("--", "//"),
 )
 DUCKDB = Dialect(
     "duckdb",
     # EPOCH gives a float, which has no room for nanoseconds: 0.9999999 of them would be the next second.
     epoch_template="CAST(EPOCH(DATE_TRUNC('second', {0})) AS BIGINT)",
+    nested_comments=True,
 )
 SQLITE = Dialect(
     "sqlite",
@@ -87,12 +95,14 @@ MYSQL = Dialect(
     sort_template="CAST({0} AS BINARY)",
     identifier_quotes=("`", "`"),
     backslash_escapes=True,
+    line_comments=("--", "#"),
 )
 MSSQL = Dialect(
     "mssql",
     # DATEDIFF counts the boundaries crossed, which floors on both sides of 1970.
     epoch_template="DATEDIFF_BIG(SECOND, '1970-01-01', {0})",
     identifier_quotes=("[", "]"),
+    nested_comments=True,
 )
 BIGQUERY = Dialect(
     "bigquery",
@@ -100,6 +110,7 @@ BIGQUERY = Dialect(
     identifier_quotes=("`", "`"),
     backslash_escapes=True,
     quote_escape="\\'",
+    line_comments=("--", "#"),
 )
 ANSI = Dialect("ansi")
 

@@ -7,6 +7,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from recsync.core.intervals import Interval
 from recsync.core.queries.dialects import Dialect
+from recsync.core.queries.statements import single_query
 from recsync.errors import FatalError
 
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
@@ -20,7 +21,8 @@ def render(text: str, interval: Interval, *, name: str, dialect: Dialect) -> str
     ``epoch('column')``, the column's epoch seconds in the warehouse's dialect, floored.
 
     :param name: the file's name, for errors.
-    :raises FatalError: when the template is broken or names an unknown variable.
+    :returns: the one query of the file, without what stands behind it.
+    :raises FatalError: when the template is broken, names an unknown variable, or holds no query or several.
     """
     try:
         rendered = _ENVIRONMENT.from_string(text).render(
@@ -34,7 +36,4 @@ def render(text: str, interval: Interval, *, name: str, dialect: Dialect) -> str
             f"{name} is not a valid template: {error}. It may use data_interval_start, data_interval_end, full "
             "and epoch('column')."
         ) from None
-    query = rendered.strip().rstrip(";").strip()
-    if not query:
-        raise FatalError(f"{name} holds no query.")
-    return query
+    return single_query(rendered, name=name, dialect=dialect)
