@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from personalize_local.quotas import ADJUSTABLE, Quotas
+from personalize_local.quotas import ADJUSTABLE, MIN_IMPORT_INTERACTIONS, Quotas
 from personalize_local.server import Server
 from personalize_local.service import DEFAULT_ACCOUNT, Settings
 from personalize_local.storage import FolderInUse
@@ -32,7 +32,11 @@ def _parser() -> argparse.ArgumentParser:
         help="least seconds in each state; 0: jobs finish as fast as they compute (default: %(default)s)",
     )
     parser.add_argument(
-        "--account", type=_account, default=DEFAULT_ACCOUNT, help="account id in ARNs, 12 digits"
+        "--account",
+        type=_account,
+        default=DEFAULT_ACCOUNT,
+        help="account id in ARNs, 12 digits (default: %(default)s); tools that build ARNs from the account of moto's "
+        "STS need 123456789012",
     )
     parser.add_argument("--workers", type=int, default=2, help="processes for heavy work")
     parser.add_argument(
@@ -48,6 +52,14 @@ def _parser() -> argparse.ArgumentParser:
         "--event-age-seconds",
         type=float,
         help="age from which batch jobs see a streamed event (default: 15 x time scale, for the service's 15 minutes)",
+    )
+    parser.add_argument(
+        "--min-import-interactions",
+        type=int,
+        default=MIN_IMPORT_INTERACTIONS,
+        metavar="N",
+        help="an import of interactions with fewer records fails (default: the service's %(default)s); lower it for "
+        "tests of clients with small data",
     )
     return parser
 
@@ -77,6 +89,7 @@ def main() -> int:
         options.workers,
         Quotas(dict(options.quota)),
         options.event_age_seconds,
+        options.min_import_interactions,
     )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -40,6 +40,8 @@ QUOTAS = (
     Quota("event-trackers-per-dataset-group", "EventTracker", 1, adjustable=False, per_parent=True),
     Quota("metric-attributions-per-dataset-group", "MetricAttribution", 1, adjustable=False, per_parent=True),
 )
+# Records of one import of interactions, FULL or INCREMENTAL; not adjustable.
+MIN_IMPORT_INTERACTIONS = 1000
 ADJUSTABLE = {quota.name: quota for quota in QUOTAS if quota.adjustable}
 _BY_NOUN = {quota.noun: quota for quota in QUOTAS}
 

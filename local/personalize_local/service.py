@@ -18,7 +18,7 @@ from personalize_local.jobs.runner import Runner
 from personalize_local.meter import report
 from personalize_local.operations.registry import OPERATIONS
 from personalize_local.protocol import Protocol, Reply, error_reply, region_of_request
-from personalize_local.quotas import Quotas
+from personalize_local.quotas import MIN_IMPORT_INTERACTIONS, Quotas
 from personalize_local.real_time.service import RealTimeService
 from personalize_local.storage import Storage
 from personalize_local.store import Store
@@ -33,7 +33,8 @@ _EVENT_AGE_MINUTES = 15
 class Settings:
     """Say how a server behaves: `time_scale` seconds per visible state, worker processes for heavy work, quotas.
 
-    `event_age_seconds` is the age from which batch jobs see a streamed event, None the scaled 15 minutes.
+    `event_age_seconds` is the age from which batch jobs see a streamed event, None the scaled 15 minutes;
+    `min_import_interactions` the least records of an import of interactions.
     """
 
     data: Path
@@ -42,6 +43,7 @@ class Settings:
     workers: int = 2
     quotas: Quotas = field(default_factory=Quotas)
     event_age_seconds: float | None = None
+    min_import_interactions: int = MIN_IMPORT_INTERACTIONS
 
     @property
     def batch_event_age_seconds(self) -> float:
@@ -71,6 +73,7 @@ class Service:
                 self._real_time.streams.move,
                 self._real_time.forget_users,
                 settings.batch_event_age_seconds,
+                settings.min_import_interactions,
             ),
             # One second is long enough for a person, and for a sensor with a short poll, to see a state.
             dwell_seconds=settings.time_scale,

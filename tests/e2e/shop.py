@@ -20,7 +20,6 @@ PROGRAM = f"""
 datasets:
   interactions: {{}}
   items: {{}}
-train_update: {{min_new_interactions: 5}}
 {LENIENT}"""
 PROGRAM += """\
 recommendations: {length: 5}

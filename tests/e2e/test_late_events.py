@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from dag_runs import load_dag, states
 from import_runs import ImportRuns
-from shop import FULL_UNTIL, PROGRAM, Shop
+from shop import FULL_UNTIL, PRODUCTS, PROGRAM, Shop
 
 Run = Callable[..., Any]
 HOUR = timedelta(hours=1)
 # The checks have tests of their own, and without them an export takes a quarter of the time.
 QUICK = PROGRAM + "checks: {enabled: false}\n"
-NEVER_OLD = QUICK.replace("min_new_interactions: 5", "min_new_interactions: 5, max_wait_hours: null")
+# Least rows of an import of interactions.
+MINIMUM = 1000
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def imports(shop: Shop) -> Iterator[ImportRuns]:
 def orders(shop: Shop, count: int, minutes: int, name: str) -> None:
     """Add orders of some minutes after the FULL training's end."""
     at = FULL_UNTIL + timedelta(minutes=minutes)
-    shop.add_orders([(f"{name} {n}", f"p-{n}", at) for n in range(count)])
+    shop.add_orders([(f"{name} {n}", f"p-{n % PRODUCTS}", at) for n in range(count)])
 
 
 def export(shop: Shop, start: datetime) -> None:
@@ -60,8 +61,8 @@ def test_the_dags_import_a_late_row_and_nothing_that_is_unchanged(shop: Shop, ru
         export(shop, FULL_UNTIL - hours * HOUR)
     full = run(f"{shop.name}_train_full", run_conf={"until": FULL_UNTIL.isoformat()})
     assert full.state == "success", states(full)
-    orders(shop, 3, -30, "late")
-    orders(shop, 4, 10, "on time")
+    orders(shop, 400, -30, "late")
+    orders(shop, 600, 10, "on time")
     # The data interval of a manual run is the one before its logical date.
     exported = run(f"{shop.name}_export", logical_date=FULL_UNTIL + HOUR)
     assert exported.state == "success", states(exported)
@@ -104,9 +105,9 @@ def test_late_rows_reach_the_next_import_once_and_later_ones_the_next_full(
     )
 
     # Late for the last hours before the FULL's end (one within the overlap, one beyond it), and on time.
-    orders(shop, 3, -30, "late")
+    orders(shop, 300, -30, "late")
     orders(shop, 2, -150, "later")
-    orders(shop, 4, 10, "on time")
+    orders(shop, 700, 10, "on time")
     export(shop, FULL_UNTIL)
     assert imports.update(now) == ""
     missing = imports.warehouse(now) - imports.held()
@@ -114,13 +115,14 @@ def test_late_rows_reach_the_next_import_once_and_later_ones_the_next_full(
     assert set(imports.held().values()) == {1}
 
     # Late for an hour that was imported by an increment; reruns, in whatever order, import nothing.
-    orders(shop, 5, 20, "late again")
+    orders(shop, MINIMUM, 20, "late again")
     for start in (FULL_UNTIL + HOUR, FULL_UNTIL, FULL_UNTIL + HOUR):
         export(shop, start)
     assert imports.update(now + HOUR) == ""
     assert "Nothing is pending" in imports.update(now + HOUR)
     last = imports.jobs("interactions")[-1]
-    assert sorted(row[0] for row in imports.rows(last)) == [f"late again {n}" for n in range(5)]
+    assert {row[0] for row in imports.rows(last)} == {f"late again {n}" for n in range(MINIMUM)}
+    assert len(imports.rows(last)) == MINIMUM
 
     imports.full(now + HOUR)
     assert imports.held() == imports.warehouse(now + HOUR)
@@ -155,19 +157,24 @@ def test_a_snapshot_is_imported_again_when_its_job_is_gone_with_the_dataset(
     assert [len(imports.jobs(dataset)) for dataset in ("interactions", "items")] == [1, 2]
 
 
-def test_few_rows_wait_for_more_or_until_they_are_old(shop: Shop, imports: ImportRuns) -> None:
-    shop.write_files(NEVER_OLD)
+def test_few_interactions_wait_for_more_however_old_and_items_go_without_them(
+    shop: Shop, imports: ImportRuns
+) -> None:
+    # Less than the service's minimum counts as the minimum.
+    shop.write_files(QUICK + "train_update: {min_new_interactions: 5, max_wait_hours: 1}\n")
     imports.full(FULL_UNTIL)
-    orders(shop, 4, 10, "first")
+    orders(shop, MINIMUM - 1, 10, "first")
     export(shop, FULL_UNTIL)
-    assert "4 new interactions and 0 new items are pending" in imports.update(FULL_UNTIL + 5000 * HOUR)
-    shop.write_files(NEVER_OLD.replace("max_wait_hours: null", "max_wait_hours: 1.5"))
-    assert "They wait" in imports.update(FULL_UNTIL + HOUR + 1.4 * HOUR)
-    assert imports.update(FULL_UNTIL + HOUR + 1.6 * HOUR) == ""
-    orders(shop, 6, 30, "second")
+    assert "999 new interactions and 0 new items are pending" in imports.update(FULL_UNTIL + 5000 * HOUR)
+    shop.add_products([("new-item", 3.0, FULL_UNTIL + timedelta(minutes=30))])
     export(shop, FULL_UNTIL)
-    assert imports.update(FULL_UNTIL + HOUR) == "", "enough of them need not wait"
-    assert imports.held() == imports.warehouse(FULL_UNTIL + HOUR)
+    assert imports.update(FULL_UNTIL + HOUR) == ""
+    assert [len(imports.jobs(dataset)) for dataset in ("interactions", "items")] == [1, 2]
+    assert "999 new interactions and 0 new items are pending" in imports.update(FULL_UNTIL + HOUR)
+    orders(shop, 1, 70, "second")
+    export(shop, FULL_UNTIL + HOUR)
+    assert imports.update(FULL_UNTIL + 2 * HOUR) == "", "1,000 go at once"
+    assert imports.held() == imports.warehouse(FULL_UNTIL + 2 * HOUR)
 
 
 def test_rows_of_an_import_that_nobody_noted_are_not_imported_again(shop: Shop, imports: ImportRuns) -> None:
@@ -175,7 +182,7 @@ def test_rows_of_an_import_that_nobody_noted_are_not_imported_again(shop: Shop, 
     from recsync.stages import train
 
     imports.full(FULL_UNTIL)
-    orders(shop, 6, 10, "on time")
+    orders(shop, MINIMUM, 10, "on time")
     export(shop, FULL_UNTIL)
     assert imports.update(FULL_UNTIL + HOUR, noted=False) == ""
     assert "Nothing is pending" in imports.update(FULL_UNTIL + HOUR)
@@ -183,7 +190,7 @@ def test_rows_of_an_import_that_nobody_noted_are_not_imported_again(shop: Shop, 
     imports.plan["taken"]["INTERACTIONS"][0]["digest"] = "of rows that nobody imported"
     with pytest.raises(FatalError, match="Clear this run from its task plan"):
         train.record_imports(shop.name, imports.plan)
-    orders(shop, 5, 70, "next")
+    orders(shop, MINIMUM, 70, "next")
     export(shop, FULL_UNTIL + HOUR)
     assert imports.update(FULL_UNTIL + 2 * HOUR) == ""
     assert imports.held() == imports.warehouse(FULL_UNTIL + 2 * HOUR)
@@ -196,7 +203,7 @@ def test_runs_that_are_cleared_late_import_what_is_missing_and_nothing_twice(
     from recsync.stages import train
 
     imports.full(FULL_UNTIL)
-    orders(shop, 6, 10, "on time")
+    orders(shop, MINIMUM, 10, "on time")
     export(shop, FULL_UNTIL)
     now = FULL_UNTIL + HOUR
     assert imports.update(now) == ""
@@ -222,7 +229,7 @@ def test_an_import_that_another_run_gave_up_is_not_begun(shop: Shop, imports: Im
     from recsync.stages.imports.update import plan_update
 
     imports.full(FULL_UNTIL)
-    orders(shop, 6, 10, "on time")
+    orders(shop, MINIMUM, 10, "on time")
     export(shop, FULL_UNTIL)
     plan = plan_update(shop.name, "killed", FULL_UNTIL + HOUR)
     (job,) = train.import_jobs(shop.name, plan, imports.arns)
@@ -265,7 +272,7 @@ def test_late_rows_wait_for_the_next_full_when_its_snapshot_was_written_over(
     context = StageContext.of(shop.name)
     context.bucket.put(str(context.imports.read().snapshot), b"another try\n")
     orders(shop, 6, -10, "late")
-    orders(shop, 6, 10, "on time")
+    orders(shop, MINIMUM, 10, "on time")
     for start in (FULL_UNTIL - HOUR, FULL_UNTIL):
         export(shop, start)
     assert imports.update(FULL_UNTIL + HOUR) == ""
@@ -283,18 +290,18 @@ def test_a_full_import_takes_all_intervals_and_names_a_gap(shop: Shop, imports: 
     assert "export_interactions" not in load_dag(f"{shop.name}_train_full").task_ids
     with pytest.raises(FatalError, match="at least 1000"):
         imports.full(FULL_UNTIL)
-    orders(shop, 1000, -10 * 60, "many")
+    orders(shop, MINIMUM, -10 * 60, "many")
     assert export_past(shop.name, FULL_UNTIL - 10 * HOUR, FULL_UNTIL - 9 * HOUR) == 1
     imports.full(FULL_UNTIL + 2 * HOUR)
     taken = imports.warehouse(FULL_UNTIL) - imports.warehouse(FULL_UNTIL - hours * HOUR)
     assert imports.held() == taken, "up to the newest published interval"
     assert len(imports.jobs("interactions")) == 1
 
-    orders(shop, 5, -30, "late")
+    orders(shop, MINIMUM, -30, "late")
     export(shop, FULL_UNTIL)
     assert imports.update(FULL_UNTIL + HOUR) == ""
     late = imports.rows(imports.jobs("interactions")[-1])
-    assert sorted(row[0] for row in late) == [f"late {n}" for n in range(5)]
+    assert sorted(row[0] for row in late) == sorted(f"late {n}" for n in range(MINIMUM))
 
     context = StageContext.of(shop.name)
     gap = FULL_UNTIL - 5 * HOUR

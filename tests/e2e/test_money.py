@@ -59,7 +59,9 @@ def test_the_ledger_says_what_the_servers_metered(
     full = run(f"{shop.name}_train_full", run_conf={"until": FULL_UNTIL.isoformat()})
     assert full.state == "success", states(full)
     shop.add_products([("new-item", 3.0, FULL_UNTIL + timedelta(minutes=30))])
-    shop.add_orders([(f"c {c}", "new-item", FULL_UNTIL + timedelta(minutes=40)) for c in range(9)])
+    # As many as an import of interactions takes at least.
+    bought = FULL_UNTIL + timedelta(minutes=40)
+    shop.add_orders([(f"c {n % CUSTOMERS}", "new-item", bought + timedelta(seconds=n)) for n in range(1000)])
     assert run(f"{shop.name}_export", logical_date=FULL_UNTIL + timedelta(hours=1)).state == "success"
     for stage in ("train_update", "recommend", "push"):
         dag_run = run(f"{shop.name}_{stage}")

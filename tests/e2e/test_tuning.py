@@ -108,8 +108,7 @@ def test_the_better_of_two_solutions_becomes_champion_and_weights_change_in_plac
         small = "{recipe: aws-user-personalization, hyperparameters: {hidden_dimension: 32}}"
         rare = "{recipe: aws-user-personalization, event_type: gift}"
         rivals = f"challengers: {{small: {small}, rare: {rare}}}, promote_best: true"
-        text = PROGRAM.replace("train_update: {min_new_interactions: 5}\n", "")
-        text = text.replace("{num_results: 20}", f"{{{own}, {rivals}}}")
+        text = PROGRAM.replace("{num_results: 20}", f"{{{own}, {rivals}}}")
         types = "CASE WHEN customer = 'c 1' THEN 'gift' ELSE 'buy' END AS event_type"
         shop.write_files(
             text, {"interactions": SQL["interactions"].replace("customer AS", f"{types}, customer AS")}

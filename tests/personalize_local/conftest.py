@@ -277,7 +277,7 @@ def s3() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def fast_server(s3: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a server whose jobs finish as fast as they compute."""
-    with Server(Settings(tmp_path_factory.mktemp("fast"), time_scale=0)) as server:
+    with Server(Settings(tmp_path_factory.mktemp("fast"), time_scale=0, min_import_interactions=1)) as server:
         yield server
 
 

@@ -129,6 +129,25 @@ def test_incremental_adds_interactions_and_repeats_collapse(world: Any, rows: Ca
     assert [row["ITEM_ID"] for row in rows(dataset)] == ["i1", "i2", "i3"]
 
 
+@pytest.mark.parametrize("mode", ["FULL", "INCREMENTAL"])
+def test_an_import_of_fewer_than_1000_interactions_fails(
+    start_server: Callable[..., Any], make_world: Callable[..., Any], checkerboard_csv: str, mode: str
+) -> None:
+    world = make_world(start_server().url)
+    dataset = world.dataset(world.group())
+    assert world.import_csv(dataset, checkerboard_csv)["status"] == "ACTIVE"
+    header, *rows = checkerboard_csv.splitlines()
+    failed = world.import_csv(dataset, "\n".join([header, *rows[:999]]), mode)
+    assert failed["status"] == "CREATE FAILED"
+    assert (
+        "The minimum number of item interactions records per dataset import job is 1000"
+        in (failed["failureReason"])
+    )
+    assert world.import_csv(dataset, "\n".join([header, *rows[:1000]]), mode)["status"] == "ACTIVE"
+    items = world.dataset(world.describe("Dataset", dataset)["datasetGroupArn"], ITEMS)
+    assert world.import_csv(items, HEADER + "i1,a,,,1,1\n")["status"] == "ACTIVE"
+
+
 def test_a_folder_gives_its_first_level_objects(world: Any, items: str, rows: Callable[..., Any]) -> None:
     world.put("folder/a.csv", HEADER + "i1,a,,,1,1\n")
     world.put("folder/b.csv", HEADER + "i2,b,,,2,2\n")

@@ -21,6 +21,7 @@ from personalize_local.s3 import Location, connect, failing_with, keys_under, re
 _INVALID_LOCATION = "Invalid Data location."
 # Reasons that were seen with a sentence before them; the others come as they are.
 _WITH_PREFIX = ("Insufficient privileges", "Input CSV is missing")
+_INTERACTIONS = "INTERACTIONS"
 
 
 class DatasetImport(Job):
@@ -47,6 +48,7 @@ class DatasetImport(Job):
                 "schema_text": schema_text_of(around.store, dataset.body["schemaArn"]),
                 "merge_into": dataset.internal["parts"] if _merges(resource, dataset) else [],
                 "path": around.storage.new_dataset_file(),
+                "min_interactions": around.min_import_interactions,
             },
         )
 
@@ -61,7 +63,7 @@ class DatasetImport(Job):
 
 
 def import_objects(
-    uri: str, region: str, schema_text: str, merge_into: list[str], path: str
+    uri: str, region: str, schema_text: str, merge_into: list[str], path: str, min_interactions: int
 ) -> dict[str, Any]:
     """Write the rows of all CSV objects at a location, joined to former ones, to `path`; raise `JobFailed`."""
     schema = parse_schema(schema_text)
@@ -69,6 +71,12 @@ def import_objects(
         table, size_bytes = _read(uri, region, schema)
     except JobFailed as failure:
         raise JobFailed(_as_the_service_says(str(failure), schema.dataset_type)) from failure
+    if schema.dataset_type == _INTERACTIONS and table.num_rows < min_interactions:
+        # The quota page names the minimum; the service's own words were not seen.
+        raise JobFailed(
+            f"The minimum number of item interactions records per dataset import job is {min_interactions}. "
+            f"The input has {table.num_rows}."
+        )
     if merge_into:
         former = read_parts(merge_into, schema.dataset_type)
         table = pa.concat_tables([former, table])

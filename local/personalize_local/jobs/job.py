@@ -20,6 +20,7 @@ class Surroundings:
     :param forget_users: removes users from the streamed rows of datasets, given by their numbers, and from all
         copies and caches of real-time services.
     :param event_age_seconds: age from which batch jobs see a streamed event.
+    :param min_import_interactions: least records of an import of interactions.
     """
 
     store: Store
@@ -27,6 +28,7 @@ class Surroundings:
     gather_rows: Callable[[], None] = lambda: None
     forget_users: Callable[[Sequence[int], Sequence[str]], None] = lambda _datasets, _users: None
     event_age_seconds: float = 0.0
+    min_import_interactions: int = 1
 
 
 class Job:

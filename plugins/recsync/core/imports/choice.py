@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from recsync.core.imports.exported import Manifest
 from recsync.core.imports.new_rows import Piece
@@ -12,6 +12,8 @@ from recsync.core.program import DatasetType
 # https://docs.aws.amazon.com/personalize/latest/dg/limits.html: 1 GB for one incremental import of a dataset; read as
 # the smaller of its two meanings.
 INCREMENT_BYTES = 1_000_000_000
+# The same page: records of one import job of interactions, FULL or INCREMENTAL. Items and users have no minimum.
+INCREMENT_INTERACTIONS = 1_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,17 @@ def up_to_limit(pieces: Iterable[Piece], limit_bytes: int = INCREMENT_BYTES) -> 
             taken.append(piece)
             size += piece.size_bytes
     return Choice(tuple(taken), tuple(empty), tuple(too_large))
+
+
+def importable(choices: Mapping[DatasetType, Choice]) -> dict[DatasetType, Choice]:
+    """Leave out interactions when they are fewer than one import job takes; the other datasets go alone.
+
+    What is left out stays pending: it goes with a later import, or with the next FULL.
+    """
+    events = choices[DatasetType.INTERACTIONS]
+    if events.rows >= INCREMENT_INTERACTIONS:
+        return dict(choices)
+    return {**choices, DatasetType.INTERACTIONS: replace(events, taken=(), rest_waits=False)}
 
 
 def unchanged(pending: Sequence[Manifest], kind: DatasetType, last_digest: str) -> list[Manifest]:

@@ -13,15 +13,16 @@ class TrainUpdate(Strict):
     """When an hourly UPDATE is worth a billed run.
 
     Pending rows wait until there are new items or enough interactions among them, or until the oldest of them has
-    waited long enough. One import
-    takes at most 1 GB of each dataset, the service's limit for an INCREMENTAL import: what is more waits for the next
-    run, oldest first, and an interval that alone is larger waits for the next FULL.
+    waited long enough. Each dataset is imported on its own: items and users need no interactions, and interactions go
+    only when 1,000 or more are pending, the service's minimum per import job; fewer wait for more or for the next FULL.
+    One import takes at most 1 GB of each dataset, the service's limit for an INCREMENTAL import: what is more waits for
+    the next run, oldest first, and an interval that alone is larger waits for the next FULL.
 
-    :param min_new_interactions: fewer pending rows than this wait. The quota page of Amazon Personalize names 1,000
-        records as the least an import job takes; whether it refuses fewer is not documented.
+    :param min_new_interactions: so many pending interactions are worth a run. Less than 1,000 counts as 1,000.
     :param min_new_items: as many new items are worth a run, however few the interactions; what an UPDATE brings is new
         items. Counted where the program has an Items dataset; None: new items are no reason.
-    :param max_wait_hours: rows whose interval ended longer ago than this wait no more; None lets them wait for ever.
+    :param max_wait_hours: rows that can be imported and whose interval ended longer ago than this wait no more; None
+        lets them wait for ever.
     """
 
     min_new_interactions: int = Field(default=1000, ge=1)

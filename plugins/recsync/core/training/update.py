@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from recsync.core.imports.choice import Choice
+from recsync.core.imports.choice import INCREMENT_INTERACTIONS, Choice, importable
 from recsync.core.program import DatasetType, TrainUpdate
 from recsync.core.training.decision import Decision
 
 
 def decide_update(
-    choices: dict[DatasetType, Choice], new_items: int, now: datetime, settings: TrainUpdate
+    pending: dict[DatasetType, Choice], new_items: int, now: datetime, settings: TrainUpdate
 ) -> Decision:
     """Decide on what is pending: new items, enough new interactions, or rows that have waited long enough.
 
+    Interactions below the minimum of one import are no reason to train, however old they are: they cannot be imported.
+
     :param new_items: items among the pending rows that no import brought before.
     """
-    ends = [piece.interval.end for choice in choices.values() for piece in choice.taken]
-    if not ends:
+    interactions, ready = pending[DatasetType.INTERACTIONS], importable(pending)
+    ends = [piece.interval.end for choice in ready.values() for piece in choice.taken]
+    rows, minimum = interactions.rows, max(settings.min_new_interactions, INCREMENT_INTERACTIONS)
+    if not ends and not rows:
         return Decision(False, "Nothing is pending: everything that was exported is imported.")
-    interactions = choices[DatasetType.INTERACTIONS]
-    rows, minimum = interactions.rows, settings.min_new_interactions
-    pending = f"{rows} new interactions and {new_items} new items are pending"
+    found = f"{rows} new interactions and {new_items} new items are pending"
     if settings.min_new_items is not None and new_items >= settings.min_new_items:
-        return Decision(True, f"{pending}; train_update.min_new_items is {settings.min_new_items}.")
+        return Decision(True, f"{found}; train_update.min_new_items is {settings.min_new_items}.")
     if rows >= minimum:
-        return Decision(True, f"{pending}; train_update.min_new_interactions is {minimum}.")
-    if interactions.rest_waits:
-        return Decision(True, f"{pending}, and more than one import takes.")
-    few = f"{pending}; train_update asks for {minimum} interactions{_or_items(settings)}."
+        return Decision(True, f"{found}; train_update.min_new_interactions is {minimum}.")
+    if ready[DatasetType.INTERACTIONS].rest_waits:
+        return Decision(True, f"{found}, and more than one import takes.")
+    few = f"{found}; an UPDATE needs {minimum} interactions{_or_items(settings)}."
+    if not ends:
+        return Decision(False, f"{few} They wait for more, or for the next FULL.")
     if settings.max_wait_hours is None:
         return Decision(False, f"{few} They wait.")
     until = min(ends) + timedelta(hours=settings.max_wait_hours)

@@ -10,7 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from recsync.core import names
-from recsync.core.imports.choice import Choice, unchanged, up_to_limit
+from recsync.core.imports.choice import (
+    INCREMENT_INTERACTIONS,
+    Choice,
+    importable,
+    unchanged,
+    up_to_limit,
+)
 from recsync.core.imports.exported import Manifest
 from recsync.core.imports.held import Held, Late, Taken
 from recsync.core.imports.new_rows import Reader, new_interactions, whole
@@ -33,7 +39,7 @@ class NothingToTrain(Exception):  # ruff: ignore[error-suffix-on-exception-name]
 
 
 def plan_update(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
-    """Gather what the datasets lack into folders that INCREMENTAL imports read.
+    """Gather what the datasets lack into folders that INCREMENTAL imports read, each dataset on its own terms.
 
     The same pending rows of the same run always go into the same folders with the same bytes.
 
@@ -54,22 +60,29 @@ def plan_update(program_name: str, run_id: str, created_at: datetime) -> dict[st
         repeated[kind] = unchanged(pending[kind], kind, held.full[kind].digest if kind in held.full else "")
         choices[kind] = up_to_limit(whole(m, kind) for m in pending[kind] if m not in repeated[kind])
     _note_what_is_not_new(context, held, choices, repeated)
-    _log(choices, repeated)
+    ready = importable(choices)
+    _log(ready, repeated)
+    if not ready[_EVENTS].rows and choices[_EVENTS].rows:
+        log.info(
+            "interactions: %d rows wait for more or for the next FULL; one import takes at least %d",
+            choices[_EVENTS].rows,
+            INCREMENT_INTERACTIONS,
+        )
     fresh = new_items(context, held, choices)
     decision = decide_update(choices, fresh, created_at, context.program.train_update)
     if not decision.train:
         raise NothingToTrain(decision.why)
     log.info("UPDATE: %s", decision.why)
-    run = f"{names.run_key(run_id, created_at.isoformat())}-{_digest(choices)}"
+    run = f"{names.run_key(run_id, created_at.isoformat())}-{_digest(ready)}"
     return {
         "run": run,
         "mode": "UPDATE",
         "why": decision.why,
         "solution_arn": champion.solution_version_arn.rsplit("/", 1)[0],
-        "locations": {kind.value: _gather(context, run, kind, choices[kind], read) for kind in choices},
-        "rows": {kind.folder: choice.rows for kind, choice in choices.items()},
-        "taken": {kind.value: _taken(context, run, kind, choice) for kind, choice in choices.items()},
-        "after": {kind.value: held.standing(kind) for kind in choices},
+        "locations": {kind.value: _gather(context, run, kind, ready[kind], read) for kind in ready},
+        "rows": {kind.folder: choice.rows for kind, choice in ready.items()},
+        "taken": {kind.value: _taken(context, run, kind, choice) for kind, choice in ready.items()},
+        "after": {kind.value: held.standing(kind) for kind in ready},
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 from imports_reference import EVENTS, World, hour, manifest
 
 from recsync.core.imports.chain import check_chain
-from recsync.core.imports.choice import unchanged, up_to_limit
+from recsync.core.imports.choice import Choice, importable, unchanged, up_to_limit
 from recsync.core.imports.held import Held, LastFull, Taken
 from recsync.core.imports.new_rows import Piece, whole
 from recsync.core.program import DatasetType
@@ -42,6 +42,14 @@ def test_more_than_one_import_takes_goes_on_with_the_next() -> None:
         sizes.append(choice.rows)
     assert sizes == [2, 2, 2]
     assert set(world.dataset.values()) == {1}
+
+
+def test_interactions_below_the_minimum_of_an_import_wait_and_items_do_not() -> None:
+    few, enough, items = (Choice((piece(0, rows, 9),), (piece(1, 0, 1),)) for rows in (999, 1000, 1))
+    choices = importable({EVENTS: few, ITEMS: items})
+    assert (choices[EVENTS].taken, choices[EVENTS].nothing_new) == ((), few.nothing_new)
+    assert choices[ITEMS] == items
+    assert importable({EVENTS: enough, ITEMS: items}) == {EVENTS: enough, ITEMS: items}
 
 
 def test_items_that_repeat_what_was_imported_before_them_are_unchanged() -> None:

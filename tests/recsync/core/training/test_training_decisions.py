@@ -22,38 +22,51 @@ NOW = datetime(2026, 5, 20, tzinfo=UTC)
 KNOWN = Situation(NOW - timedelta(days=7), NOW - timedelta(days=7), rows_then=50_000, rows_since=9_000)
 
 
-def pending(rows: int, *, rest_waits: bool = False) -> dict[DatasetType, Choice]:
-    source = ExportedObject("key", rows, rows * 10, "digest", "etag")
-    return {EVENTS: Choice((Piece(HOUR, source, rows, rows * 10, "digest"),), rest_waits=rest_waits)}
+def pending(events: int, items: int = 0, *, rest_waits: bool = False) -> dict[DatasetType, Choice]:
+    def choice(rows: int, *, rest_waits: bool = False) -> Choice:
+        source = ExportedObject("key", rows, rows * 10, "digest", "etag")
+        pieces = (Piece(HOUR, source, rows, rows * 10, "digest"),) if rows else ()
+        return Choice(pieces, rest_waits=rest_waits)
+
+    return {EVENTS: choice(events, rest_waits=rest_waits), DatasetType.ITEMS: choice(items)}
 
 
 @pytest.mark.parametrize(
-    ("rows", "new_items", "hours", "settings", "trains", "words"),
+    ("events", "items", "new_items", "hours", "settings", "trains", "words"),
     [
-        (999, 0, 23, TrainUpdate(), False, "999 new interactions and 0 new items are pending"),
-        (1000, 0, 1, TrainUpdate(), True, "min_new_interactions is 1000"),
-        (3, 1, 1, TrainUpdate(), True, "1 new items are pending; train_update.min_new_items is 1"),
-        (3, 4, 1, TrainUpdate(min_new_items=5), False, "or 5 new items"),
-        (3, 4, 1, TrainUpdate(min_new_items=None), False, "asks for 1000 interactions."),
-        (1, 0, 24, TrainUpdate(), True, "have waited since 2026-05-01T10:00"),
-        (1, 0, 5, TrainUpdate(max_wait_hours=5), True, "max_wait_hours is 5"),
-        (1, 0, 5000, TrainUpdate(max_wait_hours=None), False, "They wait."),
+        (999, 0, 0, 23, TrainUpdate(), False, "999 new interactions and 0 new items are pending"),
+        (1000, 0, 0, 1, TrainUpdate(), True, "min_new_interactions is 1000"),
+        (3, 1, 1, 1, TrainUpdate(), True, "1 new items are pending; train_update.min_new_items is 1"),
+        (3, 4, 4, 1, TrainUpdate(min_new_items=5), False, "or 5 new items"),
+        (3, 4, 4, 1, TrainUpdate(min_new_items=None), False, "needs 1000 interactions."),
+        # Items and users that waited long enough go alone.
+        (1, 2, 0, 24, TrainUpdate(), True, "have waited since 2026-05-01T10:00"),
+        (1, 2, 0, 5, TrainUpdate(max_wait_hours=5), True, "max_wait_hours is 5"),
+        (1, 2, 0, 5000, TrainUpdate(max_wait_hours=None), False, "They wait."),
+        # Interactions below the service's minimum never go, whatever the program file asks for.
+        (999, 0, 0, 5000, TrainUpdate(max_wait_hours=1), False, "for more, or for the next FULL"),
+        (999, 0, 0, 1, TrainUpdate(min_new_interactions=5), False, "needs 1000 interactions"),
+        (1500, 0, 0, 23, TrainUpdate(min_new_interactions=2000), False, "needs 2000 interactions"),
+        (1500, 0, 0, 24, TrainUpdate(min_new_interactions=2000), True, "have waited since"),
     ],
 )
 def test_an_update_runs_for_new_items_enough_rows_or_age_and_says_which(
-    rows: int, new_items: int, hours: int, settings: TrainUpdate, trains: bool, words: str
+    events: int, items: int, new_items: int, hours: int, settings: TrainUpdate, trains: bool, words: str
 ) -> None:
-    decision = decide_update(pending(rows), new_items, HOUR.end + timedelta(hours=hours), settings)
+    now = HOUR.end + timedelta(hours=hours)
+    decision = decide_update(pending(events, items), new_items, now, settings)
     assert decision.train is trains
     assert words in decision.why
 
 
-def test_more_than_one_import_takes_does_not_wait_for_the_minimum() -> None:
-    assert decide_update(pending(5, rest_waits=True), 0, HOUR.end, TrainUpdate()).train
+def test_more_than_one_import_takes_does_not_wait_for_the_programs_minimum() -> None:
+    settings = TrainUpdate(min_new_interactions=5000)
+    assert decide_update(pending(1000, rest_waits=True), 0, HOUR.end, settings).train
+    assert not decide_update(pending(999, rest_waits=True), 0, HOUR.end, settings).train
 
 
 def test_nothing_is_worth_nothing_however_old() -> None:
-    decision = decide_update({EVENTS: Choice()}, 0, NOW, TrainUpdate())
+    decision = decide_update(pending(0), 0, NOW, TrainUpdate())
     assert not decision.train
     assert "Nothing is pending" in decision.why
 
