@@ -8,7 +8,7 @@ STACK := PYTHONPATH=local $(BIN)/python -m stack
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status load run push costs forget test check fix lock clean
+.PHONY: help setup demo up down status load run push costs forget test check programs fix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -71,6 +71,9 @@ check: $(READY) ## formatter, linter, types, import layers, program files
 	$(BIN)/mypy
 	PYTHONPATH=plugins:local $(BIN)/lint-imports
 	PYTHONPATH=plugins $(BIN)/python -m recsync.core.check_programs include
+
+programs: $(READY) ## the part of check for program files, prices and SQL alone, in about a second
+	@PYTHONPATH=plugins $(BIN)/python -m recsync.core.check_programs include
 
 .PHONY: bench
 bench: $(READY) .bench-venv/.ready ## measure against floors and peers: make bench [ONLY="plan delivery …"] [USERS=n] [FULL=1]

@@ -11,8 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from recsync import settings
 from recsync.core.program import DatasetType, Program
-from recsync.core.program_file import program_files, read_program
-from recsync.errors import ProgramError
+from recsync.core.program_file import read_programs, shared_problems
 from recsync.notifications.failure import FailureNotifier
 from recsync.notifications.late import deadline
 
@@ -36,13 +35,18 @@ def cron_trigger(cron: str | None) -> CronTriggerTimetable | None:
 
 
 def programs(stage: str) -> Iterator[Program]:
-    """Yield every sound program; a broken one gets, for this stage, a DAG that says what is wrong."""
+    """Yield every sound program; a broken one gets, for this stage, a DAG that says what is wrong.
+
+    Of programs that write to the same attribute or catalog, none may write: which of them was first, the files do not
+    say. Their other stages go on, exports and erasures above all; ``preflight`` stops what would be billed.
+    """
     include = settings.include_folder()
-    for path in program_files(include):
-        try:
-            yield read_program(path, include)
-        except ProgramError as error:
-            _broken_dag(path.stem, stage, str(error))
+    sound, broken = read_programs(include)
+    shared = shared_problems(sound, include) if stage == "push" else {}
+    problems = {name: error.problems for name, error in broken.items()} | shared
+    for name, found in problems.items():
+        _broken_dag(name, stage, "\n".join(found))
+    yield from (program for name, program in sound.items() if name not in problems)
 
 
 def stage_dag(program: Program, stage: str, *, schedule: Any, doc_md: str | None, **kwargs: Any) -> DAG:
@@ -85,7 +89,7 @@ def _broken_dag(name: str, stage: str, problems: str) -> None:
     with DAG(
         dag_id=f"{name}_{stage}",
         schedule=None,
-        doc_md=f"**The program file is broken; nothing of {name} runs until it is mended.**\n\n```\n{problems}\n```",
+        doc_md=f"**The program file must be corrected; this DAG does nothing until then.**\n\n```\n{problems}\n```",
         tags=["recsync", name, stage, "broken"],
     ):
 

@@ -42,7 +42,7 @@ def objects(shop: Shop) -> list[str]:
             SQL["interactions"].replace("AS user_id", "AS who"),
             r"does not return the column\(s\) USER_ID; it returns who",
         ),
-        ("SELECT * FROM {{ nonsense }}", "is not a valid template"),
+        ("SELECT * FROM {{ nonsense }}", r"interactions\.sql:1: unknown variable nonsense\."),
         ("SELEC 1", "syntax error"),
     ],
     ids=["table", "column", "alias", "template", "syntax"],
@@ -176,3 +176,15 @@ def test_a_broken_program_breaks_its_own_dags_only(shop: Shop, run: Callable[...
     assert "sick.yaml:1: braze.attribute" in broken.doc_md
     assert run("sick_push").state == "failed"
     assert "broken" not in load_dag(f"{shop.name}_push").tags
+
+
+def test_programs_that_write_to_the_same_attribute_write_nothing_and_go_on_otherwise(shop: Shop) -> None:
+    folder = shop.include / "programs"
+    (folder / "rival.yaml").write_text((folder / f"{shop.name}.yaml").read_text())
+    for kind in ("sql", "schemas"):
+        (shop.include / kind / "rival").symlink_to(shop.include / kind / shop.name)
+    for name, other in (("rival", shop.name), (shop.name, "rival")):
+        broken = load_dag(f"{name}_push")
+        assert "broken" in broken.tags
+        assert f"braze.attribute: {other}.yaml writes to the same Braze attribute" in broken.doc_md
+        assert "broken" not in load_dag(f"{name}_export").tags

@@ -1,4 +1,7 @@
-"""Check the prices and every program file below a folder: ``python -m recsync.core.check_programs include``."""
+"""Check the prices, every program file below a folder and its SQL: ``python -m recsync.core.check_programs include``.
+
+What ``make programs`` runs. It needs no connection, and imports nothing of Airflow.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,37 @@ import sys
 from pathlib import Path
 
 from recsync.core.money.prices import read_prices
-from recsync.core.program_file import program_files, read_program
-from recsync.errors import FatalError, ProgramError
+from recsync.core.program_file import SUFFIX, program_files, program_yaml, read_programs, shared_problems
+from recsync.core.program_sql import sql_problems
+from recsync.errors import FatalError
 
 
-def main(include: Path) -> int:
-    """Print every problem of the prices and of every program; exit status 1 when there is one."""
-    problems: list[str] = []
-    files = program_files(include)
-    for path in files:
-        try:
-            read_program(path, include)
-        except ProgramError as error:
-            problems += error.problems
+def check(include: Path) -> list[str]:
+    """Return every problem of the prices, of the program files and of their SQL files."""
+    programs, broken = read_programs(include)
+    problems = [problem for error in broken.values() for problem in error.problems]
+    shared = shared_problems(programs, include)
+    for name, program in programs.items():
+        file = program_yaml(include / "programs" / f"{name}{SUFFIX}")
+        problems += [*sql_problems(file, program, include), *shared.get(name, ())]
+    problems += [
+        f"{path.name}: nothing reads a file of this name; rename it to {path.stem}{SUFFIX}"
+        for path in sorted((include / "programs").glob("*.y*ml"))
+        if path.suffix != SUFFIX
+    ]
     try:
         read_prices(include)
     except FatalError as error:
         problems += str(error).splitlines()
+    return problems
+
+
+def main(include: Path) -> int:
+    """Print every problem; exit status 1 when there is one."""
+    problems = check(include)
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
-    sys.stdout.write(f"{len(files)} program file(s), {len(problems)} problem(s)\n")
+    sys.stdout.write(f"{len(program_files(include))} program file(s), {len(problems)} problem(s)\n")
     return 1 if problems else 0
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from recsync.core.avro import AvroSchema
+from recsync.core.filters.columns import filter_column_problems
+from recsync.core.formatting import closest
 from recsync.core.program import DatasetType, Program, parse_program
+from recsync.core.program.problem import Problem
+from recsync.core.program.shared_names import shared_name_problems
 from recsync.core.queries.event_mapping import event_problems
 from recsync.core.recipe_schemas import recipe_schema_problems
 from recsync.core.text_files import read_text_file
+from recsync.core.yaml_file import YamlFile, line_of_name
 from recsync.errors import FatalError, ProgramError
 
 SUFFIX = ".yaml"
+
+Schemas = Mapping[DatasetType, AvroSchema]
 
 
 def program_files(include: Path) -> list[Path]:
@@ -26,83 +30,106 @@ def program_files(include: Path) -> list[Path]:
     return sorted((include / "programs").glob(f"*{SUFFIX}"))
 
 
+def program_yaml(path: Path) -> YamlFile:
+    """Read a program file's YAML, for the lines of its fields.
+
+    :raises ProgramError: when it is no YAML.
+    """
+    return YamlFile.read(path, path.name)
+
+
 def read_program(path: Path, include: Path) -> Program:
     """Read one program file and check it, and that every file it names is there and readable.
 
     :raises ProgramError: with all problems, one line each.
     """
-    node, document = _read_yaml(path)
+    file = program_yaml(path)
     try:
-        program = parse_program(path.stem, document)
+        program = parse_program(path.stem, file.document)
     except ValidationError as error:
-        raise ProgramError([_problem(path, node, detail) for detail in error.errors()]) from None
-    problems = list(_file_problems(path, program, include))
-    if problems:
+        raise ProgramError(file.explained(error.errors(), Program)) from None
+    if problems := list(_file_problems(file, program, include)):
         raise ProgramError(problems)
     return program
 
 
-def _read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
-    try:
-        text = read_text_file(path, path.name)
-        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-    except FatalError as error:
-        raise ProgramError([str(error)]) from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ProgramError([f"{path.name}:{line}: not valid YAML: {error.problem}"]) from None
+def read_programs(include: Path) -> tuple[dict[str, Program], dict[str, ProgramError]]:
+    """Read every program file.
+
+    :returns: the programs that are sound and the errors of the others, by name.
+    """
+    sound, broken = {}, {}
+    for path in program_files(include):
+        try:
+            sound[path.stem] = read_program(path, include)
+        except ProgramError as error:
+            broken[path.stem] = error
+    return sound, broken
 
 
-def _problem(path: Path, node: yaml.Node | None, detail: ErrorDetails) -> str:
-    # A default key alias ("schema") is what stands in the file, so the location already names it.
-    location = [part for part in detail["loc"] if part != "[key]"]
-    field = ".".join(str(part) for part in location) or "the file"
-    if detail["type"] == "extra_forbidden":
-        message = "unknown field; look for a typing error"
-    else:
-        message = detail["msg"].removeprefix("Value error, ")
-    given = detail["input"]
-    shown = "" if isinstance(given, dict | list) or detail["type"] == "missing" else f" (it is {given!r})"
-    return f"{path.name}:{_line(node, location)}: {field}: {message}{shown}"
+def shared_problems(programs: Mapping[str, Program], include: Path) -> dict[str, list[str]]:
+    """Return what several programs write to at once, by program; programs without such a problem are not in it."""
+    found = shared_name_problems(programs.values())
+    return {
+        name: program_yaml(include / "programs" / f"{name}{SUFFIX}").lines_of(problems)
+        for name, problems in found.items()
+    }
 
 
-def _line(node: yaml.Node | None, location: Sequence[int | str]) -> int:
-    """Find the line of the deepest part of ``location`` that stands in the file."""
-    line = node.start_mark.line if node else 0
-    for part in location:
-        child = _child(node, part)
-        if child is None:
-            break
-        line, node = child
-    return line + 1
+def read_schemas(program: Program, include: Path) -> dict[DatasetType, AvroSchema]:
+    """Read the Avro schemas of a program that was checked."""
+    return {
+        kind: AvroSchema.parse(_schema_text(program, kind, include), kind) for kind in program.dataset_types
+    }
 
 
-def _child(node: yaml.Node | None, part: int | str) -> tuple[int, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == str(part):
-                return key.start_mark.line, value
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part].start_mark.line, node.value[part]
-    return None
+def _schema_text(program: Program, kind: DatasetType, include: Path) -> str:
+    name = f"schemas/{program.schema_file(kind)}"
+    return read_text_file(include / name, f"include/{name}")
 
 
-def _file_problems(path: Path, program: Program, include: Path) -> Iterator[str]:
-    for name in program.files():
-        if not (include / name).is_file():
-            yield f"{path.name}: include/{name} does not exist; the program needs it"
-    for dataset_type in program.dataset_types:
-        name = f"schemas/{program.schema_file(dataset_type)}"
-        if (include / name).is_file():
-            try:
-                schema = AvroSchema.parse(read_text_file(include / name, f"include/{name}"), dataset_type)
-            except FatalError as error:
-                yield str(error)
-                continue
-            except (ValueError, json.JSONDecodeError) as error:
-                yield f"include/{name}: {error}"
-                continue
-            found = [*recipe_schema_problems(program, dataset_type, schema)]
-            if dataset_type is DatasetType.INTERACTIONS:
-                found += event_problems(program.events, schema)
-            yield from (f"{path.name}: {problem} (include/{name})" for problem in found)
+def _file_problems(file: YamlFile, program: Program, include: Path) -> Iterator[str]:
+    missing = [name for name in program.files() if not (include / name).is_file()]
+    for name in missing:
+        yield file.line_of(Problem(program.field_of_file(name), _missing(name, include)))
+    schemas: dict[DatasetType, AvroSchema] = {}
+    for kind in program.dataset_types:
+        name = f"schemas/{program.schema_file(kind)}"
+        if name in missing:
+            continue
+        try:
+            text = _schema_text(program, kind, include)
+            schemas[kind] = AvroSchema.parse(text, kind)
+        except FatalError as error:
+            yield str(error)
+        except ValueError as error:
+            named = re.search(r"field (\w+)", str(error))
+            yield f"include/{name}:{line_of_name(text, named[1] if named else '')}: {error}"
+    problems = [
+        problem for kind, schema in schemas.items() for problem in _schema_problems(program, kind, schema)
+    ]
+    if len(schemas) == len(program.dataset_types):
+        problems += filter_column_problems(program, schemas)
+    yield from file.lines_of(problems)
+
+
+def _schema_problems(program: Program, kind: DatasetType, schema: AvroSchema) -> Iterator[Problem]:
+    found = [*recipe_schema_problems(program, kind, schema)]
+    if kind is DatasetType.INTERACTIONS:
+        found += event_problems(program.events, schema)
+    for problem in found:
+        yield Problem(
+            problem.field, f"{problem.text} (include/schemas/{program.schema_file(kind)})", problem.value
+        )
+
+
+def _missing(name: str, include: Path) -> str:
+    path = include / name
+    others = [other.name for other in sorted(path.parent.glob(f"*{path.suffix}"))]
+    alike = closest(path.name, others, likeness=0.8)
+    hint = (
+        f", or did you mean {path.parent.relative_to(include / name.split('/', 1)[0])}/{alike}?"
+        if alike
+        else ""
+    )
+    return f"include/{name} does not exist; write it{hint}"

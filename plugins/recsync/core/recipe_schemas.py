@@ -6,16 +6,19 @@ from collections.abc import Iterator
 
 from recsync.core.avro import AvroSchema
 from recsync.core.program import DatasetType, Program
+from recsync.core.program.problem import Problem
 from recsync.core.recipes import Asks
 from recsync.core.solution_schemas import solution_schema_problems
 
 
-def recipe_schema_problems(program: Program, kind: DatasetType, schema: AvroSchema) -> Iterator[str]:
+def recipe_schema_problems(program: Program, kind: DatasetType, schema: AvroSchema) -> Iterator[Problem]:
     """Yield what is missing in the schema of one dataset."""
     for where, solution in program.personalize.solutions.items():
-        yield from (f"{'.'.join(where)}.{text}" for text in solution_schema_problems(solution, kind, schema))
+        for problem in solution_schema_problems(solution, kind, schema):
+            yield Problem((*where, *problem.field), problem.text, problem.value)
     if kind is DatasetType.ITEMS:
-        yield from _item_problems(program, schema)
+        for text in _item_problems(program, schema):
+            yield Problem(("personalize", "recipe"), text)
 
 
 def _item_problems(program: Program, schema: AvroSchema) -> Iterator[str]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from recsync.core.formatting import did_you_mean
+
 Way = Literal["batch", "segment", "campaign"]
 """How a recipe answers for many people: a batch inference job, a batch segment job, or calls to a campaign."""
 
@@ -239,7 +241,7 @@ def parameter_problems(recipe: Recipe, given: Mapping[str, str]) -> Iterator[str
     for name, text in given.items():
         if name not in known:
             has = f"it has {', '.join(sorted(known))}" if known else "it has none"
-            yield f"{recipe.name} has no hyperparameter {name}; {has}"
+            yield f"{recipe.name} has no hyperparameter {name}; {has}{did_you_mean(name, known)}"
         elif not known[name].allows(text):
             yield f"{name} is {text!r}, must be {known[name].allowed}"
 

@@ -77,14 +77,14 @@ def test_broken_yaml_names_the_line(include: Path) -> None:
 def test_a_file_that_is_missing_is_named(include: Path) -> None:
     (include / "sql" / "shop" / "audience.sql").unlink()
     assert problems(include, "braze: {attribute: recs}\n") == (
-        "shop.yaml: include/sql/shop/audience.sql does not exist; the program needs it",
+        "shop.yaml:1: inputs.audience: include/sql/shop/audience.sql does not exist; write it",
     )
 
 
 def test_a_broken_schema_is_named(include: Path) -> None:
     (include / "schemas" / "shop" / "interactions.json").write_text(SCHEMA.replace('"long"', '"string"'))
     (line,) = problems(include, "braze: {attribute: recs}\n")
-    assert line == "include/schemas/shop/interactions.json: needs field TIMESTAMP of type long, not null"
+    assert line == "include/schemas/shop/interactions.json:1: needs field TIMESTAMP of type long, not null"
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_a_broken_schema_is_named(include: Path) -> None:
         ("braze: {attribute: r}\nschedules: {export: hourly now}", "must be a cron expression"),
         ("braze: {attribute: r}\ndatasets: {interactions: {sql: ../x.sql}}", "must be a path below include/"),
         ("braze: {attribute: r, catalog: {name: c, fields: {id: string}}}", "not be 'id'"),
-        ("- a list", "valid dictionary"),
-        ("", "valid dictionary"),
+        ("- a list", "the file must be a list of lines of the form"),
+        ("", "the file must be a list of lines of the form"),
     ],
 )
 def test_values_that_cannot_be_are_refused(include: Path, text: str, expected: str) -> None:

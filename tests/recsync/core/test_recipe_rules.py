@@ -155,7 +155,7 @@ V2 = "personalize: {recipe: aws-user-personalization-v2"
             V2 + ", event_weights: {buy: 1, view: 0.2}, event_type: buy}",
             "personalize.event_type: event_weights replaces",
         ),
-        (V2 + ", event_weights: {buy: 1.5}}", "less than or equal to 1"),
+        (V2 + ", event_weights: {buy: 1.5}}", "must be at most 1"),
         (V2 + ", ranking_influence: {freshness: 1}}", "only aws-semantic-similarity has it"),
         (
             V2 + ", campaign: {requests_per_second: 5}}",
@@ -230,12 +230,12 @@ def test_a_schema_that_lacks_what_the_recipe_needs_is_named(
 def test_event_weights_need_event_types_in_the_schema(include: Path) -> None:
     write_schema(include, "interactions", without="EVENT_TYPE")
     (line,) = problems(include, V2 + ", event_weights: {buy: 1}}")
-    assert "personalize.event_weights needs a field EVENT_TYPE of type string" in line
+    assert "personalize.event_weights: needs a field EVENT_TYPE of type string" in line
 
 
 def test_the_files_of_inputs_must_be_there(include: Path) -> None:
     (line,) = problems(include, "audience: {segment: {sql: shop/nowhere.sql}}")
-    assert line == "shop.yaml: include/sql/shop/nowhere.sql does not exist; the program needs it"
+    assert line == "shop.yaml:2: audience.segment.sql: include/sql/shop/nowhere.sql does not exist; write it"
 
 
 @pytest.mark.parametrize(

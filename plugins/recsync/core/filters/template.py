@@ -74,10 +74,10 @@ def check_expression(template: str) -> str:
         )
     if not 0 < len(text) <= MAX_CHARACTERS:
         raise ValueError(f"has {len(text)} characters; Amazon Personalize takes 1 to {MAX_CHARACTERS}")
-    subjects = {_subject(part) for part in _without_texts(text).split("|")}
+    subjects = {_subject(part) for part in without_texts(text).split("|")}
     if len(subjects) > 1:
         raise ValueError(f"is about {' and '.join(sorted(subjects))}; all its parts must be about the same")
-    negated = _NOT_IN.search(_without_texts(text))
+    negated = _NOT_IN.search(without_texts(text))
     if negated:
         raise ValueError(
             f"has the placeholder ${negated[1]} with NOT IN; Amazon Personalize allows none there"
@@ -92,7 +92,7 @@ def subject_of(expression: str) -> str:
 
 def placeholders(expression: str) -> tuple[str, ...]:
     """Name the values that each input line has to give, in their order."""
-    return tuple(dict.fromkeys(re.findall(r"\$(\w+)", _without_texts(expression))))
+    return tuple(dict.fromkeys(re.findall(r"\$(\w+)", without_texts(expression))))
 
 
 def _subject(part: str) -> str:
@@ -104,5 +104,6 @@ def _subject(part: str) -> str:
     return {name.casefold(): name for name in ("ItemID", "UserID", "ActionID")}[head[1].casefold()]
 
 
-def _without_texts(text: str) -> str:
+def without_texts(text: str) -> str:
+    """Empty the quoted texts of an expression."""
     return re.sub(_QUOTED, '""', text)

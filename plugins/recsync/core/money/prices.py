@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from recsync.core.money.charges import Kind
+from recsync.core.yaml_file import YamlFile
 from recsync.errors import FatalError
 
 FILE_NAME = "prices.yaml"
@@ -125,13 +125,8 @@ def read_prices(include: Path) -> Prices:
     path = include / FILE_NAME
     if not path.is_file():
         return Prices()
+    file = YamlFile.read(path, FILE_NAME)
     try:
-        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Prices.model_validate(document or {})
-    except yaml.YAMLError as error:
-        raise FatalError(f"{FILE_NAME} is not valid YAML: {error}") from None
+        return Prices.model_validate(file.document or {})
     except ValidationError as error:
-        problems = (
-            f"{FILE_NAME}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()
-        )
-        raise FatalError("\n".join(problems)) from None
+        raise FatalError("\n".join(file.explained(error.errors(), Prices))) from None

@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
-import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from recsync.core.program.section import Strict
+from recsync.core.program.section import Strict, matching, with_underscores
 
 # Braze: attribute names may not start with "$"; spaces around them are stripped, so they are refused here.
 ATTRIBUTE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_\-]{0,254}$"
+# Braze writes these into the profile itself, or reads them as instructions; letter case matters to it.
+# https://www.braze.com/docs/user_guide/data/activation/attributes/standard_attributes/
+# https://www.braze.com/docs/api/objects_filters/user_attributes_object
+RESERVED_ATTRIBUTES = frozenset(
+    {
+        "external_id", "user_alias", "alias_name", "alias_label", "braze_id", "device_id", "app_id",
+        "first_name", "last_name", "email", "phone", "dob", "gender", "country", "language", "home_city", "time_zone",
+        "current_location", "image_url", "facebook", "twitter",
+        "date_of_first_session", "date_of_last_session", "marked_email_as_spam_at",
+        "email_subscribe", "push_subscribe", "email_open_tracking_disabled", "email_click_tracking_disabled",
+        "subscription_groups", "push_tokens", "push_token_import",
+        "_update_existing_only", "_merge_objects",
+    }
+)  # fmt: skip
 # Braze catalogue and field names. https://www.braze.com/docs/api/endpoints/catalogs/
 CATALOG_NAME_PATTERN = r"^[A-Za-z0-9_\-]{1,250}$"
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED_ATTRIBUTES:
+        raise ValueError(
+            f"{name} is a profile field of Braze, which every write would replace; "
+            f"write another name, such as recs_{name.strip('_')}"
+        )
+    return name
+
+
+AttributeName = Annotated[
+    str,
+    matching(
+        ATTRIBUTE_PATTERN,
+        "be at most 255 letters, digits, _ and -, beginning with a letter or _",
+        suggest=with_underscores,
+    ),
+    AfterValidator(_not_reserved),
+]
+"""The name of a custom attribute that recsync writes: every such field of the program file has this type."""
+CatalogName = Annotated[
+    str,
+    matching(CATALOG_NAME_PATTERN, "be at most 250 letters, digits, _ and -", suggest=with_underscores),
+]
 
 
 class Catalog(Strict):
@@ -22,15 +60,16 @@ class Catalog(Strict):
     :param fields: Braze types of the columns of ``catalogue.sql`` that are sent, beside ``id``.
     """
 
-    name: str = Field(pattern=CATALOG_NAME_PATTERN)
-    fields: dict[str, Literal["string", "number", "boolean", "time"]] = Field(min_length=1)
+    name: CatalogName
+    fields: dict[CatalogName, Literal["string", "number", "boolean", "time"]] = Field(min_length=1)
 
     @field_validator("fields")
     @classmethod
     def _field_names(cls, value: dict[str, str]) -> dict[str, str]:
-        bad = [name for name in value if not re.match(CATALOG_NAME_PATTERN, name) or name == "id"]
-        if bad:
-            raise ValueError(f"field names {bad} must match {CATALOG_NAME_PATTERN} and not be 'id'")
+        if "id" in value:
+            raise ValueError(
+                "must not be 'id': every Braze catalog has that field for the item's id; remove it"
+            )
         return value
 
 
@@ -70,8 +109,8 @@ class Braze(Strict):
     """
 
     connection: str = "braze_default"
-    attribute: str = Field(pattern=ATTRIBUTE_PATTERN)
-    tier_attribute: str | None = Field(default=None, pattern=ATTRIBUTE_PATTERN)
+    attribute: AttributeName
+    tier_attribute: AttributeName | None = None
     payload: Literal["ids", "objects"] = "ids"
     catalog: Catalog | None = None
     item_fields: tuple[str, ...] = ()
@@ -89,6 +128,12 @@ class Braze(Strict):
         if self.tier_attribute == self.attribute:
             raise ValueError("tier_attribute must be another attribute than attribute")
         return self
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The custom attributes that the program writes, by the field of this section that names them."""
+        named = {"attribute": self.attribute, "tier_attribute": self.tier_attribute}
+        return {field: name for field, name in named.items() if name}
 
     @property
     def sent_fields(self) -> tuple[str, ...]:

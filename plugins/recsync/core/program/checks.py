@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from recsync.core.formatting import did_you_mean
 from recsync.core.program.section import Strict
 
 Level = Literal["note", "warn", "stop"]
@@ -143,7 +144,10 @@ class Checks(Strict):
     def _known(cls, rules: dict[str, Limits | str]) -> dict[str, Limits | str]:
         unknown = sorted(rules.keys() - RULES.keys())
         if unknown:
-            raise ValueError(f"no such rule: {', '.join(unknown)}; there are {', '.join(sorted(RULES))}")
+            hint = did_you_mean(unknown[0], RULES)
+            raise ValueError(
+                f"no such rule: {', '.join(unknown)}{hint or '.'} There are {', '.join(sorted(RULES))}"
+            )
         always = [rule for rule in sorted(ALWAYS) if rules.get(rule) == "off"]
         if always:
             raise ValueError(f"cannot be off, as such rows cannot be read: {', '.join(always)}")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import PurePosixPath
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from recsync.core.program.section import Strict
+from recsync.core.program.section import IncludePath, Strict
 
 
 class DatasetType(StrEnum):
@@ -32,16 +31,8 @@ class DatasetSource(Strict):
     :param avro_schema: Avro schema file (YAML key ``schema``); default ``<program>/<dataset>.json``.
     """
 
-    sql: str = ""
-    avro_schema: str = Field(default="", alias="schema")
-
-    @field_validator("sql", "avro_schema")
-    @classmethod
-    def _inside_include(cls, value: str) -> str:
-        path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError("must be a path below include/, without '..'")
-        return value
+    sql: IncludePath = ""
+    avro_schema: IncludePath = Field(default="", alias="schema")
 
 
 class Datasets(Strict):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, field_validator
 
-from recsync.core.program.section import Strict
+from recsync.core.program.section import SqlFile, Strict, matching
 
 # Amazon Personalize's CSV and the SQL of some warehouses take a backslash for an escape: no type needs one.
-EVENT_TYPE_PATTERN = r"^[^\\\x00-\x1f\x7f]+$"
+EVENT_TYPE_PATTERN = r"^[^\\\x00-\x1f\x7f]{1,256}$"
 # EVENT_TYPE has at most 256 characters: https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_Event.html
-EventType = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=EVENT_TYPE_PATTERN)]
+EventType = Annotated[
+    str, matching(EVENT_TYPE_PATTERN, "be 1 to 256 characters without backslash or control characters")
+]
 # strict: "purchase: true" is no weight of 1.0.
 Weight = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 # "Total number of non-required columns and distinct event types": https://docs.aws.amazon.com/personalize/latest/dg/limits.html
@@ -38,7 +39,7 @@ class Events(Strict):
     types: dict[EventType, Weight | None] = Field(default_factory=dict, max_length=MAX_TYPES_AND_METADATA)
     session_minutes: int | None = Field(default=None, ge=1, le=MINUTES_PER_HOUR)
     max_per_user_and_hour: int | None = Field(default=None, ge=1)
-    exclude_users: str | None = Field(default=None, min_length=1)
+    exclude_users: SqlFile | None = None
 
     @field_validator("session_minutes")
     @classmethod
@@ -46,14 +47,6 @@ class Events(Strict):
         if value is not None and MINUTES_PER_HOUR % value:
             divisors = [str(n) for n in range(1, MINUTES_PER_HOUR + 1) if MINUTES_PER_HOUR % n == 0]
             raise ValueError(f"must divide 60: {', '.join(divisors)}")
-        return value
-
-    @field_validator("exclude_users")
-    @classmethod
-    def _inside_include(cls, value: str | None) -> str | None:
-        path = PurePosixPath(value or "")
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError("must be a path below include/sql, without '..'")
         return value
 
     @property

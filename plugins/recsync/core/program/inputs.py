@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from recsync.core.program.section import Strict
+from recsync.core.program.section import SqlFile, Strict
 from recsync.core.recipes import MAX_SEGMENT_ITEMS, MAX_SEGMENT_USERS
-
-
-def _inside_include(value: str) -> str:
-    path = PurePosixPath(value)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError("must be a path below include/, without '..'")
-    return value
-
-
-SqlFile = Annotated[str, Field(min_length=1), AfterValidator(_inside_include)]
 
 
 class Inputs(Strict):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from recsync.core.program.section import Strict
+from recsync.core.program.section import Strict, matching, with_underscores
 from recsync.core.program.solution import Solution
 from recsync.core.program.tuning import Tuning
 from recsync.core.recipes import Recipe
@@ -15,7 +15,14 @@ from recsync.core.recipes import Recipe
 # 10 solutions per dataset group, https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MAX_CHALLENGERS = 4
 # Part of task ids and of the names of jobs.
-ChallengerName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,15}$")]
+ChallengerName = Annotated[
+    str,
+    matching(
+        r"^[a-z0-9][a-z0-9_]{0,15}$",
+        "be a name of at most 16 lower-case letters, digits and _, no _ first",
+        suggest=lambda text: with_underscores(text.lower()).replace("-", "_")[:16],
+    ),
+]
 
 
 class Exploration(Strict):

@@ -5,10 +5,7 @@ The same model runs in CI (``make check``), when Airflow parses the DAGs and in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Self
-
-from pydantic import Field, model_validator
+from typing import Annotated
 
 from recsync.core.program.alerts import Alert, DeadlineHours
 from recsync.core.program.braze import Braze
@@ -22,10 +19,11 @@ from recsync.core.program.filters import Filters
 from recsync.core.program.gate import Gate
 from recsync.core.program.inputs import Audience, Inputs
 from recsync.core.program.personalize import Personalize
+from recsync.core.program.problem import Field
 from recsync.core.program.recommendations import Recommendations
 from recsync.core.program.retention import Retention
 from recsync.core.program.schedules import Schedules
-from recsync.core.program.section import Strict
+from recsync.core.program.section import Strict, matching, with_underscores
 from recsync.core.program.training import TrainFull, TrainUpdate
 from recsync.core.recipes import Asks
 
@@ -45,14 +43,38 @@ class Program(Strict):
         ``[recsync] personalize_role_arn``.
     """
 
-    name: str = Field(pattern=NAME_PATTERN)
+    name: Annotated[
+        str,
+        matching(
+            NAME_PATTERN,
+            "be at most 32 lower-case letters, digits, - and _, beginning with a letter or digit: rename the file",
+            suggest=lambda text: with_underscores(text.lower())[:32],
+        ),
+    ]
     description: str = ""
     warehouse: str = "warehouse"
     aws: str = "aws_default"
-    bucket: str | None = Field(default=None, min_length=3, max_length=63)
-    role_arn: str | None = Field(
-        default=None, pattern=r"^arn:([a-z\d-]+):iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$"
-    )
+    bucket: (
+        Annotated[
+            str,
+            matching(
+                r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$",
+                "be the name of an S3 bucket alone: 3 to 63 lower-case letters, digits, . and -",
+                suggest=lambda text: text.removeprefix("s3://").strip("/"),
+            ),
+        ]
+        | None
+    ) = None
+    role_arn: (
+        Annotated[
+            str,
+            matching(
+                r"^arn:([a-z\d-]+):iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$",
+                "be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/personalize",
+            ),
+        ]
+        | None
+    ) = None
     datasets: Datasets = Datasets()
     events: Events = Events()
     exports: Exports = Exports()
@@ -72,21 +94,6 @@ class Program(Strict):
     budget: Budget = Budget()
     alerts: tuple[Alert, ...] = ()
     deadline_hours: DeadlineHours = DeadlineHours()
-
-    @model_validator(mode="after")
-    def _asked_for_events_are_exported(self) -> Self:
-        asked: dict[str, Iterable[str]] = {
-            "recommendations.rules.bought_event_types": self.recommendations.rules.bought_event_types
-        }
-        for where, solution in self.personalize.solutions.items():
-            section = ".".join(where)
-            asked[f"{section}.event_type"] = filter(None, [solution.event_type])
-            asked[f"{section}.event_weights"] = solution.event_weights
-        for field, names in asked.items():
-            missing = [name for name in names if not self.events.export(name)]
-            if missing:
-                raise ValueError(f"{field} names {', '.join(missing)}, which events.types leaves out")
-        return self
 
     @property
     def dataset_types(self) -> tuple[DatasetType, ...]:
@@ -121,15 +128,29 @@ class Program(Strict):
 
     def files(self) -> tuple[str, ...]:
         """Every file below ``include/`` that the program needs."""
-        queries = [
-            self.sql_file(query)
-            for query in [t.folder for t in self.dataset_types]
-            + ["audience", "catalogue", *self.input_queries]
-        ]
+        return tuple(self._named_files())
+
+    def field_of_file(self, name: str) -> Field:
+        """The field that names a file below ``include/``, or would name another one."""
+        return self._named_files()[name]
+
+    def _named_files(self) -> dict[str, Field]:
+        """Every file below ``include/`` that the program needs, and the field that names it."""
+        kinds = self.dataset_types
+        sql: dict[str, Field] = {
+            **{self.sql_file(kind.folder): ("datasets", kind.folder, "sql") for kind in kinds},
+            **{
+                self.sql_file(query): ("inputs", query)
+                for query in ("audience", "catalogue", *self.input_queries)
+            },
+        }
         if self.audience.segment and self.audience.segment.sql:
-            queries.append(self.audience.segment.sql)
+            sql[self.audience.segment.sql] = ("audience", "segment", "sql")
         if self.events.exclude_users:
-            queries.append(self.events.exclude_users)
-        return tuple(f"sql/{query}" for query in queries) + tuple(
-            f"schemas/{self.schema_file(t)}" for t in self.dataset_types
-        )
+            sql[self.events.exclude_users] = ("events", "exclude_users")
+        schemas: dict[str, Field] = {
+            self.schema_file(kind): ("datasets", kind.folder, "schema") for kind in kinds
+        }
+        return {f"sql/{name}": field for name, field in sql.items()} | {
+            f"schemas/{name}": field for name, field in schemas.items()
+        }

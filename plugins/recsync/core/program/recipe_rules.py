@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from recsync.core.formatting import did_you_mean
 from recsync.core.program.problem import Problem
 from recsync.core.program.program import Program
 from recsync.core.program.solution_rules import solution_problems
@@ -23,6 +24,7 @@ _INPUT_OF = {
 
 def recipe_problems(program: Program) -> Iterator[Problem]:
     """Yield everything that the program asks of its recipe in vain."""
+    yield from _event_types(program)
     yield from _training(program)
     yield from solution_problems(program)
     yield from _jobs(program)
@@ -30,6 +32,24 @@ def recipe_problems(program: Program) -> Iterator[Problem]:
     yield from _datasets(program)
     yield from _inputs(program)
     yield from _lists(program)
+
+
+def _event_types(program: Program) -> Iterator[Problem]:
+    """Yield event types that something asks for and no export holds."""
+    asked: dict[tuple[str, ...], Iterable[str]] = {
+        ("recommendations", "rules", "bought_event_types"): program.recommendations.rules.bought_event_types
+    }
+    for where, solution in program.personalize.solutions.items():
+        asked[*where, "event_type"] = filter(None, [solution.event_type])
+        asked[*where, "event_weights"] = solution.event_weights
+    for field, names in asked.items():
+        missing = [name for name in names if not program.events.export(name)]
+        if missing:
+            yield Problem(
+                field,
+                f"{'.'.join(field)} names {', '.join(missing)}, which events.types leaves out"
+                + did_you_mean(missing[0], program.events.types),
+            )
 
 
 def _training(program: Program) -> Iterator[Problem]:
@@ -91,8 +111,16 @@ def _gate(program: Program) -> Iterator[Problem]:
     recipe, gate = program.personalize.traits, program.gate
     if gate.metric and recipe.metrics and gate.metric not in recipe.metrics:
         yield Problem(
-            ("gate", "metric"), f"{recipe.name} has the metrics {', '.join(recipe.metrics)}", gate.metric
+            ("gate", "metric"),
+            f"{recipe.name} has the metrics {', '.join(recipe.metrics)}{did_you_mean(gate.metric, recipe.metrics)}",
+            gate.metric,
         )
+    for name in gate.metrics:
+        if recipe.metrics and name not in recipe.metrics:
+            yield Problem(
+                ("gate", "metrics", name),
+                f"{recipe.name} has the metrics {', '.join(recipe.metrics)}{did_you_mean(name, recipe.metrics)}",
+            )
     if gate.minimum is not None and not program.gate_metric:
         yield Problem(
             ("gate", "minimum"),

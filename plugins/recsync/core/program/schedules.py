@@ -5,11 +5,30 @@ from __future__ import annotations
 from typing import Annotated
 
 from croniter import croniter
-from pydantic import Field, field_validator
+from pydantic import AfterValidator
 
 from recsync.core.program.section import Strict
 
-CronExpression = Annotated[str, Field(min_length=9, max_length=100)]
+_PRESETS = {
+    "hourly": "0 * * * *",
+    "daily": "0 5 * * *",
+    "weekly": "0 3 * * 0",
+    "monthly": "0 3 1 * *",
+    "midnight": "0 0 * * *",
+}
+
+
+def _cron(value: str) -> str:
+    if len(value.split()) == 5 and croniter.is_valid(value):
+        return value
+    wanted = _PRESETS.get(value.strip().strip("@").casefold())
+    example = f"write '{wanted}'" if wanted else "such as '0 * * * *' for every full hour"
+    raise ValueError(
+        f"must be a cron expression: minute, hour, day of the month, month and day of the week; {example}"
+    )
+
+
+CronExpression = Annotated[str, AfterValidator(_cron)]
 
 
 class Schedules(Strict):
@@ -27,10 +46,3 @@ class Schedules(Strict):
     recommend: CronExpression | None = "30 5 * * *"
     maintain: CronExpression | None = "15 2 * * *"
     recommend_after_update: bool = True
-
-    @field_validator("export", "train_full", "tune", "recommend", "maintain")
-    @classmethod
-    def _cron(cls, value: str | None) -> str | None:
-        if value is not None and not croniter.is_valid(value):
-            raise ValueError("must be a cron expression of five fields, e.g. '0 * * * *'")
-        return value

@@ -8,12 +8,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from recsync.core.program.events import MAX_TYPES_AND_METADATA, EventType
-from recsync.core.program.section import Strict
+from recsync.core.program.section import Strict, matching, one_of
 from recsync.core.recipes import RECIPES, Recipe, solution_parameters
 
 # https://docs.aws.amazon.com/personalize/latest/dg/API_TrainingDataConfig.html
 _MAX_DATASETS, _MAX_COLUMNS = 3, 50
-ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z\d_]*$", max_length=150)]
+ColumnName = Annotated[
+    str,
+    matching(
+        r"^[A-Za-z_][A-Za-z\d_]{0,149}$",
+        "be the name of a column of the schema: at most 150 letters, digits and _, no digit first",
+    ),
+]
 Columns = Annotated[
     dict[
         Literal["interactions", "users", "items"],
@@ -65,9 +71,7 @@ class Solution(Strict):
     @field_validator("recipe")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in RECIPES:
-            raise ValueError(f"there are the recipes {', '.join(sorted(RECIPES))}")
-        return value
+        return one_of(value, tuple(sorted(RECIPES)), "recipe")
 
     @property
     def traits(self) -> Recipe:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from recsync.core.avro import AvroSchema
 from recsync.core.program.events import MAX_TYPES_AND_METADATA, Events
+from recsync.core.program.problem import Problem
 from recsync.core.queries.dialects import ANSI, Dialect
 from recsync.core.queries.select import map_columns
 
@@ -77,18 +78,20 @@ def map_events(
     return _Mapping(interactions, events, exported, excluded, dialect).sql()
 
 
-def event_problems(events: Events, schema: AvroSchema) -> Iterator[str]:
+def event_problems(events: Events, schema: AvroSchema) -> Iterator[Problem]:
     """Yield what in ``events`` cannot be met with the schema of the interactions."""
     if events.weights and VALUE not in schema.columns:
-        yield (
-            f"events.types gives values to {', '.join(events.weights)}, but the schema has no {VALUE}; add the field "
-            f'{{"name": "{VALUE}", "type": ["null", "float"]}} or leave the values empty'
+        yield Problem(
+            ("events", "types"),
+            f"gives values to {', '.join(events.weights)}, but the schema has no {VALUE}; add the field "
+            f'{{"name": "{VALUE}", "type": ["null", "float"]}} or leave the values empty',
         )
     taken = len(schema.metadata)
     if taken + len(events.types) > MAX_TYPES_AND_METADATA:
-        yield (
-            f"events.types names {len(events.types)} types and the schema has {taken} metadata fields; "
-            f"Amazon Personalize takes at most {MAX_TYPES_AND_METADATA} of both together"
+        yield Problem(
+            ("events", "types"),
+            f"names {len(events.types)} types and the schema has {taken} metadata fields; "
+            f"Amazon Personalize takes at most {MAX_TYPES_AND_METADATA} of both together",
         )
 
 

@@ -12,7 +12,10 @@ from recsync.core.program.checks import RULES, Limits
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"timestamp": "off"}, "no such rule: timestamp; there are category_length, .*timestamp_unit"),
+        (
+            {"timestamp": "off"},
+            "no such rule: timestamp; did you mean .*There are category_length, .*timestamp_unit",
+        ),
         ({"cells": "off", "type": "off"}, "cannot be off, as such rows cannot be read: cells, type"),
         ({"type": "never"}, "'off', 'note', 'warn' or 'stop'"),
         ({"type": {"warn": -1}}, "greater than or equal to 0"),

@@ -46,10 +46,10 @@ def test_the_file_that_ships_prices_all_that_amazon_bills() -> None:
     ("text", "said"),
     [
         ("lists: [", "not valid YAML"),
-        ("list: []", "prices.yaml: list: Extra"),
+        ("list: []", "prices.yaml:1: list: unknown field; did you mean lists?"),
         ('lists: [{since: "2026-13", prices: {}}]', "lists.0.since"),
         ('lists: [{since: "2026-01", prices: {training_hour: {price: 1}}}]', "training_hour"),
-        ('lists: [{since: "2026-01", prices: {training_hours: {price: -1}}}]', "greater than or equal to 0"),
+        ('lists: [{since: "2026-01", prices: {training_hours: {price: -1}}}]', "must be at least 0"),
         ('lists: [{since: "2026-02", prices: {}}, {since: "2026-01", prices: {}}]', "order of since"),
     ],
 )

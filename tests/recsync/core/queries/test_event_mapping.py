@@ -354,9 +354,9 @@ def test_the_schema_must_have_room_for_values_and_types() -> None:
     assert list(event_problems(weighted, schema(value, *metadata))) == []
     assert list(event_problems(Events(types={"view": None}), schema())) == []
     (problem,) = event_problems(weighted, schema())
-    assert "the schema has no EVENT_VALUE" in problem
+    assert "the schema has no EVENT_VALUE" in problem.text
     (problem,) = event_problems(Events(types={f"t{n}": None for n in range(6)}), schema(*metadata))
-    assert "6 types and the schema has 5 metadata fields" in problem
+    assert "6 types and the schema has 5 metadata fields" in problem.text
 
 
 def test_events_know_what_they_do() -> None:
