@@ -86,13 +86,20 @@ class LastSent:
             raise RetriableError(
                 f"Another delivery changed {self.bucket.uri(self._document)} meanwhile; the next try begins anew."
             )
-        self._forget_old_tables()
+        self._delete_old_tables(state)
         return written
 
-    def _forget_old_tables(self) -> None:
-        # Each delivery writes the table anew; the last ones are kept for somebody who has to go back.
-        for key in self.bucket.keys(self._tables)[:-_TABLES_KEPT]:
-            self.bucket.delete(key)
+    def _delete_old_tables(self, state: LastSentState) -> None:
+        """Keep the table that the document names, the two generations before it for a rollback, and all newer ones.
+
+        A newer table belongs to a delivery that lost the race for the document, or that is about to replace it.
+        """
+        if not state.table:
+            return
+        older = [key for key in self.bucket.keys(self._tables) if key < self._generation(state.generation)]
+        for key in older[: 1 - _TABLES_KEPT]:
+            if key != state.table:
+                self.bucket.delete(key)
 
     def download(self, state: LastSentState, target: Path) -> Path | None:
         """Fetch the table; None when nothing was ever sent."""
@@ -105,9 +112,12 @@ class LastSent:
         """Store a new table, and give the state that points at it; the caller replaces the document."""
         generation = state.generation + 1
         # With the delivery: two that race never write the same object.
-        key = f"{self._tables}{generation:08d}-{delivery}.parquet"
+        key = f"{self._generation(generation)}-{delivery}.parquet"
         self.bucket.upload(key, table)
         return replace(state, generation=generation, table=key)
+
+    def _generation(self, number: int) -> str:
+        return f"{self._tables}{number:08d}"
 
     @property
     def _tables(self) -> str:

@@ -71,6 +71,34 @@ def test_two_who_race_do_not_write_the_same_table(store: LastSent, tmp_path: Pat
         assert path.read_text() == delivery
 
 
+def test_clean_up_keeps_the_table_in_use_however_many_races_were_lost(
+    store: LastSent, bucket: Bucket, tmp_path: Path
+) -> None:
+    table = tmp_path / "table"
+    table.write_bytes(b"in use")
+    state = store.upload(LastSentState(4), table, "a-winner")
+    etag = store.replace(state, None)
+    for delivery in ("lost-1", "lost-2", "lost-3", "lost-4"):
+        lost = store.upload(state, table, delivery)
+        with pytest.raises(RetriableError):
+            store.replace(lost, "of a former document")
+    store.replace(replace(state, open_delivery="next"), etag)
+    assert bucket.get(state.table) == b"in use"
+
+
+def test_clean_up_keeps_two_former_tables(
+    store: LastSent, bucket: Bucket, keys: Keys, tmp_path: Path
+) -> None:
+    table = tmp_path / "table"
+    table.write_bytes(b"x")
+    state, etag = LastSentState(), None
+    for number in range(1, 6):
+        state = store.upload(state, table, f"d-{number}")
+        etag = store.replace(state, etag)
+    names = [key.rpartition("/")[2] for key in bucket.keys(keys.state("last_sent/"))]
+    assert names == [f"{number:08d}-d-{number}.parquet" for number in (3, 4, 5)]
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"surprise": 1}', b"null", b'{"newest": {"x": 1}}'])
 def test_a_damaged_document_is_named(store: LastSent, bucket: Bucket, keys: Keys, body: bytes) -> None:
     bucket.put(keys.state("last_sent.json"), body)
