@@ -6,13 +6,14 @@ import json
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from recsync.errors import FatalError, RecsyncError, RetriableError
+from recsync.clients.aws_errors import error_code, fatal
+from recsync.errors import RecsyncError, RetriableError
 
-_REFUSALS = frozenset({"AccessDenied", "NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 _DELETED_AT_ONCE = 1000
 
@@ -36,22 +37,34 @@ class Staging:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """List the objects below a URI: URI -> bytes, sorted."""
-        bucket, key = _split(prefix)
-        with _errors(prefix, "s3:ListBucket"):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
-            found = {e["Key"]: int(e["Size"]) for page in pages for e in page.get("Contents", [])}
+        bucket, _ = _split(prefix)
+        found = {entry["Key"]: int(entry["Size"]) for entry in self._listed(prefix)}
         return {f"s3://{bucket}/{name}": found[name] for name in sorted(found)}
 
-    def clear(self, prefix: str) -> None:
-        """Delete the objects below a URI."""
+    def clear(self, prefix: str, *, older_than: timedelta | None = None) -> None:
+        """Delete the objects below a URI.
+
+        :param older_than: keep objects that were written less than this time ago. Default: delete all.
+        """
         bucket, _ = _split(prefix)
-        keys = [{"Key": _split(uri)[1]} for uri in self.sizes(prefix)]
+        newest = datetime.now(UTC) - (older_than or timedelta())
+        keys = [
+            {"Key": entry["Key"]}
+            for entry in self._listed(prefix)
+            if older_than is None or entry["LastModified"] < newest
+        ]
         for first in range(0, len(keys), _DELETED_AT_ONCE):
             batch = {"Objects": keys[first : first + _DELETED_AT_ONCE], "Quiet": True}
             with _errors(prefix, "s3:DeleteObject"):
                 answer = self.client.delete_objects(Bucket=bucket, Delete=batch)
             for error in answer.get("Errors", []):
                 raise RetriableError(f"S3 did not delete {error.get('Key')}: {error.get('Message')}")
+
+    def _listed(self, prefix: str) -> list[dict[str, Any]]:
+        bucket, key = _split(prefix)
+        with _errors(prefix, "s3:ListBucket"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+            return [entry for page in pages for entry in page.get("Contents", [])]
 
     def get_json(self, uri: str) -> Any:
         """Read one JSON document.
@@ -119,14 +132,15 @@ def _errors(uri: str, action: str) -> Generator[None]:
     except ClientError as error:
         raise _explained(uri, action, error) from None
     except BotoCoreError as error:
-        raise RetriableError(f"S3 failed on {uri}: {error}") from None
+        raise _explained(uri, action, error) from None
 
 
-def _explained(uri: str, action: str, error: ClientError) -> RecsyncError:
-    code = error.response.get("Error", {}).get("Code", "")
-    if code in _REFUSALS:
-        return FatalError(f"S3 refused {uri}: {code}. Give the role of the AWS connection {action} on it.")
-    return RetriableError(f"S3 failed on {uri}: {error}")
+def _explained(uri: str, action: str, error: ClientError | BotoCoreError) -> RecsyncError:
+    failed = RetriableError(f"S3 failed on {uri}: {error}")
+    if isinstance(error, ClientError) and error_code(error) == "NoSuchKey":
+        return failed  # written late, or cleared with a killed try
+    remedy = f"Give the role of the AWS connection {action} on it."
+    return fatal(f"use {uri}", error, conn_id=None, remedy=remedy) or failed
 
 
 def _split(uri: str) -> tuple[str, str]:

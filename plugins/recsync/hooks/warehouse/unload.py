@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 log = logging.getLogger(__name__)
+
+# No unload takes this long, so what is older belongs to nobody.
+_ABANDONED_AFTER = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,13 @@ class UnloadingWarehouse(Warehouse):
     def start_unload(self, query: str, *, uri: str, name: str, ordered: bool = True) -> Unload:
         """Let the warehouse write the rows of ``query`` below ``uri``.
 
-        What an earlier try left there is deleted first; each try writes below a prefix of its own, so that a
-        forgotten statement that is still running never mixes with this one.
+        Each try writes below a prefix of its own, so that neither another run of the interval nor a forgotten statement
+        that is still running mixes with this one. What a dead try left there is deleted after a day.
 
         :param uri: ``s3://bucket/prefix/``.
         :param ordered: keep the order of ``query``; the warehouse then writes with one thread.
         """
-        self.staging.clear(uri)
+        self.staging.clear(uri, older_than=_ABANDONED_AFTER)
         own = f"{uri.rstrip('/')}/{uuid4().hex}/"
         return self.unload(query, uri=own, name=name, ordered=ordered)
 
@@ -93,7 +97,7 @@ class UnloadingWarehouse(Warehouse):
         try:
             yield StagedParts(self.staging, self._waited(unload, name))
         finally:
-            # What cannot be deleted now is deleted by the next try, or by the bucket's own lifecycle rule.
+            # What cannot be deleted now is deleted by a later run, or by the bucket's own lifecycle rule.
             try:
                 self.staging.clear(unload.uri)
             except RecsyncError as error:

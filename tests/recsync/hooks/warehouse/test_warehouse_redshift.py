@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.redshiftdata.models import redshiftdata_backends
+from moto.s3.models import s3_backends
 
 from recsync.errors import FatalError, RetriableError
 from recsync.hooks.warehouse import UnloadingWarehouse, warehouse
@@ -67,7 +69,6 @@ def write_parts(s3: Any, unload: Unload, parts: list[bytes], *, missing_bytes: i
 def test_an_unload_is_started_waited_for_and_streamed(
     source: UnloadingWarehouse, s3: Any, staged: Any, read_all: Any
 ) -> None:
-    s3.put_object(Bucket=BUCKET, Key="shop/hour.unload/0123/0000_part_00", Body=b"of a former try")
     s3.put_object(Bucket=BUCKET, Key="shop/hour.csv", Body=b"not staged")
     unload = source.start_unload("SELECT 'it''s'", uri=URI, name="shop/interactions.sql")
     statement = statements()[unload.statement_id]
@@ -86,6 +87,33 @@ def test_an_unload_is_started_waited_for_and_streamed(
         assert read_all(stream) == b'u1,"a\nb",1\nu2,,2\nu3,"",3\n'
     assert staged() == ["shop/hour.csv"]
     s3.delete_object(Bucket=BUCKET, Key="shop/hour.csv")
+
+
+def test_a_second_run_of_the_interval_leaves_the_parts_of_the_first(
+    source: UnloadingWarehouse, s3: Any, staged: Any, read_all: Any
+) -> None:
+    first = source.start_unload("SELECT 1", uri=URI, name="x")
+    write_parts(s3, first, [b"1\n"])
+    second = source.start_unload("SELECT 1", uri=URI, name="x")
+    write_parts(s3, second, [b"1\n"])
+    for unload in (second, first):
+        statements()[unload.statement_id].status = "FINISHED"
+        with source.open_unloaded(unload, name="x") as stream:
+            assert read_all(stream) == b"1\n"
+    assert staged() == []
+
+
+def test_parts_that_a_dead_run_left_are_deleted_after_a_day(
+    source: UnloadingWarehouse, s3: Any, staged: Any
+) -> None:
+    objects = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[BUCKET].keys
+    for name, hours in (("old", 25), ("young", 23)):
+        key = f"shop/hour.unload/{name}/0000_part_00"
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"of a dead run")
+        objects[key].last_modified -= timedelta(hours=hours)
+    source.start_unload("SELECT 1", uri=URI, name="x")
+    assert staged() == ["shop/hour.unload/young/0000_part_00"]
+    s3.delete_object(Bucket=BUCKET, Key="shop/hour.unload/young/0000_part_00")
 
 
 def test_a_part_that_is_not_whole_is_no_end(
