@@ -17,7 +17,6 @@ from typing import Any
 from airflow.sdk import Param, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.operators.personalize import PersonalizeCreateDataDeletionJobOperator
 from recsync.stage_dags import programs, stage_dag
 from recsync.task_groups import hold
@@ -37,9 +36,8 @@ def suppress(program: str) -> str:
     from recsync.stages.erasure import request
 
     params = get_current_context()["params"]
-    with fatal_errors_fail_the_task():
-        name: str = params["request"] or request.ask(program, params["user"], in_run_conf=True)
-        request.suppress(program, name)
+    name: str = params["request"] or request.ask(program, params["user"], in_run_conf=True)
+    request.suppress(program, name)
     return name
 
 
@@ -55,8 +53,7 @@ def objects(program: str, erasure: str) -> dict[str, Any]:
     """Rewrite every object on S3 that names the person."""
     from recsync.stages.erasure.sweep import sweep
 
-    with fatal_errors_fail_the_task():
-        return sweep(program, erasure)
+    return sweep(program, erasure)
 
 
 @task(multiple_outputs=True)
@@ -64,8 +61,7 @@ def deletion(program: str, erasure: str) -> dict[str, Any]:
     """Write the input of the data deletion job; skip while there is no dataset group."""
     from recsync.stages.erasure.personalize import deletion_job
 
-    with fatal_errors_fail_the_task():
-        job = deletion_job(program, erasure, get_current_context()["run_id"])
+    job = deletion_job(program, erasure, get_current_context()["run_id"])
     if job is None:
         raise AirflowSkipException(f"{program} has no dataset group in Amazon Personalize.")
     return job
@@ -76,8 +72,7 @@ def braze(program: str, erasure: str) -> dict[str, Any]:
     """Delete the profile, or what recsync wrote to it."""
     from recsync.stages.erasure.braze import forget_in_braze
 
-    with fatal_errors_fail_the_task():
-        return forget_in_braze(program, erasure)
+    return forget_in_braze(program, erasure)
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
@@ -85,8 +80,7 @@ def certify(program: str, erasure: str, job_arn: str | None) -> str:
     """Look once more, certify, and delete the request."""
     from recsync.stages.erasure import certify as stage
 
-    with fatal_errors_fail_the_task():
-        return stage.certify(program, erasure, job_arn)
+    return stage.certify(program, erasure, job_arn)
 
 
 for program in programs("forget"):

@@ -13,7 +13,6 @@ from typing import Any
 
 from airflow.sdk import Param, get_current_context, task
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.stage_dags import cron_trigger, programs, stage_dag
 from recsync.task_groups.booking import book
 from recsync.task_groups.exclusion import must_hold
@@ -46,8 +45,7 @@ def remove_objects(program: str) -> dict[str, int]:
     """Remove objects that nothing needs any more."""
     from recsync.stages.maintain import run
 
-    with fatal_errors_fail_the_task():
-        return run.keep_objects(program, **this_run())
+    return run.keep_objects(program, **this_run())
 
 
 @task(multiple_outputs=False)
@@ -55,10 +53,9 @@ def remove_resources(program: str) -> dict[str, int]:
     """Remove solutions, filters and schemas that nothing needs any more."""
     from recsync.stages.maintain import run
 
-    with fatal_errors_fail_the_task():
-        return run.keep_resources(
-            program, **this_run(), hold=lambda: must_hold(program), recommending=is_recommending
-        )
+    return run.keep_resources(
+        program, **this_run(), hold=lambda: must_hold(program), recommending=is_recommending
+    )
 
 
 @task

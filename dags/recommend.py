@@ -15,7 +15,6 @@ from typing import Any
 
 from airflow.sdk import AssetOrTimeSchedule, get_current_context, task
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.stage_dags import asset, cron_trigger, programs, stage_dag
 from recsync.task_groups import answers, audience_segment
 
@@ -26,8 +25,7 @@ def prepare(program: str, segment_job_arn: str | None) -> dict[str, Any]:
     from recsync.stages import recommend
 
     run = get_current_context()["dag_run"]
-    with fatal_errors_fail_the_task():
-        return recommend.prepare(program, run.run_id, run.run_after, segment_job_arn)
+    return recommend.prepare(program, run.run_id, run.run_after, segment_job_arn)
 
 
 @task(multiple_outputs=False)
@@ -36,8 +34,7 @@ def publish(program: str, prepared: dict[str, Any], batch_inference_job_arn: str
     from recsync.stages import recommend
 
     context = get_current_context()
-    with fatal_errors_fail_the_task():
-        manifest = recommend.decorate(program, prepared, batch_inference_job_arn)
+    manifest = recommend.decorate(program, prepared, batch_inference_job_arn)
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = manifest
         context["outlet_events"][outlet].add_partitions(manifest["run"])

@@ -13,7 +13,6 @@ from typing import Any
 
 from airflow.sdk import Param, get_current_context, task
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.stage_dags import asset, programs, stage_dag
 
 PARAMS = {
@@ -31,8 +30,7 @@ def roll_back(program: str) -> dict[str, Any]:
     context = get_current_context()
     run = context["dag_run"]
     by = getattr(run, "triggering_user_name", None) or ""
-    with fatal_errors_fail_the_task():
-        champion = promotion.roll_back(program, run.run_id, context["params"]["version"], by)
+    champion = promotion.roll_back(program, run.run_id, context["params"]["version"], by)
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = champion
     return champion

@@ -23,7 +23,6 @@ from typing import Any
 from airflow.sdk import AssetOrTimeSchedule, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.intervals import EPOCH
 from recsync.core.program import DatasetType
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
@@ -49,13 +48,12 @@ def plan(program: str) -> dict[str, Any]:
 
     context = get_current_context()
     run, until = context["dag_run"], context["params"].get("until")
-    with fatal_errors_fail_the_task():
-        if run.run_type != "manual":
-            decision = full_needed(program, run.run_after, due=run.run_type == "scheduled")
-            if not decision.train:
-                raise AirflowSkipException(decision.why)
-            logging.getLogger(__name__).info("FULL: %s", decision.why)
-        return plan_full(program, run.run_id, run.run_after, datetime.fromisoformat(until) if until else None)
+    if run.run_type != "manual":
+        decision = full_needed(program, run.run_after, due=run.run_type == "scheduled")
+        if not decision.train:
+            raise AirflowSkipException(decision.why)
+        logging.getLogger(__name__).info("FULL: %s", decision.why)
+    return plan_full(program, run.run_id, run.run_after, datetime.fromisoformat(until) if until else None)
 
 
 @task(multiple_outputs=False)
@@ -63,8 +61,7 @@ def gather_intervals(program: str, plan: dict[str, Any]) -> dict[str, Any]:
     """Take the interactions from the published intervals instead of the warehouse."""
     from recsync.stages.imports import full
 
-    with fatal_errors_fail_the_task():
-        return full.gather_intervals(program, plan)
+    return full.gather_intervals(program, plan)
 
 
 @task(multiple_outputs=False)

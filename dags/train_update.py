@@ -17,7 +17,6 @@ from typing import Any
 from airflow.sdk import PartitionedAssetTimetable, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.stage_dags import asset, programs, stage_dag
 from recsync.task_groups import hold, setup, train
 
@@ -30,10 +29,9 @@ def plan(program: str) -> dict[str, Any]:
 
     run = get_current_context()["dag_run"]
     try:
-        with fatal_errors_fail_the_task():
-            if reason := reason_against_renewal(program):
-                raise AirflowSkipException(reason)
-            return plan_update(program, run.run_id, run.run_after)
+        if reason := reason_against_renewal(program):
+            raise AirflowSkipException(reason)
+        return plan_update(program, run.run_id, run.run_after)
     except NothingToTrain as reason:
         raise AirflowSkipException(str(reason)) from None
 
@@ -43,8 +41,7 @@ def look_for_drift(program: str) -> str:
     """Wake train_full when the data or the champion's figure drifted, or skip."""
     from recsync.stages.imports.need import drifted
 
-    with fatal_errors_fail_the_task():
-        found = drifted(program, get_current_context()["dag_run"].run_after)
+    found = drifted(program, get_current_context()["dag_run"].run_after)
     if found is None:
         raise AirflowSkipException("Nothing drifted so far that a FULL training should come early.")
     return found

@@ -17,7 +17,6 @@ from typing import Any
 from airflow.sdk import Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.stage_dags import cron_trigger, programs, stage_dag
 from recsync.task_groups import hold, setup, tune
 
@@ -37,13 +36,12 @@ def plan(program: str) -> dict[str, Any]:
 
     context = get_current_context()
     run = context["dag_run"]
-    with fatal_errors_fail_the_task():
-        if context["params"]["reset"]:
-            raise AirflowSkipException(tuning.reset(program, run.run_id))
-        try:
-            return tuning.plan_tuning(program, run.run_id, run.run_after)
-        except tuning.NothingToTune as reason:
-            raise AirflowSkipException(str(reason)) from None
+    if context["params"]["reset"]:
+        raise AirflowSkipException(tuning.reset(program, run.run_id))
+    try:
+        return tuning.plan_tuning(program, run.run_id, run.run_after)
+    except tuning.NothingToTune as reason:
+        raise AirflowSkipException(str(reason)) from None
 
 
 for program in programs("tune"):

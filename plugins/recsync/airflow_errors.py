@@ -1,22 +1,68 @@
-"""Say recsync's errors in Airflow's terms, in one place."""
+"""The retry policy of every task: what recsync's errors, and those of libraries, mean to Airflow."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowNotFoundException
+from jinja2 import TemplateError
 
-from recsync.errors import FatalError
+from recsync.clients.aws_errors import is_permanent
+from recsync.errors import FatalError, RejectedError, RetriableError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# A rejected record that leaves a task is rejected again by the next try. The library errors are a safety net: the code
+# that meets one should raise a FatalError that says what to do.
+_PERMANENT = (
+    FatalError,
+    RejectedError,
+    AirflowNotFoundException,
+    AttributeError,
+    FileNotFoundError,
+    ImportError,
+    IsADirectoryError,
+    NameError,
+    NotADirectoryError,
+    NotImplementedError,
+    TemplateError,
+    TypeError,
+    UnicodeError,
+)
 
 
-@contextmanager
-def fatal_errors_fail_the_task() -> Generator[None]:
-    """Let a FatalError fail the task without a retry; every other exception passes and follows the retries.
+class ErrorRetryPolicy(RetryPolicy):
+    """Fail at once what no retry can help; retry a RetriableError after the time that the service named.
 
-    :raises AirflowFailException: with the FatalError's text, and the error itself as its cause.
+    Any other error follows the task's own ``retries`` and ``retry_delay``. A policy cannot retry more often than
+    ``retries`` says.
+
+    https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/tasks.html
     """
-    try:
-        yield
-    except FatalError as error:
-        raise AirflowFailException(str(error)) from error
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """Decide by the class of the error; the reason names only the class, because Airflow stores it."""
+        name = type(exception).__name__
+        if isinstance(exception, _PERMANENT) or is_permanent(exception):
+            return RetryDecision.fail(f"{name}: a retry cannot help.")
+        seconds = exception.retry_after_seconds if isinstance(exception, RetriableError) else None
+        if seconds is None:
+            return RetryDecision.default()
+        return RetryDecision.retry(timedelta(seconds=seconds), f"{name}: retry after {seconds:g} seconds.")
+
+    def serialize(self) -> dict[str, Any]:
+        """Return nothing: the policy has no settings."""
+        return {}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> ErrorRetryPolicy:
+        """Return a policy."""
+        return cls()
+
+
+RETRY_POLICY = ErrorRetryPolicy()

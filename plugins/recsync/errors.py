@@ -7,6 +7,7 @@ RecsyncError
 │   ├── BudgetExceededError    the next billed step would go beyond the month's budget; it was not begun
 │   └── DriftError             a resource differs from what the program file says
 ├── RetriableError    try again, after ``retry_after_seconds`` when the service said so
+│   └── QuotaFullError         as many jobs run as the account may have; one of them has to end first
 └── RejectedError     this record only: counted, kept, replayable
 
 Every message says what happened, to which object, and what to do.
@@ -57,6 +58,10 @@ class RetriableError(RecsyncError):
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class QuotaFullError(RetriableError):
+    """As many jobs are pending or running as the account may have: the same call succeeds once one of them ends."""
 
 
 class RejectedError(RecsyncError):

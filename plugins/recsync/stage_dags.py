@@ -10,6 +10,7 @@ from airflow.sdk import DAG, Asset, CronTriggerTimetable, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from recsync import settings
+from recsync.airflow_errors import RETRY_POLICY
 from recsync.core.program import DatasetType, Program
 from recsync.core.program_file import read_programs, shared_problems
 from recsync.notifications.failure import FailureNotifier
@@ -22,6 +23,8 @@ DEFAULT_ARGS = {
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=10),
+    # An error that no retry can help fails the task at once; a time that a service named is waited for.
+    "retry_policy": RETRY_POLICY,
 }
 
 
@@ -64,10 +67,14 @@ def stage_dag(program: Program, stage: str, *, schedule: Any, doc_md: str | None
 
 
 def _default_args(program: Program, stage: str) -> dict[str, Any]:
-    """Call people when a task fails for good, if the program file says whom."""
-    if not program.alerts:
-        return DEFAULT_ARGS
-    return {**DEFAULT_ARGS, "on_failure_callback": FailureNotifier(program, stage)}
+    """Give a stage's tasks their time limits, and the call to people when one fails for good."""
+    arguments = {**DEFAULT_ARGS, "execution_timeout": program.task_timeout_hours.of(stage)}
+    if (hours := program.deadline_hours.of(stage)) is not None:
+        # Only operators that create jobs of Amazon Personalize know it.
+        arguments["quota_timeout"] = timedelta(hours=hours)
+    if program.alerts:
+        arguments["on_failure_callback"] = FailureNotifier(program, stage)
+    return arguments
 
 
 def asset(program: Program, kind: str) -> Asset:

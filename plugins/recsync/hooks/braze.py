@@ -12,6 +12,7 @@ from recsync.clients.braze import BrazeClient
 from recsync.clients.braze_plan import RatePlan
 from recsync.clients.braze_transport import AiohttpTransport
 from recsync.errors import FatalError
+from recsync.hooks.connections import connection
 
 
 class BrazeHook(BaseHook):
@@ -37,7 +38,7 @@ class BrazeHook(BaseHook):
 
     @cached_property
     def _connection(self) -> Connection:
-        return self.get_connection(self.braze_conn_id)
+        return connection(self.braze_conn_id, field="braze.connection")
 
     @cached_property
     def rate_plan(self) -> RatePlan:

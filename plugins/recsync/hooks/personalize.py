@@ -8,11 +8,12 @@ from typing import Any
 from airflow.utils.helpers import prune_dict
 from botocore.exceptions import ClientError
 
+from recsync.clients.aws_errors import error_code
 from recsync.errors import DriftError, FatalError, RetriableError
 from recsync.hooks.personalize_changes import PersonalizeChangesHook
 from recsync.hooks.personalize_client import is_dead, status_of
 from recsync.hooks.personalize_drift import drift, unasked_hyperparameters
-from recsync.hooks.personalize_errors import ended_badly, error_code, personalize_errors
+from recsync.hooks.personalize_errors import ended_badly
 from recsync.hooks.personalize_resource import Resource
 from recsync.hooks.personalize_resources import SOLUTION_VERSION
 
@@ -77,14 +78,14 @@ class PersonalizeHook(PersonalizeChangesHook):
 
         .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_GetSolutionMetrics.html
         """
-        with personalize_errors(f"read metrics of solution version {solution_version_arn}", SOLUTION_VERSION):
+        with self.errors(f"read metrics of solution version {solution_version_arn}", SOLUTION_VERSION):
             reply = self._api.get_solution_metrics(solutionVersionArn=solution_version_arn)
         return {name: float(value) for name, value in reply["metrics"].items()}
 
     def _create(self, resource: Resource, request: dict[str, Any]) -> str | None:
         """Create, or return None when the name, or the one place for such a resource, is taken."""
-        create = getattr(self._api, f"create_{resource.operation}")
-        with personalize_errors(f"create {resource.noun} {request[resource.name_member]!r}", resource):
+        with self.errors(f"create {resource.noun} {request[resource.name_member]!r}", resource):
+            create = getattr(self._api, f"create_{resource.operation}")
             try:
                 return str(create(**request)[resource.arn_member])
             except ClientError as error:

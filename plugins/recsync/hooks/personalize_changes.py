@@ -8,10 +8,10 @@ from typing import Any
 from airflow.utils.helpers import prune_dict
 from botocore.exceptions import ClientError
 
+from recsync.clients.aws_errors import error_code
 from recsync.errors import RetriableError
 from recsync.hooks.personalize_client import PersonalizeClientHook, is_dead, is_pending, status_of
 from recsync.hooks.personalize_drift import drift
-from recsync.hooks.personalize_errors import error_code, personalize_errors
 from recsync.hooks.personalize_resource import Resource, Update
 from recsync.hooks.personalize_resources import METRIC_ATTRIBUTION, SOLUTION_VERSION
 
@@ -37,7 +37,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         if not drift(update.compared, asked, found):
             self.log.info("All that is asked of %s %s is in force.", resource.noun, arn)
             return True
-        with personalize_errors(f"update {resource.noun} {arn}", resource):
+        with self.errors(f"update {resource.noun} {arn}", resource):
             getattr(self._api, f"update_{resource.operation}")(**asked)
         return False
 
@@ -78,7 +78,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         status = status_of(found)
         if status.startswith("DELETE") and not is_dead(status):
             return True
-        with personalize_errors(f"delete {resource.noun} {arn}", resource):
+        with self.errors(f"delete {resource.noun} {arn}", resource):
             try:
                 getattr(self._api, f"delete_{resource.operation}")(**{resource.arn_member: arn})
             except ClientError as error:
@@ -91,7 +91,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
 
         .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_StopSolutionVersionCreation.html
         """
-        with personalize_errors(f"stop solution version {solution_version_arn}", SOLUTION_VERSION):
+        with self.errors(f"stop solution version {solution_version_arn}", SOLUTION_VERSION):
             self._api.stop_solution_version_creation(solutionVersionArn=solution_version_arn)
 
     def stop_if_running(self, solution_version_arn: str) -> bool:
@@ -115,7 +115,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         if not changes:
             self.log.info("All that is asked of metric attribution %s is in force.", arn)
             return True
-        with personalize_errors(f"update metric attribution {arn}", METRIC_ATTRIBUTION):
+        with self.errors(f"update metric attribution {arn}", METRIC_ATTRIBUTION):
             self._api.update_metric_attribution(metricAttributionArn=arn, **changes)
         return False
 
@@ -138,7 +138,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
 
         .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_TagResource.html
         """
-        with personalize_errors(f"tag {arn}", None):
+        with self.errors(f"tag {arn}", None):
             self._api.tag_resource(resourceArn=arn, tags=tag_list(tags))
 
     def untag(self, arn: str, tag_keys: Sequence[str]) -> None:
@@ -146,12 +146,12 @@ class PersonalizeChangesHook(PersonalizeClientHook):
 
         .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UntagResource.html
         """
-        with personalize_errors(f"untag {arn}", None):
+        with self.errors(f"untag {arn}", None):
             self._api.untag_resource(resourceArn=arn, tagKeys=list(tag_keys))
 
     def tags(self, arn: str) -> dict[str, str]:
         """Return a resource's tags."""
-        with personalize_errors(f"list tags of {arn}", None):
+        with self.errors(f"list tags of {arn}", None):
             reply = self._api.list_tags_for_resource(resourceArn=arn)
         return {each["tagKey"]: each["tagValue"] for each in reply.get("tags", ())}
 
@@ -170,7 +170,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         member, operation = resource.listed_apart
         arn = str(found[resource.arn_member])
         pages = self._api.get_paginator(operation).paginate(**{resource.arn_member: arn})
-        with personalize_errors(f"list {member} of {resource.noun} {arn}", resource):
+        with self.errors(f"list {member} of {resource.noun} {arn}", resource):
             return {**found, member: [each for page in pages for each in page[member]]}
 
     def _check_under_way(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from airflow.providers.amazon.aws.utils.waiter_with_logging import wait as wait_
 from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import ClientError
 
+from recsync.clients.aws_errors import error_code
 from recsync.errors import FatalError
-from recsync.hooks.personalize_errors import error_code, failure, personalize_errors, wait_error
+from recsync.hooks.personalize_errors import failure, personalize_errors, wait_error
 from recsync.hooks.personalize_resource import Resource, Wait
 from recsync.hooks.personalize_resources import CAMPAIGN, SOLUTION
 
@@ -59,12 +61,16 @@ class PersonalizeClientHook(AwsBaseHook):
         """The boto3 client; its methods are made at run time, so nothing is known of their types."""
         return self.conn
 
+    def errors(self, action: str, resource: Resource | None) -> AbstractContextManager[None]:
+        """Raise what AWS refuses as recsync's errors; see :func:`personalize_errors`."""
+        return personalize_errors(action, resource, conn_id=self.aws_conn_id)
+
     def describe(self, resource: Resource, arn: str) -> dict[str, Any]:
         """Return the resource's description, without the reply's envelope.
 
         :raises FatalError: it does not exist, or may not be seen.
         """
-        with personalize_errors(f"describe {resource.noun} {arn}", resource):
+        with self.errors(f"describe {resource.noun} {arn}", resource):
             reply = getattr(self._api, f"describe_{resource.operation}")(**{resource.arn_member: arn})
         return dict(reply[resource.member])
 
@@ -82,7 +88,7 @@ class PersonalizeClientHook(AwsBaseHook):
 
         :param narrowed_by: the List operation's own parameters, e.g. ``datasetGroupArn``.
         """
-        with personalize_errors(f"list {resource.noun}s", resource):
+        with self.errors(f"list {resource.noun}s", resource):
             summaries = list(self._summaries(resource, narrowed_by))
         return sorted(summaries, key=lambda each: each["creationDateTime"], reverse=True)
 

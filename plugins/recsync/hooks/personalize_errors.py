@@ -7,14 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow.providers.amazon.aws.exceptions import WaiterMaxAttemptsError, WaiterTerminalFailure
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from recsync.errors import FatalError, RecsyncError, RetriableError
+from recsync.clients import aws_errors
+from recsync.clients.aws_errors import error_code
+from recsync.errors import FatalError, QuotaFullError, RecsyncError, RetriableError
 from recsync.hooks.personalize_resource import Resource, Wait
 
 # A small import or batch job was seen to take 4 to 13 minutes, so a slot frees up in about that time.
 QUOTA_RETRY_SECONDS = 300.0
 
+# Words of LimitExceededException about what is under way, or about the request rate, whatever the resource:
+# "More than 5 resources with PENDING or IN_PROGRESS status."
+_PASSING_LIMITS = ("pending", "in_progress", "in progress", "rate exceeded", "too many requests")
 _FATAL_ADVICE = {
     "AccessDeniedException": "Allow the action to the identity of the AWS connection "
     "(and iam:PassRole on the role it passes).",
@@ -27,47 +32,63 @@ _FATAL_ADVICE = {
 }
 
 
-def error_code(error: ClientError) -> str:
-    """Return the service's code of an error, e.g. ``LimitExceededException``."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
 @contextmanager
-def personalize_errors(action: str, resource: Resource | None) -> Generator[None]:
+def personalize_errors(
+    action: str, resource: Resource | None, *, conn_id: str | None = None
+) -> Generator[None]:
     """Raise the service's refusals as recsync's errors; what botocore may still retry passes unchanged.
 
     :param action: what was tried, for the message, e.g. ``create filter 'not-bought'``.
     :param resource: whose quota LimitExceededException is about; None when no quota is known.
-    :raises FatalError: wrong input, missing rights, missing parent.
-    :raises RetriableError: a quota is used up, or a parent is busy.
+    :param conn_id: Airflow connection of the call, for the message.
+    :raises FatalError: wrong input, missing rights, missing parent, no credentials, a quota of what stays until it is
+        deleted.
+    :raises QuotaFullError: as many jobs run as the account may have.
+    :raises RetriableError: too many requests, or a parent is busy.
     """
     try:
         yield
-    except ParamValidationError as error:
-        raise FatalError(f"Cannot {action}: {error} Correct the task's parameters.") from error
     except ClientError as error:
-        raise (_translated(action, resource, error) or error) from error
+        raise (_translated(action, resource, error, conn_id) or error) from error
+    except BotoCoreError as error:
+        raise (aws_errors.fatal(action, error, conn_id=conn_id) or error) from error
 
 
-def _translated(action: str, resource: Resource | None, error: ClientError) -> RecsyncError | None:
+def _translated(
+    action: str, resource: Resource | None, error: ClientError, conn_id: str | None
+) -> RecsyncError | None:
     code = error_code(error)
-    refusal = f"Cannot {action}: {code}: {error.response.get('Error', {}).get('Message', '')}"
-    if code in _FATAL_ADVICE:
-        return FatalError(f"{refusal} {_FATAL_ADVICE[code]}")
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    refusal = f"Cannot {action}: {code}: {message}"
     if code == "LimitExceededException":
-        quota = resource.quota if resource else "not published"
-        return RetriableError(
-            f"{refusal} The quota is {quota}. Wait for running ones to end (an Airflow pool of that "
-            "size avoids the refusal), delete what is unused, or ask AWS for more; a retry tries again.",
-            retry_after_seconds=QUOTA_RETRY_SECONDS,
-        )
+        return _limit_exceeded(refusal, message, resource)
     if code == "ResourceInUseException":
         return RetriableError(
             f"{refusal} Something it depends on, or that depends on it, is there or being changed; the task's "
             "retry tries again.",
             retry_after_seconds=QUOTA_RETRY_SECONDS,
         )
-    return None
+    return aws_errors.fatal(action, error, conn_id=conn_id, remedy=_FATAL_ADVICE.get(code))
+
+
+def _limit_exceeded(refusal: str, message: str, resource: Resource | None) -> RecsyncError:
+    """Tell apart the three uses of LimitExceededException: running jobs, resources that stay, and the request rate.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+    """
+    quota = resource.quota if resource else "not published"
+    if any(words in message.casefold() for words in _PASSING_LIMITS) or (resource and resource.single_use):
+        return QuotaFullError(
+            f"{refusal} The quota is {quota}. A retry succeeds once a running one ends; schedules at other times, "
+            "or a higher quota from AWS, avoid the wait.",
+            retry_after_seconds=QUOTA_RETRY_SECONDS,
+        )
+    if resource is None:
+        return RetriableError(f"{refusal} A retry tries again.", retry_after_seconds=QUOTA_RETRY_SECONDS)
+    return FatalError(
+        f"{refusal} The quota is {quota}. Delete {resource.noun}s that nothing uses, or ask AWS for a higher quota; "
+        "then clear the task."
+    )
 
 
 def ended_badly(resource: Resource, arn: str, description: Mapping[str, Any]) -> str:
@@ -108,9 +129,12 @@ def wait_error(wait: Wait, arn: str, error: Exception) -> FatalError | Retriable
             f"task's retry waits for it again. Raise waiter_max_attempts if it needs longer. ({error})"
         )
     # waiter_with_logging raises a refused poll as bare text; the answer hangs on the botocore error under it.
-    answer: Mapping[str, Any] = getattr(error.__context__, "last_response", None) or {}
-    code = str(answer.get("Error", {}).get("Code", ""))
-    message = f"Lost sight of {resource.noun} {arn}: {answer.get('Error') or error}."
-    if code in _FATAL_ADVICE:
-        return FatalError(f"{message} {_FATAL_ADVICE[code]}")
-    return RetriableError(f"{message} It goes on running: the task's retry waits for it again.")
+    answer: Any = getattr(error.__context__, "last_response", None) or {}
+    cause = ClientError(answer, "Describe") if "Error" in answer else error
+    advice = _FATAL_ADVICE.get(error_code(cause)) if isinstance(cause, ClientError) else None
+    if refused := aws_errors.fatal(f"watch {resource.noun} {arn}", cause, conn_id=None, remedy=advice):
+        return refused
+    return RetriableError(
+        f"Lost sight of {resource.noun} {arn}: {answer.get('Error') or error}. It goes on running: the task's retry "
+        "waits for it again."
+    )

@@ -96,7 +96,9 @@ class PersonalizeEventsHook(AwsBaseHook):
         for positions, body in _requests(operation, records):
             pace.wait()
             places = ", ".join(str(position) for position in positions)
-            with personalize_errors(f"put records {places} of {operation.records}", None):
+            with personalize_errors(
+                f"put records {places} of {operation.records}", None, conn_id=self.aws_conn_id
+            ):
                 call(**{operation.owner: owner}, **body)
             sent.records += len(positions)
             sent.requests += 1

@@ -53,6 +53,6 @@ class PersonalizeRuntimeHook(AwsBaseHook):
 
     def _answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         place = request.get("campaignArn") or request.get("recommenderArn")
-        with personalize_errors(f"{operation.replace('_', ' ')} of {place}", None):
+        with personalize_errors(f"{operation.replace('_', ' ')} of {place}", None, conn_id=self.aws_conn_id):
             reply = getattr(self.conn, operation)(**prune_dict(request))
         return {member: value for member, value in reply.items() if member != "ResponseMetadata"}

@@ -10,8 +10,6 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
-
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -53,17 +51,14 @@ class BrazePlanDeliveryOperator(BaseOperator):
         from recsync.stages.money import cost_of_delivery
 
         run_id, dry_run = context["run_id"], str(self.plan_only).lower() == "true"
-        with fatal_errors_fail_the_task():
-            if self.replay:
-                manifest = replay(self.program, self.replay, dag_run=run_id, dry_run=dry_run)
-            else:
-                try:
-                    manifest = plan(
-                        self.program, self.recommendations or None, dag_run=run_id, dry_run=dry_run
-                    )
-                except SupersededError as error:
-                    raise AirflowSkipException(str(error)) from None
-            cost = cost_of_delivery(self.program, manifest.delivery, manifest.estimate.data_points)
+        if self.replay:
+            manifest = replay(self.program, self.replay, dag_run=run_id, dry_run=dry_run)
+        else:
+            try:
+                manifest = plan(self.program, self.recommendations or None, dag_run=run_id, dry_run=dry_run)
+            except SupersededError as error:
+                raise AirflowSkipException(str(error)) from None
+        cost = cost_of_delivery(self.program, manifest.delivery, manifest.estimate.data_points)
         return {**summary(manifest), "cost": cost}
 
 
@@ -125,11 +120,10 @@ class BrazeDeliverOperator(BrazeDeliveryBaseOperator):
         """Deliver, and return the report."""
         from recsync.stages.delivery.deliver import DryRunError, deliver
 
-        with fatal_errors_fail_the_task():
-            try:
-                report = deliver(self.program, self.delivery)
-            except DryRunError as error:
-                raise AirflowSkipException(str(error)) from None
+        try:
+            report = deliver(self.program, self.delivery)
+        except DryRunError as error:
+            raise AirflowSkipException(str(error)) from None
         self.log.info("Delivery %s: %s", report.delivery, report.outcomes)
         return asdict(report)
 
@@ -146,8 +140,7 @@ class BrazeVerifyDeliveryOperator(BrazeDeliveryBaseOperator):
         """Verify, and return what was found."""
         from recsync.stages.delivery.verify import verify
 
-        with fatal_errors_fail_the_task():
-            return verify(self.program, self.delivery, dag_run=context["run_id"])
+        return verify(self.program, self.delivery, dag_run=context["run_id"])
 
 
 def _question(plan: dict[str, Any]) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import BaseOperator
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType
 from recsync.links.export_report import ExportReportLink
@@ -75,15 +74,14 @@ class WarehouseToS3Operator(BaseOperator):
         from recsync.stages.context import StageContext
         from recsync.stages.export.dataset import start_unload
 
-        with fatal_errors_fail_the_task():
-            stage = StageContext.of(self.program)
-            if stage.program.checks.enabled:
-                # Before the export, so that a task which a check stops leads to its report too.
-                ExportReportLink.persist(context, stage.reports.path_of(self.s3_key))
-            self._unload = start_unload(stage, DatasetType(self.dataset_type), self._interval, self.s3_key)
-            if self._unload is not None and self._unload.statement_id and self.deferrable:
-                self._wait_in_triggerer(self._unload)
-            return self._export(stage, self._unload)
+        stage = StageContext.of(self.program)
+        if stage.program.checks.enabled:
+            # Before the export, so that a task which a check stops leads to its report too.
+            ExportReportLink.persist(context, stage.reports.path_of(self.s3_key))
+        self._unload = start_unload(stage, DatasetType(self.dataset_type), self._interval, self.s3_key)
+        if self._unload is not None and self._unload.statement_id and self.deferrable:
+            self._wait_in_triggerer(self._unload)
+        return self._export(stage, self._unload)
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, *, unload: dict[str, Any]
@@ -95,9 +93,8 @@ class WarehouseToS3Operator(BaseOperator):
         from recsync.hooks.warehouse.unload import Unload
         from recsync.stages.context import StageContext
 
-        with fatal_errors_fail_the_task():
-            self._unload = Unload.from_dict(unload)
-            return self._export(StageContext.of(self.program), self._unload)
+        self._unload = Unload.from_dict(unload)
+        return self._export(StageContext.of(self.program), self._unload)
 
     def on_kill(self) -> None:
         """Cancel the statement that still unloads."""

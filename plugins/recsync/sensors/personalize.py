@@ -12,7 +12,7 @@ from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
+from recsync.airflow_errors import RETRY_POLICY
 from recsync.errors import FatalError, RetriableError
 from recsync.hooks.personalize import PersonalizeHook
 from recsync.triggers.personalize import (
@@ -59,7 +59,7 @@ class PersonalizeBaseSensor(AwsBaseSensor[PersonalizeHook]):
         deferrable: bool = conf.getboolean("recsync", "deferrable", fallback=True),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "retry_policy": kwargs.get("retry_policy") or RETRY_POLICY})
         self.arn = arn
         self.deferrable = deferrable
 
@@ -74,18 +74,16 @@ class PersonalizeBaseSensor(AwsBaseSensor[PersonalizeHook]):
     def poke(self, context: Context) -> bool:
         """Look once.
 
-        :raises AirflowFailException: it failed, does not exist, or may not be seen.
+        :raises FatalError: it failed, does not exist, or may not be seen.
         """
-        with fatal_errors_fail_the_task():
-            return self.hook.has_ended_well(self.trigger_class.wait, self.arn)
+        return self.hook.has_ended_well(self.trigger_class.wait, self.arn)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Return the ARN, or raise what the trigger saw."""
         outcome = validate_execute_complete_event(event)
         if outcome["status"] == "success" or self.poke(context):
             return self.arn
-        with fatal_errors_fail_the_task():
-            raise (FatalError if outcome.get("fatal") else RetriableError)(outcome["message"])
+        raise (FatalError if outcome.get("fatal") else RetriableError)(outcome["message"])
 
     def _defer(self) -> None:
         delay = max(1, int(self.poke_interval))

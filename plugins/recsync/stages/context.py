@@ -45,7 +45,7 @@ class StageContext:
     def bucket(self) -> Bucket:
         """Bucket of the program, reached through its AWS connection."""
         client = S3Hook(aws_conn_id=self.program.aws).get_conn()
-        return Bucket(client, settings.bucket_of(self.program))
+        return Bucket(client, settings.bucket_of(self.program), self.program.aws)
 
     @property
     def exports(self) -> Exports:

@@ -7,10 +7,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from recsync.clients.aws_errors import error_code
 from recsync.core.filters.plan import filters_to_retire
 from recsync.errors import RetriableError
 from recsync.hooks.personalize import PersonalizeHook
-from recsync.hooks.personalize_errors import error_code
 from recsync.hooks.personalize_resources import FILTER
 from recsync.stages.context import StageContext
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import pyarrow as pa
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from recsync.clients import aws_errors
 from recsync.core.byte_stream import ByteStream
 from recsync.core.keys import uri
 from recsync.core.local_disk import local_disk
@@ -22,21 +25,28 @@ from recsync.errors import FatalError, RecsyncError, RetriableError
 # S3's own words for "not there" (get_object and head_object differ).
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 # S3's words for a conditional write whose condition does not hold (any more).
-_CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
-_FATAL = {
+_CHANGED = frozenset({"PreconditionFailed", "412"})
+# Another conditional write of the key, or a delete, was under way: S3 decided nothing, and the write is to be repeated.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html#conditional-error-response
+_UNDECIDED = "ConditionalRequestConflict"
+_CONDITIONAL_TRIES = 8
+_FIRST_PAUSE_SECONDS = 0.1
+_REMEDIES = {
     "NoSuchBucket": "Create the bucket or correct the setting [recsync] bucket.",
     "AccessDenied": "Give the role of the AWS connection s3:GetObject, s3:PutObject and s3:ListBucket on it.",
-    "InvalidAccessKeyId": "Correct the AWS connection.",
-    "SignatureDoesNotMatch": "Correct the AWS connection.",
 }
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """An S3 bucket reached through a boto3 client."""
+    """An S3 bucket reached through a boto3 client.
+
+    :param conn_id: Airflow connection of the client, for errors.
+    """
 
     client: Any
     name: str
+    conn_id: str = "aws_default"
 
     def uri(self, key: str) -> str:
         """Write the S3 URI of a key."""
@@ -57,16 +67,24 @@ class Bucket:
 
         :param etag: of the object to replace; None when there must be none.
         :returns: the new ETag; None when somebody else was faster.
+        :raises RetriableError: when S3 did not decide between this write and others in several tries.
         """
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
-        try:
-            with self.errors(key):
-                put = self.client.put_object(Bucket=self.name, Key=key, Body=body, **condition)
-                return str(put["ETag"])
-        except _ChangedError:
-            # A lost answer makes botocore send the same write again, which then meets itself.
-            found, found_etag = self.get_with_etag(key)
-            return found_etag if found == body else None
+        for number in range(_CONDITIONAL_TRIES):
+            try:
+                with self.errors(key):
+                    put = self.client.put_object(Bucket=self.name, Key=key, Body=body, **condition)
+                    return str(put["ETag"])
+            except _UndecidedError:
+                if number + 1 == _CONDITIONAL_TRIES:
+                    raise
+                # Twice the pause each time, up to about 25 seconds in all, at random so that writers part.
+                time.sleep(_FIRST_PAUSE_SECONDS * 2**number * random.uniform(1, 2))  # ruff: ignore[suspicious-non-cryptographic-random-usage] - no secret
+            except _ChangedError:
+                # If the response is lost, botocore's retry fails the precondition against our own first write.
+                found, found_etag = self.get_with_etag(key)
+                return found_etag if found == body else None
+        raise AssertionError("unreachable")
 
     def get_with_etag(self, key: str) -> tuple[bytes | None, str | None]:
         """Read one object and its ETag; both None when it is not there."""
@@ -194,7 +212,11 @@ class Bucket:
             # No answer, a body that broke off, or a transfer in parts that was refused.
             if isinstance(error.__context__, ClientError):
                 raise self._explained(key, error.__context__) from None
-            raise RetriableError(f"S3 failed on {self.uri(key)}: {error}") from None
+            raise self._unanswered(key, error) from None
+
+    def _unanswered(self, key: str, error: Exception) -> RecsyncError:
+        refused = aws_errors.fatal(f"reach {self.uri(key)}", error, conn_id=self.conn_id)
+        return refused or RetriableError(f"S3 failed on {self.uri(key)}: {error}")
 
     def _explained(self, key: str, error: ClientError) -> RecsyncError:
         code = error.response.get("Error", {}).get("Code", "")
@@ -202,9 +224,14 @@ class Bucket:
             return _NotThereError(f"{self.uri(key)} is not there.")
         if code in _CHANGED:
             return _ChangedError(f"{self.uri(key)} was changed by somebody else.")
-        if code in _FATAL:
-            return FatalError(f"S3 refused {self.uri(key)}: {code}. {_FATAL[code]}")
-        return RetriableError(f"S3 failed on {self.uri(key)}: {error}")
+        if code == _UNDECIDED:
+            return _UndecidedError(
+                f"S3 did not decide between writers of {self.uri(key)} in {_CONDITIONAL_TRIES} tries; a retry tries "
+                "again."
+            )
+        remedy = _REMEDIES.get(code)
+        refused = aws_errors.fatal(f"use {self.uri(key)}", error, conn_id=self.conn_id, remedy=remedy)
+        return refused or RetriableError(f"S3 failed on {self.uri(key)}: {error}")
 
 
 class _NotThereError(RetriableError):
@@ -213,6 +240,10 @@ class _NotThereError(RetriableError):
 
 class _ChangedError(RetriableError):
     """The condition of a write does not hold; callers that can live with that catch it."""
+
+
+class _UndecidedError(RetriableError):
+    """S3 answered a conditional write with 409: neither written nor refused."""
 
 
 @dataclass(frozen=True)

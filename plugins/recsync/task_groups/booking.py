@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import task
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
-
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -36,5 +34,4 @@ def book(program: str) -> int:
     from recsync.stages.context import StageContext
     from recsync.stages.costs.reconcile import reconcile
 
-    with fatal_errors_fail_the_task():
-        return reconcile(StageContext.of(program))
+    return reconcile(StageContext.of(program))

@@ -10,7 +10,6 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.program import Program
 from recsync.task_groups.setup import Output
 
@@ -59,16 +58,15 @@ class HoldsLease:
         """Check it.
 
         :raises RetriableError: when another run has it.
-        :raises AirflowFailException: when the import is not written down any more.
+        :raises FatalError: when the import is not written down any more.
         """
         from recsync.stages.context import StageContext
         from recsync.stages.imports.unfinished import check_written_down
 
-        with fatal_errors_fail_the_task():
-            must_hold(self.program, context)
-            if self.imports:
-                job = context["task"]
-                check_written_down(StageContext.of(self.program), job.dataset_arn, job.job_name)
+        must_hold(self.program, context)
+        if self.imports:
+            job = context["task"]
+            check_written_down(StageContext.of(self.program), job.dataset_arn, job.job_name)
 
 
 @task.sensor(task_id="hold", mode="reschedule", poke_interval=15, timeout=2 * _DAY_SECONDS)
@@ -79,10 +77,9 @@ def wait_for_lease(program: str) -> bool:
 
     context = get_current_context()
     ti = context["ti"]
-    with fatal_errors_fail_the_task():
-        waits_for = lease.waits_for(
-            StageContext.of(program), _run_of(context), partial(_is_running, ti), _goes_first(program, ti)
-        )
+    waits_for = lease.waits_for(
+        StageContext.of(program), _run_of(context), partial(_is_running, ti), _goes_first(program, ti)
+    )
     if waits_for:
         log.info("Waiting for %s.", waits_for)
     return waits_for is None

@@ -7,7 +7,6 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.program import Program
 from recsync.operators.promotion import ApprovePromotionOperator
 from recsync.stage_dags import asset
@@ -49,16 +48,15 @@ def judge(
     from recsync.stages import promotion
 
     run_id = get_current_context()["dag_run"].run_id
-    with fatal_errors_fail_the_task():
-        return promotion.judge_version(
-            program,
-            run_id,
-            solution_version_arn,
-            training_mode,
-            metrics,
-            baseline_metrics,
-            segment_version_arn,
-        )
+    return promotion.judge_version(
+        program,
+        run_id,
+        solution_version_arn,
+        training_mode,
+        metrics,
+        baseline_metrics,
+        segment_version_arn,
+    )
 
 
 @task(multiple_outputs=False)
@@ -67,8 +65,7 @@ def promote(program: str, judged: dict[str, Any], answer: dict[str, Any] | None)
     from recsync.stages import promotion
 
     context = get_current_context()
-    with fatal_errors_fail_the_task():
-        champion = promotion.promote(program, judged, approved_by=(answer or {}).get("by", ""))
+    champion = promotion.promote(program, judged, approved_by=(answer or {}).get("by", ""))
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = champion
     return champion

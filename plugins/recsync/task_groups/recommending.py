@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 from airflow.sdk import get_current_context, task
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.program import Program
 from recsync.operators.personalize.campaigns import PersonalizeCreateCampaignOperator
 from recsync.operators.personalize.delete import PersonalizeDeleteCampaignOperator
@@ -135,8 +134,7 @@ def prepare_segment(program: str) -> dict[str, Any]:
     from recsync.stages import recommend
 
     run = get_current_context()["dag_run"]
-    with fatal_errors_fail_the_task():
-        return recommend.prepare_segment(program, run.run_id, run.run_after)
+    return recommend.prepare_segment(program, run.run_id, run.run_after)
 
 
 @task(multiple_outputs=True)
@@ -144,8 +142,7 @@ def retire_filters(program: str, prepared: dict[str, Any]) -> dict[str, str]:
     """Delete former filters of the program that no run needs, and say what the run's own is."""
     from recsync.stages import filters
 
-    with fatal_errors_fail_the_task():
-        return filters.make_room(program, prepared)
+    return filters.make_room(program, prepared)
 
 
 @task
@@ -153,5 +150,4 @@ def ask(program: str, prepared: dict[str, Any], campaign_arn: str, filter_arn: s
     """Ask the campaign about everybody; a retry asks only about those who are missing."""
     from recsync.stages import ask_campaign
 
-    with fatal_errors_fail_the_task():
-        return ask_campaign.ask(program, {**prepared, "filter_arn": filter_arn}, campaign_arn)
+    return ask_campaign.ask(program, {**prepared, "filter_arn": filter_arn}, campaign_arn)

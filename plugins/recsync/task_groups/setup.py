@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 from airflow.sdk import task, task_group
 
 from recsync import settings
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core import names
 from recsync.core.program import Program
 from recsync.core.solutions import SolutionSpec, trained_by_full
@@ -121,5 +120,4 @@ def solution_settings(program: str, dataset_group_arn: str) -> dict[str, Any]:
     """Say how the solutions are set now."""
     from recsync.stages import solutions
 
-    with fatal_errors_fail_the_task():
-        return solutions.solution_settings(program, dataset_group_arn)
+    return solutions.solution_settings(program, dataset_group_arn)

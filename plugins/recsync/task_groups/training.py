@@ -6,7 +6,6 @@ from typing import Any
 
 from airflow.sdk import task
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.program import Program
 from recsync.core.solutions import BASELINE, OWN, SEGMENT, challenger_prefix
 from recsync.operators.personalize.jobs import (
@@ -95,9 +94,8 @@ def import_jobs(program: str, plan: dict[str, Any], dataset_arns: dict[str, str]
     """Say which import jobs the plan pays for."""
     from recsync.stages import train
 
-    with fatal_errors_fail_the_task():
-        must_hold(program)
-        return train.import_jobs(program, plan, dataset_arns)
+    must_hold(program)
+    return train.import_jobs(program, plan, dataset_arns)
 
 
 @task(multiple_outputs=False)
@@ -105,9 +103,8 @@ def version_names(program: str, plan: dict[str, Any]) -> dict[str, str]:
     """Name the solution versions that the plan pays for."""
     from recsync.stages import train
 
-    with fatal_errors_fail_the_task():
-        must_hold(program)
-        return train.version_names(program, plan)
+    must_hold(program)
+    return train.version_names(program, plan)
 
 
 @task
@@ -115,8 +112,7 @@ def record_imports(program: str, plan: dict[str, Any]) -> None:
     """Note that the import jobs are ACTIVE."""
     from recsync.stages import train
 
-    with fatal_errors_fail_the_task():
-        train.record_imports(program, plan)
+    train.record_imports(program, plan)
 
 
 # A challenger whose training failed must not keep the others from being compared; a run that is skipped compares none.
@@ -131,5 +127,4 @@ def compare(
     """Put the program's own solution and its challengers side by side."""
     from recsync.stages import comparing
 
-    with fatal_errors_fail_the_task():
-        return comparing.compare(program, plan["run"], versions, metrics, baseline_metrics)
+    return comparing.compare(program, plan["run"], versions, metrics, baseline_metrics)

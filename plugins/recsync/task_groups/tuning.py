@@ -6,7 +6,6 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core import names
 from recsync.core.program import Program
 from recsync.core.solutions import searching
@@ -56,9 +55,8 @@ def version_name(program: str, plan: dict[str, Any]) -> str:
     """Name the solution version that the search pays for."""
     from recsync.stages import tuning
 
-    with fatal_errors_fail_the_task():
-        must_hold(program)
-        return tuning.version_name(program, plan)
+    must_hold(program)
+    return tuning.version_name(program, plan)
 
 
 @task(multiple_outputs=False)
@@ -67,5 +65,4 @@ def pin(program: str, solution_version_arn: str, metrics: dict[str, float]) -> d
     from recsync.stages import tuning
 
     run_id = get_current_context()["dag_run"].run_id
-    with fatal_errors_fail_the_task():
-        return tuning.conclude(program, run_id, solution_version_arn, metrics)
+    return tuning.conclude(program, run_id, solution_version_arn, metrics)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import get_current_context, task
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import ClientError
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.core.program import Event
 from recsync.errors import (
     BudgetExceededError,
@@ -19,6 +19,7 @@ from recsync.errors import (
     FatalError,
     ProgramError,
     PromotionRefusedError,
+    RejectedError,
     RetriableError,
 )
 from recsync.notifications.failure import FailureNotifier, told
@@ -39,10 +40,9 @@ def runs(save_dag: Any, program: Any) -> Callable[..., Any]:
         shop = program(WEBHOOK, deadline_hours={"train_full": None})
         with stage_dag(shop, "train_full", schedule=None, doc_md=None) as dag:
 
-            @task(retries=retries, retry_delay=0)
+            @task(retries=retries, retry_delay=timedelta())
             def judge() -> None:
-                with fatal_errors_fail_the_task():
-                    body()
+                body()
 
             judge()
         save_dag(dag)
@@ -84,6 +84,18 @@ def test_only_the_last_try_is_told(runs: Any, webhook: Any) -> None:
     assert "Every try failed" in webhook.bodies[0]["text"]
 
 
+@pytest.mark.parametrize("error", [FatalError("No access."), RejectedError("Braze refused an item.")])
+def test_what_no_retry_can_help_fails_and_is_told_at_the_first_try(
+    runs: Any, webhook: Any, error: Exception
+) -> None:
+    run = runs(raises(error), retries=3)
+    (ti,) = run.get_task_instances()
+    assert (str(ti.state), ti.try_number) == ("failed", 1)
+    (body,) = webhook.bodies
+    assert f"What happened: {error}" in body["text"]
+    assert ", try 1" in body["text"]
+
+
 def test_a_task_that_succeeds_is_not_told(runs: Any, webhook: Any) -> None:
     assert runs(lambda: None).state == "success"
     assert webhook.posted == []
@@ -93,13 +105,6 @@ def test_a_server_that_refuses_messages_leaves_the_run_as_it_is(runs: Any, webho
     webhook.statuses = [404]
     run = runs(raises(FatalError("No access.")))
     assert [str(ti.state) for ti in run.get_task_instances()] == ["failed"]
-
-
-def chained(error: BaseException) -> BaseException:
-    """Wrap an error as a task does."""
-    with pytest.raises(AirflowFailException) as caught, fatal_errors_fail_the_task():
-        raise error
-    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def chained(error: BaseException) -> BaseException:
     ],
 )
 def test_the_class_of_the_error_decides_what_is_told(error: FatalError, event: Event, to_do: str) -> None:
-    found, _, text = told("train_full", TI, chained(error))
+    found, _, text = told("train_full", TI, error)
     assert found is event
     assert to_do in text
 
@@ -148,7 +153,7 @@ def test_a_driver_error_behind_ours_is_told_in_our_words() -> None:
         except ValueError as error:
             raise FatalError("The warehouse refuses the query.") from error
     except FatalError as error:
-        text = told("export", TI, chained(error))[2]
+        text = told("export", TI, error)[2]
     assert "The warehouse refuses the query." in text
     assert "jo-doe-17" not in text
 

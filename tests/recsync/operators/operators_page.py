@@ -30,8 +30,10 @@ What all of them promise:
   does not exist is not deleted again.
 * **Waits are deferred** (setting `[recsync] deferrable`), polled every `waiter_delay` seconds, and survive a kill of
   worker, triggerer and service. `wait_for_completion=False` leaves the waiting to a sensor.
-* **Refusals decide the retry**: wrong input and missing rights fail the task for good, quotas, busy resources and
-  lost connections raise for a retry.
+* **Refusals decide the retry** (the operators' default `retry_policy`): wrong input, missing rights and a quota of what
+  stays, such as dataset groups, fail the task for good; busy resources and lost connections raise for a retry.
+* **A full quota of running jobs is waited for**, without a worker slot and without a retry, for `quota_timeout` (24
+  hours; in recsync's own DAGs the stage's `deadline_hours`).
 * **Every parameter of a call is templated**, and `tags` can be given wherever the service takes tags.
 
 """

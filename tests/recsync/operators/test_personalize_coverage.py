@@ -14,19 +14,28 @@ from recsync.links import personalize as links
 from recsync.operators import personalize as operators
 from recsync.sensors import personalize as sensors
 from recsync.triggers import personalize as triggers
-from recsync.triggers import personalize_deleted
+from recsync.triggers import personalize_deleted, personalize_quota
 
 TESTS = Path(__file__).parents[1]
 # Folder of tests: the modules whose classes it tests.
 TESTED = {
     "operators": [operators],
     "sensors": [sensors],
-    "triggers": [triggers, personalize_deleted],
+    "triggers": [triggers, personalize_deleted, personalize_quota],
     "links": [links],
 }
 # Settings of the task, not of the call: a template could not say when a DAG is parsed what they are.
 OF_THE_TASK = {
-    *("self", "args", "kwargs", "botocore_config", "deferrable", "region", "requests_per_second"),
+    *(
+        "self",
+        "args",
+        "kwargs",
+        "botocore_config",
+        "deferrable",
+        "quota_timeout",
+        "region",
+        "requests_per_second",
+    ),
     *("stop_on_kill", "wait_for_completion", "waiter_delay", "waiter_max_attempts"),
 }
 OPERATORS = [each for _, each in inspect.getmembers(operators, inspect.isclass)]

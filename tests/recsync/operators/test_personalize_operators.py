@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import TaskDeferred
+from operator_runs import first_event, rebuilt
 
-from recsync.errors import RetriableError
+from recsync.errors import FatalError, RetriableError
 from recsync.operators import personalize as package
 from recsync.operators.personalize import (
     PersonalizeCreateBatchInferenceJobOperator,
@@ -368,21 +370,58 @@ def test_a_refused_poll_fails_the_task_for_good(personalize, context, deferrable
     serve(personalize, operator_class)
     personalize.on("DescribeFilter", personalize.refusal("AccessDeniedException", "Not yours."))
     operator = make(operator_class, deferrable=deferrable, waiter_delay=0)
-    with pytest.raises(AirflowFailException, match=r"Not yours.*Allow the action"):
+    with pytest.raises(FatalError, match=r"Not yours.*Allow the action"):
         complete(operator, context)
 
 
 def test_drift_fails_the_task_for_good(personalize, context):
     _, word = serve(personalize, PersonalizeCreateSolutionOperator, "ACTIVE", eventType="View")
     taken(personalize, word)
-    with pytest.raises(AirflowFailException, match='eventType: asked for "Purchase", found "View"'):
+    with pytest.raises(FatalError, match='eventType: asked for "Purchase", found "View"'):
         make(PersonalizeCreateSolutionOperator).execute(context)
 
 
-def test_a_used_up_quota_is_left_to_the_retries(personalize, context):
-    personalize.on("CreateDatasetImportJob", personalize.refusal("LimitExceededException"))
-    with pytest.raises(RetriableError, match="5 pending or running import jobs"):
-        make(PersonalizeCreateDatasetImportJobOperator).execute(context)
+FULL_QUOTA = "More than 5 resources with PENDING or IN_PROGRESS status."
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_full_quota_is_waited_for(personalize, context, deferrable):
+    arn, word = serve(personalize, PersonalizeCreateDatasetImportJobOperator)
+    refused = personalize.refusal("LimitExceededException", FULL_QUOTA)
+    personalize.on(f"Create{word}", refused, refused, {"datasetImportJobArn": arn})
+    parameters = {"deferrable": deferrable, "wait_for_completion": False}
+    leg, event, legs, result = "execute", {}, [], None
+    while result is None:
+        legs.append(leg)
+        try:
+            result = getattr(make(PersonalizeCreateDatasetImportJobOperator, **parameters), leg)(
+                context, **event
+            )
+        except TaskDeferred as deferred:
+            event = {"event": asyncio.run(first_event(rebuilt(deferred.trigger)))}
+            leg = deferred.method_name
+    assert result == arn
+    assert len(personalize.requests(f"Create{word}")) == 3
+    assert legs == (["execute", "execute_again", "execute_again"] if deferrable else ["execute"])
+
+
+def test_a_full_quota_ends_the_task_after_its_time(personalize, context):
+    personalize.on("CreateDatasetImportJob", personalize.refusal("LimitExceededException", FULL_QUOTA))
+    operator = make(PersonalizeCreateDatasetImportJobOperator, quota_timeout=timedelta(hours=2))
+    began = datetime.now(UTC) - timedelta(hours=1)
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute_again(context, {"since": began.isoformat()})
+    # The first refusal counts, not the last.
+    assert deferred.value.trigger.since == began.isoformat()
+    with pytest.raises(FatalError, match=r"5 pending or running import jobs.*Gave up after 2:00:00"):
+        operator.execute_again(context, {"since": (began - timedelta(hours=1)).isoformat()})
+
+
+def test_a_quota_of_what_stays_is_no_reason_to_wait(personalize, context):
+    refusal = personalize.refusal("LimitExceededException", "Account has reached 5 dataset groups.")
+    personalize.on("CreateDatasetGroup", refusal)
+    with pytest.raises(FatalError, match=r"5 active dataset groups.*Delete dataset groups that nothing uses"):
+        make(PersonalizeCreateDatasetGroupOperator).execute(context)
 
 
 def test_a_link_that_cannot_be_made_fails_nothing(personalize, context, caplog):
@@ -444,7 +483,7 @@ def test_metrics(personalize, context):
     operator = PersonalizeGetSolutionMetricsOperator(task_id="task", solution_version_arn=VERSION)
     assert operator.execute(context) == {"coverage": 0.25}
     personalize.on("GetSolutionMetrics", personalize.refusal("ResourceNotFoundException"))
-    with pytest.raises(AirflowFailException):
+    with pytest.raises(FatalError):
         operator.execute(context)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import boto3
 import duckdb
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import TaskDeferred
 from moto.server import ThreadedMotoServer
 
+from recsync.errors import FatalError
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
 
 BUCKET = "exports"
@@ -163,9 +164,7 @@ def test_a_failed_statement_says_why_and_is_not_tried_again(redshift: Any) -> No
     failed = {"Id": STATEMENT_ID, "Status": "FAILED", "Error": "ERROR: permission denied for relation sales"}
     redshift.on("DescribeStatement", failed)
     event = {"status": "error", "statement_id": STATEMENT_ID, "message": "a page of JSON"}
-    with pytest.raises(
-        AirflowFailException, match=r"refused shop/interactions.sql: ERROR: permission denied"
-    ):
+    with pytest.raises(FatalError, match=r"refused shop/interactions.sql: ERROR: permission denied"):
         operator().execute_complete({}, event, **(waiting.kwargs or {}))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import TaskDeferred
 from operator_runs import run
 
-from recsync.errors import RetriableError
+from recsync.errors import FatalError, RetriableError
 from recsync.hooks.personalize_resources import RESOURCES
 from recsync.sensors import personalize as module
 from recsync.sensors.personalize import (
@@ -125,7 +125,7 @@ def test_what_failed_fails_the_task_for_good_with_the_reason(personalize, contex
     # The API has no failureReason for these three.
     reasonless = {PersonalizeDatasetSensor, PersonalizeSolutionSensor, PersonalizeEventTrackerSensor}
     reason = "the service gave no reason" if sensor_class in reasonless else "No access"
-    with pytest.raises(AirflowFailException, match=f"ended as CREATE FAILED: {reason}"):
+    with pytest.raises(FatalError, match=f"ended as CREATE FAILED: {reason}"):
         make(sensor_class).execute(context)
 
 
@@ -139,7 +139,7 @@ def test_what_was_never_updated_is_not_waited_for(personalize, context, sensor_c
 def test_what_fails_while_deferred_fails_the_task_for_good(personalize, context):
     sensor_class = PersonalizeDatasetImportJobSensor
     serve(personalize, sensor_class, "CREATE PENDING", "CREATE FAILED")
-    with pytest.raises(AirflowFailException, match="ended as CREATE FAILED: No access"):
+    with pytest.raises(FatalError, match="ended as CREATE FAILED: No access"):
         run(sensor_class, context, arn=ARN, poke_interval=0.01)
 
 
@@ -161,5 +161,5 @@ def test_the_end_of_the_polls_is_worth_a_retry(personalize, context):
 
 def test_what_does_not_exist_fails_the_task_for_good(personalize, context):
     personalize.on("DescribeFilter", personalize.refusal("ResourceNotFoundException"))
-    with pytest.raises(AirflowFailException, match="Create what the request refers to first"):
+    with pytest.raises(FatalError, match="Create what the request refers to first"):
         make(PersonalizeFilterSensor).execute(context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -43,6 +44,7 @@ from recsync.triggers.personalize_deleted import (
     PersonalizeSchemaDeletedTrigger,
     PersonalizeSolutionDeletedTrigger,
 )
+from recsync.triggers.personalize_quota import PersonalizeQuotaTrigger
 
 ARN = "arn:aws:personalize:eu-west-1:123456789012:thing/one"
 NO_RETRIES = {"retries": {"max_attempts": 0}}
@@ -220,3 +222,13 @@ def test_a_kill_after_the_end_is_quiet(personalize, code):
     personalize.on("StopSolutionVersionCreation", personalize.refusal(code))
     asyncio.run(PersonalizeSolutionVersionCompletedTrigger(arn=ARN, stop_on_kill=True).on_kill())
     assert personalize.requests("StopSolutionVersionCreation") == [{"solutionVersionArn": ARN}]
+
+
+def test_the_wait_for_a_full_quota_ends_at_its_moment_and_says_since_when_it_is_full() -> None:
+    moments = [datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (-3600, 0.2)]
+    for moment in moments:
+        trigger = rebuilt(
+            PersonalizeQuotaTrigger(since="2026-01-01T00:00:00+00:00", moment=moment.isoformat())
+        )
+        assert asyncio.run(first_event(trigger)) == {"since": "2026-01-01T00:00:00+00:00"}
+    assert datetime.now(UTC) >= moments[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -69,6 +70,30 @@ class Alert(Strict):
     def wants(self, event: Event) -> bool:
         """Tell whether this destination is told about an event."""
         return not self.events or event.value in self.events
+
+
+class TaskTimeoutHours(Strict):
+    """After how many hours of work a try of a task ends as failed, by stage; None never does.
+
+    Counts the work in a worker. What is waited for without a worker has ends of its own: a job of Amazon Personalize,
+    room for one, an approval, the lock of a dataset group.
+    """
+
+    setup: float | None = Field(default=1.0, gt=0)
+    export: float | None = Field(default=6.0, gt=0)
+    train_full: float | None = Field(default=12.0, gt=0)
+    train_update: float | None = Field(default=6.0, gt=0)
+    recommend: float | None = Field(default=12.0, gt=0)
+    push: float | None = Field(default=24.0, gt=0)
+    tune: float | None = Field(default=6.0, gt=0)
+    maintain: float | None = Field(default=6.0, gt=0)
+    rollback: float | None = Field(default=1.0, gt=0)
+    forget: float | None = Field(default=24.0, gt=0)
+
+    def of(self, stage: str) -> timedelta | None:
+        """Return the limit of one stage's tasks; None when they have none."""
+        hours: float | None = getattr(self, stage, None)
+        return None if hours is None else timedelta(hours=hours)
 
 
 class DeadlineHours(Strict):

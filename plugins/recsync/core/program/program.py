@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from recsync.core.program.alerts import Alert, DeadlineHours
+from recsync.core.program.alerts import Alert, DeadlineHours, TaskTimeoutHours
 from recsync.core.program.braze import Braze
 from recsync.core.program.budget import Budget
 from recsync.core.program.checks import Checks
@@ -94,6 +94,7 @@ class Program(Strict):
     budget: Budget = Budget()
     alerts: tuple[Alert, ...] = ()
     deadline_hours: DeadlineHours = DeadlineHours()
+    task_timeout_hours: TaskTimeoutHours = TaskTimeoutHours()
 
     @property
     def dataset_types(self) -> tuple[DatasetType, ...]:

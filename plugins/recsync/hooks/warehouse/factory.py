@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk import BaseHook
-
+from recsync.hooks.connections import connection as airflow_connection
 from recsync.hooks.warehouse.base import Warehouse
 
 
@@ -13,7 +12,7 @@ def warehouse(conn_id: str, *, aws_conn_id: str = "aws_default") -> Warehouse:
     :param aws_conn_id: connection that reaches the bucket into which Redshift and Snowflake unload.
     """
     # Each warehouse brings its own client; a task loads only the one that it uses.
-    connection = BaseHook.get_connection(conn_id)
+    connection = airflow_connection(conn_id, field="warehouse")
     if connection.conn_type in {"postgres", "postgresql"}:
         from recsync.hooks.warehouse.postgres import PostgresWarehouse
 

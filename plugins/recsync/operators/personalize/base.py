@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -9,7 +10,7 @@ from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from botocore.exceptions import BotoCoreError, ClientError
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
+from recsync.airflow_errors import RETRY_POLICY
 from recsync.errors import FatalError, RecsyncError, RetriableError
 from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_resource import HOUR_SECONDS, Arn, Resource
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
 
 # A small import takes minutes and a training hours, and the control plane's request rate is not published.
 WAITER_DELAY_SECONDS = 60
+# What a deferral may take beyond its wait, for instance while the triggerer restarts.
+TRIGGERER_GRACE = timedelta(hours=1)
 
 
 class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
     """Do something to a resource, wait until it is done, return its ARN.
 
     Every API parameter is templated and may be an XComArg. What is refused for good fails the task without a
-    retry; everything else raises for a retry, and the retry finds what the first try did.
+    retry; everything else raises for a retry, and the retry finds what the first try did. So says the default
+    ``retry_policy``.
+
+    ``execution_timeout`` limits the work in the worker without the wait, which has ``waiter_max_attempts`` polls.
 
     :param wait_for_completion: wait for the end. Default True.
     :param deferrable: wait in the triggerer rather than in a worker slot. Default: Airflow's setting
@@ -58,7 +64,7 @@ class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
         waiter_max_attempts: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "retry_policy": kwargs.get("retry_policy") or RETRY_POLICY})
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         if waiter_delay is None:
@@ -67,6 +73,13 @@ class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
         # A schema alone has nothing to wait for.
         patience = self.trigger_class.wait.polls(waiter_delay) if self.trigger_class else HOUR_SECONDS
         self.waiter_max_attempts = waiter_max_attempts or patience
+        if self.execution_timeout and not deferrable:
+            self.execution_timeout += self._patience
+
+    @property
+    def _patience(self) -> timedelta:
+        """How long a wait takes at most."""
+        return timedelta(seconds=self.waiter_delay * self.waiter_max_attempts)
 
     def trigger_parameters(self) -> dict[str, Any]:
         """Return what the trigger needs beyond the shared parameters."""
@@ -78,8 +91,7 @@ class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Return the ARN, or raise what the trigger saw."""
-        with fatal_errors_fail_the_task():
-            arn = self.checked(event)
+        arn = self.checked(event)
         self.log.info("%s %s is %s.", self.resource.noun, arn, self._outcome)
         return arn
 
@@ -130,7 +142,8 @@ class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
                 **self.trigger_parameters(),
             ),
             method_name="execute_complete",
-            timeout=self.execution_timeout,
+            # The trigger ends by itself after its polls; this is for the case that no triggerer runs.
+            timeout=self._patience + TRIGGERER_GRACE,
         )
 
     def persist_link(self, context: Context, arn: str) -> None:

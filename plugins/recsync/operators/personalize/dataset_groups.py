@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.hooks.personalize_contents import steps
 from recsync.hooks.personalize_resource import Resource
 from recsync.hooks.personalize_resources import DATASET_GROUP
@@ -45,20 +44,18 @@ class PersonalizeDeleteDatasetGroupOperator(PersonalizeBaseOperator):
     def execute(self, context: Context) -> str:
         """List what will go, delete it step by step, then the group."""
         arn = self.dataset_group_arn
-        with fatal_errors_fail_the_task():
-            if self.hook.describe_if_any(self.resource, arn) is None:
-                self.log.info("There is no dataset group %s.", arn)
-                return arn
-            if self.cascade:
-                self._tell()
-            return self._advance()
+        if self.hook.describe_if_any(self.resource, arn) is None:
+            self.log.info("There is no dataset group %s.", arn)
+            return arn
+        if self.cascade:
+            self._tell()
+        return self._advance()
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on with the next step; return the ARN after the last."""
-        with fatal_errors_fail_the_task():
-            arn = self.checked(event)
-            self.log.info("%s is deleted.", arn)
-            return arn if arn == self.dataset_group_arn else self._advance()
+        arn = self.checked(event)
+        self.log.info("%s is deleted.", arn)
+        return arn if arn == self.dataset_group_arn else self._advance()
 
     def _tell(self) -> None:
         held = [each for step in steps(self.hook, self.dataset_group_arn) for each in step]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.hooks.personalize_resources import (
     CAMPAIGN,
     DATASET,
@@ -42,10 +41,9 @@ class PersonalizeDeleteBaseOperator(PersonalizeBaseOperator):
     def execute(self, context: Context) -> str:
         """Delete, wait."""
         arn = str(getattr(self, f"{self.resource.operation}_arn"))
-        with fatal_errors_fail_the_task():
-            if self.hook.delete(self.resource, arn):
-                self.log.info("Deleting %s %s", self.resource.noun, arn)
-                self.await_end(arn)
+        if self.hook.delete(self.resource, arn):
+            self.log.info("Deleting %s %s", self.resource.noun, arn)
+            self.await_end(arn)
         return arn
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_events import (
     PUT_ACTION_INTERACTIONS,
@@ -59,8 +58,7 @@ class PersonalizeCreateEventTrackerOperator(PersonalizeCreateTaggedBaseOperator)
 
     def result(self, context: Context, arn: str) -> str:
         """Push the tracking id, return the ARN."""
-        with fatal_errors_fail_the_task():
-            tracking_id = self.hook.describe(EVENT_TRACKER, arn)["trackingId"]
+        tracking_id = self.hook.describe(EVENT_TRACKER, arn)["trackingId"]
         context["ti"].xcom_push(key=TRACKING_ID_KEY, value=tracking_id)
         return arn
 
@@ -104,10 +102,9 @@ class PersonalizePutBaseOperator(AwsBaseOperator[PersonalizeEventsHook]):
 
     def execute(self, context: Context) -> dict[str, int]:
         """Put all records; return ``records`` and ``requests``."""
-        with fatal_errors_fail_the_task():
-            sent = self.hook.put(
-                self.put, self.destination(), self._records(), requests_per_second=self.requests_per_second
-            )
+        sent = self.hook.put(
+            self.put, self.destination(), self._records(), requests_per_second=self.requests_per_second
+        )
         self.log.info("Put %d records (%s) in %d calls", sent.records, self.put.records, sent.requests)
         return {"records": sent.records, "requests": sent.requests}
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.hooks.personalize import PersonalizeHook
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ class PersonalizeGetSolutionMetricsOperator(AwsBaseOperator[PersonalizeHook]):
 
     def execute(self, context: Context) -> dict[str, float]:
         """Read and log the metrics."""
-        with fatal_errors_fail_the_task():
-            metrics = self.hook.get_solution_metrics(self.solution_version_arn)
+        metrics = self.hook.get_solution_metrics(self.solution_version_arn)
         self.log.info("Metrics of %s: %s", self.solution_version_arn, metrics)
         return metrics

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.hooks.personalize_runtime import PersonalizeRuntimeHook
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ class PersonalizeRuntimeBaseOperator(AwsBaseOperator[PersonalizeRuntimeHook]):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Ask for each."""
         filtered = {"filterArn": self.filter_arn, "filterValues": self.filter_values or None}
-        with fatal_errors_fail_the_task():
-            answers = [{**asked, **self.answer(**asked, **filtered)} for asked in self.asked()]
+        answers = [{**asked, **self.answer(**asked, **filtered)} for asked in self.asked()]
         self.log.info("Got %d answers", len(answers))
         return answers
 

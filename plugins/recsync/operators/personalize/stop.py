@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.hooks.personalize_resources import SOLUTION_VERSION
 from recsync.links.personalize import PersonalizeSolutionVersionLink
 from recsync.operators.personalize.base import PersonalizeBaseOperator
@@ -40,11 +39,10 @@ class PersonalizeStopSolutionVersionCreationOperator(PersonalizeBaseOperator):
     def execute(self, context: Context) -> str:
         """Stop, wait."""
         arn = self.solution_version_arn
-        with fatal_errors_fail_the_task():
-            stopping = self.hook.stop_if_running(arn)
-            self.persist_link(context, arn)
-            if stopping:
-                self.await_end(arn)
+        stopping = self.hook.stop_if_running(arn)
+        self.persist_link(context, arn)
+        if stopping:
+            self.await_end(arn)
         return arn
 
     def dataset_group_arn_for_link(self) -> str:

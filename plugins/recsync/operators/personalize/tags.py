@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.hooks.personalize import PersonalizeHook
 
 if TYPE_CHECKING:
@@ -34,8 +33,7 @@ class PersonalizeTagResourceOperator(AwsBaseOperator[PersonalizeHook]):
 
     def execute(self, context: Context) -> None:
         """Tag."""
-        with fatal_errors_fail_the_task():
-            self.hook.tag(self.resource_arn, self.tags)
+        self.hook.tag(self.resource_arn, self.tags)
         self.log.info("Tagged %s with %s", self.resource_arn, ", ".join(sorted(self.tags)))
 
 
@@ -58,6 +56,5 @@ class PersonalizeUntagResourceOperator(AwsBaseOperator[PersonalizeHook]):
 
     def execute(self, context: Context) -> None:
         """Untag."""
-        with fatal_errors_fail_the_task():
-            self.hook.untag(self.resource_arn, self.tag_keys)
+        self.hook.untag(self.resource_arn, self.tag_keys)
         self.log.info("Took tags %s off %s", ", ".join(self.tag_keys), self.resource_arn)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from recsync.airflow_errors import fatal_errors_fail_the_task
 from recsync.hooks.personalize_resource import Arn
 from recsync.hooks.personalize_resources import CAMPAIGN, DATASET, SOLUTION
 from recsync.links.personalize import PersonalizeCampaignLink, PersonalizeDatasetLink, PersonalizeSolutionLink
@@ -40,20 +39,18 @@ class PersonalizeUpdateBaseOperator(PersonalizeBaseOperator):
         """Update or adopt the update, wait, look that it is in force."""
         request = self.request()
         arn = str(request[self.resource.arn_member])
-        with fatal_errors_fail_the_task():
-            in_force = self.update()
-            self.persist_link(context, arn)
-            if self.wait_for_completion and not (in_force or self.hook.soon(self.is_in_force)):
-                # The newest update described may still be the one before: only the trigger looks that late.
-                self.await_end(arn, quick=False)
-                self.check()
+        in_force = self.update()
+        self.persist_link(context, arn)
+        if self.wait_for_completion and not (in_force or self.hook.soon(self.is_in_force)):
+            # The newest update described may still be the one before: only the trigger looks that late.
+            self.await_end(arn, quick=False)
+            self.check()
         return arn
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Return the ARN, or raise what the trigger saw, or that the update is not in force."""
         arn = super().execute_complete(context, event)
-        with fatal_errors_fail_the_task():
-            self.check()
+        self.check()
         return arn
 
     def update(self) -> bool:

@@ -14,11 +14,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from recsync.clients.aws_errors import error_code
 from recsync.core.imports.held import Held, LastFull, Taken
 from recsync.core.program import DatasetType
 from recsync.errors import FatalError, RetriableError
 from recsync.hooks.personalize import MAX_SUFFIX, PersonalizeHook, is_dead, status_of, suffixed
-from recsync.hooks.personalize_errors import error_code, personalize_errors
 from recsync.hooks.personalize_resources import DATASET_IMPORT_JOB
 from recsync.stages.context import StageContext
 
@@ -141,10 +141,11 @@ def import_status(context: StageContext, dataset_arn: str, name: str) -> str | N
     :param name: of the first try; those after a failure have a suffix.
     :returns: ``ACTIVE`` when one try did its work, else the status of one under way, else None.
     """
-    # Its methods are made at run time, so nothing is known of their types.
-    api: Any = PersonalizeHook(aws_conn_id=context.program.aws).conn
+    hook = PersonalizeHook(aws_conn_id=context.program.aws)
     tries = {suffixed(name, number) for number in range(1, MAX_SUFFIX + 1)}
-    with personalize_errors(f"list import jobs of {dataset_arn}", DATASET_IMPORT_JOB):
+    with hook.errors(f"list import jobs of {dataset_arn}", DATASET_IMPORT_JOB):
+        # Its methods are made at run time, so nothing is known of their types.
+        api: Any = hook.conn
         try:
             pages = api.get_paginator("list_dataset_import_jobs").paginate(datasetArn=dataset_arn)
             jobs = [job for page in pages for job in page["datasetImportJobs"] if job["jobName"] in tries]

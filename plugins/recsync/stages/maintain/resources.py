@@ -9,6 +9,7 @@ from datetime import datetime
 
 from botocore.exceptions import ClientError
 
+from recsync.clients.aws_errors import error_code
 from recsync.core.filters.plan import filters_to_retire
 from recsync.core.retention.report import Entry
 from recsync.core.retention.resources import (
@@ -22,7 +23,6 @@ from recsync.core.retention.resources import (
 )
 from recsync.errors import RetriableError
 from recsync.hooks.personalize import PersonalizeHook
-from recsync.hooks.personalize_errors import error_code
 from recsync.hooks.personalize_resource import Resource
 from recsync.hooks.personalize_resources import FILTER, SCHEMA, SOLUTION
 from recsync.stages.context import StageContext
