@@ -1,5 +1,5 @@
 # Everything a person needs. The first command sets up .venv by itself; nothing is written outside the checkout.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -16,8 +16,8 @@ help: ## list the commands
 setup: $(READY) ## install everything into .venv (the others do it when needed)
 
 $(READY): requirements.txt requirements-dev.txt constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "recsync needs Python 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})' || \
+	  { echo "recsync needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Installing into $(VENV): a few minutes the first time …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile -r requirements-dev.txt -c constraints.txt
@@ -99,11 +99,11 @@ fix: $(READY) ## let the formatter and the linter mend what they can
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format --quiet .
 
-lock: ## resolve requirements*.txt anew and pin the whole set in constraints.txt
+lock: ## resolve requirements*.txt anew for the oldest Python promised, and pin the whole set in constraints.txt
 	rm -rf .lock-venv && $(PYTHON) -m venv .lock-venv
-	.lock-venv/bin/python -m pip install --quiet -r requirements-dev.txt
-	{ echo "# The whole resolved set, written by make lock; the public Airflow constraints do not cover it."; \
-	  .lock-venv/bin/python -m pip freeze; } > constraints.txt
+	.lock-venv/bin/python -m pip install --quiet uv
+	.lock-venv/bin/uv pip compile --quiet --upgrade --python .lock-venv/bin/python \
+	  requirements-dev.txt requirements-optional.txt --output-file constraints.txt >/dev/null
 	rm -rf .lock-venv
 
 clean: down ## stop the stack and delete its state

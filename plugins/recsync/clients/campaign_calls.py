@@ -13,6 +13,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from recsync.core.privacy import withhold
 from recsync.errors import FatalError, RejectedError, RetriableError
 
 # Codes after which the same call may succeed; botocore has tried it some times by then.
@@ -85,7 +86,7 @@ class Campaign:
         try:
             return operation(campaignArn=self.arn, numResults=self.num_results, **asked, **filtered)
         except ClientError as error:
-            raise _explained(self.arn, error) from error
+            raise _explained(self.arn, error, asked) from error
         except BotoCoreError as error:
             raise RetriableError(f"Campaign {self.arn} was not reached: {error}") from error
 
@@ -95,9 +96,11 @@ def _taken(entries: list[dict[str, Any]], key: str) -> tuple[list[str], list[flo
     return [str(entry[key]) for entry in entries], scores if len(scores) == len(entries) else []
 
 
-def _explained(arn: str, error: ClientError) -> FatalError | RetriableError | RejectedError:
+def _explained(
+    arn: str, error: ClientError, asked: dict[str, Any]
+) -> FatalError | RetriableError | RejectedError:
     code = str(error.response.get("Error", {}).get("Code", ""))
-    message = str(error.response.get("Error", {}).get("Message", ""))
+    message = withhold(str(error.response.get("Error", {}).get("Message", "")), asked.values())
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in _LATER or status >= 500 or status == 429:
         return RetriableError(

@@ -18,8 +18,8 @@ _DIVISORS = {
     "microseconds": MICROSECONDS_FROM // 100_000_000,
     "nanoseconds": NANOSECONDS_FROM // 100_000_000,
 }
-# {what} is e.g. "3 row(s) (0.2 %)", {column} the column's name, {example} a value, {range} the interval. These
-# texts reach the log, which must hold nothing that may name a person: of ids and texts only the report has an example.
+# {what} is e.g. "3 row(s) (0.2 %)", {column} the column's name, {range} the interval. These texts
+# reach logs and alerts, which must hold no record content: only the report on S3 has an example.
 _ROW_TEXTS: Mapping[str, str] = {
     "cells": "returns {what} with more or fewer cells than the schema has fields, or with a line end outside quotes. "
     "Is a separator inside a value not quoted?",
@@ -32,15 +32,15 @@ _ROW_TEXTS: Mapping[str, str] = {
     "Use a shorter key.",
     "id_characters": 'returns {what} whose {column} holds a quote (") or a control character, such as a line end. '
     "Clean it in the query, alike for every dataset.",
-    "type": "returns {what} with a value that the schema does not allow: {column} ({type}) is e.g. {example}. "
+    "type": "returns {what} with a value that the schema does not allow in {column} ({type}). "
     "Cast or clean it.",
-    "timestamp_positive": "returns {what} whose {column} is zero or negative, e.g. {example}. "
+    "timestamp_positive": "returns {what} whose {column} is zero or negative. "
     "Amazon Personalize wants epoch seconds; leave out rows without a time.",
-    "timestamp_unit": "returns {what} whose {column} looks like {unit}, e.g. {example}; Amazon Personalize wants epoch "
+    "timestamp_unit": "returns {what} whose {column} looks like {unit}; Amazon Personalize wants epoch "
     "seconds. Use e.g. floor(extract(epoch FROM ts))::bigint{divide}.",
-    "timestamp_range": "returns {what} whose {column} is outside the interval {range}, e.g. {example}. Filter with "
+    "timestamp_range": "returns {what} whose {column} is outside the interval {range}. Filter with "
     "data_interval_start and data_interval_end, and floor, do not round, to seconds.",
-    "keyword": "returns {what} whose {column} is the name of a field of Amazon Personalize, e.g. {example}, which must "
+    "keyword": "returns {what} whose {column} is the name of a field of Amazon Personalize, which must "
     "not be a value. Rename it in the query.",
     "text_length": f"returns {{what}} whose {{column}} has over {MAX_TEXT_CHARACTERS} characters. "
     "Cut it with left(…, 1000), or declare it textual.",
@@ -58,6 +58,7 @@ def row_text(rule: str, *, sql: str, what: str, column: str, kind: str, example:
 
     :param what: how many rows, and their share.
     :param kind: Avro type of the column.
+    :param example: a value that breaks the rule; only its unit of time is told.
     :param interval: the interval, for the rule about it.
     """
     unit = time_unit(int(example)) if rule == "timestamp_unit" else ""
@@ -65,7 +66,6 @@ def row_text(rule: str, *, sql: str, what: str, column: str, kind: str, example:
         what=what,
         column=column,
         type=kind,
-        example=_shown(example),
         range=interval,
         unit=unit,
         divide=f", or divide by {_DIVISORS[unit]}" if unit in _DIVISORS else "",
@@ -75,7 +75,3 @@ def row_text(rule: str, *, sql: str, what: str, column: str, kind: str, example:
 def rows_and_share(rows: int, share: float) -> str:
     """Write a number of rows and their share of all, e.g. ``3 row(s) (0.2 %)``."""
     return f"{rows} row(s) ({100 * share:.2g} %)"
-
-
-def _shown(example: str) -> str:
-    return repr(example) if not example.lstrip("-").isdigit() else example

@@ -91,7 +91,9 @@ class Entry:
                 resent=int(document.get("resent", 0)),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise FatalError(f"A ledger entry is damaged ({error!r}): restore it from a backup.") from None
+            raise FatalError(
+                f"A ledger entry is damaged ({type(error).__name__}): restore it from a backup."
+            ) from None
 
 
 def _refusals(documents: Iterable[dict[str, Any]]) -> tuple[Refusal, ...]:

@@ -64,9 +64,8 @@ class Elements:
         codes = item_ids if pa.types.is_dictionary(item_ids.type) else item_ids.dictionary_encode()
         found = pc.index_in(codes.dictionary.cast(pa.string()), self.item_ids)
         if found.null_count and len(codes):
-            missing = codes.dictionary.filter(found.is_null())[0].as_py()
             raise FatalError(
-                f"A recommended item, {missing!r}, is not in the run's catalogue; run recommend again."
+                f"{found.null_count} recommended item(s) are not in the run's catalogue; run recommend again."
             )
         table = found.to_numpy(zero_copy_only=False).astype(np.int64)
         indices: NDArray[np.int64] = codes.indices.to_numpy(zero_copy_only=False).astype(np.int64)

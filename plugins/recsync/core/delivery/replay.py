@@ -62,7 +62,7 @@ def parse_letters(body: bytes, *, name: str) -> list[Letter]:
         try:
             letter = _parse(line)
             if letter.external_id in letters:
-                raise ValueError(f"external_id {letter.external_id!r} is there twice")
+                raise ValueError("its external_id is there twice")
             letters[letter.external_id] = letter
         except ValueError as error:
             problems.append(f"{name}, line {number}: {error}")

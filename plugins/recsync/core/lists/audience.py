@@ -101,33 +101,28 @@ def write_audience_items(connection: duckdb.DuckDBPyConnection, source: Path, ta
 def check_unique(connection: duckdb.DuckDBPyConnection, audience: Path) -> None:
     """Refuse an audience that holds a Braze user twice.
 
-    :raises FatalError: naming the first one.
+    :raises FatalError: with the number of users that are there more than once.
     """
     people = connection.read_parquet(str(audience)).project("external_id, hash(external_id) AS digest")
     passes = 1 + pq.read_metadata(audience).num_rows // _HASHES_AT_ONCE
+    repeated = 0
     for number in range(passes):
         # Equal hashes are rare enough to look at closely; sorting numbers is far cheaper than grouping texts.
         share = people.filter(f"(digest >> 8) % {passes} = {number}")
         hashes = np.sort(share.project("digest").fetchnumpy()["digest"])
         suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
         if len(suspects):
-            _refuse_repeated(connection, share, suspects)
-
-
-def _refuse_repeated(
-    connection: duckdb.DuckDBPyConnection, people: duckdb.DuckDBPyRelation, suspects: NDArray[np.uint64]
-) -> None:
-    looked_at = connection.from_arrow(pa.table({"digest": pa.array(suspects)}))
-    repeated = people.join(looked_at, "digest").aggregate("external_id, count(*) AS times", "external_id")
-    twice = repeated.filter("times > 1").order("external_id").limit(1).fetchall()
-    if twice:
+            repeated += _repeated(connection, share, suspects)
+    if repeated:
         raise FatalError(
-            f"The audience holds the Braze user {_shown(twice[0][0])} twice; two writes for one user would race. "
-            "Make external_id unique in audience.sql."
+            f"audience.sql returns {repeated} Braze user(s) more than once; two writes for one user would race. Make "
+            "external_id unique. To find them: SELECT external_id FROM (…) GROUP BY 1 HAVING count(*) > 1."
         )
 
 
-def _shown(external_id: str) -> str:
-    # An id may be somebody's e-mail address, which no log may hold.
-    name, at, _ = external_id.partition("@")
-    return f"{name[:2]}…@…" if at else external_id
+def _repeated(
+    connection: duckdb.DuckDBPyConnection, people: duckdb.DuckDBPyRelation, suspects: NDArray[np.uint64]
+) -> int:
+    looked_at = connection.from_arrow(pa.table({"digest": pa.array(suspects)}))
+    counted = people.join(looked_at, "digest").aggregate("external_id, count(*) AS times", "external_id")
+    return len(counted.filter("times > 1"))

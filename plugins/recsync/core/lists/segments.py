@@ -25,6 +25,7 @@ from recsync.core.lists.joins import Join, Joining, spooled
 from recsync.core.lists.output_spool import SPOOLED, Source, Spool
 from recsync.core.lists.partitions import Partitions
 from recsync.core.lists.rules import ragged
+from recsync.core.privacy import withhold
 from recsync.errors import FatalError
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def read_found(outputs: Iterable[Source], queries: pa.Array, report: FoundReport
             query, users, error = answer
             if error:
                 report.failed += 1
-                log.error("Nobody was found for %s: %s", query, error)
+                log.error("Query %d found nobody: %s", known[query] + 1, withhold(error, [query]))
                 continue
             report.answered += 1
             yield from _found(known[query], users)

@@ -82,7 +82,7 @@ class DbApiWarehouse(Warehouse):
         except (AirflowException, ImportError) as error:
             raise FatalError(
                 f"Connection {self.conn_id} is of type {kind}, which nothing installed here can open ({error}): "
-                f"install its provider, most often apache-airflow-providers-{kind}."
+                "install its provider with the pins of constraints.txt, as docs/warehouses.md says."
             ) from None
         if not isinstance(hook, DbApiHook):
             raise FatalError(f"Connection {self.conn_id} is of type {kind}, which is no database.")

@@ -136,8 +136,8 @@ class CatalogSync:
             return
         raise RetriableError(
             f"Braze took the items of catalogue {self.catalog.name} and does not show {len(wrong)} of them after "
-            f"{sum(_CONFIRM_WAITS_SECONDS):g} seconds, {next(iter(wrong))!r} among them. Nobody is sent a list that "
-            "points at them; the next try writes them again."
+            f"{sum(_CONFIRM_WAITS_SECONDS):g} seconds. Nobody is sent a list that points at them; the next try writes "
+            "them again."
         )
 
     async def _wrong(self, wanted: Wanted, *, whole: bool) -> Wanted:

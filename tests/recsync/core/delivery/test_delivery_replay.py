@@ -84,7 +84,7 @@ def test_letters_are_read_as_they_were_written(
         (line(letter(recs=7)), "recs must be a list, a text or null, not int"),
         (line(letter(recs={"add": ["1"]})), "not dict"),
         (line({"external_id": "a", "_update_existing_only": True}), "no attribute"),
-        (line(letter()) * 2, "line 2: external_id 'a' is there twice"),
+        (line(letter()) * 2, "line 2: its external_id is there twice"),
         (line(letter(recs=[float("nan")])), "line 1"),
         (b'{"object":{"external_id":"a","recs":["\\ud800"]}}', "line 1"),
         (b'{"object":{"external_id":"\\ud800","recs":["1"]}}', "line 1"),
