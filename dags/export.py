@@ -4,7 +4,8 @@ Copies the rows of one interval from the warehouse to S3: one CSV object per dat
 row, then published by a manifest. Running an interval again, or backfilling it, overwrites the same objects.
 
 A run also exports the intervals before its own again (`exports.overlap_intervals`), because rows of theirs may have
-arrived late; the next import takes only the rows that are new. A backfill leaves its neighbours alone.
+arrived late; the next import takes only the rows that are new. It exports, too, what nobody published since the last
+FULL import, because a run failed or was never started (`exports.missing_intervals`). A backfill does neither.
 
 A scheduled or manual run announces its interval to `train_update`. A backfill announces nothing: what it
 filled is taken by the next import together, so no hour of it is paid for on its own.
@@ -27,28 +28,35 @@ from recsync.stage_dags import asset, interactions_last, programs, stage_dag
 
 
 @task(multiple_outputs=False)
-def intervals(program: str, cron: str | None) -> list[dict[str, str]]:
-    """Fix the run's own interval, and those before it to read again; a manual run takes the last that is over."""
+def intervals(program: str, cron: str | None) -> list[dict[str, Any]]:
+    """Fix the run's own interval, and those before it to read too; a manual run takes the last that is over."""
     from recsync.stages.export.spans import spans
 
     context = get_current_context()
+    ti = context["ti"]
+
+    def is_exporting(start: datetime) -> bool:
+        return bool(ti.get_dr_count(dag_id=ti.dag_id, logical_dates=[start], states=["queued", "running"]))
+
     run, start, end = context["dag_run"], context.get("data_interval_start"), context.get("data_interval_end")
     own = Interval(start, end) if start and end else last_interval(run.run_after, cron)
-    return spans(program, own, backfill=run.run_type == "backfill")
+    return spans(program, own, backfill=run.run_type == "backfill", is_exporting=is_exporting)
 
 
-def arguments(program: Program, kind: DatasetType) -> Callable[[dict[str, str]], dict[str, str]]:
+def arguments(program: Program, kind: DatasetType) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Say how one dataset of an interval is exported."""
     return lambda span: {
         "interval_start": span["start"],
         "interval_end": span["end"],
         "s3_key": Keys(program.name).export(kind, span["key"]),
+        "optional": span["optional"],
+        "note": span["note"],
     }
 
 
 @task(multiple_outputs=False)
 def publish(
-    program: str, spans: list[dict[str, str]], exported: dict[str, list[dict[str, Any]]]
+    program: str, spans: list[dict[str, Any]], exported: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
     """Publish the manifest of each interval; imports see its objects from now on."""
     from recsync.stages.export.publish import publish_spans

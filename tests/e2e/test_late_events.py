@@ -325,3 +325,70 @@ def test_a_backfill_exports_its_own_intervals_only(shop: Shop) -> None:
     )
     assert [span["start"] for span in spans(shop.name, own, backfill=True)] == [own.start.isoformat()]
     assert DagRunType.BACKFILL_JOB.value == "backfill", "what the DAG compares a run's type with"
+
+
+def published(shop: Shop) -> dict[datetime, int]:
+    """Give the published intervals since the FULL, with their interactions."""
+    from recsync.core.program import DatasetType
+    from recsync.stages.context import StageContext
+
+    found = StageContext.of(shop.name).exports.intervals_since(FULL_UNTIL)
+    return {manifest.interval.start: manifest.objects[DatasetType.INTERACTIONS].rows for manifest in found}
+
+
+@pytest.mark.timeout(600)
+def test_an_interval_whose_export_failed_is_exported_by_a_later_run(
+    shop: Shop, imports: ImportRuns, run: Run
+) -> None:
+    from recsync.core.program import DatasetType
+    from recsync.stages.context import StageContext
+
+    imports.full(FULL_UNTIL)
+    shop.write_files(PROGRAM + "checks: {tolerated_rows: 0}\n")
+    orders(shop, 4, 10, "of the lost hour")
+    shop.add_orders([("bad", "x" * 300, FULL_UNTIL + timedelta(minutes=20))])
+    orders(shop, 5, 70, "of the next hour")
+    # A run whose own hour is the second: that of the first would fail, as this one's try at it does.
+    second = run(f"{shop.name}_export", logical_date=FULL_UNTIL + 2 * HOUR)
+    assert second.state == "success", "an hour that is still bad does not stop the others"
+    assert published(shop) == {FULL_UNTIL + HOUR: 5}
+
+    shop.services.execute("DELETE FROM shop.orders WHERE customer = 'bad'")
+    orders(shop, 6, 130, "of the last hour")
+    assert run(f"{shop.name}_export", logical_date=FULL_UNTIL + 3 * HOUR).state == "success"
+    assert published(shop) == {FULL_UNTIL: 4, FULL_UNTIL + HOUR: 5, FULL_UNTIL + 2 * HOUR: 6}
+    context = StageContext.of(shop.name)
+    exported = context.keys.export(DatasetType.INTERACTIONS, f"{FULL_UNTIL:%Y-%m-%dT%H%M}Z")
+    found = context.reports.get(context.reports.path_of(exported))
+    assert found is not None
+    assert "late_export" in {finding["rule"] for finding in found["findings"]}
+
+
+def test_what_nobody_exported_is_read_oldest_first_up_to_a_bound(shop: Shop, imports: ImportRuns) -> None:
+    from recsync.core.intervals import Interval
+    from recsync.stages.export.spans import spans
+
+    def starts(own_hour: float, **options: Any) -> list[datetime]:
+        own = Interval(FULL_UNTIL + own_hour * HOUR, FULL_UNTIL + (own_hour + 0.5) * HOUR)
+        found = spans(shop.name, own, **{"backfill": False, **options})
+        assert found[0]["start"] == own.start.isoformat()
+        assert not found[0]["optional"]
+        return [datetime.fromisoformat(span["start"]) for span in found[1:]]
+
+    assert starts(3) == [], "before the first FULL import everything is left to it"
+    imports.full(FULL_UNTIL)
+    export(shop, FULL_UNTIL + HOUR)
+    first, second = FULL_UNTIL, FULL_UNTIL + HOUR
+    assert published(shop).keys() == {first, second}
+    # The schedule changes to half hours: those of published hours are not exported again under other names.
+    shop.write_files(QUICK + "schedules: {export: '*/30 * * * *'}\nexports: {overlap_intervals: 0}\n")
+    missing = [FULL_UNTIL + 2 * HOUR, FULL_UNTIL + 2.5 * HOUR]
+    assert starts(3) == missing
+    assert starts(3, is_exporting=lambda start: start == missing[0]) == missing[1:], (
+        "its own run is still at it"
+    )
+    assert starts(3, backfill=True) == []
+    shop.write_files(
+        QUICK + "schedules: {export: '*/30 * * * *'}\nexports: {overlap_intervals: 0, missing_intervals: 1}\n"
+    )
+    assert starts(3) == missing[:1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -62,6 +63,15 @@ def last_interval(moment: datetime, cron: str | None) -> Interval:
     """Give the last export interval that is over at ``moment``."""
     end = floor_tick(moment, cron)
     return Interval(croniter(cron or HOURLY, end).get_prev(datetime), end)
+
+
+def intervals_between(start: datetime, end: datetime, cron: str | None) -> Iterator[Interval]:
+    """Yield the export intervals that lie between two moments in UTC, oldest first."""
+    boundaries = croniter(cron or HOURLY, start.astimezone(UTC))
+    first = start if croniter.match(cron or HOURLY, start) else boundaries.get_next(datetime)
+    while (last := boundaries.get_next(datetime)) <= end:
+        yield Interval(first, last)
+        first = last
 
 
 def ticks_before(moment: datetime, cron: str | None, count: int) -> datetime:

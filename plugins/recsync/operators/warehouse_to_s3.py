@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from airflow.sdk import BaseOperator
 
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType
+from recsync.errors import FatalError
 from recsync.links.export_report import ExportReportLink
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class WarehouseToS3Operator(BaseOperator):
     :param interval_start: ISO 8601, included. (templated)
     :param interval_end: ISO 8601, not included. (templated)
     :param s3_key: object to write. (templated)
+    :param optional: return None, and only log why, when a check or anything else that no retry mends stops the export.
+    :param note: why it is exported now, for its report.
     :param deferrable: wait for ``UNLOAD`` in the triggerer rather than in a worker slot. Default: Airflow's setting
         ``[recsync] deferrable``, else True. The other warehouses are read by the worker itself.
     :param poll_interval: seconds between two looks at a deferred ``UNLOAD``. Default 10.
@@ -54,6 +58,8 @@ class WarehouseToS3Operator(BaseOperator):
         interval_start: str,
         interval_end: str,
         s3_key: str,
+        optional: bool = False,
+        note: str = "",
         deferrable: bool = conf.getboolean("recsync", "deferrable", fallback=True),
         poll_interval: int = _POLL_SECONDS,
         **kwargs: Any,
@@ -64,11 +70,13 @@ class WarehouseToS3Operator(BaseOperator):
         self.interval_start = interval_start
         self.interval_end = interval_end
         self.s3_key = s3_key
+        self.optional = optional
+        self.note = note
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self._unload: Unload | None = None
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any] | None:
         """Export the dataset."""
         # pyarrow and the warehouse's client are heavy; a DAG file that imports this operator must parse fast.
         from recsync.stages.context import StageContext
@@ -78,14 +86,16 @@ class WarehouseToS3Operator(BaseOperator):
         if stage.program.checks.enabled:
             # Before the export, so that a task which a check stops leads to its report too.
             ExportReportLink.persist(context, stage.reports.path_of(self.s3_key))
-        self._unload = start_unload(stage, DatasetType(self.dataset_type), self._interval, self.s3_key)
-        if self._unload is not None and self._unload.statement_id and self.deferrable:
-            self._wait_in_triggerer(self._unload)
-        return self._export(stage, self._unload)
+        with self._tolerance():
+            self._unload = start_unload(stage, DatasetType(self.dataset_type), self._interval, self.s3_key)
+            if self._unload is not None and self._unload.statement_id and self.deferrable:
+                self._wait_in_triggerer(self._unload)
+            return self._export(stage, self._unload)
+        return None
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, *, unload: dict[str, Any]
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
         """Export what was unloaded.
 
         :param event: ignored: the warehouse is asked again, whose answer says why when the statement failed.
@@ -93,8 +103,10 @@ class WarehouseToS3Operator(BaseOperator):
         from recsync.hooks.warehouse.unload import Unload
         from recsync.stages.context import StageContext
 
-        self._unload = Unload.from_dict(unload)
-        return self._export(StageContext.of(self.program), self._unload)
+        with self._tolerance():
+            self._unload = Unload.from_dict(unload)
+            return self._export(StageContext.of(self.program), self._unload)
+        return None
 
     def on_kill(self) -> None:
         """Cancel the statement that still unloads."""
@@ -107,6 +119,15 @@ class WarehouseToS3Operator(BaseOperator):
             if isinstance(source, UnloadingWarehouse):
                 source.cancel(self._unload)
 
+    @contextmanager
+    def _tolerance(self) -> Generator[None]:
+        try:
+            yield
+        except FatalError as error:
+            if not self.optional:
+                raise
+            self.log.warning("%s is not exported; the run goes on without it. %s", self.s3_key, error)
+
     @property
     def _interval(self) -> Interval:
         return Interval(
@@ -118,7 +139,8 @@ class WarehouseToS3Operator(BaseOperator):
         from recsync.stages.export.publish import to_xcom
 
         kind = DatasetType(self.dataset_type)
-        return to_xcom(export_dataset(stage, kind, self._interval, self.s3_key, unloaded=unload))
+        exported = export_dataset(stage, kind, self._interval, self.s3_key, unloaded=unload, note=self.note)
+        return to_xcom(exported)
 
     def _wait_in_triggerer(self, unload: Unload) -> None:
         from airflow.providers.amazon.aws.triggers.redshift_data import RedshiftDataTrigger

@@ -106,16 +106,22 @@ class Exports:
 
     def intervals_since(self, start: datetime) -> list[Manifest]:
         """Read the published intervals that begin at ``start`` or later, oldest first."""
-        prefix = self.keys.export_manifests
-        # S3 lists what sorts after a name, and that of an interval is its start in minutes.
-        before = f"{prefix}{start - timedelta(minutes=1):{KEY_FORMAT}}{_JSON}"
         keys = [
-            key
-            for key in self._listed(prefix, after=before)
-            if parse_key(key.removeprefix(prefix).removesuffix(_JSON)) >= start
+            self.keys.export_manifest(f"{each:{KEY_FORMAT}}") for each in sorted(self.starts_since(start))
         ]
         with ThreadPoolExecutor(THREADS) as threads:
             return [Manifest.from_json(document) for document in threads.map(self.bucket.get_json, keys)]
+
+    def starts_since(self, start: datetime) -> set[datetime]:
+        """List the starts of the published intervals that begin at ``start`` or later."""
+        prefix = self.keys.export_manifests
+        # S3 lists what sorts after a name, and that of an interval is its start in minutes.
+        before = f"{prefix}{start - timedelta(minutes=1):{KEY_FORMAT}}{_JSON}"
+        starts = {
+            parse_key(key.removeprefix(prefix).removesuffix(_JSON))
+            for key in self._listed(prefix, after=before)
+        }
+        return {each for each in starts if each >= start}
 
     def verify(self, manifests: Iterable[Manifest]) -> None:
         """Check that the objects are those that the manifests publish.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsync.core.checks import QUARANTINE_FILE, CheckContext, Report, RowChecks
+from recsync.core.checks.report import Finding
 from recsync.core.csv_text import record_ends, to_personalize
 from recsync.core.program import DatasetType
 from recsync.core.report_page import page
@@ -103,6 +104,9 @@ class _Checked:
         document = report.to_json() | {
             "quarantine": reports.put_quarantine(key, rows if report.quarantined else None)
         }
+        if self._export.note:
+            note = Finding("late_export", "note", None, 0, 0.0, None, self._export.note)
+            document["findings"].append(asdict(note))
         reports.put(key, document, page(document))
         if self._export.kind is not DatasetType.INTERACTIONS:
             ids: NDArray[np.uint64] = self._checks.ids

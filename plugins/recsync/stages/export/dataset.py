@@ -29,16 +29,23 @@ _PROGRESS_SECONDS = 30
 
 
 def export_dataset(
-    context: StageContext, kind: DatasetType, interval: Interval, key: str, *, unloaded: Unload | None = None
+    context: StageContext,
+    kind: DatasetType,
+    interval: Interval,
+    key: str,
+    *,
+    unloaded: Unload | None = None,
+    note: str = "",
 ) -> ExportedObject:
     """Copy the rows of one dataset and interval to ``key``, checking every one on its way.
 
     Rows that break a rule are left out and kept in a quarantine object; a report says what was found.
 
     :param unloaded: what the warehouse unloaded already; None queries it now.
+    :param note: why it is exported now, for the report.
     :raises FatalError: when a check says stop; the object is not written then, the report is.
     """
-    export = DatasetExport(context, kind, interval, key)
+    export = DatasetExport(context, kind, interval, key, note)
     source = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
     with _opened(export, source, unloaded) as stream, TemporaryDirectory(prefix="recsync-") as folder:
         checks = checking(export, Path(folder))

@@ -16,12 +16,14 @@ class DatasetExport:
     """What one export copies, and where to.
 
     :param interval: begins at the epoch for a snapshot of everything.
+    :param note: why it is exported now, for the report; empty when its own run does it.
     """
 
     context: StageContext
     kind: DatasetType
     interval: Interval
     key: str
+    note: str = ""
 
     @property
     def full(self) -> bool:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 
-from croniter import croniter
-
-from recsync.core.intervals import HOURLY, Interval
+from recsync.core.intervals import Interval, intervals_between
 from recsync.stages.context import StageContext
 from recsync.stages.export.dataset import export_dataset
 from recsync.stages.export.publish import publish_interval, to_xcom
@@ -40,15 +37,6 @@ def export_past(program_name: str, start: datetime, end: datetime, *, threads: i
     finally:
         pool.shutdown(cancel_futures=True)
     return len(intervals)
-
-
-def intervals_between(start: datetime, end: datetime, cron: str | None) -> Iterator[Interval]:
-    """Yield the export intervals that lie between two moments in UTC."""
-    boundaries = croniter(cron or HOURLY, start.astimezone(UTC))
-    first = start if croniter.match(cron or HOURLY, start) else boundaries.get_next(datetime)
-    while (last := boundaries.get_next(datetime)) <= end:
-        yield Interval(first, last)
-        first = last
 
 
 def _export(context: StageContext, interval: Interval) -> Interval:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,29 +13,41 @@ from recsync.stages.context import StageContext
 from recsync.stages.export.spans import interval_of
 from recsync.stores.exports import ExportedObject, Manifest
 
+log = logging.getLogger(__name__)
+
 
 def publish_spans(
-    program_name: str, spans: Sequence[dict[str, str]], exported: dict[str, Iterable[dict[str, Any] | None]]
+    program_name: str, spans: Sequence[dict[str, Any]], exported: dict[str, Iterable[dict[str, Any] | None]]
 ) -> dict[str, Any]:
     """Publish every interval that a run exported.
+
+    An optional interval of which a check stopped a dataset keeps what is published of that dataset; one that was never
+    published waits for a later run.
 
     :param spans: the run's own interval first; see :mod:`recsync.stages.export.spans`.
     :param exported: dataset type -> objects, in any order.
     :returns: the figures of the run's own interval.
     """
     context = StageContext.of(program_name)
-    found = {
+    found: dict[tuple[str, str], dict[str, Any]] = {
         (kind, document["key"]): document
         for kind, documents in exported.items()
         for document in documents
         if document
     }
     figures = []
-    for interval in map(interval_of, spans):
+    for span in spans:
+        interval = interval_of(span)
         keys = {kind: context.keys.export(DatasetType(kind), interval.key) for kind in exported}
-        figures.append(
-            publish_interval(context, interval, {kind: found[kind, key] for kind, key in keys.items()})
-        )
+        objects = {kind: found[kind, key] for kind, key in keys.items() if (kind, key) in found}
+        if stopped := sorted(keys.keys() - objects.keys()):
+            log.warning("%s of %s was stopped; see the log of its export.", ", ".join(stopped), interval.key)
+            former = context.exports.interval(interval.key)
+            if former is None:
+                continue
+            kept = {kind.value: to_xcom(each) for kind, each in former.objects.items()}
+            objects = {**kept, **objects}
+        figures.append(publish_interval(context, interval, objects))
     return figures[0]
 
 
