@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
+from croniter import croniter
 
-from recsync.core.program import DatasetType
+from recsync.core.program import DatasetType, parse_program
 from recsync.core.program_file import program_files, read_program
 from recsync.errors import ProgramError
 
@@ -50,6 +53,23 @@ def test_defaults_fill_what_is_left_out(include: Path) -> None:
     assert program.sql_file("interactions") == "shop/interactions.sql"
     assert program.braze.payload == "ids"
     assert program.schedules.export == "0 * * * *"
+
+
+def test_default_minutes_are_spread_by_the_name_and_a_stated_schedule_is_kept(include: Path) -> None:
+    names = [f"shop-{number}" for number in range(60)]
+    text = "braze: {attribute: recs}\nschedules: {recommend: '0 6 * * *', maintain: null}\n"
+    found = {name: parse_program(name, yaml.safe_load(text)).schedules for name in names}
+    assert {schedules.recommend for schedules in found.values()} == {"0 6 * * *"}
+    assert {schedules.maintain for schedules in found.values()} == {None}
+    assert {schedules.export for schedules in found.values()} == {"0 * * * *"}, "intervals are full hours"
+    fulls = Counter(schedules.train_full for schedules in found.values())
+    assert all(croniter.is_valid(cron) and cron.endswith(" 3 * * 0") for cron in fulls)
+    assert max(fulls.values()) <= 6
+    assert len(fulls) > 30, "of 60 minutes"
+    again = read_program(
+        write(include, "braze: {attribute: recs}\nschedules: {train_full: H 4 * * 1}\n"), include
+    )
+    assert again.schedules.train_full == "55 4 * * 1", "the same on every machine and after every restart"
 
 
 def test_all_problems_are_told_at_once_with_line_field_and_value(include: Path) -> None:

@@ -5,7 +5,9 @@ The same model runs in CI (``make check``), when Airflow parses the DAGs and in 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
+
+from pydantic import model_validator
 
 from recsync.core.program.alerts import Alert, DeadlineHours, TaskTimeoutHours
 from recsync.core.program.braze import Braze
@@ -95,6 +97,12 @@ class Program(Strict):
     alerts: tuple[Alert, ...] = ()
     deadline_hours: DeadlineHours = DeadlineHours()
     task_timeout_hours: TaskTimeoutHours = TaskTimeoutHours()
+
+    @model_validator(mode="after")
+    def _schedules_have_minutes(self) -> Self:
+        # The model is frozen; a validator may still complete it.
+        object.__setattr__(self, "schedules", self.schedules.resolve(self.name))
+        return self
 
     @property
     def dataset_types(self) -> tuple[DatasetType, ...]:
