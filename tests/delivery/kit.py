@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ LISTS = pa.schema(
         ("reason", pa.string()),
         ("priority", pa.float64()),
         ("segment", pa.string()),
+        ("unanswered", pa.string()),
     ]
 )
 
@@ -125,8 +128,13 @@ class Kit:
         items: Mapping[str, Mapping[str, Any]] = ITEMS,
         tiers: Mapping[str, str] | None = None,
         priorities: Mapping[str, float] | None = None,
+        unanswered: Mapping[str, str] | None = None,
     ) -> str:
-        """Publish recommendations as if a batch inference job had run; the run is also their time."""
+        """Publish recommendations as if a batch inference job had run.
+
+        :param run: begins with a number, the day of the run.
+        :param unanswered: why the job has no answer for somebody.
+        """
         from recsync.stores.recommendations import RecommendationsManifest
 
         names = list(lists)
@@ -137,6 +145,7 @@ class Kit:
             "reason": ["" if lists[name] else "nothing fit to mail" for name in names],
             "priority": [(priorities or {}).get(name) for name in names],
             "segment": [None] * len(names),
+            "unanswered": [(unanswered or {}).get(name, "") for name in names],
         }
         catalogue = pa.table(
             {"item_id": list(items), "fields": [json.dumps(dict(fields)) for fields in items.values()]}
@@ -144,7 +153,7 @@ class Kit:
         suppressed = sum(not lists[name] for name in names)
         manifest = RecommendationsManifest(
             run=run,
-            created_at=run,
+            created_at=time_of(run),
             solution_version_arn="arn",
             batch_inference_job_arn="job",
             users=len(names),
@@ -180,6 +189,12 @@ class Kit:
             for who, found in profiles.items()
             if attribute in found and who.startswith(self.name)
         }
+
+
+def time_of(run: str) -> str:
+    """Give the time of a run; times sort as runs do."""
+    number = int(re.match(r"[0-9]+", run)[0])  # type: ignore[index] # every run begins with one
+    return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number, minutes=len(run))).isoformat()
 
 
 _SCHEMA = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow.parquet as pq
 import pytest
 from kit import CATALOG, ITEMS, Kit
@@ -43,6 +45,58 @@ def test_whoever_has_no_list_any_more_loses_the_attribute_once(kit: Kit) -> None
     third = kit.push(kit.publish("3", {**fewer, emptied: [], newcomer: []}), dag_run="third")
     assert (third.left_audience, third.outcomes["removed"], third.outcomes["suppressed"]) == (0, 0, 2)
     assert newcomer not in kit.servers.profiles(), "nobody is created to have nothing"
+
+
+def test_whoever_has_no_answer_keeps_the_list_for_a_week(kit: Kit) -> None:
+    lists = kit.lists(PEOPLE)
+    silent = dict.fromkeys(list(lists)[:8], "no line")
+    newcomer, refilled = f"{kit.name}-new", next(iter(silent))
+    fallback = ["p-58", "p-59"]
+    kit.push(kit.publish("1", lists))
+
+    def push(day: int, unanswered: dict[str, str]) -> Any:
+        changed = {who: [] for who in unanswered} | {newcomer: []}
+        if refilled in unanswered:
+            changed[refilled] = fallback
+        run = kit.publish(str(day), {**lists, **changed}, unanswered=unanswered)
+        return kit.push(run, dag_run=run)
+
+    report = push(3, {**silent, newcomer: "no line"})
+    assert report.outcomes == {
+        **dict.fromkeys(report.outcomes, 0),
+        "unchanged": PEOPLE - 8,
+        "kept": 8,
+        "suppressed": 1,
+    }
+    assert report.reasons == {"no line": 8, "nothing fit to mail": 1}
+    assert kit.in_braze() == lists
+    late = dict.fromkeys(list(silent)[4:], "an error")
+    assert push(9, late).outcomes["kept"] == 4
+    report = push(11, silent)
+    assert (report.outcomes["kept"], report.outcomes["removed"]) == (4, 4), "an answer begins the week anew"
+    assert kit.in_braze() == {who: items for who, items in lists.items() if who not in late}
+    assert push(17, silent).outcomes["kept"] == 4
+    report = push(18, silent)
+    assert (report.outcomes["sent"], report.outcomes["removed"], report.outcomes["suppressed"]) == (1, 3, 5)
+    fallback[:] = ["p-57", "p-58"]
+    assert push(19, silent).outcomes["sent"] == 1, "a fallback is no list to keep"
+    assert kit.in_braze()[refilled] == ["p-57", "p-58"]
+    assert push(20, {}).outcomes["sent"] == 8
+    assert kit.in_braze() == lists
+
+
+def test_items_of_kept_lists_stay_in_the_catalogue(kit: Kit) -> None:
+    kit.write_program(catalog=CATALOG)
+    lists = kit.lists(10)
+    kit.push(kit.publish("1", lists))
+    held = set(next(iter(lists.values())))
+    fewer = {item: fields for item, fields in ITEMS.items() if item not in held}
+    now = {who: [item for item in items if item in fewer] for who, items in lists.items()}
+    who = next(iter(lists))
+    report = kit.push(kit.publish("2", now, items=fewer, unanswered={who: "no line"}), dag_run="second")
+    assert (report.outcomes["kept"], report.catalog_retired) == (1, 0)
+    report = kit.push(kit.publish("3", {**now, who: list(fewer)[:5]}, items=fewer), dag_run="third")
+    assert (report.outcomes["kept"], report.catalog_retired) == (0, 5)
 
 
 def test_the_account_names_every_person_once(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> None:

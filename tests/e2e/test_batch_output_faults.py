@@ -52,24 +52,43 @@ def test_everybody_is_accounted_for(shop: Shop, tmp_path: Path) -> None:
         shop,
         tmp_path,
         [
-            line("twice", ["p-9", *full]),
+            line("twice", [], "first an error, then an answer"),
             b'{"input": {"userId": ',
             line("failed", [], "User error: Required fields for the provided recipe are userId"),
             line("short", ["p-1", "not in the catalogue", "p-1", "p-2"]),
             line("somebody else", full),
             line("good", ["not in the catalogue", "p-3", "p-3", *full]),
-            line("twice", full),
+            line("twice", ["p-9", *full]),
+            line("twice", ["p-9", *full]),
         ],
     )
     assert wanted["braze-good"]["item_ids"] == ["p-3", "p-0", "p-1", "p-2", "p-4"]
     assert wanted["braze-twice"]["item_ids"][0] == "p-9"
-    assert "Required fields" in wanted["braze-failed"]["reason"]
-    assert "no line" in wanted["braze-missing"]["reason"]
+    error, no_line = (f"the batch output has {what} for this person" for what in ("an error", "no line"))
+    assert {who: row["unanswered"] for who, row in wanted.items() if row["unanswered"]} == {
+        "braze-failed": error,
+        "braze-missing": no_line,
+    }
+    assert (wanted["braze-failed"]["reason"], wanted["braze-missing"]["reason"]) == (error, no_line)
     assert "fewer than 5" in wanted["braze-short"]["reason"]
     assert set(wanted) == {f"braze-{who}" for who in ("good", "failed", "missing", "short", "twice")}
     assert (manifest["users"], manifest["lists"], sum(manifest["suppressed"].values())) == (5, 2, 3)
+    assert (manifest["questions"], manifest["answered"]) == (5, 3)
+    assert manifest["unanswered"] == {error: 1, no_line: 1}
     assert (manifest["strangers"], manifest["repeated_lines"], manifest["unreadable_lines"]) == (1, 1, 1)
     assert manifest["dropped"] == {"not in the catalogue": 2, "duplicate": 4}
+
+
+def test_an_output_that_is_mostly_missing_publishes_nothing(shop: Shop, tmp_path: Path) -> None:
+    from recsync.stages.context import StageContext
+
+    lines = [line("good", ["p-1"] * 5), line("failed", [], "no"), b"{", line("short", ["p-1"])]
+    missing = (
+        r"answers to 2 of 5 questions, .*min_answered \(50%\).*2 people: .*no line.*1 people: .*an error"
+    )
+    with pytest.raises(FatalError, match=missing):
+        decorate(shop, tmp_path, lines)
+    assert StageContext.of(shop.name).recommendations.latest_run() is None
 
 
 def test_a_job_without_output_is_an_error(shop: Shop, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ RULES = PROGRAM.replace(
 recommendations:
   length: 5
   min_length: 3
+  min_answered: 0
   rules:
     {in_stock: available, not_bought_in_days: 14, bought_event_types: [purchase], max_per_category: 4, category: aisle}
   fallback: [similar, popular_in_segment, popular]
@@ -95,6 +96,7 @@ def test_rules_and_fallback_use_the_programs_own_queries(shop: Shop, tmp_path: P
 def test_an_output_is_found_on_s3_and_on_disk_packed_or_not(shop: Shop, tmp_path: Path) -> None:
     from recsync.stages.context import StageContext
 
+    shop.write_files(PROGRAM.replace("{length: 5}", "{length: 5, min_answered: 0}"))
     context = StageContext.of(shop.name)
     one, two = (line(f"c {n}", [f"p-{k}" for k in range(n, n + 5)]) for n in (1, 2))
     context.bucket.put("elsewhere/run/a.out", one)
@@ -122,6 +124,12 @@ def test_an_output_is_found_on_s3_and_on_disk_packed_or_not(shop: Shop, tmp_path
     (folder / "b.out.gz").write_bytes(gzip.compress(two)[:20])
     with pytest.raises(FatalError, match=r"b\.out\.gz is not a whole gzip file"):
         publish(shop, str(folder))
+    # A neighbour whose name begins in the same way is another output.
+    context.bucket.put("elsewhere/run-old/a.out", line("c 1", ["p-9"] * 5))
+    assert publish(shop, f"s3://{context.bucket.name}/elsewhere/run").lists == 2
+    context.bucket.put("elsewhere/run/old.out", line("c 2", [f"p-{k}" for k in range(9)]))
+    with pytest.raises(FatalError, match=r"^1 people have two different lists in the batch output"):
+        publish(shop, f"s3://{context.bucket.name}/elsewhere/run")
 
 
 def test_another_data_set_brings_its_own_people(
@@ -149,7 +157,7 @@ def test_another_data_set_brings_its_own_people(
             ("""7 AS "PRIORITY\"""", """'high' AS priority"""),
             "priority that is not a number",
         ),
-        (RULES, "audience", ("'braze-' || customer", "'same'"), "holds the Braze user same twice"),
+        (RULES, "audience", ("'braze-' || customer", "'same'"), "Braze user"),
     ],
 )
 def test_a_query_that_does_not_fit_is_named(
@@ -199,7 +207,7 @@ def test_the_jobs_input_holds_each_user_once_in_a_fixed_order(shop: Shop) -> Non
     [
         ("SELECT 'x' AS user_id WHERE false", "returns nobody"),
         ("SELECT 'x' AS user_id, NULL AS external_id", "a person without user_id or external_id"),
-        ("SELECT unnest(ARRAY['x', 'y']) AS user_id, 'b' AS external_id", "holds the Braze user b twice"),
+        ("SELECT unnest(ARRAY['x', 'y']) AS user_id, 'b' AS external_id", "returns 1 Braze user"),
     ],
 )
 def test_nothing_is_paid_for_an_audience_that_cannot_be_mailed(

@@ -17,7 +17,7 @@ from recsync.core.filters.values import add_values
 from recsync.core.intervals import Interval
 from recsync.core.lists import job_input
 from recsync.core.lists.audience import check_unique
-from recsync.core.lists.joins import Join, by_seed, by_user, for_everybody
+from recsync.core.lists.joins import Join, by_seed, by_some_users, by_user, for_everybody
 from recsync.core.lists.segments import by_segment, write_found_people
 from recsync.core.recipes import MAX_RANKED_ITEMS, Asks
 from recsync.errors import FatalError
@@ -29,7 +29,7 @@ from recsync.stages.queries import read_named_query
 log = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 16
-_SEEDS, _SEGMENTS = "seeds", "segments"
+_SEEDS, _SEGMENTS, _ASKED = "seeds", "segments", "asked"
 
 
 def write_inputs(
@@ -80,6 +80,8 @@ def join_of(context: StageContext, run: str, folder: Path) -> Join:
         return by_seed(_downloaded(context, run, _SEEDS, folder))
     if asks in {Asks.SEGMENT_ITEM, Asks.SEGMENT_ATTRIBUTES}:
         return by_segment(_downloaded(context, run, _SEGMENTS, folder))
+    if asks is Asks.RANKING and context.bucket.etag(context.keys.run_part(run, _ASKED)):
+        return by_some_users(_downloaded(context, run, _ASKED, folder))
     return for_everybody if asks is Asks.NOTHING else by_user
 
 
@@ -116,12 +118,12 @@ def _keep_found(
     """Leave only those of the audience whom the segment job found."""
     asked, found = _downloaded(context, run, "promotion", folder), folder / "found.parquet"
     queries = pc.unique(pq.read_table(asked)["query"])
-    report = write_found_people(
+    queried = write_found_people(
         open_objects(context.bucket, sources(context.bucket, found_in)), queries, found
     )
     before = pq.read_metadata(audience).num_rows
     people = job_input.keep_found(connection, audience, found)
-    log.info("%d of the %d people of the audience were found for %d items", people, before, report.answered)
+    log.info("%d of the %d people of the audience were found for %d items", people, before, queried)
     if not people:
         raise FatalError(
             "None of the people that the segment job found may be mailed: audience.sql returns none of them. Raise "
@@ -159,7 +161,11 @@ def _candidates(
                 "Name a query for the lists to rank in inputs.candidates."
             )
         job_input.write_pairs(((item,) for item in items), ["item_id"], pairs, name=name)
-    people = job_input.write_ranking_lines(connection, pairs, audience, folder / "lines.json", name=name)
+    asked = folder / "asked.parquet"
+    people = job_input.write_ranking_lines(
+        connection, pairs, audience, folder / "lines.json", asked, name=name
+    )
+    context.bucket.upload(context.keys.run_part(run, _ASKED), asked)
     log.info("%s gives %d people a list to rank", name, people)
 
 

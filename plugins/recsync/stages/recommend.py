@@ -170,6 +170,7 @@ def decorate(program_name: str, plan: dict[str, Any], batch_inference_job_arn: s
         outputs = open_objects(context.bucket, keys)
         join = join_of(context, run, folder)
         report = _build(context, outputs, audience, catalogue, moment, folder, join=join)
+        _check_complete(context, report, plan["output"])
         manifest = _manifest(report, catalogue, run, moment, plan["output"])
         manifest |= {
             "solution_version_arn": plan["solution_version_arn"],
@@ -189,7 +190,7 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
 
     The people are those of ``audience.sql``; when it knows none of the output's, they are the output's own.
 
-    :param uri: an ``s3://`` prefix or object, a local folder or file; ``.out``, ``.jsonl`` or ``.json``, also packed
+    :param uri: an ``s3://`` folder or object, a local folder or file; ``.out``, ``.jsonl`` or ``.json``, also packed
         (``.gz``).
     :raises FatalError: when nothing is there, or no list would come of it.
     """
@@ -209,6 +210,7 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
                 context.program.sql_file("audience"), uri, known, people,
             )  # fmt: skip
             report = _build(context, outputs(), audience, catalogue, moment, folder, segmented=False)
+        _check_complete(context, report, uri)
         if not report.lists:
             raise FatalError(
                 f"{uri} gives nobody a list: {dict(report.suppressed)}, dropped {dict(report.dropped)}. "
@@ -224,7 +226,8 @@ def _outputs(context: StageContext, uri: str) -> Callable[[], Generator[Source]]
     if uri.startswith("s3://"):
         bucket_name, _, prefix = uri.removeprefix("s3://").partition("/")
         bucket = Bucket(context.bucket.client, bucket_name)
-        keys = [prefix] if prefix in bucket.keys(prefix) else sources(bucket, prefix)
+        is_object = bool(prefix) and bucket.etag(prefix) is not None
+        keys = [prefix] if is_object and not prefix.endswith("/") else sources(bucket, prefix)
         return lambda: open_objects(bucket, keys)
     path = Path(uri.removeprefix("file://")).expanduser()
     files = [path] if path.is_file() else [path / name for name in output_names(_files_in(path))]
@@ -271,9 +274,28 @@ def _build(
         log.info("%d lines are of people outside the audience", report.strangers)
     if report.repeated:
         log.warning("%d further lines of the same people were left out", report.repeated)
+    for reason, people in report.unanswered.most_common():
+        log.warning("%d people are not answered: %s", people, reason)
     for reason, people in report.suppressed.most_common():
         log.warning("%d people get no list: %s", people, reason)
     return report
+
+
+def _check_complete(context: StageContext, report: ListsReport, output: str) -> None:
+    """Stop before anything is published when most answers are missing.
+
+    :raises FatalError: with the figures.
+    """
+    policy = context.program.recommendations
+    if report.answered >= policy.min_answered * report.questions:
+        return
+    reasons = "; ".join(f"{people} people: {reason}" for reason, people in report.unanswered.most_common())
+    raise FatalError(
+        f"The batch output has answers to {report.answered} of {report.questions} questions, fewer than "
+        f"recommendations.min_answered ({policy.min_answered:.0%}) asks for: {reasons}. {report.unreadable} lines are "
+        f"unreadable. Nothing was published, and everybody keeps the present list. Look at {output}; run recommend "
+        "again, or lower min_answered in the program file."
+    )
 
 
 def _manifest(
@@ -288,6 +310,9 @@ def _manifest(
             users=report.users,
             lists=report.lists,
             suppressed=dict(report.suppressed),
+            unanswered=dict(report.unanswered),
+            questions=report.questions,
+            answered=report.answered,
             items=report.items,
             tiers=dict(report.tiers),
             dropped=dict(report.dropped),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -129,6 +129,14 @@ class Bucket:
         except _NotThereError:
             return None
 
+    def size_bytes(self, key: str) -> int | None:
+        """Give the size of an object; None when it is not there."""
+        try:
+            with self.errors(key):
+                return int(self.client.head_object(Bucket=self.name, Key=key)["ContentLength"])
+        except _NotThereError:
+            return None
+
     def copy(self, source: str, target: str) -> None:
         """Copy one object inside the bucket, without downloading it."""
         with self.errors(source):
@@ -144,11 +152,26 @@ class Bucket:
         with suppress(ClientError, BotoCoreError):
             self.client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload_id)
 
-    def keys(self, prefix: str) -> list[str]:
-        """List the keys below a prefix, sorted."""
+    def keys(self, folder: str) -> list[str]:
+        """List the keys in a folder and in the folders below it, sorted."""
+        return sorted(entry["Key"] for entry in self.listed(folder))
+
+    def listed(self, folder: str, *, after: str = "", first_level: bool = False) -> Iterator[dict[str, Any]]:
+        """List the objects in a folder, as ``ListObjectsV2`` describes them.
+
+        A slash is added where it is missing at the end: S3 lists all keys that begin with a text, so ``out/weekly``
+        would bring the objects of ``out/weekly-old/`` too.
+
+        :param after: only keys that sort after this one.
+        :param first_level: without the folders below it.
+        """
+        prefix = f"{folder}/" if folder and not folder.endswith("/") else folder
         with self.errors(prefix):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
-            return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.name, Prefix=prefix, StartAfter=after, Delimiter="/" if first_level else ""
+            )
+            for page in pages:
+                yield from page.get("Contents", [])
 
     def keeps_versions(self) -> bool:
         """Say whether the bucket keeps, or ever kept, former versions of objects.

@@ -13,12 +13,14 @@ import pyarrow as pa
 
 from recsync.core.delivery.budget import Estimate
 from recsync.core.delivery.ledger import Entry, Kind, Ledger
-from recsync.core.delivery.schemas import PARTS, Figures
+from recsync.core.delivery.schemas import PARTS, UNANSWERED_FILE, Figures
 from recsync.core.keys import Keys
 from recsync.errors import FatalError
 from recsync.stores.bucket import Bucket
 
 _PLAN_FILES = (*(f"writes/{part}.parquet" for part in PARTS), "settled.parquet", "items.parquet")
+# A replay has none, nor has a plan from before it existed.
+_OPTIONAL_FILES = (UNANSWERED_FILE,)
 # Entries are small; many connections hide the time each takes.
 _READERS = 8
 
@@ -63,6 +65,9 @@ class Deliveries:
         prefix = self.keys.delivery(manifest.delivery)
         for name in _PLAN_FILES:
             self.bucket.upload(prefix + name, folder / name)
+        for name in _OPTIONAL_FILES:
+            if (folder / name).exists():
+                self.bucket.upload(prefix + name, folder / name)
         self.bucket.put_json(f"{prefix}sample.json", sample)
         self.bucket.put_json(f"{prefix}plan.json", asdict(manifest))
 
@@ -93,6 +98,9 @@ class Deliveries:
         (folder / "writes").mkdir(parents=True, exist_ok=True)
         for name in _PLAN_FILES:
             self.bucket.download(self.keys.delivery(delivery) + name, folder / name)
+        for name in _OPTIONAL_FILES:
+            if self.bucket.etag(self.keys.delivery(delivery) + name):
+                self.bucket.download(self.keys.delivery(delivery) + name, folder / name)
 
     def read_ledger(self, delivery: str, rows: int) -> tuple[Ledger, int]:
         """Replay a ledger.

@@ -170,11 +170,7 @@ class Exports:
 
     def _listed(self, prefix: str, *, after: str) -> dict[str, str]:
         """List the objects below a prefix whose keys sort after another: key -> ETag."""
-        with self.bucket.errors(prefix):
-            pages = self.bucket.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket.name, Prefix=prefix, StartAfter=after
-            )
-            return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
+        return {entry["Key"]: entry["ETag"] for entry in self.bucket.listed(prefix, after=after)}
 
     def _unpublished(self, exported: ExportedObject, what: str) -> RetriableError:
         return RetriableError(

@@ -48,7 +48,11 @@ class Inventory:
     def _written_since(self, objects: Sequence[Stored]) -> list[Stored]:
         # A listing per folder costs one request for 1,000 objects; a look at each would cost 1,000.
         folders = {f"{stored.key.rpartition('/')[0]}/" for stored in objects}
-        now = {stored.key: stored for folder in sorted(folders) for stored in self._listed(folder, "/")}
+        now = {
+            stored.key: stored
+            for folder in sorted(folders)
+            for stored in self._listed(folder, first_level=True)
+        }
         return [stored for stored in objects if now.get(stored.key, stored) != stored]
 
     def _remove(self, keys: Iterable[str]) -> None:
@@ -62,11 +66,6 @@ class Inventory:
                 f"{first.get('Code')} {first.get('Message')}. The role needs s3:DeleteObject; a retry goes on."
             )
 
-    def _listed(self, prefix: str, delimiter: str = "") -> Iterator[Stored]:
-        with self.bucket.errors(prefix):
-            pages = self.bucket.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket.name, Prefix=prefix, Delimiter=delimiter
-            )
-            for page in pages:
-                for entry in page.get("Contents", []):
-                    yield Stored(entry["Key"], entry["Size"], entry["LastModified"], entry["ETag"])
+    def _listed(self, folder: str, *, first_level: bool = False) -> Iterator[Stored]:
+        for entry in self.bucket.listed(folder, first_level=first_level):
+            yield Stored(entry["Key"], entry["Size"], entry["LastModified"], entry["ETag"])

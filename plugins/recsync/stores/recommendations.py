@@ -26,13 +26,16 @@ class RecommendationsManifest:
     :param users: people in the audience; each has one row.
     :param lists: of them with a list.
     :param suppressed: reason -> people without a list.
+    :param unanswered: reason -> people for whom the batch output should have an answer and has none. They keep the
+        list that Braze has for ``recommendations.keep_days``; the fallback's is among ``lists``.
+    :param questions: how many answers the batch output should hold, and how many it does (``answered``).
     :param items: different items in all lists.
     :param tiers: furthest tier used -> people with a list.
     :param dropped: rule -> entries of the output's lists that it dropped.
     :param catalogue_items: items in the catalogue.
     :param unusable_items: items of ``catalogue.sql`` that are never mailed, because Braze cannot hold their ids.
     :param strangers: lines of users who are not in the audience.
-    :param repeated_lines: further lines of a user; the first one counts.
+    :param repeated_lines: further answers of a user, equal to the first one.
     :param unreadable_lines: lines in which nobody was found.
     :param source: where the batch output lies.
     """
@@ -45,6 +48,9 @@ class RecommendationsManifest:
     lists: int
     suppressed: dict[str, int]
     items: int
+    unanswered: dict[str, int] = field(default_factory=dict)
+    questions: int = 0
+    answered: int = 0
     tiers: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     catalogue_items: int = 0

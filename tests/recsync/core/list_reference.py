@@ -53,8 +53,8 @@ class World:
     events: list[Event] = field(default_factory=list)
 
 
-Row = tuple[list[str], str, str]
-"""Items, tier, reason."""
+Row = tuple[list[str], str, str, str]
+"""Items, tier, reason, and why there is no answer."""
 
 
 class Reference:
@@ -63,7 +63,8 @@ class Reference:
         self.dropped: Counter[str] = Counter()
         self.lines: dict[str, list[str] | str] = {}
         for user_id, line in world.lines:
-            self.lines.setdefault(user_id, line)
+            if isinstance(line, list) or user_id not in self.lines:
+                self.lines[user_id] = line
         since = NOW.timestamp() - policy.fallback_days * DAY_SECONDS
         # What is not in the catalogue is nobody's purchase; of several purchases of an item the last one counts.
         self.recent: dict[str, dict[str, int]] = {}
@@ -89,6 +90,7 @@ class Reference:
             else:
                 chosen.append(item_id)
         chosen = chosen[: self.policy.length]
+        unanswered = "" if isinstance(line, list) else self.reason(line)
         if len(chosen) < self.policy.shortest:
             for name in self.policy.fallback:
                 for item_id in self.candidates(name, person):
@@ -96,14 +98,14 @@ class Reference:
                         chosen.append(item_id)
                         tier = name
         if len(chosen) >= self.policy.shortest:
-            return chosen, tier, ""
-        return [], "", self.reason(line)
+            return chosen, tier, "", unanswered
+        return [], "", self.reason(line), unanswered
 
     def reason(self, line: list[str] | str | None) -> str:
         if line is None:
             return "the batch output has no line for this person"
         if isinstance(line, str):
-            return f"Amazon Personalize: {line}"
+            return "the batch output has an error for this person"
         return f"fewer than {self.policy.shortest} items that may be mailed"
 
     def broken(self, person: Person, item_id: str, chosen: list[str]) -> str | None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recsync.core.lists import batch_output
 from recsync.core.lists.batch_output import UnreadableLine, UserList, cut_blocks, read_block, read_lines
-from recsync.core.lists.catalogue import Catalogue
+from recsync.core.lists.catalogue import Catalogue, Categories
 from recsync.core.lists.output_files import output_names
 from recsync.core.lists.rules import BOUGHT, CATEGORY, DUPLICATE, OUT_OF_STOCK, Bought, ListRules, pack
 from recsync.core.lists.usual_lines import read_usual
@@ -194,7 +194,7 @@ def rules(**fields: object) -> ListRules:
 
 def test_each_place_counts_under_the_first_rule_it_breaks() -> None:
     in_stock = np.array([True, False, True, True, True, True])
-    categories = np.array([0, 0, 0, 1, -1, -1], np.int32)
+    categories = Categories(np.array([0, 1, 2, 3, 4, 4, 4]), np.array([0, 0, 0, 1], np.int32))
     lists = np.array([[0, 1, 2, 0, 3, -1, 4, 5]], np.int32)
     kept, dropped = rules(in_stock=in_stock, categories=categories, max_per_category=1).apply(
         lists, np.array([7]), Bought(np.array([7 * 6 + 3]), 6)

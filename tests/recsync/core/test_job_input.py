@@ -58,9 +58,10 @@ def test_each_user_has_an_own_list_to_rank(
     with opened(tmp_path) as connection:
         audience = people(tmp_path, "a", "b", "c")
         written = job_input.write_ranking_lines(
-            connection, found, audience, tmp_path / "lines.json", name="q.sql"
+            connection, found, audience, tmp_path / "lines.json", tmp_path / "asked.parquet", name="q.sql"
         )
     assert written == 2
+    assert pq.read_table(tmp_path / "asked.parquet")["user_id"].to_pylist() == ["a", "b"]
     assert sorted(lines(tmp_path / "lines.json"), key=lambda line: line["userId"]) == [
         {"userId": "a", "itemList": ['y"']},
         {"userId": "b", "itemList": ["z", "x"]},
@@ -70,7 +71,9 @@ def test_each_user_has_an_own_list_to_rank(
 def test_a_list_without_users_is_ranked_for_everybody(tmp_path: Path) -> None:
     with opened(tmp_path) as connection:
         audience, found = people(tmp_path, "b", "a", "b"), pairs(tmp_path, [("z",), ("x",), ("z",)])
-        job_input.write_ranking_lines(connection, found, audience, tmp_path / "lines.json", name="q.sql")
+        job_input.write_ranking_lines(
+            connection, found, audience, tmp_path / "lines.json", tmp_path / "asked", name="q.sql"
+        )
     assert lines(tmp_path / "lines.json") == [{"userId": user, "itemList": ["z", "x"]} for user in "ab"]
 
 
@@ -81,11 +84,13 @@ def test_lists_that_cannot_be_ranked_are_refused(tmp_path: Path) -> None:
         with pytest.raises(
             FatalError, match="returns 501 items for one list; Amazon Personalize ranks at most 500"
         ):
-            job_input.write_ranking_lines(connection, many, audience, target, name="q.sql")
+            job_input.write_ranking_lines(
+                connection, many, audience, target, tmp_path / "asked", name="q.sql"
+            )
     other = pairs(tmp_path, [("other", "x")])
     nobody = pytest.raises(FatalError, match="no candidate for anybody of the audience")
     with opened(tmp_path) as connection, nobody:
-        job_input.write_ranking_lines(connection, other, audience, target, name="q.sql")
+        job_input.write_ranking_lines(connection, other, audience, target, tmp_path / "asked", name="q.sql")
     with pytest.raises(FatalError, match="returns a row without user_id or item_id"):
         job_input.write_pairs([("a", None)], ["user_id", "item_id"], tmp_path / "x.parquet", name="q.sql")
 

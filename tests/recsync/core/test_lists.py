@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def build(
         people_per_partition=per_partition,
     )
     table = pq.read_table(folder / "lists.parquet")
-    made = {r["external_id"]: (r["item_ids"], r["tier"], r["reason"]) for r in table.to_pylist()}
+    made = {
+        r["external_id"]: (r["item_ids"], r["tier"], r["reason"], r["unanswered"]) for r in table.to_pylist()
+    }
     assert len(made) == table.num_rows
     return made, report, table
 
@@ -86,9 +89,14 @@ def worlds(draw: st.DrawFn) -> World:
     segments = st.sampled_from([None, "red", "blue"])
     item = st.builds(Item, st.booleans() | st.just(True), st.sampled_from([None, "a", "b", "a|b", "b|c"]))
     held = draw(st.lists(st.sampled_from(ITEM_IDS), min_size=1, unique=True))
-    line = st.lists(st.sampled_from([*ITEM_IDS, "unknown"]), max_size=9) | st.sampled_from(
-        ["failed", "broken"]
+    answer = st.lists(st.sampled_from([*ITEM_IDS, "unknown"]), max_size=9)
+    answers = draw(st.dictionaries(st.sampled_from([*USER_IDS, "stranger"]), answer))
+    # The same answer may stand there several times, and an error before or behind it.
+    again = (
+        st.sampled_from(sorted(answers)).map(lambda user: (user, answers[user])) if answers else st.nothing()
     )
+    failed = st.tuples(st.sampled_from([*USER_IDS, "stranger"]), st.sampled_from(["failed", "broken"]))
+    lines = draw(st.permutations([*answers.items(), *draw(st.lists(again | failed, max_size=6))]))
     event = st.builds(
         Event,
         st.sampled_from([*USER_IDS, "other"]),
@@ -98,7 +106,7 @@ def worlds(draw: st.DrawFn) -> World:
     return World(
         [Person(user, f"b{number}", draw(segments)) for number, user in enumerate(users)],
         {item_id: draw(item) for item_id in held},
-        draw(st.lists(st.tuples(st.sampled_from([*USER_IDS, "stranger"]), line), max_size=9)),
+        lines,
         draw(st.lists(event, max_size=25)),
     )
 
@@ -145,8 +153,14 @@ def test_lists_are_those_of_the_reference(world: World, chosen: Recommendations,
     users = {person.user_id for person in world.people}
     lines = [user for user, _ in world.lines]
     assert report.strangers == sum(user not in users for user in lines)
-    assert report.repeated == sum(user in users for user in lines) - len(users & set(lines))
+    answered = [user for user, line in world.lines if isinstance(line, list) and user in users]
+    assert report.repeated == len(answered) - len(set(answered))
     assert report.matched == sum(person.user_id in lines for person in world.people)
+    assert (report.questions, report.answered) == (
+        len(world.people),
+        sum(person.user_id in answered for person in world.people),
+    )
+    assert report.unanswered == Counter(row[3] for row in expected.values() if row[3])
 
 
 def test_what_is_published_has_the_agreed_columns_and_carries_the_audience_over(tmp_path: Path) -> None:
@@ -162,7 +176,7 @@ def test_two_braze_users_may_share_one_user_but_not_one_braze_id(tmp_path: Path)
     (tmp_path / "shared").mkdir()
     world = World([Person("u", "b"), Person("u", "c")], {"p": Item()}, [("u", ["p"])])
     made, *_ = build(world, policy(length=1), tmp_path / "shared")
-    assert made["b"] == made["c"] == (["p"], "personal", "")
+    assert made["b"] == made["c"] == (["p"], "personal", "", "")
     people = [Person(f"u{n}", f"b{n}") for n in range(50)] + [Person("x", "b31"), Person("y", "b7")]
     with pytest.raises(FatalError, match=r"audience\.sql returns 2 Braze user\(s\) more than once"):
         build(World(people, {"p": Item()}, []), policy(), tmp_path)
@@ -185,13 +199,27 @@ def test_a_long_list_does_not_widen_the_others(tmp_path: Path) -> None:
     assert made["b8"][0] == everything[8:11]
 
 
-def test_very_many_errors_are_told_together(tmp_path: Path) -> None:
+def test_errors_are_counted_without_their_texts(tmp_path: Path) -> None:
     people = [Person(f"u{n}", f"b{n}") for n in range(150)]
     world = World(people, {"p": Item()}, [(p.user_id, f"failed for {p.user_id}") for p in people])
     _, report, _ = build(world, policy(), tmp_path)
-    assert report.suppressed.total() == 150
-    assert len(report.suppressed) == 101
-    assert report.suppressed["Amazon Personalize: other errors, see the batch output"] == 50
+    assert report.suppressed == report.unanswered == {"the batch output has an error for this person": 150}
+
+
+@pytest.mark.parametrize("per_partition", [1, 100])
+def test_two_different_lists_of_one_person_are_an_error(tmp_path: Path, per_partition: int) -> None:
+    people = [Person(f"u{n}", f"b{n}") for n in range(9)]
+    items = {item_id: Item() for item_id in ITEM_IDS}
+    lines: list[tuple[str, list[str] | str]] = [(p.user_id, ITEM_IDS[:3]) for p in people]
+    lines += [("u1", ["p1", "p0", "p2"]), ("u4", ITEM_IDS[:2]), ("u4", ITEM_IDS[:4]), ("u5", ITEM_IDS[:3])]
+    with pytest.raises(FatalError, match=r"^2 people have two different lists in the batch output") as raised:
+        build(
+            World(people, items, [*lines, ("stranger", ["p1"]), ("stranger", [])]),
+            policy(),
+            tmp_path,
+            per_partition=per_partition,
+        )
+    assert "u1" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from recsync.core.lists.audience import AUDIENCE
 from recsync.core.lists.build import ListsReport, build_lists
 from recsync.core.lists.catalogue import read_catalogue
 from recsync.core.lists.job_input import write_segments
-from recsync.core.lists.joins import SEEDS, Join, by_seed, for_everybody
+from recsync.core.lists.joins import SEEDS, Join, by_seed, by_some_users, for_everybody
+from recsync.core.lists.list_partition import FAILED, NO_LINE, NOT_ASKED
 from recsync.core.lists.segments import by_segment, write_found_people
 from recsync.core.program import Recommendations
 from recsync.errors import FatalError
@@ -101,16 +102,37 @@ def test_a_persons_seeds_are_merged_by_rank(
             for place, item in enumerate(seeds[user])
         ]
         pq.write_table(pa.Table.from_pylist(rows, schema=SEEDS), folder / "seeds.parquet")
-        lists, _ = made(item_lines(list(lines.items())), by_seed(folder / "seeds.parquet"), folder)
+        twice = [*lines.items(), *lines.items()]
+        lists, report = made(item_lines(twice), by_seed(folder / "seeds.parquet"), folder)
     assert set(lists) == set(USERS)
     for user, (items, reason) in lists.items():
         known = [lines[seed] for seed in seeds.get(user, []) if seed in lines]
         assert items == merged(seeds.get(user, []), lines)
         if not items:
-            failed = bool(known) and known[0] == "bad"
-            none = "the batch output has no line for this person"
+            failed = "bad" in known or len(known) < len(seeds.get(user, []))
+            none = "no candidate, seed or segment leads to this person"
             few = "fewer than 1 items that may be mailed"
-            assert reason == ("Amazon Personalize: bad" if failed else few if known else none)
+            assert reason == (FAILED if failed else few if known else none)
+    open_ones = [reason for _, reason in lists.values() if reason == FAILED]
+    assert (report.questions, report.answered) == (len(seeds), len(seeds) - len(open_ones))
+    assert report.unanswered.total() == len(open_ones)
+
+
+def test_two_different_lists_of_one_item_are_an_error(tmp_path: Path) -> None:
+    seeds = [{"user_id": user, "item_id": "p1", "place": 0} for user in USERS]
+    pq.write_table(pa.Table.from_pylist(seeds, schema=SEEDS), tmp_path / "seeds.parquet")
+    lines = item_lines([("p1", ["p2"]), ("p1", ["p3"])])
+    with pytest.raises(FatalError, match=r"^1 items have two different lists"):
+        made(lines, by_seed(tmp_path / "seeds.parquet"), tmp_path)
+
+
+def test_who_has_no_candidates_is_not_missing_from_the_output(tmp_path: Path) -> None:
+    asked = tmp_path / "asked.parquet"
+    pq.write_table(pa.table({"user_id": USERS[:3]}), asked)
+    lines = [{"input": {"userId": user}, "output": {"recommendedItems": ["p1"]}} for user in USERS[:2]]
+    lists, report = made(lines, by_some_users(asked), tmp_path)
+    assert [lists[user][1] for user in USERS[1:4]] == ["", NO_LINE, NOT_ASKED]
+    assert (report.questions, report.answered, dict(report.unanswered)) == (3, 2, {NO_LINE: 1})
 
 
 def test_everybody_gets_the_only_line(tmp_path: Path) -> None:
@@ -137,6 +159,8 @@ def test_people_get_the_items_they_were_found_for_best_rank_first(tmp_path: Path
         "u2": ["p2"],
     }
     assert (report.strangers, report.unreadable) == (1, 1)
+    # One of three queries has no answer, so whoever was not found may be among those of that one.
+    assert (report.questions, report.answered, dict(report.unanswered)) == (3, 2, {NO_LINE: 3})
 
 
 def test_attributes_bring_the_items_named_beside_them(tmp_path: Path) -> None:
@@ -150,10 +174,28 @@ def test_attributes_bring_the_items_named_beside_them(tmp_path: Path) -> None:
     lists, _ = made(lines, by_segment(tmp_path / "segments.parquet"), tmp_path)
     assert lists["u0"][0] == ["p2", "p1", "p5"]
     assert lists["u1"][0] == ["p5", "p1", "p2"]
-    assert lists["u2"] == ([], "the batch output has no line for this person")
+    assert lists["u2"] == ([], NOT_ASKED)
 
 
 def test_a_segment_job_that_found_nobody_stops(tmp_path: Path) -> None:
     outputs = [("a.out", io.BytesIO(json.dumps(SEGMENT_LINES[2]).encode()))]
-    with pytest.raises(FatalError, match="found nobody: 1 of its lines failed"):
+    with pytest.raises(FatalError, match=r"1 of 1 queries .* have no answer \(1 lines with an error"):
         write_found_people(outputs, pa.array(["p3"]), tmp_path / "found.parquet")
+
+
+def test_an_audience_of_which_a_query_is_missing_is_not_known(tmp_path: Path) -> None:
+    outputs = [("a.out", io.BytesIO(json.dumps(SEGMENT_LINES[0]).encode()))]
+    with pytest.raises(FatalError, match=r"1 of 2 queries .* have no answer"):
+        write_found_people(outputs, pa.array(["p1", "p2"]), tmp_path / "found.parquet")
+
+
+def test_a_query_that_is_answered_twice_counts_once_or_is_an_error(tmp_path: Path) -> None:
+    def found(users: list[str]) -> int:
+        lines = [SEGMENT_LINES[1], {"input": {"itemId": "p2"}, "output": {"recommendedUsers": users}}]
+        body = b"\n".join(json.dumps(line).encode() for line in lines)
+        write_found_people([("a.out", io.BytesIO(body))], pa.array(["p2"]), tmp_path / "found.parquet")
+        return int(pq.read_metadata(tmp_path / "found.parquet").num_rows)
+
+    assert found(["u0", "u2"]) == 2
+    with pytest.raises(FatalError, match="line 2 answers a query for the second time"):
+        found(["u2"])

@@ -29,6 +29,17 @@ def test_objects_come_back_whole_and_missing_ones_are_none(bucket: Bucket, tmp_p
     assert bucket.keys("p/") == ["p/c"]
 
 
+def test_a_folder_does_not_hold_what_only_begins_like_it(bucket: Bucket) -> None:
+    for key in ("out/weekly/a", "out/weekly/deep/b", "out/weekly-old/c", "out/weekly.json"):
+        bucket.put(key, b"12")
+    for folder in ("out/weekly", "out/weekly/"):
+        assert bucket.keys(folder) == ["out/weekly/a", "out/weekly/deep/b"]
+    assert [entry["Key"] for entry in bucket.listed("out/weekly", first_level=True)] == ["out/weekly/a"]
+    assert [entry["Key"] for entry in bucket.listed("out", after="out/weekly/a")] == ["out/weekly/deep/b"]
+    assert len(bucket.keys("")) >= 4
+    assert (bucket.size_bytes("out/weekly.json"), bucket.size_bytes("out/weekly")) == (2, None)
+
+
 def test_json_and_tables_round_trip(bucket: Bucket) -> None:
     assert bucket.get_json("j") is None
     bucket.put_json("j", {"a": [1]})

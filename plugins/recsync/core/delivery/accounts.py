@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from recsync.core import duck
+from recsync.core.delivery.comparison import select_state
 from recsync.core.delivery.ledger import Ledger, Status
 from recsync.core.delivery.outcomes import Outcome
-from recsync.core.delivery.schemas import PARTS, Figures
+from recsync.core.delivery.schemas import PARTS, UNANSWERED_FILE, Figures
 from recsync.errors import FatalError
 
 # Braze's words for a person it does not have (``_update_existing_only``): there is nothing left to remove.
@@ -29,7 +30,8 @@ class Account:
     :param left_audience_kept: those of them who still have it, because Braze refused or never answered.
     :param data_points: of what Braze took, as Braze bills it:
         https://www.braze.com/docs/user_guide/data/infrastructure/data_points
-    :param holdouts: people whose former attribute is still there: rejected, given up or deferred, and sent before.
+    :param holdouts: people whose former attribute is still there: rejected, given up, deferred or kept, and sent
+        before.
     """
 
     audience: int
@@ -85,7 +87,7 @@ def settle(
 def _holdouts(database: duckdb.DuckDBPyConnection, accounts: str, state: Path | None) -> int:
     if state is None:
         return 0
-    left_behind = f"'{Outcome.REJECTED}', '{Outcome.DEAD_LETTERED}', '{Outcome.DEFERRED}'"
+    left_behind = f"'{Outcome.REJECTED}', '{Outcome.DEAD_LETTERED}', '{Outcome.DEFERRED}', '{Outcome.KEPT}'"
     return _value(
         database,
         f"SELECT count(*) FROM (SELECT external_id FROM {accounts} WHERE outcome IN ({left_behind}) "
@@ -120,19 +122,26 @@ def merge_state(
     """
     with duck.opened(work) as database:
         _register(database, folder, figures, ledger)
-        former = f"read_parquet('{state}')" if state else "(SELECT * FROM changed LIMIT 0)"
+        former = (
+            f"({select_state(state)})" if state else "(SELECT *, NULL AS kept_since FROM changed LIMIT 0)"
+        )
         database.execute(
             "CREATE TABLE changed AS SELECT external_id, change.attribute AS attribute, "
             "CASE WHEN unknown THEN NULL ELSE change.fingerprint END AS fingerprint, "
             f"'{delivery}' AS delivery, unknown FROM (SELECT external_id, unnest(changes) AS change, unknown "
             f"FROM written WHERE unknown OR outcome IN ('{Outcome.SENT}', '{Outcome.REMOVED}'))"
         )
+        # A replay asks nobody anew, so it leaves the time as it is.
+        unanswered, since, join = folder / UNANSWERED_FILE, "s.kept_since", ""
+        if unanswered.exists():
+            since, join = "u.kept_since", f"LEFT JOIN read_parquet('{unanswered}') u USING (external_id)"
         database.execute(
-            "COPY (SELECT external_id, attribute, fingerprint, delivery "
+            f"COPY (SELECT external_id, attribute, fingerprint, delivery, {since}::BIGINT AS kept_since FROM ("
+            "SELECT external_id, attribute, fingerprint, delivery, kept_since "
             f"FROM {former} ANTI JOIN changed USING (external_id, attribute) "
-            "UNION ALL SELECT external_id, attribute, fingerprint, delivery FROM changed "
+            "UNION ALL SELECT external_id, attribute, fingerprint, delivery, NULL AS kept_since FROM changed "
             "WHERE unknown OR fingerprint IS NOT NULL"
-            f") TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+            f") s {join}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
         )
 
 

@@ -20,6 +20,7 @@ from recsync.core.program import Braze
 
 # Rows looked at in one go: some ten megabytes with lists of ten, and long enough for numpy.
 CHUNK_ROWS = 50_000
+_STATE_TYPES = {"kept_since": "BIGINT"}
 # DuckDB takes NaN for the largest of all numbers.
 _BY_PRIORITY = "nullif(priority, 'nan'::DOUBLE) DESC NULLS LAST"
 
@@ -33,6 +34,8 @@ class Inputs:
     :param state: Parquet file of the last-sent state (``STATE``); None when nothing was ever sent.
     :param cap: how many people may be written; None for all.
     :param canary_share: share of the writes that go first.
+    :param moment: Unix seconds of the recommend run.
+    :param keep_seconds: how long somebody without an answer keeps the list that Braze has.
     """
 
     braze: Braze
@@ -41,6 +44,8 @@ class Inputs:
     state: Path | None
     cap: int | None = None
     canary_share: float = 0.0
+    moment: int = 0
+    keep_seconds: int = 0
 
 
 def fingerprint_lists(inputs: Inputs, elements: Elements, wanted: Path) -> NDArray[np.bool_]:
@@ -83,17 +88,22 @@ def list_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 def compare(database: duckdb.DuckDBPyConnection, inputs: Inputs, work: Path) -> None:
     """Make the table ``person``: everyone of the audience or of the state, with what changes.
 
+    ``kept_since`` is null for everybody whom the batch output answers; ``kept`` says who of the others keeps the list.
     One join per attribute, and no aggregate that would hold lists: joins spill, and most states know one attribute.
     """
+    columns = pq.read_schema(inputs.lists).names
+    # Lists that were published before this column existed hold answers only.
+    unanswered = "l.unanswered" if "unanswered" in columns else "''"
     database.execute(
-        "CREATE VIEW people AS SELECT l.external_id, l.reason, l.priority, w.row, w.fingerprint, w.tier "
+        "CREATE VIEW people AS SELECT l.external_id, l.reason, l.priority, w.row, w.fingerprint, w.tier, "
+        f"coalesce({unanswered}, '') AS unanswered "
         f"FROM read_parquet('{inputs.lists}', file_row_number = true) l "
         f"JOIN read_parquet('{work / 'wanted.parquet'}') w ON w.row = l.file_row_number"
     )
     if inputs.state is None:
         database.register("state", STATE.empty_table())
     else:
-        database.execute(f"CREATE VIEW state AS SELECT * FROM read_parquet('{inputs.state}')")
+        database.execute(f"CREATE VIEW state AS {select_state(inputs.state)}")
     wanted = {inputs.braze.attribute: "p.fingerprint"}
     if inputs.braze.tier_attribute:
         wanted[inputs.braze.tier_attribute] = "p.tier"
@@ -108,11 +118,27 @@ def compare(database: duckdb.DuckDBPyConnection, inputs: Inputs, work: Path) -> 
         who = f"coalesce({who}, {attribute.alias}.external_id)"
     changed = " OR ".join(attribute.changed for attribute in attributes)
     changes = ", ".join(attribute.change for attribute in attributes)
+    shown = next(a.alias for a in attributes if a.name == inputs.braze.attribute)
+    since = f"coalesce({shown}.kept_since, {inputs.moment})"
+    # Of an unknown list nobody can say that it is worth keeping; it stays only where there is nothing else to write.
+    kept = (
+        f"(coalesce(p.unanswered, '') <> '' AND {shown}.present IS NOT NULL "
+        f"AND {inputs.moment} - {since} < {inputs.keep_seconds} "
+        f"AND ({shown}.fingerprint IS NOT NULL OR p.fingerprint IS NULL))"
+    )
     database.execute(
         f"CREATE TABLE person AS SELECT {who} AS external_id, p.row, p.external_id IS NOT NULL AS in_audience, "
-        "p.fingerprint IS NOT NULL AS has_list, p.reason, p.priority, "
-        f"CASE WHEN {changed} THEN list_concat({changes}) END AS changes FROM people p{joins}"
+        f"p.fingerprint IS NOT NULL AS has_list, p.reason, p.priority, p.unanswered, coalesce({kept}, false) AS kept, "
+        f"CASE WHEN {kept} THEN {since} WHEN p.unanswered <> '' THEN 0 END AS kept_since, "
+        f"CASE WHEN {kept} THEN NULL WHEN {changed} THEN list_concat({changes}) END AS changes FROM people p{joins}"
     )
+
+
+def select_state(path: Path) -> str:
+    """Write the query that reads a last-sent state, also one of before a column existed."""
+    held = pq.read_schema(path).names
+    columns = (name if name in held else f"NULL::{_STATE_TYPES[name]} AS {name}" for name in STATE.names)
+    return f"SELECT {', '.join(columns)} FROM read_parquet('{path}')"
 
 
 @dataclass(frozen=True)
@@ -132,7 +158,7 @@ class _Attribute:
 
     @property
     def state(self) -> str:
-        columns = "external_id, fingerprint, true AS present"
+        columns = "external_id, fingerprint, kept_since, true AS present"
         return f"(SELECT {columns} FROM state WHERE attribute = {self._literal}) {self.alias}"
 
     @property

@@ -11,7 +11,8 @@ class Outcome(StrEnum):
     ``SENT``: Braze took a changed attribute. ``UNCHANGED``: Braze was told the same before. ``REMOVED``: there is
     nothing fit to mail any more, and Braze took the removal. ``REJECTED``: Braze refused the person, with a reason.
     ``DEAD_LETTERED``: no clear answer for this person alone, after every try; replayable. ``SUPPRESSED``: nothing fit
-    to mail, and nothing in Braze. ``DEFERRED``: over a cap; the next delivery takes them.
+    to mail, and nothing in Braze. ``DEFERRED``: over a cap; the next delivery takes them. ``KEPT``: the batch output
+    has no answer for the person, who keeps the list that Braze has.
     """
 
     SENT = "sent"
@@ -21,3 +22,4 @@ class Outcome(StrEnum):
     DEAD_LETTERED = "dead_lettered"
     SUPPRESSED = "suppressed"
     DEFERRED = "deferred"
+    KEPT = "kept"

@@ -4,6 +4,7 @@ Braze is never asked. What has to be written is rendered once, here: the deliver
 
 writes/canary.parquet, removals.parquet, rest.parquet   sent in this order; a write's row counts through all three
 settled.parquet                                         people of the audience who need no write
+unanswered.parquet                                      people whom the batch output does not answer, and since when
 items.parquet                                           the items that somebody's list points at
 """
 
@@ -20,7 +21,7 @@ from recsync.core.arrow_memory import modest_allocator
 from recsync.core.delivery.comparison import Inputs, choose, compare, fingerprint_lists, rows_of, value
 from recsync.core.delivery.outcomes import Outcome
 from recsync.core.delivery.rendering import Elements
-from recsync.core.delivery.schemas import PARTS, Figures
+from recsync.core.delivery.schemas import PARTS, UNANSWERED_FILE, Figures
 from recsync.core.delivery.writes import Tally, write_lists, write_removals
 from recsync.core.payloads import MAX_VALUE_BYTES
 
@@ -51,12 +52,18 @@ def _write(database: duckdb.DuckDBPyConnection, inputs: Inputs, elements: Elemen
     database.execute(
         "COPY ("
         "SELECT external_id, "
-        f"  CASE WHEN has_list THEN '{Outcome.UNCHANGED}' ELSE '{Outcome.SUPPRESSED}' END AS outcome, "
-        "  CASE WHEN has_list THEN '' ELSE coalesce(reason, '') END AS reason FROM person WHERE changes IS NULL "
+        f"  CASE WHEN kept THEN '{Outcome.KEPT}' WHEN has_list THEN '{Outcome.UNCHANGED}' "
+        f"    ELSE '{Outcome.SUPPRESSED}' END AS outcome, "
+        "  CASE WHEN kept THEN unanswered WHEN has_list THEN '' ELSE coalesce(reason, '') END AS reason "
+        "  FROM person WHERE changes IS NULL "
         f"UNION ALL SELECT external_id, '{Outcome.DEFERRED}', 'over the cap of the program file' "
         "  FROM deferred SEMI JOIN (SELECT external_id FROM person WHERE in_audience) USING (external_id) "
         f"UNION ALL SELECT external_id, '{Outcome.REJECTED}', '{reason}' FROM too_large "
         f") TO '{target / 'settled.parquet'}' (FORMAT parquet, COMPRESSION zstd)"
+    )
+    database.execute(
+        "COPY (SELECT external_id, kept_since::BIGINT AS kept_since FROM person WHERE kept_since IS NOT NULL) "
+        f"TO '{target / UNANSWERED_FILE}' (FORMAT parquet, COMPRESSION zstd)"
     )
     settled = f"read_parquet('{target / 'settled.parquet'}')"
     reasons = f"SELECT reason, count(*) FROM {settled} WHERE reason <> '' GROUP BY 1 ORDER BY 2 DESC, 1"

@@ -28,8 +28,12 @@ STATE = pa.schema(
         # Null: something may have been written, nobody knows what; the next plan writes it anew.
         ("fingerprint", pa.uint64()),
         ("delivery", pa.string()),
+        # Unix seconds: since when the person keeps this list without an answer of Amazon Personalize; 0: it is no
+        # answer either, but a fallback written instead of one. Null: it was an answer.
+        ("kept_since", pa.int64()),
     ]
 )
+UNANSWERED_FILE = "unanswered.parquet"
 
 
 @dataclass(frozen=True)

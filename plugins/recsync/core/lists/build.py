@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 _MEMORY_LIMIT = "200MB"
 _AUDIENCE_BATCH_ROWS = 65_536
 # Statistics of nested texts cost a third of the writing, and no reader asks for them.
-_DICTIONARY = ["item_ids.list.element", "tier", "reason", "segment"]
+_DICTIONARY = ["item_ids.list.element", "tier", "reason", "segment", "unanswered"]
 _ROW_GROUP_ROWS = 131_072
 
 
@@ -49,11 +49,15 @@ class ListsReport:
     :param lists: of them with a list.
     :param suppressed: reason -> people without a list.
     :param tiers: furthest tier used -> people with a list.
+    :param unanswered: reason -> people for whom the output should have an answer and has none.
     :param dropped: rule -> entries of the output's lists that it dropped.
     :param items: different items in all lists.
+    :param questions: how many answers the output should hold: one for each person of the audience whom the job was
+        asked about; of a segment job, one for each query.
+    :param answered: how many of them it holds.
     :param matched: people for whom the output has a line, even one with an error.
     :param strangers: lines of users who are not in the audience.
-    :param repeated: further lines of a user; the first one counts.
+    :param repeated: further answers of a user, equal to the first one.
     :param unreadable: lines in which nobody was found.
     """
 
@@ -61,11 +65,15 @@ class ListsReport:
     lists: int = 0
     suppressed: Counter[str] = field(default_factory=Counter)
     tiers: Counter[str] = field(default_factory=Counter)
+    unanswered: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     items: int = 0
+    questions: int = 0
+    answered: int = 0
     matched: int = 0
     strangers: int = 0
     repeated: int = 0
+    conflicts: int = 0
     unreadable: int = 0
 
     def add(self, part: Partition) -> None:
@@ -74,7 +82,11 @@ class ListsReport:
         self.lists += part.tiers.total()
         self.suppressed += part.suppressed
         self.tiers += part.tiers
+        self.unanswered += part.unanswered
         self.dropped += part.dropped
+        self.questions += part.asked
+        self.answered += part.asked - part.unanswered.total()
+        self.conflicts += part.conflicts
         self.matched += part.matched
         self.strangers += part.strangers
         self.repeated += part.repeated
@@ -103,7 +115,8 @@ def build_lists(
     :param events: Parquet file of ``EVENTS``; needed when ``policy.history_days`` is not 0.
     :param join: how the output's lines become people's lists; by default each is about a user.
     :param people_per_partition: how many people are worked on at a time, for each of two threads.
-    :raises FatalError: when the audience holds a Braze user twice, or the fallback asks for segments and it has none.
+    :raises FatalError: when the audience holds a Braze user twice, when the fallback asks for segments and it has none,
+        or when the output holds two different lists of one person.
     :raises RetriableError: when the local disk is full.
     """
     with modest_allocator(), local_disk(folder), opened(folder, memory_limit=_MEMORY_LIMIT) as connection:
@@ -121,6 +134,13 @@ def build_lists(
     with modest_allocator(), local_disk(folder):
         report = _write(parts, people, spool, catalogue, policy, history, target)
     report.unreadable = spool.unreadable
+    if spool.questions:
+        report.questions, report.answered = spool.questions
+    if report.conflicts:
+        raise FatalError(
+            f"{report.conflicts} people have two different lists in the batch output, and nothing says which one "
+            "counts. Give the output of one job only."
+        )
     return report
 
 
@@ -152,7 +172,8 @@ def _write(
     def build(part: int) -> Partition:
         purchases = history.purchases.read(part) if history else None
         lines = spool.lines.read(part)
-        return build_partition(people.read(part), lines, purchases, catalogue, policy, history, spool.errors)
+        asked = None if spool.asked is None else spool.asked.read(part)
+        return build_partition(people.read(part), lines, purchases, catalogue, policy, history, asked)
 
     report, used, writer = ListsReport(), np.zeros(len(catalogue), np.bool_), None
     try:

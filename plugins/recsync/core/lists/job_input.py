@@ -99,11 +99,18 @@ def write_item_lines(connection: duckdb.DuckDBPyConnection, seeds: Path, target:
 
 
 def write_ranking_lines(
-    connection: duckdb.DuckDBPyConnection, candidates: Path, audience: Path, target: Path, *, name: str
+    connection: duckdb.DuckDBPyConnection,
+    candidates: Path,
+    audience: Path,
+    target: Path,
+    asked: Path,
+    *,
+    name: str,
 ) -> int:
     """Ask for each user's candidates, each once and in the query's order, to be ranked; users sorted within parts.
 
     :param candidates: ``PAIRS``; one list for everybody where users are empty.
+    :param asked: where to write who is asked about (``joins.ASKED``).
     :param name: the SQL file, for errors.
     :returns: how many users of the audience have candidates.
     :raises FatalError: when there are none at all, or too many for somebody.
@@ -127,16 +134,22 @@ def write_ranking_lines(
         raise FatalError(
             f"{name} returns no candidate for anybody of the audience; there is nothing to rank."
         )
-    if _count(connection, "SELECT count(*) FROM candidates WHERE user_id = ''"):
+    shared = _count(connection, "SELECT count(*) FROM candidates WHERE user_id = ''") > 0
+    connection.execute(
+        f"COPY (SELECT DISTINCT user_id FROM {people if shared else 'candidates'} ORDER BY user_id) "
+        f"TO {quoted_path(asked)} (FORMAT parquet, COMPRESSION zstd)"
+    )
+    users = int(pq.read_metadata(asked).num_rows)
+    if shared:
         connection.execute(
             f"""
             COPY (
                 SELECT user_id AS "userId", (SELECT list(item_id ORDER BY place) FROM candidates) AS "itemList"
-                FROM (SELECT DISTINCT user_id FROM {people}) ORDER BY user_id
+                FROM read_parquet({quoted_path(asked)}) ORDER BY user_id
             ) TO {quoted_path(target)} (FORMAT json)
             """
         )
-        return _count(connection, f"SELECT count(DISTINCT user_id) FROM {people}")
+        return users
     parts = 1 + _count(connection, "SELECT count(*) FROM candidates") // _ROWS_PER_PART
     with target.open("wb") as whole:
         for part in range(parts):
@@ -152,7 +165,7 @@ def write_ranking_lines(
             with piece.open("rb") as file:
                 shutil.copyfileobj(file, whole)
             piece.unlink()
-    return _count(connection, "SELECT count(DISTINCT user_id) FROM candidates")
+    return users
 
 
 def write_segments(rows: Iterable[tuple[Any, ...]], target: Path, *, attributes: bool, name: str) -> pa.Table:

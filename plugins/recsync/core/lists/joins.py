@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 
 from recsync.core.lists.batch_output import ITEM
 from recsync.core.lists.catalogue import Catalogue
-from recsync.core.lists.output_spool import SPOOLED, Source, Spool, spool_output
+from recsync.core.lists.first_lines import first_lines
+from recsync.core.lists.output_spool import NOBODY, SPOOLED, Source, Spool, spool_output
 from recsync.core.lists.partitions import Partitions, Parts
 from recsync.core.lists.rules import Lists, pack, ragged, repeated
-from recsync.core.lists.similar import rank_in_run
+from recsync.errors import FatalError
 
 SEEDS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("place", pa.int32())])
 """The items that somebody's list is made from, ``place`` 0 for the first."""
+ASKED = pa.schema([("user_id", pa.string())])
 _SEEDED = pa.schema([("user_id", pa.string()), ("line", pa.int32()), ("place", pa.int32())])
 
 _BATCH_ROWS = 65_536
@@ -63,8 +65,26 @@ class Join(Protocol):
 
 
 def by_user(outputs: Iterable[Source], joining: Joining) -> Spool:
-    """Take each line for its user's list."""
+    """Take each line for its user's list; the job was asked about everybody."""
     return spool_output(outputs, joining.catalogue, joining.partitions("output", SPOOLED))
+
+
+def by_some_users(asked: Path) -> Join:
+    """Take each line for its user's list.
+
+    :param asked: Parquet file of ``ASKED``: whom the job was asked about.
+    """
+
+    def join(outputs: Iterable[Source], joining: Joining) -> Spool:
+        spool = by_user(outputs, joining)
+        users = joining.partitions("asked", ASKED)
+        with users:
+            for batch in pq.ParquetFile(asked).iter_batches(_BATCH_ROWS, columns=ASKED.names):
+                users.add(batch.cast(ASKED))
+        spool.asked = users
+        return spool
+
+    return join
 
 
 def by_seed(seeds: Path) -> Join:
@@ -75,12 +95,12 @@ def by_seed(seeds: Path) -> Join:
 
     def join(outputs: Iterable[Source], joining: Joining) -> Spool:
         spool = _spool_items(outputs, joining)
-        lines = spool.lines.read(0).combine_chunks()
+        lines = _each_once(spool.lines.read(0).combine_chunks())
         seeded = joining.partitions("seeds", _SEEDED)
         with seeded:
             for batch in pq.ParquetFile(seeds).iter_batches(_BATCH_ROWS, columns=SEEDS.names):
                 seeded.add(_numbered(batch, lines))
-        spool.lines = _SeededLines(seeded, lines)
+        spool.lines, spool.asked = _SeededLines(seeded, lines), NOBODY
         return spool
 
     return join
@@ -89,7 +109,7 @@ def by_seed(seeds: Path) -> Join:
 def for_everybody(outputs: Iterable[Source], joining: Joining) -> Spool:
     """Give everybody the list of the only line."""
     spool = _spool_items(outputs, joining)
-    spool.lines = _EverybodysLine(joining.people, spool.lines.read(0).combine_chunks())
+    spool.lines = _EverybodysLine(joining.people, _each_once(spool.lines.read(0).combine_chunks()))
     return spool
 
 
@@ -97,6 +117,23 @@ def _spool_items(outputs: Iterable[Source], joining: Joining) -> Spool:
     """Read lines about items into one partition, which is then mapped into memory rather than held."""
     lines = Partitions(joining.connection, joining.folder / "output", SPOOLED, 1)
     return spool_output(outputs, joining.catalogue, lines, key=ITEM)
+
+
+def _each_once(lines: pa.Table) -> pa.Table:
+    """Leave one line of each item, as ``first_lines`` picks them.
+
+    :raises FatalError: when two lists of one item differ.
+    """
+    known = pc.unique(lines["user_id"]).cast(pa.string())
+    if len(known) == lines.num_rows:
+        return lines
+    found = first_lines(lines, known)
+    if found.conflicts:
+        raise FatalError(
+            f"{found.conflicts} items have two different lists in the batch output, and nothing says which one counts. "
+            "Give the output of one job only."
+        )
+    return spooled(known, found.lengths, found.items[ragged(found.starts, found.lengths)], found.failed)
 
 
 def _numbered(seeds: pa.RecordBatch, lines: pa.Table) -> pa.RecordBatch:
@@ -115,18 +152,21 @@ class _SeededLines:
     def read(self, part: int) -> pa.Table:
         """Merge the lists of one partition of users."""
         seeds = self.seeded.read(part).combine_chunks()
-        seeds = seeds.filter(pc.greater_equal(seeds["line"], 0)).combine_chunks()
         if not seeds.num_rows:
             return SPOOLED.empty_table()
         named = seeds["user_id"].chunk(0).dictionary_encode()
         owners = named.indices.to_numpy().astype(np.int64)
         line = seeds["line"].to_numpy()
+        people, known = len(named.dictionary), line >= 0
+        if not known.any():
+            nothing = np.zeros(people, np.int64)
+            return spooled(named.dictionary, nothing, np.empty(0, np.int32), np.ones(people, np.bool_))
         items = self.lines["items"].chunk(0)
-        people, offsets = len(named.dictionary), items.offsets.to_numpy()
-        sizes, merged = merge_by_rank(owners, line, people, offsets, items.values.to_numpy())
-        errors = self.lines["error"].chunk(0).fill_null(-1).to_numpy()
-        first = np.flatnonzero(rank_in_run(owners) == 0)
-        return spooled(named.dictionary, sizes, merged, errors[line[first]])
+        sizes, merged = merge_by_rank(
+            owners[known], line[known], people, items.offsets.to_numpy(), items.values.to_numpy()
+        )
+        unanswered = ~known | self.lines["failed"].chunk(0).to_numpy(zero_copy_only=False)[line]
+        return spooled(named.dictionary, sizes, merged, np.bincount(owners, unanswered, people) > 0)
 
 
 @dataclass(frozen=True)
@@ -208,16 +248,14 @@ def _by_owner(
 
 
 def spooled(
-    users: pa.Array, sizes: NDArray[np.int64], items: NDArray[np.int32], errors: NDArray[np.int16]
+    users: pa.Array, sizes: NDArray[np.int64], items: NDArray[np.int32], failed: NDArray[np.bool_]
 ) -> pa.Table:
     """Make a table of ``SPOOLED``.
 
     :param users: each once; ``sizes``: how many of ``items`` each one has.
-    :param errors: number of an error, -1 for none; counts only for somebody without items.
+    :param failed: whether something that was asked for the user has no answer; what has one gives the items.
     """
     offsets = np.zeros(len(users) + 1, np.int32)
     np.cumsum(sizes, out=offsets[1:])
     lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(items))
-    failed = (sizes == 0) & (errors >= 0)
-    numbers = pa.array(errors.astype(np.int16), mask=~failed)
-    return pa.Table.from_arrays([users.cast(pa.string()), lists, numbers], schema=SPOOLED)
+    return pa.Table.from_arrays([users.cast(pa.string()), lists, pa.array(failed)], schema=SPOOLED)

@@ -27,14 +27,19 @@ LISTS = pa.schema(
         ("reason", pa.string()),
         ("priority", pa.float64()),
         ("segment", pa.string()),
+        ("unanswered", pa.string()),
     ]
 )
 """What is published: one row per person; ``item_ids`` is empty where nothing is fit to mail, ``reason`` says why.
 
-``tier`` is the furthest source used: ``personal`` or a tier of the fallback; empty without a list.
+``tier`` is the furthest source used: ``personal`` or a tier of the fallback; empty without a list. ``unanswered`` says
+why the job has no answer for somebody whom it was asked about; empty for everybody else. Whoever has no answer and has
+a list in Braze keeps it for a while, so ``item_ids`` is then only what follows.
 """
 PERSONAL = "personal"
 NO_LINE = "the batch output has no line for this person"
+FAILED = "the batch output has an error for this person"
+NOT_ASKED = "no candidate, seed or segment leads to this person"
 
 # Places of a matrix of lists; bounds the memory whatever the lengths of the lists.
 _MAX_PLACES = 2_000_000
@@ -50,10 +55,13 @@ class Partition:
     used: NDArray[np.bool_]
     suppressed: Counter[str] = field(default_factory=Counter)
     tiers: Counter[str] = field(default_factory=Counter)
+    unanswered: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    asked: int = 0
     matched: int = 0
     strangers: int = 0
     repeated: int = 0
+    conflicts: int = 0
 
 
 def build_partition(
@@ -63,12 +71,12 @@ def build_partition(
     catalogue: Catalogue,
     policy: Recommendations,
     history: History | None,
-    errors: Sequence[str],
+    asked: pa.Table | None,
 ) -> Partition:
     """Make the rows of some people.
 
     :param people: ``AUDIENCE``; ``lines``: ``SPOOLED``; ``purchases``: ``PURCHASES``, each of the same users.
-    :param errors: error texts by number.
+    :param asked: whom the job was asked about, beside those who have a line; None: everybody.
     """
     named = people["user_id"].combine_chunks().dictionary_encode()
     users = named.indices.to_numpy().astype(np.int64)
@@ -76,17 +84,29 @@ def build_partition(
     past = _Past.of(purchases, named.dictionary, len(catalogue), history) if purchases and history else None
     rules, dropped = ListRules.of(policy.rules, catalogue), Counter[str]()
     lists = _personal(found, users, rules, policy.length, past.bought if past else None, dropped)
+    expected = found.found | (_named(asked, named.dictionary) if asked is not None else True)
+    short = np.count_nonzero(lists >= 0, axis=1) < policy.shortest
+    unanswered = short & (found.failed | (expected & ~found.found))[users]
     last = np.zeros(len(lists), np.int8)
     if history and policy.fallback:
         segments = pc.index_in(people["segment"].combine_chunks(), value_set=history.segments)
         codes = segments.fill_null(-1).to_numpy().astype(np.int64)
         _fall_back(lists, last, users, codes, rules, policy, history, past)
     lists[np.count_nonzero(lists >= 0, axis=1) < policy.shortest] = -1
-    made = _publishable(
-        people, lists, last, found.found[users], found.errors[users], policy, errors, catalogue
-    )
-    made.dropped, made.strangers, made.repeated = dropped, found.strangers, found.repeated
+    lineless = np.where(expected, 1, 3)
+    why = np.where(unanswered, np.where(found.found, 2, 1)[users], np.where(found.found, 4, lineless)[users])
+    made = _publishable(people, lists, last, unanswered, why, policy, catalogue)
+    made.asked, made.matched = (int(np.count_nonzero(each[users])) for each in (expected, found.found))
+    made.dropped, made.strangers = dropped, found.strangers
+    made.repeated, made.conflicts = found.repeated, found.conflicts
     return made
+
+
+def _named(users: pa.Table, names: pa.Array) -> NDArray[np.bool_]:
+    """Say which names are among some users."""
+    values = pc.unique(users["user_id"]).cast(pa.string())
+    found: NDArray[np.bool_] = pc.is_in(names, value_set=values).to_numpy(zero_copy_only=False)
+    return found
 
 
 @dataclass(frozen=True)
@@ -191,12 +211,15 @@ def _publishable(
     people: pa.Table,
     lists: Lists,
     last: NDArray[np.int8],
-    found: NDArray[np.bool_],
-    errors: NDArray[np.int16],
+    unanswered: NDArray[np.bool_],
+    why: NDArray[np.int64],
     policy: Recommendations,
-    error_texts: Sequence[str],
     catalogue: Catalogue,
 ) -> Partition:
+    """Make the rows.
+
+    :param why: number of the reason for which each person would have no list.
+    """
     held = lists >= 0
     sizes = np.count_nonzero(held, axis=1)
     positions = lists[held]
@@ -213,9 +236,9 @@ def _publishable(
     tiers = ["", PERSONAL, *policy.fallback]
     tier = np.where(sizes > 0, last + 1, 0).astype(np.int8)
     few = f"fewer than {policy.shortest} items that may be mailed"
-    reasons = ["", NO_LINE, few, *(f"Amazon Personalize: {text}" for text in error_texts)]
-    why = np.where(found, np.where(errors >= 0, errors + 3, 2), 1)
-    reason = np.where(sizes > 0, 0, why).astype(np.int16)
+    reasons = ["", NO_LINE, FAILED, NOT_ASKED, few]
+    reason = np.where(sizes > 0, 0, why).astype(np.int8)
+    missing = np.where(unanswered, why, 0).astype(np.int8)
     table = pa.table(
         {
             "external_id": people["external_id"].combine_chunks(),
@@ -224,14 +247,13 @@ def _publishable(
             "reason": pa.DictionaryArray.from_arrays(pa.array(reason), pa.array(reasons)),
             "priority": people["priority"].combine_chunks(),
             "segment": people["segment"].combine_chunks(),
+            "unanswered": pa.DictionaryArray.from_arrays(pa.array(missing), pa.array(reasons)),
         }
     )
-    return Partition(
-        table, used, _counts(reason, reasons), _counts(tier, tiers), matched=int(np.count_nonzero(found))
-    )
+    return Partition(table, used, _counts(reason, reasons), _counts(tier, tiers), _counts(missing, reasons))
 
 
-def _counts(codes: NDArray[np.int16] | NDArray[np.int8], texts: Sequence[str]) -> Counter[str]:
+def _counts(codes: NDArray[np.int8], texts: Sequence[str]) -> Counter[str]:
     """Count by text, leaving out the first, which stands for nothing."""
     totals = np.bincount(codes, minlength=len(texts)).tolist()
     counts = Counter[str]()

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 Source = tuple[str, ByteStream]
 """Name of an object, for the log, and its bytes."""
 
-SPOOLED = pa.schema([("user_id", pa.string()), ("items", pa.list_(pa.int32())), ("error", pa.int16())])
-"""One line: ``items`` are catalogue positions, -1 if unknown; ``error`` is null or a number of ``Spool.errors``."""
+SPOOLED = pa.schema([("user_id", pa.string()), ("items", pa.list_(pa.int32())), ("failed", pa.bool_())])
+"""One line: ``items`` are catalogue positions, -1 if unknown; a line with an error is ``failed`` and has none."""
 
 # The two cores of a small Airflow worker; what they do mostly needs no lock of Python's.
 THREADS = 2
@@ -32,12 +32,20 @@ THREADS = 2
 _BLOCKS_AHEAD = 2 * THREADS
 # A broken file should not flood the log.
 _LOGGED_LINES = 20
-# Texts of errors kept apart; the service has few, but they may hold ids.
-_MAX_ERRORS = 100
-OTHER_ERRORS = "other errors, see the batch output"
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class _Nobody:
+    """No users in any partition."""
+
+    def read(self, part: int) -> pa.Table:
+        """Read one partition."""
+        return pa.table({"user_id": pa.array([], pa.string())})
+
+
+NOBODY: Parts = _Nobody()
 
 
 @dataclass
@@ -45,21 +53,15 @@ class Spool:
     """The lines of all objects.
 
     :param lines: ``SPOOLED``, split by user as the audience is.
-    :param errors: what the service said about failed lines.
+    :param asked: whom the job was asked about, beside those who have a line; None: everybody.
+    :param questions: how many questions the job was asked, and how many it answered; None: one for each user.
     :param unreadable: lines in which nobody was found.
     """
 
     lines: Parts
-    errors: list[str] = field(default_factory=list)
+    asked: Parts | None = None
+    questions: tuple[int, int] | None = None
     unreadable: int = 0
-
-    def error_number(self, text: str) -> int:
-        """Number an error text; very many different ones share the last number."""
-        if text not in self.errors:
-            text = text if len(self.errors) < _MAX_ERRORS else OTHER_ERRORS
-            if text not in self.errors:
-                self.errors.append(text)
-        return self.errors.index(text)
 
 
 def spool_output(
@@ -91,7 +93,7 @@ def _spool_object(
             log.error("%s line %d: %s", name, lines_before + line.line, line.reason)
         unreadable += len(block.unreadable)
         lines_before += block.line_ends
-        lines.add(_numbered(block.columns, spool))
+        lines.add(block.columns)
     if unreadable > _LOGGED_LINES:
         log.error("%s: %d unreadable lines, of which %d are named", name, unreadable, _LOGGED_LINES)
     spool.unreadable += unreadable
@@ -100,25 +102,15 @@ def _spool_object(
 def _read(data: bytes, catalogue: Catalogue, key: str) -> BlockLines:
     """Read a block and look its items up, without holding Python's lock for most of it."""
     block = read_block(data, key)
-    item_ids = block.columns["item_ids"]
+    failed = pc.is_valid(block.columns["error"])
+    item_ids = pc.if_else(failed, None, block.columns["item_ids"])
     lengths = pc.list_value_length(item_ids).fill_null(0).to_numpy()
     offsets = np.zeros(len(item_ids) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
     positions = pa.array(catalogue.positions(item_ids.flatten()))
     items = pa.ListArray.from_arrays(pa.array(offsets), positions)
-    columns = [block.columns["user_id"], items, block.columns["error"]]
-    return replace(block, columns=pa.RecordBatch.from_arrays(columns, names=SPOOLED.names))
-
-
-def _numbered(columns: pa.RecordBatch, spool: Spool) -> pa.RecordBatch:
-    errors = columns["error"]
-    if errors.null_count == len(errors):
-        numbers = pa.nulls(len(errors), pa.int16())
-    else:
-        texts = errors.dictionary_encode()
-        known = pa.array([spool.error_number(text) for text in texts.dictionary.to_pylist()], pa.int16())
-        numbers = known.take(texts.indices)
-    return pa.RecordBatch.from_arrays([columns["user_id"], columns["items"], numbers], schema=SPOOLED)
+    columns = [block.columns["user_id"], items, failed]
+    return replace(block, columns=pa.RecordBatch.from_arrays(columns, schema=SPOOLED))
 
 
 def in_order(

@@ -8,10 +8,11 @@ https://docs.aws.amazon.com/personalize/latest/dg/getting-batch-user-segments.ht
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from recsync.core.byte_stream import ByteStream
 from recsync.core.lists.joins import Join, Joining, spooled
-from recsync.core.lists.output_spool import SPOOLED, Source, Spool
+from recsync.core.lists.output_spool import NOBODY, SPOOLED, Source, Spool
 from recsync.core.lists.partitions import Partitions
 from recsync.core.lists.rules import ragged
 from recsync.core.privacy import withhold
@@ -45,11 +46,30 @@ _ROWS_AT_ONCE = 500_000
 
 @dataclass
 class FoundReport:
-    """How many queries were answered, and what was said about the others."""
+    """What became of the queries of a job.
 
-    answered: int = 0
+    :param answers: a digest of the users found, by the place of the query.
+    :param failed: lines with an error.
+    :param unreadable: lines that are not about a query of the job.
+    """
+
+    asked: int
+    answers: dict[int, bytes] = field(default_factory=dict)
     failed: int = 0
     unreadable: int = 0
+
+    @property
+    def answered(self) -> int:
+        """How many queries have an answer."""
+        return len(self.answers)
+
+    @property
+    def text(self) -> str:
+        """Say how many queries have no answer, and why."""
+        return (
+            f"{self.asked - self.answered} of {self.asked} queries of the batch segment job have no answer "
+            f"({self.failed} lines with an error, {self.unreadable} that are not about a query of the job)"
+        )
 
 
 def read_found(outputs: Iterable[Source], queries: pa.Array, report: FoundReport) -> Iterator[pa.RecordBatch]:
@@ -59,19 +79,26 @@ def read_found(outputs: Iterable[Source], queries: pa.Array, report: FoundReport
     """
     known = {query: number for number, query in enumerate(queries.to_pylist())}
     for name, stream in outputs:
-        for line in _lines(stream):
+        for number, line in enumerate(_lines(stream), start=1):
             answer = _answer(line)
             if answer is None or answer[0] not in known:
                 report.unreadable += 1
-                log.error("%s holds a line about nothing that was asked", name)
+                log.error("%s line %d is not about a query of the job", name, number)
                 continue
-            query, users, error = answer
+            query, users, error = known[answer[0]], answer[1], answer[2]
             if error:
                 report.failed += 1
-                log.error("Query %d found nobody: %s", known[query] + 1, withhold(error, [query]))
+                log.error("%s line %d found nobody: %s", name, number, withhold(error, [answer[0]]))
                 continue
-            report.answered += 1
-            yield from _found(known[query], users)
+            digest = hashlib.blake2b("\n".join(users).encode()).digest()
+            former = report.answers.setdefault(query, digest)
+            if former is digest:
+                yield from _found(query, users)
+            elif former != digest:
+                raise FatalError(
+                    f"{name} line {number} answers a query for the second time, with other users, and nothing says "
+                    "which answer counts. Give the output of one job only."
+                )
 
 
 def _lines(stream: ByteStream) -> Iterator[bytes]:
@@ -109,15 +136,23 @@ def _found(query: int, users: list[str]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays([block, same, ranks], schema=FOUND)
 
 
-def write_found_people(outputs: Iterable[Source], queries: pa.Array, target: Path) -> FoundReport:
-    """Write the ids of everybody who was found for anything (``user_id``; somebody may stand there several times)."""
-    report = FoundReport()
+def write_found_people(outputs: Iterable[Source], queries: pa.Array, target: Path) -> int:
+    """Write the ids of everybody who was found for anything (``user_id``; somebody may stand there several times).
+
+    :returns: how many queries there are.
+    :raises FatalError: when one of them has no answer: whoever it would have found must not lose a list for that.
+    """
+    report = FoundReport(len(queries))
     only = pa.schema([FOUND.field("user_id")])
     with pq.ParquetWriter(target, only, compression="zstd") as writer:
         for batch in read_found(outputs, queries, report):
             writer.write_batch(batch.select(only.names))
-    _check_answered(report)
-    return report
+    if report.answered < report.asked:
+        raise FatalError(
+            f"{report.text}, so the audience is not known, and nothing was changed. Correct the items of "
+            "audience.segment if they are not in the data that the champion was trained on, and start a new run."
+        )
+    return report.asked
 
 
 def by_segment(segments: Path) -> Join:
@@ -129,25 +164,27 @@ def by_segment(segments: Path) -> Join:
     def join(outputs: Iterable[Source], joining: Joining) -> Spool:
         asked = pq.read_table(segments, schema=SEGMENTS).combine_chunks()
         named = asked["query"].chunk(0).dictionary_encode()
-        report, found = FoundReport(), joining.partitions("found", FOUND)
+        report, found = FoundReport(len(named.dictionary)), joining.partitions("found", FOUND)
         with found:
             for batch in read_found(outputs, named.dictionary, report):
                 found.add(batch)
-        _check_answered(report)
+        if not report.answered:
+            raise FatalError(f"{report.text}; nothing was published. The lines stand in the job's output.")
+        partly = report.answered < report.asked
+        if partly:
+            log.warning("%s: whoever was not found by the others keeps the present list", report.text)
         positions = joining.catalogue.positions(asked["item_id"].chunk(0))
         order = np.argsort(named.indices.to_numpy(), kind="stable")
         sizes = np.bincount(named.indices.to_numpy(), minlength=len(named.dictionary))
-        return Spool(_FoundLines(found, positions[order], sizes), unreadable=report.unreadable)
+        return Spool(
+            _FoundLines(found, positions[order], sizes, partly=partly),
+            # Anybody may be among those whom the other queries would have found.
+            asked=None if partly else NOBODY,
+            questions=(report.asked, report.answered),
+            unreadable=report.unreadable,
+        )
 
     return join
-
-
-def _check_answered(report: FoundReport) -> None:
-    if not report.answered:
-        raise FatalError(
-            f"The batch segment job found nobody: {report.failed} of its lines failed, {report.unreadable} "
-            "are about nothing that was asked. The log says why."
-        )
 
 
 @dataclass(frozen=True)
@@ -156,11 +193,13 @@ class _FoundLines:
 
     :param items: of the first query, then of the second, and so on; as catalogue positions.
     :param sizes: how many items each query has.
+    :param partly: whether a query has no answer.
     """
 
     found: Partitions
     items: NDArray[np.int32]
     sizes: NDArray[np.int64]
+    partly: bool
 
     def read(self, part: int) -> pa.Table:
         """Make the lists of one partition of users."""
@@ -177,9 +216,8 @@ class _FoundLines:
             np.repeat(owners[order], lengths), self.items[ragged(starts, lengths)]
         )
         people = len(named.dictionary)
-        return spooled(
-            named.dictionary, np.bincount(owner, minlength=people), items, np.full(people, -1, np.int16)
-        )
+        failed = np.full(people, self.partly)
+        return spooled(named.dictionary, np.bincount(owner, minlength=people), items, failed)
 
 
 def _without_repeats(

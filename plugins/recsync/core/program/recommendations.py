@@ -51,6 +51,10 @@ class Recommendations(Strict):
     :param fallback: where missing items come from, in the order tried: what was bought by the people who bought what
         this person bought last, what most people of the person's ``segment`` bought, what most people bought.
     :param fallback_days: how many days of ``interactions.sql`` the fallback looks at.
+    :param keep_days: how long somebody keeps the list that Braze has while the batch output has no answer for the
+        person, counted from the first run without one; after that the fallback, or the list is removed. 0: at once.
+    :param min_answered: share of the questions of a batch job that must have an answer; a run with fewer fails before
+        anything is published.
     """
 
     length: int = Field(default=12, ge=1, le=100)
@@ -58,6 +62,8 @@ class Recommendations(Strict):
     rules: Rules = Rules()
     fallback: tuple[FallbackTier, ...] = ()
     fallback_days: int = Field(default=30, ge=1, le=3650)
+    keep_days: int = Field(default=7, ge=0, le=365)
+    min_answered: float = Field(default=0.5, ge=0, le=1)
 
     @model_validator(mode="after")
     def _can_be_met(self) -> Self:

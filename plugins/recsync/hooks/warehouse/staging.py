@@ -36,7 +36,7 @@ class Staging:
     client: Any
 
     def sizes(self, prefix: str) -> dict[str, int]:
-        """List the objects below a URI: URI -> bytes, sorted."""
+        """List the objects in a folder and below: URI -> bytes, sorted; a slash that is missing at its end is added."""
         bucket, _ = _split(prefix)
         found = {entry["Key"]: int(entry["Size"]) for entry in self._listed(prefix)}
         return {f"s3://{bucket}/{name}": found[name] for name in sorted(found)}
@@ -61,7 +61,7 @@ class Staging:
                 raise RetriableError(f"S3 did not delete {error.get('Key')}: {error.get('Message')}")
 
     def _listed(self, prefix: str) -> list[dict[str, Any]]:
-        bucket, key = _split(prefix)
+        bucket, key = _split(f"{prefix.rstrip('/')}/")
         with _errors(prefix, "s3:ListBucket"):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
             return [entry for page in pages for entry in page.get("Contents", [])]

@@ -21,12 +21,9 @@ def imported_bytes(context: StageContext, uri: str) -> int:
     :returns: 0 when they are gone.
     """
     bucket, key = _located(context, uri)
-    with bucket.errors(key):
-        pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=key)
-        sizes = {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
     if key.endswith("/"):
-        return sum(size for name, size in sizes.items() if "/" not in name.removeprefix(key))
-    return int(sizes.get(key, 0))
+        return sum(entry["Size"] for entry in bucket.listed(key, first_level=True))
+    return bucket.size_bytes(key) or 0
 
 
 def lines(context: StageContext, uri: str) -> int:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # What a person looks at before approving: enough to see every kind of payload.
 _SAMPLE_PER_PART = 5
+_DAY_SECONDS = 86_400
 
 
 class SupersededError(Exception):
@@ -120,6 +121,8 @@ def _inputs(
         state=table,
         cap=budget.cap(braze.delivery, state.written.get(today, 0)),
         canary_share=braze.delivery.canary_share,
+        moment=int(datetime.fromisoformat(recommendations.created_at).timestamp()),
+        keep_seconds=context.program.recommendations.keep_days * _DAY_SECONDS,
     )
 
 

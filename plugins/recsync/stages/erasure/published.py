@@ -40,12 +40,8 @@ def mend(context: StageContext) -> int:
 
 
 def _etags(context: StageContext) -> dict[str, str]:
-    bucket, found = context.bucket, dict[str, str]()
-    for prefix in (f"{context.program.name}/exports/", context.keys.all_full, context.keys.all_imports):
-        with bucket.errors(prefix):
-            pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=prefix)
-            found |= {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
-    return found
+    folders = (f"{context.program.name}/exports/", context.keys.all_full, context.keys.all_imports)
+    return {entry["Key"]: entry["ETag"] for folder in folders for entry in context.bucket.listed(folder)}
 
 
 def _mend(context: StageContext, key: str, etags: Mapping[str, str], digests: dict[str, str]) -> bool:

@@ -30,6 +30,7 @@ LISTS = pa.schema(
         ("reason", pa.string()),
         ("priority", pa.float64()),
         ("segment", pa.string()),
+        ("unanswered", pa.string()),
     ]
 )
 UNKNOWN = object()
@@ -44,6 +45,7 @@ class Person:
     items: tuple[str, ...] = ()
     tier: str | None = "personal"
     priority: float | None = None
+    unanswered: str = ""
 
     @property
     def reason(self) -> str:
@@ -52,7 +54,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Case:
-    """What one plan is made from; the chunk is how many rows the plan looks at in one go."""
+    """What one plan is made from; the chunk is how many rows the plan looks at in one go.
+
+    :param since: ``kept_since`` of the last-sent state, by external id.
+    """
 
     braze: Braze
     people: Mapping[str, Person]
@@ -61,6 +66,23 @@ class Case:
     cap: int | None = None
     canary_share: float = 0.0
     chunk_rows: int = 50_000
+    since: Mapping[str, int] = field(default_factory=dict)
+    moment: int = 1_000
+    keep_seconds: int = 100
+
+    def is_kept(self, external_id: str) -> bool:
+        """Say whether somebody without an answer keeps the list that Braze has."""
+        person, shown = self.people.get(external_id, Person()), self.shown.get(external_id, {})
+        if not person.unanswered or self.braze.attribute not in shown:
+            return False
+        age = self.moment - self.since.get(external_id, self.moment)
+        return age < self.keep_seconds and (shown[self.braze.attribute] is not UNKNOWN or not person.items)
+
+    def kept_since(self, external_id: str) -> int | None:
+        """Say what the next last-sent state notes."""
+        if self.is_kept(external_id):
+            return self.since.get(external_id, self.moment)
+        return 0 if self.people.get(external_id, Person()).unanswered else None
 
     def wanted(self, external_id: str) -> dict[str, Any]:
         person = self.people.get(external_id)
@@ -78,6 +100,8 @@ class Case:
     def changes(self, external_id: str) -> dict[str, Any]:
         """Say what has to be written; None removes."""
         wanted, shown = self.wanted(external_id), self.shown.get(external_id, {})
+        if self.is_kept(external_id):
+            return {}
         return {
             name: wanted.get(name)
             for name in sorted({*wanted, *shown})
@@ -123,6 +147,7 @@ class Case:
             "reason": [p.reason for p in people],
             "priority": [p.priority for p in people],
             "segment": [None] * len(people),
+            "unanswered": [p.unanswered for p in people],
         }
         # Short row groups: each has a dictionary of its own.
         pq.write_table(pa.Table.from_pydict(columns, LISTS), folder / "lists.parquet", row_group_size=4)
@@ -132,11 +157,13 @@ class Case:
         )
         state = folder / "state.parquet" if self.shown else None
         if state is not None:
-            pq.write_table(state_table(self.shown), state)
+            pq.write_table(state_table(self.shown, since=self.since), state)
         return self.plan(folder, folder / "lists.parquet", catalogue, state)
 
     def plan(self, folder: Path, lists: Path, catalogue: pa.Table, state: Path | None) -> Planned:
-        inputs = Inputs(self.braze, lists, catalogue, state, self.cap, self.canary_share)
+        inputs = Inputs(
+            self.braze, lists, catalogue, state, self.cap, self.canary_share, self.moment, self.keep_seconds
+        )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(comparison, "CHUNK_ROWS", self.chunk_rows)
             patch.setattr(batches, "_CHUNK_ROWS", self.chunk_rows)
@@ -186,9 +213,15 @@ def digest(value: Any) -> int | None:
     return text_fingerprint(value) if isinstance(value, str) else value_fingerprint(value)
 
 
-def state_table(shown: Shown, delivery: str = "d-0") -> pa.Table:
+def state_table(shown: Shown, delivery: str = "d-0", since: Mapping[str, int] | None = None) -> pa.Table:
     rows = [
-        {"external_id": who, "attribute": name, "fingerprint": digest(value), "delivery": delivery}
+        {
+            "external_id": who,
+            "attribute": name,
+            "fingerprint": digest(value),
+            "delivery": delivery,
+            "kept_since": (since or {}).get(who),
+        }
         for who, attributes in shown.items()
         for name, value in attributes.items()
     ]
@@ -257,6 +290,7 @@ def cases(draw: st.DrawFn, *, capped: bool = True) -> Case:
         items=lists.map(tuple),
         tier=st.sampled_from(["personal", "popular", 'sim"ilar', None]),
         priority=PRIORITIES,
+        unanswered=st.sampled_from(["", "", "no line"]),
     )
     people = draw(st.dictionaries(IDS, person, max_size=14))
     case = Case(braze, people, items)
@@ -285,4 +319,7 @@ def cases(draw: st.DrawFn, *, capped: bool = True) -> Case:
         cap=draw(st.one_of(st.none(), st.integers(0, 10))) if capped else None,
         canary_share=draw(st.sampled_from([0.0, 0.01, 0.3, 1.0])),
         chunk_rows=draw(st.sampled_from([1, 3, 50_000])),
+        since={
+            who: age for who in people if (age := draw(st.sampled_from([None, 0, 900, 901, 950]))) is not None
+        },
     )

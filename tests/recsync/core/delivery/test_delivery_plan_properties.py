@@ -45,14 +45,19 @@ def test_after_everything_was_taken_the_same_plan_has_nothing_to_write(case: Cas
     with tempfile.TemporaryDirectory() as folder:
         planned = case.run(Path(folder) / "1")
         merged = take_everything(planned)
-        wanted = {(who, n): digest(v) for who in case.people for n, v in case.wanted(who).items()}
-        assert state_rows(merged) == wanted
+        there = {who: case.shown[who] if case.is_kept(who) else case.wanted(who) for who in case.people}
+        assert state_rows(merged) == {(who, n): digest(v) for who in there for n, v in there[who].items()}
+        noted = {row["external_id"]: row["kept_since"] for row in pq.read_table(merged).to_pylist()}
+        assert noted == {who: case.kept_since(who) for who in there if there[who]}
         again = Path(folder) / "2"
         again.mkdir()
         second = case.plan(again, planned.inputs.lists, planned.inputs.catalogue, merged)
         assert second.figures.total_rows == 0
-        assert {row["outcome"] for row in second.settled} <= {"unchanged", "suppressed"}
-        assert second.figures.settled.get("unchanged", 0) == sum(map(case.has_list, case.people))
+        kept = [who for who in case.people if case.is_kept(who)]
+        outcomes = Counter(row["outcome"] for row in second.settled)
+        assert outcomes.keys() <= {"unchanged", "suppressed", "kept"}
+        assert outcomes["kept"] == len(kept)
+        assert outcomes["unchanged"] == sum(case.has_list(who) for who in case.people if who not in kept)
 
 
 def check_rows(case: Case, planned: Planned) -> None:
@@ -78,9 +83,9 @@ def check_partition(case: Case, planned: Planned) -> None:
         if who in case.todo():
             assert outcome == "deferred" or (outcome == "rejected" and case.is_too_large(who))
         else:
-            assert (outcome, reason) == (
-                ("unchanged", "") if case.has_list(who) else ("suppressed", case.people[who].reason)
-            )
+            person = case.people[who]
+            nothing = ("unchanged", "") if case.has_list(who) else ("suppressed", person.reason)
+            assert (outcome, reason) == (("kept", person.unanswered) if case.is_kept(who) else nothing)
     assert {who for who in written if who not in case.people} <= case.todo()
 
 
