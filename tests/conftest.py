@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,3 +46,32 @@ def _plain_user_agent() -> None:
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Begin with the tests of the whole stack: they wait the longest, and the others run beside them."""
     items.sort(key=lambda item: item.get_closest_marker("stack") is None)
+
+
+@pytest.fixture
+def no_record_content(row_content: re.Pattern[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Fail a test in which a log line or an error of recsync held an id or a value of a record.
+
+    Yields the texts, so that more can be added.
+
+    :param row_content: what the ids and values of the test's data look like; a fixture of the folder.
+    """
+    from recsync.errors import RecsyncError
+
+    told: list[str] = []
+    handle = logging.Logger.handle
+
+    def keep_record(logger: logging.Logger, record: logging.LogRecord) -> None:
+        if not record.name.startswith(("werkzeug", "moto")):
+            told.append(f"log of {record.name}: {record.getMessage()} {record.exc_text or ''}")
+        handle(logger, record)
+
+    def keep_error(error: RecsyncError, *args: object) -> None:
+        Exception.__init__(error, *args)
+        told.append(f"{type(error).__name__}: {error}")
+
+    monkeypatch.setattr(logging.Logger, "handle", keep_record)
+    monkeypatch.setattr(RecsyncError, "__init__", keep_error)
+    yield told
+    quoting = [text for text in told if row_content.search(text)]
+    assert not quoting, quoting[:5]

@@ -8,14 +8,17 @@ RecsyncError
 │   └── DriftError             a resource differs from what the program file says
 ├── RetriableError    try again, after ``retry_after_seconds`` when the service said so
 │   └── QuotaFullError         as many jobs run as the account may have; one of them has to end first
-└── RejectedError     this record only: counted, kept, replayable
+├── RejectedError     this record only: counted, kept, replayable
+└── UnexpectedError   stands for an error that nothing expected, without its text
 
 Every message says what happened, to which object, and what to do.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class RecsyncError(Exception):
@@ -66,3 +69,21 @@ class QuotaFullError(RetriableError):
 
 class RejectedError(RecsyncError):
     """One record was refused; the others are not affected."""
+
+
+class UnexpectedError(RecsyncError):
+    """An error that nothing expected: its class and place without its text, which may quote a record.
+
+    :param error: what was raised; ``kind`` is its class.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self.kind = type(error)
+        frames = traceback.extract_tb(error.__traceback__)
+        place = (
+            f" at {Path(frames[-1].filename).name}:{frames[-1].lineno} ({frames[-1].name})" if frames else ""
+        )
+        super().__init__(
+            f"{self.kind.__name__}{place}. Its text is withheld because it may quote a record; the traceback in the "
+            "log shows where it happened."
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,17 @@ def delivery_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
     """Run the servers for the whole session."""
     with delivery_kit.servers(tmp_path_factory.mktemp("delivery")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def row_content() -> re.Pattern[str]:
+    """What the ids and values of the deliveries look like."""
+    return delivery_kit.ROW_CONTENT
+
+
+@pytest.fixture(autouse=True)
+def _watched(no_record_content: list[str]) -> None:
+    """No delivery tells an id or a value."""
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ REGION = "us-east-1"
 BUCKET = "recsync-delivery"
 ITEMS = {f"p-{n}": {"title": f"Product {n}", "price": n + 0.5} for n in range(60)}
 CATALOG = {"name": "products", "fields": {"title": "string", "price": "number"}}
+# The ids and values above and those of Kit.lists.
+ROW_CONTENT = re.compile(r"(?<![\w-])(?:p-\d+|Product \d+|kit-\d+-\d{6})(?![\w-])")
 LISTS = pa.schema(
     [
         ("external_id", pa.string()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from dag_runs import run_dag
+from dag_runs import run_dag, xcoms
 from services import Services, started
-from shop import Shop
+from shop import ROW_CONTENT, Shop
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,22 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         yield running
         for name in environment:
             del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def row_content() -> re.Pattern[str]:
+    """What the ids and values of the shops look like."""
+    return ROW_CONTENT
+
+
+@pytest.fixture(autouse=True)
+def _watched(no_record_content: list[str], capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """No run of a DAG tells an id or a value: not in its log, not in an error, not in an XCom."""
+    yield
+    printed = capfd.readouterr()
+    no_record_content += [*printed.out.splitlines(), *printed.err.splitlines(), *xcoms()]
+    sys.stdout.write(printed.out)
+    sys.stderr.write(printed.err)
 
 
 @pytest.fixture

@@ -50,3 +50,16 @@ def states(dag_run: Any) -> dict[str, str]:
     for ti in dag_run.get_task_instances():
         found[ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"] = str(ti.state)
     return found
+
+
+def xcoms() -> list[str]:
+    """Give every XCom of the runs so far as text; none where no run began."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import inspect, select
+
+    with create_session() as session:
+        if not inspect(session.get_bind()).has_table(XComModel.__tablename__):
+            return []
+        rows = session.execute(select(XComModel.dag_id, XComModel.task_id, XComModel.key, XComModel.value))
+        return [f"XCom {row.key} of {row.dag_id}.{row.task_id}: {row.value}" for row in rows]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from services import Services
 
+# The ids and values that Shop.load writes; "external" ones are made in audience.sql.
+ROW_CONTENT = re.compile(r"(?<![\w-])(?:c \d+|p-\d+|braze-c \d+|Product p-\d+)(?![\w-])")
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 CUSTOMERS = 60
 PRODUCTS = 40

@@ -47,7 +47,7 @@ def forget(shop: Shop) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_ledger_says_what_the_servers_metered(
-    shop: Shop, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    shop: Shop, run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from recsync.stages.context import StageContext
     from recsync.stages.costs import report
@@ -87,7 +87,7 @@ def test_the_ledger_says_what_the_servers_metered(
 
     monkeypatch.setattr("sys.argv", ["report", shop.name, "--month", f"{datetime.now(UTC):%Y-%m}"])
     assert report.main() == 0
-    told = capsys.readouterr().out
+    told = capfd.readouterr().out
     assert re.search(rf"batch recommendations +{CUSTOMERS} +0\.004020 USD\n", told), told
     assert re.search(r"budget +\d% used +100\.00 USD\n", told), told
     check_a_campaign(shop)

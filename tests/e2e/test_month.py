@@ -149,7 +149,7 @@ class Month:
 
 @pytest.mark.timeout(3600)
 def test_thirty_days_hold_the_quotas_lose_nothing_in_use_and_are_booked_as_metered(
-    shop: Shop, airflow_database: None, capsys: pytest.CaptureFixture[str]
+    shop: Shop, airflow_database: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from recsync.stages.context import StageContext
 
@@ -165,7 +165,7 @@ def test_thirty_days_hold_the_quotas_lose_nothing_in_use_and_are_booked_as_meter
             month.day(number, now)
             truth = used(before, metered(shop.services))
             assert booked(shop) == truth, f"day {number}"
-            with capsys.disabled():
+            with capfd.disabled():
                 print(f"day {number}: {month.most} at most, {truth}")
         history = StageContext.of(shop.name).champions.history()
         assert len(month.created) > QUOTAS["solutions"], "without retention, the quota would have been hit"

@@ -152,6 +152,6 @@ class _Reader:
         if value in (0, 1):  # a boolean, or how a warehouse without booleans writes one
             return bool(value)
         raise FatalError(
-            f"{self._name} returns {value!r} as {self._rules.in_stock} of item {row[0]}; "
+            f"{self._name} returns a {type(value).__name__} as {self._rules.in_stock}; "
             "recommendations.rules.in_stock needs a boolean column, e.g. stock > 0 AS in_stock."
         )

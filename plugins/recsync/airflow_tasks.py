@@ -1,0 +1,111 @@
+"""The ``@task`` of recsync's DAGs, and the mixin of its operators: no error of theirs shows record content.
+
+Airflow writes the text of an error, and of each error behind it, into the task's log and gives it to the callbacks.
+Texts of recsync, Airflow, AWS and the operating system are written without record content. Any other text, such as what
+DuckDB or a conversion says, may quote a row: it is replaced, the traceback stays.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+from airflow.sdk import task as airflow_task
+from airflow.sdk.exceptions import AirflowException
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from jinja2 import TemplateError
+
+from recsync.errors import RecsyncError, UnexpectedError
+
+# NameError, AttributeError and ImportError come from the interpreter and name code. ParamValidationError of botocore
+# quotes the value that it refuses.
+_SHOWN = (
+    RecsyncError,
+    AirflowException,
+    ClientError,
+    BotoCoreError,
+    TemplateError,
+    NameError,
+    AttributeError,
+    ImportError,
+    MemoryError,
+)
+_NOT_SHOWN = (ParamValidationError,)
+_GUARDED = "_recsync_records_withheld"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@contextmanager
+def records_withheld() -> Generator[None]:
+    """Replace the text of errors that may quote a record.
+
+    :raises UnexpectedError: in the place of such an error, with its class and its traceback.
+    """
+    try:
+        yield
+    except Exception as error:
+        shown = _public(error)
+        if shown is error:
+            raise
+        raise shown from shown.__cause__
+
+
+def guarded(function: F) -> F:
+    """Run a function in :func:`records_withheld`."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with records_withheld():
+            return function(*args, **kwargs)
+
+    setattr(run, _GUARDED, True)
+    return cast("F", run)
+
+
+def is_guarded(task: Any) -> bool:
+    """Say whether a task of a DAG withholds record content, for the test of all DAGs."""
+    return hasattr(getattr(task, "python_callable", None), _GUARDED) or isinstance(task, WithholdsRecords)
+
+
+class WithholdsRecords:
+    """Mixin of operators that work on records; stands before the operator among the bases."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Guard the methods in which Airflow runs the operator."""
+        super().__init_subclass__(**kwargs)
+        for name in ("execute", "execute_complete"):
+            if name in vars(cls):
+                setattr(cls, name, guarded(vars(cls)[name]))
+
+
+class _Task:
+    """Airflow's ``@task``, ``@task(…)`` and ``@task.sensor(…)``, with the function guarded."""
+
+    def __call__(self, function: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
+        if function is None:
+            return lambda given: airflow_task(**kwargs)(guarded(given))
+        return airflow_task(guarded(function))
+
+    def sensor(self, **kwargs: Any) -> Any:
+        return lambda given: airflow_task.sensor(**kwargs)(guarded(given))
+
+
+task = _Task()
+
+
+def _public(error: BaseException) -> BaseException:
+    """Return the error, or its replacement, with each error behind it replaced where necessary."""
+    shown = error if _is_shown(error) else UnexpectedError(error).with_traceback(error.__traceback__)
+    behind = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    # Setting the cause also hides the context.
+    shown.__cause__ = _public(behind) if behind is not None else None
+    return shown
+
+
+def _is_shown(error: BaseException) -> bool:
+    if isinstance(error, OSError) and type(error).__module__ == "builtins":
+        return error.errno is not None
+    return isinstance(error, _SHOWN) and not isinstance(error, _NOT_SHOWN)

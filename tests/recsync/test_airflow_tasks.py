@@ -1,0 +1,90 @@
+"""What Airflow writes about an error of a task: nothing that a record held."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from botocore.exceptions import ClientError, ParamValidationError
+
+from recsync.airflow_tasks import WithholdsRecords, guarded, is_guarded, task
+from recsync.errors import FatalError, RecsyncError, UnexpectedError
+
+MARKER = "anna-7f3a"
+
+
+def convert() -> None:
+    duckdb.sql(f"SELECT CAST(x AS INT) FROM (VALUES ('{MARKER}')) t(x)").fetchall()
+
+
+def look_up() -> None:
+    {}[MARKER]
+
+
+def cast() -> None:
+    pa.array([MARKER]).cast(pa.int64())
+
+
+def explain() -> None:
+    try:
+        look_up()
+    except KeyError as error:
+        raise FatalError("audience.sql returns a row twice.") from error
+
+
+def mistake() -> None:
+    try:
+        cast()
+    finally:
+        int(MARKER)
+
+
+def validate() -> None:
+    raise ParamValidationError(report=f"Invalid type for parameter userId, value: {MARKER}")
+
+
+@pytest.mark.parametrize("fails", [convert, look_up, cast, explain, mistake, validate])
+def test_neither_the_error_nor_what_is_behind_it_quotes_a_record(fails: Callable[[], None]) -> None:
+    with pytest.raises(Exception) as raised:  # ruff: ignore[pytest-raises-too-broad]
+        fails()
+    assert MARKER in "".join(traceback.format_exception(raised.value))
+    with pytest.raises(RecsyncError) as caught:
+        guarded(fails)()
+    told = "".join(traceback.format_exception(caught.value))
+    assert MARKER not in told
+    assert fails.__name__ in told
+
+
+def test_the_class_and_the_place_are_told() -> None:
+    with pytest.raises(
+        UnexpectedError, match=r"^KeyError at test_airflow_tasks.py:\d+ \(look_up\)"
+    ) as caught:
+        guarded(look_up)()
+    assert caught.value.kind is KeyError
+
+
+def test_words_of_a_service_about_its_resources_are_told() -> None:
+    def refuse() -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no s3:GetObject"}}, "GetObject")
+
+    with pytest.raises(ClientError, match="no s3:GetObject"):
+        guarded(refuse)()
+
+
+def test_decorated_functions_and_operators_are_guarded() -> None:
+    @task(multiple_outputs=True)
+    def made(number: int) -> dict[str, Any]:
+        return {"number": number}
+
+    class Operator(WithholdsRecords):
+        def execute(self) -> None:
+            look_up()
+
+    assert made.function(1) == {"number": 1}
+    assert is_guarded(Operator())
+    with pytest.raises(UnexpectedError):
+        Operator().execute()
