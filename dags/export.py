@@ -17,9 +17,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable, get_current_context, task
+from airflow.sdk import CronDataIntervalTimetable, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from recsync.airflow_tasks import task
 from recsync.core.intervals import Interval, last_interval
 from recsync.core.keys import Keys
 from recsync.core.program import DatasetType, Program

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Param, get_current_context, task
+from airflow.sdk import Param, get_current_context
 
+from recsync.airflow_tasks import task
 from recsync.stage_dags import cron_trigger, programs, stage_dag
 from recsync.task_groups.booking import book
 from recsync.task_groups.exclusion import must_hold

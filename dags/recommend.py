@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import AssetOrTimeSchedule, get_current_context, task
+from airflow.sdk import AssetOrTimeSchedule, get_current_context
 
+from recsync.airflow_tasks import task
 from recsync.stage_dags import asset, cron_trigger, programs, stage_dag
 from recsync.task_groups import answers, audience_segment
 

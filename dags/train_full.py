@@ -20,9 +20,10 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import AssetOrTimeSchedule, Param, get_current_context, task
+from airflow.sdk import AssetOrTimeSchedule, Param, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from recsync.airflow_tasks import task
 from recsync.core.intervals import EPOCH
 from recsync.core.program import DatasetType
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator

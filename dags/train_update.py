@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import PartitionedAssetTimetable, get_current_context, task
+from airflow.sdk import PartitionedAssetTimetable, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from recsync.airflow_tasks import task
 from recsync.stage_dags import asset, programs, stage_dag
 from recsync.task_groups import hold, setup, train
 

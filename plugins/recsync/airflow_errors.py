@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from jinja2 import TemplateError
 
 from recsync.clients.aws_errors import is_permanent
-from recsync.errors import FatalError, RejectedError, RetriableError
+from recsync.errors import FatalError, RejectedError, RetriableError, UnexpectedError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -47,8 +47,9 @@ class ErrorRetryPolicy(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Decide by the class of the error; the reason names only the class, because Airflow stores it."""
-        name = type(exception).__name__
-        if isinstance(exception, _PERMANENT) or is_permanent(exception):
+        kind = exception.kind if isinstance(exception, UnexpectedError) else type(exception)
+        name = kind.__name__
+        if issubclass(kind, _PERMANENT) or is_permanent(exception):
             return RetryDecision.fail(f"{name}: a retry cannot help.")
         seconds = exception.retry_after_seconds if isinstance(exception, RetriableError) else None
         if seconds is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 from airflow.sdk import task as airflow_task
 from airflow.sdk.exceptions import AirflowException
@@ -67,7 +67,12 @@ def guarded(function: F) -> F:
 
 def is_guarded(task: Any) -> bool:
     """Say whether a task of a DAG withholds record content, for the test of all DAGs."""
-    return hasattr(getattr(task, "python_callable", None), _GUARDED) or isinstance(task, WithholdsRecords)
+    function = getattr(task, "python_callable", None) or getattr(task, "partial_kwargs", {}).get(
+        "python_callable"
+    )
+    return hasattr(function, _GUARDED) or issubclass(
+        getattr(task, "operator_class", type(task)), WithholdsRecords
+    )
 
 
 class WithholdsRecords:
@@ -84,12 +89,19 @@ class WithholdsRecords:
 class _Task:
     """Airflow's ``@task``, ``@task(…)`` and ``@task.sensor(…)``, with the function guarded."""
 
+    @overload
+    def __call__(self, function: Callable[..., Any]) -> Any: ...
+
+    @overload
+    def __call__(self, function: None = None, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]: ...
+
     def __call__(self, function: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
         if function is None:
             return lambda given: airflow_task(**kwargs)(guarded(given))
         return airflow_task(guarded(function))
 
-    def sensor(self, **kwargs: Any) -> Any:
+    def sensor(self, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]:
+        """Make a sensor of a function."""
         return lambda given: airflow_task.sensor(**kwargs)(guarded(given))
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, CronTriggerTimetable, task
+from airflow.sdk import DAG, Asset, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowFailException
 
 from recsync import settings
 from recsync.airflow_errors import RETRY_POLICY
+from recsync.airflow_tasks import task
 from recsync.core.program import DatasetType, Program
 from recsync.core.program_file import read_programs, shared_problems
 from recsync.notifications.failure import FailureNotifier

@@ -14,6 +14,8 @@ import time_machine
 from airflow.dag_processing.dagbag import DagBag
 from airflow.timetables.base import TimeRestriction
 
+from recsync.airflow_tasks import is_guarded
+
 REPO = Path(__file__).resolve().parents[2]
 STAGES = {
     "setup",
@@ -50,6 +52,18 @@ def test_every_stage_has_a_dag_per_program(bag: DagBag) -> None:
     assert bag.import_errors == {}
     assert set(bag.dags) == {f"grocery_{stage}" for stage in STAGES}
     assert {path.stem for path in (REPO / "dags").glob("*.py")} == STAGES | OF_SOME_PROGRAMS
+
+
+def test_every_task_that_touches_records_withholds_their_content(bag: DagBag) -> None:
+    tasks = [task for dag in bag.dags.values() for task in dag.tasks]
+    open_ones = {task.task_id for task in tasks if not is_guarded(task)}
+    of_personalize = {
+        task.task_id
+        for task in tasks
+        if getattr(task, "operator_class", type(task)).__module__.startswith("recsync.operators.personalize")
+    }
+    assert open_ones == of_personalize  # they see names and ARNs only
+    assert len(tasks) > len(of_personalize) > 10
 
 
 def test_dags_are_tagged_documented_retried_and_never_catch_up(bag: DagBag) -> None:

@@ -10,13 +10,15 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from recsync.airflow_tasks import WithholdsRecords
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 # pyarrow and DuckDB are heavy: the stages are imported when a task runs, so that DAG files parse fast.
 
 
-class BrazePlanDeliveryOperator(BaseOperator):
+class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
     """Plan what must be written so that Braze shows what the recommendations say; nothing is sent.
 
     :param program: name of the program; its file names the connection and the attribute.
@@ -62,7 +64,7 @@ class BrazePlanDeliveryOperator(BaseOperator):
         return {**summary(manifest), "cost": cost}
 
 
-class BrazeApproveDeliveryOperator(ApprovalOperator):
+class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
     """Ask a person before a large delivery, with the plan's figures in the question.
 
     :param plan: the plan's figures, as the planning task returned them. (templated)
@@ -92,7 +94,7 @@ class BrazeApproveDeliveryOperator(ApprovalOperator):
         return super().execute(context)
 
 
-class BrazeDeliveryBaseOperator(BaseOperator):
+class BrazeDeliveryBaseOperator(WithholdsRecords, BaseOperator):
     """Hold what the steps after the plan have in common.
 
     :param program: name of the program.

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
+from recsync.airflow_tasks import WithholdsRecords
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class ApprovePromotionOperator(ApprovalOperator):
+class ApprovePromotionOperator(WithholdsRecords, ApprovalOperator):
     """Show the figures, and wait for a person without a worker slot; no answer in time is a rejection.
 
     https://airflow.apache.org/docs/apache-airflow-providers-standard/stable/operators/hitl.html

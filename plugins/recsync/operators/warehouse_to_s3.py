@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import BaseOperator
 
+from recsync.airflow_tasks import WithholdsRecords
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType
 from recsync.errors import FatalError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 10
 
 
-class WarehouseToS3Operator(BaseOperator):
+class WarehouseToS3Operator(WithholdsRecords, BaseOperator):
     """Stream the rows of one dataset and interval into one CSV object, checked row by row.
 
     Running it again overwrites the same object with the same bytes. Nothing is written when a check fails.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow.sdk import task
+from recsync.airflow_tasks import task
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

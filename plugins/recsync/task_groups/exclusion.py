@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import get_current_context
 
+from recsync.airflow_tasks import task
 from recsync.core.program import Program
 from recsync.task_groups.setup import Output
 

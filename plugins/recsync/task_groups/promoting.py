@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import get_current_context
 
+from recsync.airflow_tasks import task
 from recsync.core.program import Program
 from recsync.operators.promotion import ApprovePromotionOperator
 from recsync.stage_dags import asset

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import get_current_context
 
+from recsync.airflow_tasks import task
 from recsync.core.program import Program
 from recsync.operators.personalize.campaigns import PersonalizeCreateCampaignOperator
 from recsync.operators.personalize.delete import PersonalizeDeleteCampaignOperator

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from airflow.sdk import task, task_group
+from airflow.sdk import task_group
 
 from recsync import settings
+from recsync.airflow_tasks import task
 from recsync.core import names
 from recsync.core.program import Program
 from recsync.core.solutions import SolutionSpec, trained_by_full

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import task
-
+from recsync.airflow_tasks import task
 from recsync.core.program import Program
 from recsync.core.solutions import BASELINE, OWN, SEGMENT, challenger_prefix
 from recsync.operators.personalize.jobs import (

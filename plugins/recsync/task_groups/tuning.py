@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import get_current_context
 
+from recsync.airflow_tasks import task
 from recsync.core import names
 from recsync.core.program import Program
 from recsync.core.solutions import searching
