@@ -14,20 +14,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Param, TriggerRule, get_current_context
+from airflow.sdk import TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
 from recsync.operators.personalize import PersonalizeCreateDataDeletionJobOperator
-from recsync.stage_dags import programs, stage_dag
+from recsync.stage_dags import optional_text, programs, stage_dag
 from recsync.task_groups import hold
 
 # What may hold rows of the person in its hands; those that import and train are kept away by the lease.
 WRITERS = ("export", "recommend", "push", "maintain")
 DAY_SECONDS = 24 * 3600
 PARAMS = {
-    "request": Param("", type="string", description="what make forget asked for"),
-    "user": Param("", type="string", description="user_id of the person, where make forget cannot be used"),
+    "request": optional_text("what make forget asked for"),
+    "user": optional_text("user_id of the person, where make forget cannot be used"),
 }
 
 
@@ -37,7 +37,7 @@ def suppress(program: str) -> str:
     from recsync.stages.erasure import request
 
     params = get_current_context()["params"]
-    name: str = params["request"] or request.ask(program, params["user"], in_run_conf=True)
+    name: str = params["request"] or request.ask(program, params["user"] or "", in_run_conf=True)
     request.suppress(program, name)
     return name
 

@@ -24,13 +24,13 @@ from recsync.operators.braze import (
     BrazePlanDeliveryOperator,
     BrazeVerifyDeliveryOperator,
 )
-from recsync.stage_dags import asset, programs, stage_dag
+from recsync.stage_dags import asset, optional_text, programs, stage_dag
 
 DELIVERY = "{{ ti.xcom_pull(task_ids='plan')['delivery'] }}"
 PARAMS = {
-    "recommendations": Param("", type="string", description="recommend run to deliver; empty: the newest"),
+    "recommendations": optional_text("recommend run to deliver; empty: the newest"),
     "dry_run": Param(False, type="boolean", description="plan and write sample payloads, send nothing"),
-    "replay": Param("", type="string", description="delivery whose dead letters are sent again"),
+    "replay": optional_text("delivery whose dead letters are sent again"),
 }
 
 for program in programs("push"):
@@ -41,7 +41,7 @@ for program in programs("push"):
             program=program.name,
             recommendations="{{ params.recommendations or dag_run.partition_key or '' }}",
             plan_only="{{ params.dry_run }}",
-            replay="{{ params.replay }}",
+            replay="{{ params.replay or '' }}",
         )
         deliver = BrazeDeliverOperator(task_id="deliver", program=program.name, delivery=DELIVERY)
         verify = BrazeVerifyDeliveryOperator(task_id="verify", program=program.name, delivery=DELIVERY)

@@ -11,16 +11,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Param, get_current_context
+from airflow.sdk import get_current_context
 
 from recsync.airflow_tasks import task
-from recsync.stage_dags import asset, programs, stage_dag
+from recsync.stage_dags import asset, optional_text, programs, stage_dag
 
-PARAMS = {
-    "version": Param(
-        "", type="string", description="ARN of the solution version to go back to; empty: the champion before"
-    )
-}
+PARAMS = {"version": optional_text("ARN of the solution version to go back to; empty: the champion before")}
 
 
 @task(multiple_outputs=False)
@@ -31,7 +27,7 @@ def roll_back(program: str) -> dict[str, Any]:
     context = get_current_context()
     run = context["dag_run"]
     by = getattr(run, "triggering_user_name", None) or ""
-    champion = promotion.roll_back(program, run.run_id, context["params"]["version"], by)
+    champion = promotion.roll_back(program, run.run_id, context["params"]["version"] or "", by)
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = champion
     return champion

@@ -20,23 +20,21 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import AssetOrTimeSchedule, Param, get_current_context
+from airflow.sdk import AssetOrTimeSchedule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
 from recsync.core.intervals import EPOCH
 from recsync.core.program import DatasetType
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
-from recsync.stage_dags import asset, cron_trigger, interactions_last, programs, stage_dag
+from recsync.stage_dags import asset, cron_trigger, interactions_last, optional_text, programs, stage_dag
 from recsync.task_groups import PLAN, hold, setup, train
 
 PLANNED_KEY = "{{ ti.xcom_pull(task_ids='plan')['keys']['%s'] }}"
 PARAMS = {
-    "until": Param(
-        None,
-        type=["null", "string"],
+    "until": optional_text(
+        "End of the data, cut to a boundary of the export's intervals; empty means the last one.",
         format="date-time",
-        description="End of the data, cut to a boundary of the export's intervals; empty means the last one.",
     )
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, CronTriggerTimetable
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 from airflow.sdk.exceptions import AirflowFailException
 
 from recsync import settings
@@ -65,6 +65,14 @@ def stage_dag(program: Program, stage: str, *, schedule: Any, doc_md: str | None
         deadline=deadline(program, stage),
         **{"max_active_runs": 1, **kwargs},
     )
+
+
+def optional_text(description: str, **schema: Any) -> Param:
+    """Make a parameter that may stay empty; it then is None.
+
+    The trigger form takes an empty text for a missing one, unless null is allowed, and disables its button.
+    """
+    return Param(None, type=["null", "string"], description=description, **schema)
 
 
 def _default_args(program: Program, stage: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -74,6 +75,29 @@ def test_dags_are_tagged_documented_retried_and_never_catch_up(bag: DagBag) -> N
         assert "###" in dag.doc_md
         assert dag.catchup is False
         assert all(task.retries >= 1 for task in dag.tasks)
+
+
+def missing(param: Any) -> bool:
+    """Say whether the trigger form would call the default missing and disable its button, by the form's own rule."""
+    kind = param.schema.get("type")
+    return bool(kind) and "null" not in kind and param.value in (None, "")
+
+
+def test_the_trigger_form_of_every_dag_can_be_sent_as_it_opens(bag: DagBag) -> None:
+    from airflow.sdk import Param
+
+    params = {dag_id: dict(dag.params.items()) for dag_id, dag in bag.dags.items()}
+    params |= {
+        stage: runpy.run_path(str(REPO / "dags" / f"{stage}.py"))["PARAMS"] for stage in OF_SOME_PROGRAMS
+    }
+
+    assert {"recommendations", "dry_run", "replay"} <= set(params["grocery_push"])
+    for dag_id, each in params.items():
+        assert [name for name, param in each.items() if missing(param)] == [], dag_id
+        for param in each.values():
+            param.resolve()
+    assert missing(Param("", type="string"))
+    assert not missing(Param("", type=["null", "string"]))
 
 
 def test_an_hourly_interval_holds_exactly_one_hour(timetables: dict[str, Any]) -> None:
