@@ -19,6 +19,8 @@ VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?:(:?[-?+])([^{}]*))?\}")
 SECRET = re.compile(r"PASSWORD(?!S_FILE)|SECRET|(^|_)KEY(_|$)|TOKEN")
 # Credentials of servers that check none.
 NO_SECRETS = {"local-only", "local"}
+# Read by the scheduler, described nowhere.
+UNDOCUMENTED_SETTINGS = {"scheduler": {"num_stuck_in_queued_retries"}}
 RECSYNC_SETTINGS = {
     "bucket", "personalize_role_arn", "include_folder", "waiter_delay_seconds", "deferrable",
 }  # fmt: skip
@@ -130,7 +132,9 @@ def service_rules(deployment: Deployment) -> Iterator[str]:
             yield f"{name}: network_mode host publishes every port"
         if "restart" not in service:
             yield f"{name}: has no restart policy"
-        if service.get("restart") != "no" and not service.get("healthcheck", {}).get("test"):
+        if service.get("restart") in {"always", "unless-stopped"} and not service.get("healthcheck", {}).get(
+            "test"
+        ):
             yield f"{name}: keeps running without a healthcheck"
 
 
@@ -176,7 +180,7 @@ def setting_names(deployment: Deployment, known: dict[str, set[str]]) -> Iterato
         for key in _environment(service):
             if key.startswith("AIRFLOW__"):
                 section, _, option = key.removeprefix("AIRFLOW__").lower().partition("__")
-                if option not in known.get(section, set()):
+                if option not in known.get(section, set()) | UNDOCUMENTED_SETTINGS.get(section, set()):
                     yield f"{name}: {key} is no setting of Airflow"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 import tomllib
@@ -224,7 +223,7 @@ def test_every_airflow_command_is_one_that_airflow_has(deployment: Deployment, a
     for _, arguments in commands:
         airflow_parser.parse_args(arguments)
     assert {arguments[0] for _, arguments in commands} == {
-        "api-server", "scheduler", "dag-processor", "celery", "triggerer", "db", "jobs",
+        "api-server", "scheduler", "dag-processor", "celery", "triggerer", "db",
     }  # fmt: skip
 
 
@@ -233,7 +232,7 @@ def test_every_airflow_command_is_one_that_airflow_has(deployment: Deployment, a
     [
         ("command: scheduler", "command: schedule"),
         ("exec airflow api-server", "exec airflow webserver"),
-        ("TriggererJob", "Triggerer"),
+        ("command: triggerer", "command: triggers"),
     ],
 )
 def test_an_unknown_airflow_command_is_caught(
@@ -245,10 +244,16 @@ def test_an_unknown_airflow_command_is_caught(
         list(map(airflow_parser.parse_args, commands))
 
 
-def test_the_worker_is_asked_through_an_application_that_celery_finds(deployment: Deployment) -> None:
-    from celery import Celery
+def test_the_scheduler_reads_the_settings_that_airflow_describes_nowhere() -> None:
+    import airflow.jobs.scheduler_job_runner
 
-    check = deployment.services["airflow-worker"]["healthcheck"]["test"][-1]
-    module, _, attribute = check.split()[2].rpartition(".")
-    assert check.split()[:2] == ["celery", "--app"]
-    assert isinstance(getattr(importlib.import_module(module), attribute), Celery)
+    code = Path(airflow.jobs.scheduler_job_runner.__file__).read_text()
+    assert [
+        name for name in compose_checks.UNDOCUMENTED_SETTINGS["scheduler"] if f'"{name}"' not in code
+    ] == []
+
+
+def test_no_more_tasks_are_queued_than_the_worker_has_slots(deployment: Deployment) -> None:
+    """Or a task that waits for a slot is taken for a lost one after the time-out of queued tasks."""
+    environment = deployment.services["airflow-scheduler"]["environment"]
+    assert environment["AIRFLOW__CORE__PARALLELISM"] == environment["AIRFLOW__CELERY__WORKER_CONCURRENCY"]
