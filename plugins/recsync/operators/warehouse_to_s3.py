@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # As RedshiftDataOperator waits.
 _POLL_SECONDS = 10
+# What a deferral may take beyond its statement, for instance while the triggerer restarts.
+_TRIGGERER_GRACE = timedelta(hours=1)
 
 
 class WarehouseToS3Operator(WithholdsRecords, BaseOperator):
@@ -156,5 +158,5 @@ class WarehouseToS3Operator(WithholdsRecords, BaseOperator):
             ),
             method_name="execute_complete",
             kwargs={"unload": unload.to_dict()},
-            timeout=self.execution_timeout,
+            timeout=timedelta(seconds=unload.timeout_seconds or 0) + _TRIGGERER_GRACE,
         )

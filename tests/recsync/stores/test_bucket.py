@@ -8,10 +8,14 @@ import boto3
 import pyarrow as pa
 import pytest
 from botocore.config import Config
+from matrix_s3 import Door, Refusal
 
+from recsync.core.delivery.ledger import Entry, Kind
+from recsync.core.keys import Keys
 from recsync.core.local_disk import local_disk
 from recsync.errors import FatalError, RetriableError
 from recsync.stores.bucket import Bucket
+from recsync.stores.deliveries import Deliveries
 
 
 def test_objects_come_back_whole_and_missing_ones_are_none(bucket: Bucket, tmp_path: Path) -> None:
@@ -86,6 +90,70 @@ def test_an_upload_that_is_refused_says_what_to_do(bucket: Bucket, tmp_path: Pat
     (tmp_path / "f").write_bytes(b"three")
     with pytest.raises(FatalError, match="Create the bucket"):
         replace(bucket, name="no-such-bucket").upload("a", tmp_path / "f")
+
+
+CONFLICT = Refusal("409 Conflict", "ConditionalRequestConflict")
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_conditional_write_that_s3_did_not_decide_is_repeated(
+    door: Door, door_bucket: Bucket, exists: bool
+) -> None:
+    etag = door_bucket.put("a", b"old") if exists else None
+    refusals = [CONFLICT, CONFLICT]
+    door.before = lambda key: refusals.pop() if refusals else None
+    written = door_bucket.put_if("a", b"new", etag=etag)
+    assert written is not None
+    assert written == door_bucket.etag("a")
+    assert door_bucket.get("a") == b"new"
+    assert refusals == []
+
+
+def test_after_a_409_another_writer_may_have_been_faster(door: Door, door_bucket: Bucket) -> None:
+    refusals = [CONFLICT]
+
+    def before(key: str) -> Refusal | None:
+        if not refusals:
+            return None
+        refusal = refusals.pop()
+        door_bucket.put("a", b"theirs")
+        return refusal
+
+    door.before = before
+    assert door_bucket.put_if("a", b"ours", etag=None) is None
+    assert door_bucket.get("a") == b"theirs"
+
+
+def test_a_write_that_s3_never_decides_is_left_to_the_retries(
+    door: Door, door_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsync.stores.bucket._FIRST_PAUSE_SECONDS", 0.001)
+    door.before = lambda key: CONFLICT
+    with pytest.raises(RetriableError, match="did not decide between writers"):
+        door_bucket.put_if("a", b"x", etag=None)
+
+
+def test_a_ledger_entry_that_s3_did_not_decide_is_written(
+    door: Door, door_bucket: Bucket, keys: Keys
+) -> None:
+    deliveries = Deliveries(door_bucket, keys)
+    refusals = [CONFLICT]
+    door.before = lambda key: refusals.pop() if refusals else None
+    deliveries.append("d-1", 0, Entry(Kind.TAKE_OVER, "2026-01-01T00:00:00+00:00", "try 1"))
+    assert door_bucket.etag(keys.ledger_entry("d-1", 0)) is not None
+
+
+def test_missing_credentials_name_the_connection(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    client = boto3.session.Session().client("s3", endpoint_url=s3_url, region_name="us-east-1")
+    with pytest.raises(FatalError, match="Airflow connection shop_aws \\(AIRFLOW_CONN_SHOP_AWS\\)"):
+        Bucket(client, "b", "shop_aws").get("a")
 
 
 def test_a_server_that_does_not_answer_is_tried_again(tmp_path: Path) -> None:

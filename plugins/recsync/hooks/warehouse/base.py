@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 BLOCK_ROWS = 10_000
+# Unless the connection's extra says otherwise.
+_STATEMENT_TIMEOUT_SECONDS = 4 * 3600
 
 
 class Warehouse(ABC):
@@ -34,6 +37,21 @@ class Warehouse(ABC):
         self.connection = connection
         self.conn_id: str = connection.conn_id
         self._described: set[str] = set()
+
+    @property
+    def statement_timeout_seconds(self) -> float:
+        """How long one statement may take: ``statement_timeout_seconds`` in the connection's extra, or 4 hours."""
+        value = self.connection.extra_dejson.get("statement_timeout_seconds", _STATEMENT_TIMEOUT_SECONDS)
+        try:
+            seconds = float(value)
+        except (TypeError, ValueError):
+            seconds = 0.0
+        if not 0 < seconds < math.inf:
+            raise FatalError(
+                f"Connection {self.conn_id}: statement_timeout_seconds in its extra is no number above 0: write, for "
+                f"instance, {_STATEMENT_TIMEOUT_SECONDS}."
+            )
+        return seconds
 
     def columns(self, query: str, *, name: str) -> list[str]:
         """Name the columns that ``query`` returns, as the warehouse writes them."""

@@ -5,6 +5,7 @@ https://www.postgresql.org/docs/current/sql-copy.html
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Generator, Iterator, Sequence
@@ -39,10 +40,15 @@ _WRONG_CONNECTION = (
 # The same rows in the same order and in the same text, whatever the server's and the role's settings are. A scan may
 # otherwise start in the middle, where somebody else's is.
 _SETTINGS = "SET LOCAL TIME ZONE 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL synchronize_seqscans = off"
+# A limit that the server, the role or the connection's options set is kept.
+_LIMIT = "SELECT set_config('statement_timeout', %s, true) WHERE current_setting('statement_timeout') = '0'"
+# A server that does not answer must not hold a task: connecting ends after 30 seconds, a silent peer is dropped after 2
+# minutes. The connection's extra can say otherwise.
+_PATIENCE = {"connect_timeout": 30, "keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
 # Keys of the connection's extra that are for Airflow's PostgresHook, not for libpq; the rest is passed on.
 _NOT_FOR_LIBPQ = frozenset({
     "iam", "redshift", "redshift-serverless", "cursor", "cluster-identifier", "workgroup-name", "aws_conn_id",
-    "azure_conn_id", "sqlalchemy_scheme", "sqlalchemy_query",
+    "azure_conn_id", "sqlalchemy_scheme", "sqlalchemy_query", "statement_timeout_seconds",
 })  # fmt: skip
 
 
@@ -90,6 +96,7 @@ class PostgresWarehouse(Warehouse):
                 session.set_session(readonly=True)
                 with session.cursor() as cursor:
                     cursor.execute(_SETTINGS)
+                    cursor.execute(_LIMIT, (str(math.ceil(self.statement_timeout_seconds * 1000)),))
                 yield session
         finally:
             session.close()
@@ -147,6 +154,7 @@ def libpq_parameters(connection: Connection) -> dict[str, Any]:
         "user": login,
         "password": password,
         "dbname": connection.schema,
+        **_PATIENCE,
         **{key: value for key, value in extra.items() if key not in _NOT_FOR_LIBPQ},
     }
     return {key: value for key, value in parameters.items() if value is not None}

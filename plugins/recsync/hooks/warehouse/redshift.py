@@ -15,6 +15,7 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from recsync.clients.aws_errors import is_permanent
 from recsync.core.queries.dialects import REDSHIFT
 from recsync.core.queries.select import map_columns, select_columns, select_none
 from recsync.core.queries.unload_statements import redshift_unload
@@ -87,7 +88,13 @@ class RedshiftWarehouse(UnloadingWarehouse):
             query, uri, iam_role=role, ordered=ordered, region=extra.get("bucket_region")
         )
         statement_id = self._execute(statement, name)
-        return Unload(uri, statement_id, aws_conn_id=self._data_conn_id, region_name=extra.get("region"))
+        return Unload(
+            uri,
+            statement_id,
+            aws_conn_id=self._data_conn_id,
+            region_name=extra.get("region"),
+            timeout_seconds=self.statement_timeout_seconds,
+        )
 
     def parts(self, unload: Unload, *, name: str) -> Iterable[Part]:
         """Wait for ``UNLOAD`` and read its manifest; of no rows it writes neither a manifest nor parts."""
@@ -100,10 +107,14 @@ class RedshiftWarehouse(UnloadingWarehouse):
 
     def cancel(self, unload: Unload) -> None:
         """Cancel the statement, if it still runs."""
+        self.cancel_statement(str(unload.statement_id))
+
+    def cancel_statement(self, statement_id: str) -> None:
+        """Cancel a statement, if it still runs."""
         try:
-            self.hook.conn.cancel_statement(Id=unload.statement_id)
+            self.hook.conn.cancel_statement(Id=statement_id)
         except (ClientError, BotoCoreError) as error:
-            self.hook.log.info("Statement %s was not cancelled: %s", unload.statement_id, error)
+            self.hook.log.info("Statement %s was not cancelled: %s", statement_id, error)
 
     @property
     def _data_conn_id(self) -> str:
@@ -142,7 +153,7 @@ class RedshiftWarehouse(UnloadingWarehouse):
 
         :returns: the rows that it returned or wrote; -1 when that is not told.
         """
-        pause = _FIRST_POLL_SECONDS
+        pause, end = _FIRST_POLL_SECONDS, time.monotonic() + self.statement_timeout_seconds
         while True:
             with self._errors(name):
                 answer = self.hook.conn.describe_statement(Id=statement_id)
@@ -150,6 +161,14 @@ class RedshiftWarehouse(UnloadingWarehouse):
                 return int(answer.get("ResultRows", -1))
             if answer["Status"] in {_FAILED, _ABORTED}:
                 raise self._unfinished(answer["Status"], answer.get("Error") or "no reason given", name)
+            if time.monotonic() >= end:
+                self.cancel_statement(statement_id)
+                limit = f"{self.statement_timeout_seconds:g} seconds"
+                raise self.failed(
+                    name,
+                    f"the statement had not ended after {limit} and was cancelled; statement_timeout_seconds in the "
+                    "connection's extra is the limit",
+                )
             time.sleep(pause)
             pause = min(pause * 1.5, _SLOWEST_POLL_SECONDS)
 
@@ -173,6 +192,9 @@ class RedshiftWarehouse(UnloadingWarehouse):
         except ParamValidationError as error:
             raise self.refused(name, error, remedy="Correct the connection.") from None
         except BotoCoreError as error:
+            if is_permanent(error):
+                remedy = f"Correct the connection {self._data_conn_id} (AIRFLOW_CONN_{self._data_conn_id.upper()})."
+                raise self.refused(name, error, remedy=remedy) from None
             raise self.failed(name, error) from None
 
 

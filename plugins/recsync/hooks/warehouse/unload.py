@@ -34,6 +34,7 @@ class Unload:
     :param statement_id: of the statement that writes it; None when it has ended already.
     :param aws_conn_id: Airflow connection to wait for the statement with.
     :param region_name: where the statement runs; None for the connection's region.
+    :param timeout_seconds: how long the statement may take; None when it has ended already.
     :param parts: key and length of each object, where that is known already.
     """
 
@@ -41,6 +42,7 @@ class Unload:
     statement_id: str | None = None
     aws_conn_id: str | None = None
     region_name: str | None = None
+    timeout_seconds: float | None = None
     parts: tuple[tuple[str, int], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def test_a_text_that_is_no_unicode_is_fatal() -> None:
 
 def test_a_type_without_provider_says_what_to_install(connect: Any) -> None:
     connect(conn_type="trino", host="127.0.0.1")
-    with pytest.raises(FatalError, match=r"type trino, .*: install its provider.*providers-trino"):
+    with pytest.raises(FatalError, match=r"type trino, .*: install its provider"):
         warehouse("warehouse").columns("SELECT 1", name="x")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any
 
@@ -47,6 +48,49 @@ def test_a_lost_connection_is_no_end(
         postgres.execute(f"SELECT pg_terminate_backend(pid) {OURS}")
         with pytest.raises(RetriableError, match=r"\(warehouse\) failed on x"):
             read_until_error(stream)
+
+
+def test_a_query_that_does_not_end_is_cancelled(
+    connect: Any, postgres: psycopg.Connection[Any], postgres_fields: dict[str, Any]
+) -> None:
+    connect(**postgres_fields, extra={"statement_timeout_seconds": 0.2})
+    with (
+        pytest.raises(RetriableError, match="statement timeout"),
+        warehouse("warehouse").open_csv("SELECT pg_sleep(600)", name="x") as stream,
+    ):
+        stream.read(1)
+
+
+@pytest.mark.parametrize(("extra", "limit"), [({}, "4h"), ({"options": "-c statement_timeout=7min"}, "7min")])
+def test_a_limit_that_is_set_already_is_kept(
+    connect: Any,
+    postgres: psycopg.Connection[Any],
+    postgres_fields: dict[str, Any],
+    extra: dict[str, Any],
+    limit: str,
+) -> None:
+    connect(**postgres_fields, extra=extra)
+    query = "SELECT current_setting('statement_timeout') AS limit"
+    assert list(warehouse("warehouse").rows(query, ["limit"], name="x")) == [(limit,)]
+
+
+@pytest.mark.parametrize("value", ["soon", 0, -1, None])
+def test_a_limit_that_is_no_number_is_named(
+    connect: Any, postgres_fields: dict[str, Any], value: Any
+) -> None:
+    connect(**postgres_fields, extra={"statement_timeout_seconds": value})
+    with pytest.raises(FatalError, match="statement_timeout_seconds in its extra is no number above 0"):
+        warehouse("warehouse").columns("SELECT 1 AS one", name="x")
+
+
+def test_a_server_that_never_answers_ends_the_task(connect: Any, postgres_fields: dict[str, Any]) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        connect(**{**postgres_fields, "port": port}, extra={"connect_timeout": 2})
+        with pytest.raises(RetriableError, match="timeout expired"):
+            warehouse("warehouse").columns("SELECT 1 AS one", name="x")
 
 
 def test_who_leaves_early_cancels_the_query(source: Warehouse, postgres: psycopg.Connection[Any]) -> None:
@@ -147,7 +191,8 @@ def test_the_extra_goes_to_libpq_but_for_what_is_airflows(connect: Any) -> None:
     parameters = libpq_parameters(connection)
     assert parameters == {
         "host": "db", "user": "u", "password": "p", "dbname": "shop", "sslmode": "require", "keepalives_idle": 30,
-        "application_name": "recsync", "client_encoding": "UTF8",
+        "application_name": "recsync", "client_encoding": "UTF8", "connect_timeout": 30, "keepalives_interval": 10,
+        "keepalives_count": 6,
     }  # fmt: skip
 
 

@@ -165,6 +165,19 @@ def test_an_unload_is_cancelled(source: UnloadingWarehouse, moto_url: str) -> No
         pass
 
 
+def test_a_statement_that_does_not_end_is_cancelled(connect: Any, moto_url: str) -> None:
+    connect(**{**FIELDS, "extra": {**FIELDS["extra"], "statement_timeout_seconds": 0.3}})
+    source = warehouse("warehouse")
+    assert isinstance(source, UnloadingWarehouse)
+    unload = source.start_unload("SELECT 1", uri=URI, name="x")
+    with (
+        pytest.raises(RetriableError, match=r"not ended after 0\.3 seconds and was cancelled"),
+        source.open_unloaded(unload, name="x"),
+    ):
+        pass
+    assert statements()[unload.statement_id].status == "ABORTED"
+
+
 def test_whoever_stops_waiting_cancels(
     source: UnloadingWarehouse, moto_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
