@@ -191,3 +191,14 @@ def test_a_broken_dead_letter_is_named(kit: Kit) -> None:
     kit.context.bucket.put(f"{kit.name}/deliveries/{first.delivery}/dead_letters.jsonl", lines)
     with pytest.raises(FatalError, match=r"line 1: recs must be.*\n.*line 2.*\n.*line 3: needs an object"):
         replay(kit.name, first.delivery, dag_run="replay")
+
+
+def test_a_catalog_value_that_braze_refuses_names_field_and_file_and_not_the_value(kit: Kit) -> None:
+    kit.write_program(catalog={"name": kit.name, "fields": {"title": "string", "price": "number"}})
+    items = {"p-1": {"title": "Product 1", "price": "price on request"}}
+    run = kit.publish("1", {f"{kit.name}-1": ["p-1"]}, items=items)
+    with pytest.raises(FatalError, match=rf"catalog {kit.name} because of price: HTTP 400") as caught:
+        kit.push(run)
+    assert f"include/sql/{kit.name}/catalogue.sql" in str(caught.value)
+    assert "on request" not in str(caught.value)
+    assert kit.in_braze() == {}

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from dag_runs import states
+from dag_runs import load_dag, serialise, states
 from services import REGION
 from shop import FULL_UNTIL, PROGRAM, Shop
 
@@ -92,3 +92,15 @@ def test_an_export_that_fails_is_told_without_naming_anybody(
     assert f"/dags/{shop.name}_export/runs/" in message["Message"]
     assert "'c 0'" not in message["Message"]
     assert "What happened: " in message["Message"]
+
+
+def test_a_connection_that_is_not_there_fails_and_is_told_at_the_first_try(shop: Shop, inbox: Inbox) -> None:
+    shop.write_files(f"warehouse: nowhere\n{PROGRAM}{ALERTS % inbox.topic}")
+    dag = load_dag(f"{shop.name}_export")
+    assert {task.retries for task in dag.tasks} == {3}
+    serialise(dag)
+    ended = dag.test(logical_date=FULL_UNTIL)
+    tries = {ti.task_id: ti.try_number for ti in ended.get_task_instances() if str(ti.state) == "failed"}
+    assert set(tries.values()) == {1}
+    told = [message["Message"] for message in inbox.take()]
+    assert any("AIRFLOW_CONN_NOWHERE" in message and "names as warehouse" in message for message in told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
@@ -153,7 +154,7 @@ def s3_url() -> Iterator[str]:
 def account(
     tmp_path_factory: pytest.TempPathFactory, s3_url: str, request: pytest.FixtureRequest
 ) -> Iterator[PersonalizeAccount]:
-    """An empty account for one module; jobs end as fast as they compute."""
+    """An empty account for one module; jobs end as fast as they compute, unless its ``PERSONALIZE`` says otherwise."""
     import boto3
 
     from personalize_local.server import Server
@@ -165,6 +166,7 @@ def account(
         s3.create_bucket(Bucket=PersonalizeAccount.bucket)
         data = tmp_path_factory.mktemp("personalize")
         settings = Settings(data, "123456789012", 0.0, 1, event_age_seconds=0.0)
+        settings = replace(settings, **getattr(request.module, "PERSONALIZE", {}))
         with Server(settings) as server:
             services = ["personalize", "personalize-runtime", "personalize-events"]
             endpoints = {each: {"endpoint_url": server.url} for each in services}

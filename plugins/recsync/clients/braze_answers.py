@@ -29,10 +29,12 @@ class TrackError:
 
     :param index: position in the sequence sent; None when the answer does not place it.
     :param type: Braze's word for it.
+    :param fields: names of the fields that a catalog call was refused for.
     """
 
     index: int | None
     type: str
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,12 @@ def _error(error: Any) -> TrackError:
         return TrackError(None, str(error))
     index = error.get("index")
     placed = error.get("input_array") == "attributes" and type(index) is int and index >= 0
-    return TrackError(index if placed else None, str(error.get("type") or error.get("id") or error))
+    fields = error.get("parameters")
+    return TrackError(
+        index if placed else None,
+        str(error.get("type") or error.get("id") or error),
+        tuple(map(str, fields)) if isinstance(fields, list) else (),
+    )
 
 
 def is_accepted(document: Json) -> bool:

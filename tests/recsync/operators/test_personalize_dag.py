@@ -83,21 +83,27 @@ def build(expression: str) -> Any:
     return dag
 
 
-def run(expression: str = NO_PURCHASE) -> Any:
-    """Run the DAG once, as ``airflow dags test`` does."""
+def saved(dag: Any) -> Any:
+    """Write a DAG to the metadata database, as the DAG processor does."""
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.serialization.definitions.dag import SerializedDAG
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
     from airflow.utils.session import create_session
 
-    dag = build(expression)
     with create_session() as session:
         session.merge(DagBundleModel(name="testing"))
     lazy = LazyDeserializedDAG.from_dag(dag)
     SerializedDAG.bulk_write_to_db("testing", None, [lazy])
     SerializedDagModel.write_dag(lazy, bundle_name="testing")
-    return dag.test(logical_date=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=next(_HOURS)))
+    return dag
+
+
+def run(expression: str = NO_PURCHASE) -> Any:
+    """Run the DAG once, as ``airflow dags test`` does."""
+    return saved(build(expression)).test(
+        logical_date=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=next(_HOURS))
+    )
 
 
 def states(dag_run: Any) -> dict[str, str]:
@@ -136,3 +142,19 @@ def test_a_run_and_its_repetition(account, airflow_db):
     adopted = made.keys() - {"filter"}
     assert {task: pulled(second, task) for task in adopted} == {task: arns[task] for task in adopted}
     assert versions(arns["solution"]) == {"weekly": "CREATE FAILED", "weekly-2": "CREATE FAILED"}
+
+
+def test_a_sixth_dataset_group_fails_at_the_first_try(account, airflow_db):
+    from airflow.sdk import DAG
+
+    from recsync.operators.personalize import PersonalizeCreateDatasetGroupOperator
+
+    client = PersonalizeHook().conn
+    names = {group["name"] for group in client.list_dataset_groups()["datasetGroups"]}
+    for number in range(5 - len(names)):
+        client.create_dataset_group(name=f"group-{number}")
+    # The default policy of the operator decides, not the DAG's arguments.
+    with DAG("sixth_group", schedule=None, default_args={"retries": 3}) as dag:
+        PersonalizeCreateDatasetGroupOperator(task_id="group", dataset_group_name="one-too-many")
+    (ti,) = saved(dag).test().get_task_instances()
+    assert (str(ti.state), ti.try_number) == ("failed", 1)

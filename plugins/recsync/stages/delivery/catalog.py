@@ -12,15 +12,16 @@ import asyncio
 import json
 import logging
 import random
+import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from recsync.clients.braze import BrazeClient
+from recsync.clients.braze import BrazeClient, BrazeRefused
 from recsync.core.payloads import MAX_CATALOG_ITEMS, Json, batches, catalog_item, fingerprint
 from recsync.core.program import Catalog
-from recsync.errors import RetriableError
+from recsync.errors import FatalError, RetriableError
 from recsync.stages.context import StageContext
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ _SAMPLED_ITEMS = 30
 # Between looks; what is still not there after a few of them is written again.
 _CONFIRM_WAITS_SECONDS = (0.5, 1, 2, 4, 8, 15, 30)
 _LOOKS_BEFORE_WRITING_AGAIN = 3
+# As in https://www.braze.com/docs/api/endpoints/catalogs/catalog_items/asynchronous/put_update_catalog_items/
+_ERROR_ID = re.compile(r"[a-z-]+")
 _STATE = pa.schema([("item_id", pa.string()), ("fingerprint", pa.string())])
 
 Wanted = Mapping[str, Json | None]
@@ -100,13 +103,29 @@ class CatalogSync:
 
         async def one(call: Awaitable[None]) -> None:
             async with slots:
-                await call
+                try:
+                    await call
+                except BrazeRefused as error:
+                    raise self._refused(error) from None
 
         bodies = batches([body for body in wanted.values() if body], max_objects=MAX_CATALOG_ITEMS)
         calls = [self.client.put_catalog_items(name, batch) for batch in bodies]
         cuts = range(0, len(gone), MAX_CATALOG_ITEMS)
         calls.extend(self.client.delete_catalog_items(name, gone[i : i + MAX_CATALOG_ITEMS]) for i in cuts)
         await asyncio.gather(*map(one, calls))
+
+    def _refused(self, error: BrazeRefused) -> FatalError:
+        """Name the fields that Braze refused, as the program file does; Braze's own text may hold values."""
+        kinds = sorted({each.type for each in error.errors if _ERROR_ID.fullmatch(each.type)})
+        declared = {"id", *self.catalog.fields}
+        fields = sorted({name for each in error.errors for name in each.fields if name in declared})
+        named = f" because of {', '.join(fields)}" if fields else ""
+        why = ", ".join([f"HTTP {error.status}", *kinds])
+        return FatalError(
+            f"Braze refused items of catalog {self.catalog.name}{named}: {why}. Nobody is sent a list. Let "
+            f"include/sql/{self.context.program.sql_file('catalogue')} return what the types under "
+            "braze.catalog.fields say, or correct those types; then start recommend again."
+        )
 
     def _changed(self, known: Mapping[str, str]) -> list[Json]:
         rows = zip(*(self.items[name].to_pylist() for name in ("item_id", "fields", "used")), strict=True)

@@ -1,0 +1,36 @@
+"""A connection that is missing or cannot be read is named with its environment variable."""
+
+from __future__ import annotations
+
+import pytest
+
+from recsync.errors import FatalError
+from recsync.hooks.braze import BrazeHook
+from recsync.hooks.connections import connection
+from recsync.hooks.warehouse import warehouse
+
+
+def test_a_connection_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", "postgres://u:p@db/shop")
+    assert connection("shop_db", field="warehouse").host == "db"
+
+
+def test_a_missing_connection_is_named_with_field_and_variable() -> None:
+    with pytest.raises(
+        FatalError, match=r"no Airflow connection nowhere.*names as warehouse.*AIRFLOW_CONN_NOWHERE"
+    ):
+        warehouse("nowhere")
+    with pytest.raises(FatalError, match=r"names as braze\.connection.*AIRFLOW_CONN_NO_BRAZE"):
+        BrazeHook("no_braze").client()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"conn_type": "postgres", "password": "hush"', "postgres://u:hush@db:port/shop", "hush"]
+)
+def test_a_connection_that_cannot_be_read_is_named_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", text)
+    with pytest.raises(FatalError, match=r"SHOP_DB|shop_db") as caught:
+        warehouse("shop_db").columns("SELECT 1", name="x")
+    assert "hush" not in str(caught.value)
