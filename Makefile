@@ -8,7 +8,7 @@ STACK := PYTHONPATH=local $(BIN)/python -m stack
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status load run push costs forget test check programs fix lock clean
+.PHONY: help setup demo up down status load run trade push costs forget test check programs fix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,9 @@ MODE ?= auto
 run: $(READY) ## the chain once for one program: make run PROGRAM=<name> [MODE=full|hourly] [UNTIL=<ISO time>]
 	@test -n "$(PROGRAM)" || { echo "which program? make run PROGRAM=<name of a file in include/programs>"; exit 2; }
 	$(STACK) run "$(PROGRAM)" --mode $(MODE) $(if $(UNTIL),--until $(UNTIL))
+
+trade: $(READY) ## keep the sample's shop busy: purchases that lie ahead happen now: make trade [MINUTES=30]
+	$(STACK) trade $(if $(MINUTES),--minutes $(MINUTES))
 
 push: $(READY) ## deliver a batch output, in process: make push PROGRAM=<name> RECOMMENDATIONS=<folder or s3://…> [DRY_RUN=1]
 	@test -n "$(PROGRAM)" -a -n "$(RECOMMENDATIONS)" || \

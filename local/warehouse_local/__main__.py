@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 
-from warehouse_local import clock, sample
+from warehouse_local import clock, sample, trade
 from warehouse_local.dsn import connect, dsn_from_environment
 from warehouse_local.errors import DsnError, WarehouseError
 from warehouse_local.load import load_folder
@@ -46,7 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     choice.add_argument("--release", action="store_true", help="let the clock follow the real time")
     time.set_defaults(run=_clock)
 
-    for command in (load, journey, time):
+    busy = commands.add_parser("trade", help="let purchases of the sample that lie ahead happen now")
+    busy.add_argument("--minutes", type=float, default=30.0, help="how long (default 30)")
+    busy.add_argument("--purchases-per-minute", type=int, default=250, help="how many (default 250)")
+    busy.set_defaults(run=_trade)
+
+    for command in (load, journey, time, busy):
         command.add_argument("--dsn", help="default: WAREHOUSE_DSN or AIRFLOW_CONN_WAREHOUSE")
     return parser
 
@@ -96,6 +101,18 @@ def _clock(arguments: argparse.Namespace) -> int:
             clock.set_to(connection, None)
         now, fixed = clock.show(connection)
     print(f"{now.isoformat()} ({'fixed' if fixed else 'runs with the real time'})")
+    return 0
+
+
+def _trade(arguments: argparse.Namespace) -> int:
+    with connect(_dsn(arguments)) as connection:
+        connection.autocommit = True
+        trade.trade(
+            connection,
+            minutes=arguments.minutes,
+            purchases_per_minute=arguments.purchases_per_minute,
+            say=print,
+        )
     return 0
 
 

@@ -16,8 +16,9 @@ import pytest
 
 from warehouse_local import clock
 from warehouse_local.dsn import connect
-from warehouse_local.errors import DsnError
+from warehouse_local.errors import DsnError, WarehouseError
 from warehouse_local.sample import load_sample, loaded, package_folder
+from warehouse_local.trade import bring_forward
 
 Db = psycopg.Connection[tuple[Any, ...]]
 NOW = datetime(2030, 5, 15, 12, tzinfo=UTC)
@@ -124,6 +125,18 @@ def test_the_shift_keeps_weekday_and_hour_and_leaves_two_weeks_ahead(journey: Db
     assert state.first_at.timetz() == FIRST.replace(tzinfo=UTC).timetz()
     assert timedelta(weeks=2) <= state.last_at - NOW < timedelta(weeks=3)
     assert one(journey, "SELECT max(transaction_timestamp) FROM journey_raw.transactions") == state.last_at
+
+
+def test_a_trade_lets_the_next_purchases_happen_now(journey: Db) -> None:
+    products = one(journey, "SELECT count(*) FROM journey.products")
+    assert bring_forward(journey, 2) == 2
+    assert one(journey, "SELECT count(*) FROM journey.transactions") == 5
+    assert one(journey, "SELECT max(transaction_timestamp) = journey.now() FROM journey.transactions")
+    assert one(journey, "SELECT count(*) FROM journey.products WHERE first_sold_at = journey.now()") == 2
+    assert one(journey, "SELECT count(*) FROM journey.products") == products + 2
+    assert bring_forward(journey, 5) == 1, "what is left"
+    with pytest.raises(WarehouseError, match="no purchase of the sample lies ahead"):
+        bring_forward(journey, 1)
 
 
 def test_time_brings_the_next_purchases(journey: Db) -> None:

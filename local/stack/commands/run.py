@@ -49,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     followed.wait_for_dags()
     auto = arguments.mode == "auto" and arguments.until is None and followed.has_champion()
     report = followed.hourly() if auto or arguments.mode == "hourly" else followed.full(arguments.until)
+    if arguments.until is None:
+        followed.leave_to_schedule()
     print()
     print("\n".join(delivery_lines(report)))
     return 0
