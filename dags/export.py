@@ -67,7 +67,7 @@ def publish(
 
 @task
 def announce(figures: dict[str, Any]) -> None:
-    """Tell train_update, by an asset event with the interval as its partition key; a backfill tells nobody."""
+    """Tell train_update by an asset event; a backfill tells nobody."""
     context = get_current_context()
     if context["dag_run"].run_type == "backfill":
         raise AirflowSkipException(
@@ -75,7 +75,6 @@ def announce(figures: dict[str, Any]) -> None:
         )
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = figures
-        context["outlet_events"][outlet].add_partitions(figures["interval"])
 
 
 for program in programs("export"):

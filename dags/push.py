@@ -9,14 +9,18 @@ Brings Braze in step with published recommendations.
   dead-lettered, suppressed or deferred. A retry goes on where the killed try stopped.
 * **verify** reads a sample back, and writes again what Braze took and lost.
 
-One run per published recommendations. Older recommendations are never written over newer ones. Run by hand, it
-delivers the newest; `dry_run` only plans and writes sample payloads; `replay` sends the dead letters of an earlier
-delivery again, after their cause was mended.
+Runs whenever recommendations are published, and delivers the newest; those published while a run is active are one run
+after it. Older recommendations are never written over newer ones. What was published while this DAG was paused, or the
+program file broken, is delivered by its next scheduled look (`schedules.push`), which skips when there is nothing newer
+than what Braze was told.
+
+Run by hand, it delivers the newest; `dry_run` only plans and writes sample payloads; `replay` sends the dead letters of
+an earlier delivery again, after their cause was mended.
 """
 
 from __future__ import annotations
 
-from airflow.sdk import Param, PartitionedAssetTimetable
+from airflow.sdk import Param
 
 from recsync.operators.braze import (
     BrazeApproveDeliveryOperator,
@@ -24,7 +28,7 @@ from recsync.operators.braze import (
     BrazePlanDeliveryOperator,
     BrazeVerifyDeliveryOperator,
 )
-from recsync.stage_dags import asset, optional_text, programs, stage_dag
+from recsync.stage_dags import asset, optional_text, programs, schedule, stage_dag
 
 DELIVERY = "{{ ti.xcom_pull(task_ids='plan')['delivery'] }}"
 PARAMS = {
@@ -34,12 +38,12 @@ PARAMS = {
 }
 
 for program in programs("push"):
-    schedule = PartitionedAssetTimetable(assets=asset(program, "recommendations"))
-    with stage_dag(program, "push", schedule=schedule, doc_md=__doc__, params=PARAMS):
+    on_recommendations = schedule(program.schedules.push, asset(program, "recommendations"))
+    with stage_dag(program, "push", schedule=on_recommendations, doc_md=__doc__, params=PARAMS):
         plan = BrazePlanDeliveryOperator(
             task_id="plan",
             program=program.name,
-            recommendations="{{ params.recommendations or dag_run.partition_key or '' }}",
+            recommendations="{{ params.recommendations or '' }}",
             plan_only="{{ params.dry_run }}",
             replay="{{ params.replay or '' }}",
         )

@@ -2,6 +2,8 @@
 
 The audience of this moment goes into a batch job of the champion; its lists are cut to what may be mailed, joined with
 the catalogue, and published. Runs daily and on a new champion; several champions in a row are one run with the newest.
+While this DAG is paused, new champions start nothing: the next run of its schedule takes the newest, at once when one
+was due meanwhile.
 
 * Where the program has a filter, the run's own is created, and former ones that nothing uses are deleted.
 * Where the program takes its audience from a segment, a batch segment job says first who is likely to want its items.
@@ -13,10 +15,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import AssetOrTimeSchedule, get_current_context
+from airflow.sdk import get_current_context
 
 from recsync.airflow_tasks import task
-from recsync.stage_dags import asset, cron_trigger, programs, stage_dag
+from recsync.stage_dags import asset, programs, schedule, stage_dag
 from recsync.task_groups import answers, audience_segment
 
 
@@ -31,22 +33,19 @@ def prepare(program: str, segment_job_arn: str | None) -> dict[str, Any]:
 
 @task(multiple_outputs=False)
 def publish(program: str, prepared: dict[str, Any], batch_inference_job_arn: str) -> dict[str, Any]:
-    """Publish the lists that may be mailed, and tell push, with the run as the partition key."""
+    """Publish the lists that may be mailed, and tell push."""
     from recsync.stages import recommend
 
     context = get_current_context()
     manifest = recommend.decorate(program, prepared, batch_inference_job_arn)
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = manifest
-        context["outlet_events"][outlet].add_partitions(manifest["run"])
     return manifest
 
 
 for program in programs("recommend"):
-    champion = asset(program, "champion")
-    daily = cron_trigger(program.schedules.recommend)
-    schedule = AssetOrTimeSchedule(timetable=daily, assets=[champion]) if daily else [champion]
-    with stage_dag(program, "recommend", schedule=schedule, doc_md=__doc__):
+    on_champion = schedule(program.schedules.recommend, asset(program, "champion"))
+    with stage_dag(program, "recommend", schedule=on_champion, doc_md=__doc__):
         prepared = prepare(program.name, audience_segment(program))
         job = answers(program, prepared)
         publish.override(outlets=[asset(program, "recommendations")])(program.name, prepared, job)

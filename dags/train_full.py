@@ -20,14 +20,14 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import AssetOrTimeSchedule, get_current_context
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
 from recsync.core.intervals import EPOCH
 from recsync.core.program import DatasetType
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
-from recsync.stage_dags import asset, cron_trigger, interactions_last, optional_text, programs, stage_dag
+from recsync.stage_dags import asset, interactions_last, optional_text, programs, schedule, stage_dag
 from recsync.task_groups import PLAN, hold, setup, train
 
 PLANNED_KEY = "{{ ti.xcom_pull(task_ids='plan')['keys']['%s'] }}"
@@ -72,12 +72,9 @@ def publish(program: str, plan: dict[str, Any], exported: dict[str, dict[str, An
 
 
 for program in programs("train_full"):
-    due = cron_trigger(program.schedules.train_full)
-    schedule: Any = due
-    if program.train_full.drift and program.personalize.can_update:
-        drift = [asset(program, "drift")]
-        schedule = AssetOrTimeSchedule(timetable=due, assets=drift) if due else drift
-    with stage_dag(program, "train_full", schedule=schedule, doc_md=__doc__, params=PARAMS):
+    looks_for_drift = program.train_full.drift and program.personalize.can_update
+    due = schedule(program.schedules.train_full, *([asset(program, "drift")] if looks_for_drift else []))
+    with stage_dag(program, "train_full", schedule=due, doc_md=__doc__, params=PARAMS):
         planned = plan(program.name)
         hold(program) >> planned
         gathers = program.train_full.import_from == "intervals"

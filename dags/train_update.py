@@ -7,18 +7,19 @@ there is nothing worth a billed run. With `train_full.drift` it also looks wheth
 
 Only for recipes that train with ``trainingMode=UPDATE``; the others take new rows with the next `train_full`.
 
-One run per announced interval: runs neither collapse nor double, and the first one takes all that is pending.
+Each announced export starts a run. Exports announced while one is active start a single run after it, which takes all
+that is pending.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import PartitionedAssetTimetable, get_current_context
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
-from recsync.stage_dags import asset, programs, stage_dag
+from recsync.stage_dags import asset, programs, schedule, stage_dag
 from recsync.task_groups import hold, setup, train
 
 
@@ -51,8 +52,8 @@ def look_for_drift(program: str) -> str:
 for program in programs("train_update"):
     if not program.personalize.can_update:
         continue
-    schedule = PartitionedAssetTimetable(assets=asset(program, "exports"))
-    with stage_dag(program, "train_update", schedule=schedule, doc_md=__doc__):
+    on_exports = schedule(None, asset(program, "exports"))
+    with stage_dag(program, "train_update", schedule=on_exports, doc_md=__doc__):
         planned = plan(program.name)
         hold(program) >> planned
         if program.train_full.drift:

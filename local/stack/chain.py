@@ -126,8 +126,9 @@ class Chain:
 
         With a recipe that knows no UPDATE the last FULL training recommends anew.
         """
-        self.unpause("export", "recommend", "push")
+        self.unpause("recommend", "push")
         self._export_closed_intervals()
+        self.unpause("export")
         if self.trains_updates:
             # After the exports, so that one update takes all their hours together.
             self.unpause("train_update")
@@ -135,6 +136,10 @@ class Chain:
                 return self._deliver_after("train_update")
         self._run("recommend", {})
         return self._push()
+
+    def leave_to_schedule(self) -> None:
+        """Let exports go on by their schedule, and what follows them by itself."""
+        self.unpause("export", *(("train_update",) if self.trains_updates else ()))
 
     def _update(self) -> bool:
         """Follow the updates that the schedule has started, then one of our own; tell whether one was promoted.
@@ -210,6 +215,8 @@ class Chain:
             if not done.returncode or "AlreadyRunningBackfill" not in done.stderr or wait_seconds is None:
                 break
             time.sleep(wait_seconds)
+        # After the backfill: a scheduled run exports what is missing too, unless a run of its own waits for it already.
+        self.unpause("export")
         if done.returncode:
             raise ChainError(f"airflow backfill create failed: {(done.stderr or done.stdout)[-2000:]}")
         wait_for(
@@ -246,38 +253,66 @@ class Chain:
 
     def _deliver_after(self, stage: str) -> Json:
         """Follow the champion's asset event to recommend, and the recommendations' to push."""
-        source = self.runs[stage]["dag_run_id"]
+        source = self.runs[stage]
+        source_run = source["dag_run_id"]
+        if self.api.asset_events(source_dag_id=self.dag_id(stage), source_run_id=source_run):
+            champion = self.api.xcom(self.dag_id(stage), source_run, "promote")["solution_version_arn"]
 
-        def triggered() -> Json | None:
-            events = self.api.asset_events(source_dag_id=self.dag_id(stage), source_run_id=source)
-            made = [run for event in events for run in event["created_dagruns"]]
-            return made[-1] if made else None
+            def takes_it(run: Json) -> bool:
+                prepared = self.api.xcom(self.dag_id("recommend"), run["dag_run_id"], "prepare") or {}
+                return prepared.get("solution_version_arn") == champion or _began_after(run, source)
 
-        if self.api.asset_events(source_dag_id=self.dag_id(stage), source_run_id=source):
-            run = wait_for(
-                triggered, f"{self.dag_id('recommend')} to start", timeout_seconds=HANDOVER_TIMEOUT_SECONDS
-            )
-            self._follow("recommend", str(run["run_id"]))
+            self._follow_handover("recommend", source, takes_it)
         else:  # this program recommends on its schedule only
             self._run("recommend", {})
         return self._push()
 
     def _push(self) -> Json:
-        recommend = self.runs["recommend"]["dag_run_id"]
-        published = self.api.xcom(self.dag_id("recommend"), recommend, "publish")
+        recommend = self.runs["recommend"]
+        published = self.api.xcom(self.dag_id("recommend"), recommend["dag_run_id"], "publish")
 
-        def triggered() -> Json | None:
-            made = self.api.dag_runs(self.dag_id("push"))
-            return next((run for run in made if run.get("partition_key") == published["run"]), None)
+        def takes_it(run: Json) -> bool:
+            planned = self.api.xcom(self.dag_id("push"), run["dag_run_id"], "plan") or {}
+            # A push takes the newest recommendations; names of runs sort by time.
+            return bool(planned.get("recommendations", "") >= published["run"])
 
-        run = wait_for(triggered, f"{self.dag_id('push')} to start", timeout_seconds=HANDOVER_TIMEOUT_SECONDS)
-        self._follow("push", str(run["dag_run_id"]))
+        run = self._follow_handover("push", recommend, takes_it)
         report, verification = (
             self.api.xcom(self.dag_id("push"), str(run["dag_run_id"]), task) for task in ("deliver", "verify")
         )
         if report is None:
             raise ChainError(f"{self.dag_id('push')} was skipped: {self.skip_reason('push', run)}")
         return {**report, "verification": verification or {}}
+
+    def _follow_handover(self, stage: str, source: Json, takes_it: Callable[[Json], bool]) -> Json:
+        """Follow the runs of a stage, oldest first, to the one that took what a run of the stage before handed over.
+
+        A run that was active at that moment may have taken it, or left it to the run after it.
+
+        :raises ChainError: when one of them failed.
+        """
+        followed = set[str]()
+
+        def next_run() -> Json | None:
+            # A run that ended before the source began cannot have taken anything of it.
+            return next(
+                (
+                    run
+                    for run in self.api.dag_runs(self.dag_id(stage))
+                    if run["dag_run_id"] not in followed
+                    and (not run["end_date"] or _moment(run["end_date"]) > _moment(source["start_date"]))
+                ),
+                None,
+            )
+
+        while True:
+            run = wait_for(
+                next_run, f"{self.dag_id(stage)} to start", timeout_seconds=HANDOVER_TIMEOUT_SECONDS
+            )
+            followed.add(run["dag_run_id"])
+            done = self._follow(stage, run["dag_run_id"])
+            if takes_it(done):
+                return done
 
     def _run(self, stage: str, conf: Mapping[str, Any]) -> Json:
         run = self.api.trigger(self.dag_id(stage), conf)
@@ -338,6 +373,14 @@ def _telling(lines: list[str]) -> list[str]:
     """Leave out of a task's log what Airflow says about itself."""
     start = next((n for n, line in enumerate(lines) if line.startswith(FAILED)), 0)
     return [line for line in lines[start:] if not line.startswith("::")]
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _began_after(run: Json, other: Json) -> bool:
+    return _moment(run["start_date"]) >= _moment(other["end_date"])
 
 
 def _is_broken(dag: Json) -> bool:

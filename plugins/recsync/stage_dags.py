@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param
 from airflow.sdk.exceptions import AirflowFailException
 
 from recsync import settings
@@ -36,6 +36,21 @@ def cron_trigger(cron: str | None) -> CronTriggerTimetable | None:
     unpause of a weekly training must start none, so the DAGs have no start date and the grace is zero.
     """
     return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta()) if cron else None
+
+
+def schedule(cron: str | None, *assets: Asset) -> Any:
+    """Schedule runs at the ticks of a cron expression, and whenever one of the assets has an event.
+
+    Events without partition keys start a run each, but those that come while a run is active start one together. So
+    an event says only that there is something to do; what, each run finds out on S3.
+
+    No DAG here has partitions. A run with a partition key hands it to every event of its tasks, and a plain asset
+    schedule takes no event with a key; Airflow refuses a key for a DAG without partitions, so none can have one.
+    """
+    due = cron_trigger(cron)
+    if due and assets:
+        return AssetOrTimeSchedule(timetable=due, assets=list(assets))
+    return due or list(assets) or None
 
 
 def programs(stage: str) -> Iterator[Program]:
@@ -87,7 +102,7 @@ def _default_args(program: Program, stage: str) -> dict[str, Any]:
 
 
 def asset(program: Program, kind: str) -> Asset:
-    """Name what one stage hands to the next: ``exports``, ``champion`` or ``recommendations``."""
+    """Name what one stage hands to the next: ``exports``, ``champion``, ``drift`` or ``recommendations``."""
     return Asset(name=f"{program.name}_{kind}", uri=f"recsync://{program.name}/{kind}")
 
 

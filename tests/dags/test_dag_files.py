@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -126,11 +128,37 @@ def test_a_first_unpause_starts_nothing_for_a_tick_that_is_past(
     assert info.run_after > datetime.fromisoformat(now)
 
 
-def test_what_must_not_collapse_is_handed_over_by_partition(timetables: dict[str, Any]) -> None:
-    assert timetables["train_update"].partitioned
-    assert timetables["push"].partitioned
-    # Several champions in a row are one recommend run with the newest: here collapsing is what is wanted.
-    assert not timetables["recommend"].partitioned
+def test_no_dag_takes_a_partition_key(timetables: dict[str, Any]) -> None:
+    """A run with a key gives it to all its asset events, and a plain asset schedule takes no event with a key."""
+    assert [
+        stage
+        for stage, timetable in timetables.items()
+        if timetable.partitioned or timetable.partitioned_at_runtime
+    ] == []
+
+
+def test_the_page_of_handovers_names_every_asset_with_who_emits_and_who_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    include = shutil.copytree(REPO / "include", tmp_path / "include")
+    with (include / "programs" / "grocery.yaml").open("a") as file:
+        file.write("\ntrain_full: {drift: {}}\n")
+    monkeypatch.setenv("AIRFLOW__RECSYNC__INCLUDE_FOLDER", str(include))
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for dag_id, dag in DagBag(REPO / "dags").dags.items():
+        stage = dag_id.removeprefix("grocery_")
+        for task in dag.tasks:
+            for outlet in task.outlets:
+                found.setdefault(outlet.name, (set(), set()))[0].add(f"{stage}.{task.task_id}")
+        for taken in getattr(getattr(dag.timetable, "asset_condition", None), "objects", ()):
+            found.setdefault(taken.name, (set(), set()))[1].add(stage)
+    page = (REPO / "docs" / "handovers.md").read_text()
+    rows = re.findall(r"^\| `<program>_(\w+)` \| ([^|]+) \| `(\w+)` \|", page, re.MULTILINE)
+    documented = {
+        f"grocery_{asset}": (set(re.findall(r"`([\w.]+)`", emitters)), {taker})
+        for asset, emitters, taker in rows
+    }
+    assert documented == found
 
 
 def test_heavy_libraries_are_not_imported_to_parse_a_dag() -> None:

@@ -195,7 +195,7 @@ class Kit:
 
 def time_of(run: str) -> str:
     """Give the time of a run; times sort as runs do."""
-    number = int(re.match(r"[0-9]+", run)[0])  # type: ignore[index] # every run begins with one
+    number = int(re.search(r"[0-9]+", run)[0])  # type: ignore[index] # every run has one
     return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number, minutes=len(run))).isoformat()
 
 

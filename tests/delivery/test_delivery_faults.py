@@ -95,6 +95,26 @@ def test_older_recommendations_are_never_written_over_newer_ones(kit: Kit) -> No
     assert kit.in_braze() == kit.lists(50, shift=1)
 
 
+def test_a_push_of_the_schedule_delivers_only_what_braze_was_not_told_of(kit: Kit) -> None:
+    from recsync.stages.delivery.deliver import deliver
+    from recsync.stages.delivery.plan import SupersededError, plan
+
+    def scheduled(dag_run: str = "look", run_type: str = "scheduled") -> Any:
+        return plan(kit.name, None, dag_run=dag_run, run_type=run_type)
+
+    with pytest.raises(SupersededError, match="No recommendations were published"):
+        scheduled()
+    kit.publish("1", kit.lists(50))
+    missed = scheduled()
+    assert scheduled() == missed, "a retry goes on with its plan"
+    assert deliver(kit.name, missed.delivery).outcomes["sent"] == 50
+    kit.publish("push-2", kit.lists(50, shift=1))
+    with pytest.raises(SupersededError, match="Nothing is newer than recommendations 1"):
+        scheduled()
+    assert scheduled("event", "asset_triggered").recommendations == "1"
+    assert scheduled("person", "manual").recommendations == "push-2"
+
+
 def test_a_newer_delivery_takes_over_one_that_was_given_up(kit: Kit) -> None:
     fault(kit, status=503, times=1000, skip=2)
     with pytest.raises(RetriableError):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from services import REPO, Services, free_port
-from shop import ROW_CONTENT, Shop
+from shop import PROGRAM, ROW_CONTENT, Shop
 
-from stack.airflow_api import AirflowApi, wait_for
+from stack import processes
+from stack.airflow_api import FINISHED, AirflowApi, wait_for
 from stack.console import make_plan
 from stack.ports import DEFAULT_PORTS, variable
 from stack.s3_state import client
@@ -80,10 +83,11 @@ class Stack:
 
 
 @contextmanager
-def open_shop(folder: Path, name: str, *options: str) -> Generator[Stack]:
+def open_shop(folder: Path, name: str, *options: str, program: str = PROGRAM) -> Generator[Stack]:
     """Start a stack with one shop, run its chain once, and stop it at the end.
 
     :param options: of ``run``, e.g. ``--until`` and a time.
+    :param program: the program file.
     """
     running = Stack(folder)
     running.include.mkdir()
@@ -92,7 +96,7 @@ def open_shop(folder: Path, name: str, *options: str) -> Generator[Stack]:
         running.connect()
         shop = Shop(running.services, running.include, name)
         shop.load()
-        shop.write_files()
+        shop.write_files(program)
         running.command("run", name, *options)
         yield running
         assert not telling(folder), telling(folder)[:5]
@@ -109,3 +113,29 @@ def telling(folder: Path) -> list[str]:
         for line in path.read_text(errors="replace").splitlines()
         if ROW_CONTENT.search(line)
     ]
+
+
+def wait_until_scheduled(stack: Stack, dag_id: str, schedule: str) -> None:
+    """Wait until Airflow has read a DAG's new schedule from the program file."""
+
+    def read() -> bool:
+        return schedule in str((stack.api.dag(dag_id) or {}).get("timetable_summary"))
+
+    wait_for(read, f"Airflow to read the schedule of {dag_id}", timeout_seconds=240)
+
+
+def wait_until_settled(stack: Stack, *dag_ids: str) -> None:
+    """Wait until no run of some DAGs goes on."""
+
+    def settled() -> bool:
+        return all(run["state"] in FINISHED for dag_id in dag_ids for run in stack.api.dag_runs(dag_id))
+
+    wait_for(settled, "all runs to end", timeout_seconds=600)
+
+
+def kill_and_restart(stack: Stack, part: str) -> None:
+    """Kill a part with no chance to clean up, and start it again."""
+    record = processes.find(stack.plan.settings.run, part)
+    assert record is not None
+    psutil.Process(record.pid).send_signal(signal.SIGKILL)
+    assert f"{part}: healthy after" in stack.command("up")

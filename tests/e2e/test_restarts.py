@@ -7,23 +7,26 @@ waits for another kind of job; RECSYNC_LONG_TESTS=1 runs these rounds, which tak
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-import psutil
 import pytest
 from shop import CUSTOMERS, FULL_UNTIL, PRODUCTS, PROGRAM, Shop
-from stacks import STACK_TIMEOUT_SECONDS, Stack, open_shop
+from stacks import (
+    STACK_TIMEOUT_SECONDS,
+    Stack,
+    kill_and_restart,
+    open_shop,
+    wait_until_settled,
+)
 
-from stack import processes
-from stack.airflow_api import FINISHED, wait_for
+from stack.airflow_api import wait_for
 from stack.chain import Chain
 
 NAME = "night-shop"
 STAGES = ("export", "train_full", "train_update", "recommend", "push")
-EXPORT, FULL, UPDATE, RECOMMEND, PUSH = (f"{NAME}_{stage}" for stage in STAGES)
+DAG_IDS = EXPORT, FULL, UPDATE, RECOMMEND, PUSH = [f"{NAME}_{stage}" for stage in STAGES]
 APPROVED = PROGRAM.replace("gate: {", "gate: {approval: full, ")
 PARTS = ("triggerer", "scheduler", "personalize")
 ROUNDS = range(len(PARTS) if os.environ.get("RECSYNC_LONG_TESTS") else 0)
@@ -45,31 +48,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             running.api.unpause(dag_id)
         # The schedule exports the last interval at once; what its announcement starts must not mix with the tests.
         wait_for(lambda: run_ids(running, UPDATE), "the schedule's first run", timeout_seconds=WAIT_SECONDS)
-        wait_until_settled(running)
+        wait_until_settled(running, *DAG_IDS)
         yield running
 
 
 @pytest.fixture
 def shop(stack: Stack) -> Shop:
     return Shop(stack.services, stack.include, NAME)
-
-
-def wait_until_settled(stack: Stack) -> None:
-    """Wait until no run is going on, those that assets start included."""
-
-    def settled() -> bool:
-        runs = [run for stage in STAGES for run in stack.api.dag_runs(f"{NAME}_{stage}")]
-        return all(run["state"] in FINISHED for run in runs)
-
-    wait_for(settled, "all runs to end", timeout_seconds=WAIT_SECONDS)
-
-
-def kill_and_restart(stack: Stack, part: str) -> None:
-    """Kill a part with no chance to clean up, and start it again."""
-    record = processes.find(stack.plan.settings.run, part)
-    assert record is not None
-    psutil.Process(record.pid).send_signal(signal.SIGKILL)
-    assert f"{part}: healthy after" in stack.command("up")
 
 
 def jobs(stack: Stack) -> dict[str, list[str]]:
@@ -102,8 +87,13 @@ def wait_until_deferred(stack: Stack, dag_id: str, run_id: str, task: str) -> No
 
 def next_run(stack: Stack, dag_id: str, seen: set[str]) -> dict[str, Any]:
     """Wait for the run that an asset starts."""
+
+    def started() -> dict[str, Any] | None:
+        found = stack.api.dag_runs(dag_id, run_type="asset_triggered")
+        return next((run for run in found if run["dag_run_id"] not in seen), None)
+
     return wait_for(
-        lambda: next((r for r in stack.api.dag_runs(dag_id) if r["dag_run_id"] not in seen), None),
+        started,
         f"a run of {dag_id}",
         timeout_seconds=WAIT_SECONDS,
     )
@@ -229,7 +219,7 @@ def test_a_run_survives_kills_while_it_waits_and_makes_each_job_once(
         stack.api.set_paused(dag_id, paused=True)
     stack.api.unpause(RECOMMEND)
     shop.write_files()
-    wait_until_settled(stack)
+    wait_until_settled(stack, *DAG_IDS)
     # One more purchase per customer: new interactions to import, and lists that change.
     at = FULL_UNTIL - timedelta(minutes=30 + first)
     shop.add_orders([(f"c {c}", f"p-{(c + first) % PRODUCTS}", at) for c in range(CUSTOMERS)])

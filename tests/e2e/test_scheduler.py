@@ -8,19 +8,27 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psutil
 import psycopg
 import pytest
-from shop import FULL_UNTIL, PROGRAM, Shop
-from stacks import STACK_TIMEOUT_SECONDS, Stack, open_shop
+from shop import CUSTOMERS, FULL_UNTIL, PROGRAM, Shop
+from stacks import (
+    STACK_TIMEOUT_SECONDS,
+    Stack,
+    open_shop,
+    wait_until_scheduled,
+    wait_until_settled,
+)
 
 from stack.airflow_api import wait_for
 
 NAME = "corner-shop"
 SECONDS_TO_DECIDE = 8
+WAIT_SECONDS = 600
+FOLLOWING = ("train_update", "train_full", "recommend", "push")
 HOURS = 4  # of the backfill; more take longer and show nothing else
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(STACK_TIMEOUT_SECONDS)]
 
@@ -44,7 +52,9 @@ def exports(stack: Stack) -> dict[str, Any]:
 
 
 def runs(stack: Stack, stage: str) -> list[dict[str, Any]]:
-    return stack.api.dag_runs(f"{NAME}_{stage}")
+    """List the runs of a stage, without those of push that only look whether something was missed."""
+    found = stack.api.dag_runs(f"{NAME}_{stage}")
+    return [run for run in found if (stage, run["run_type"]) != ("push", "scheduled")]
 
 
 def paid_for(stack: Stack) -> list[int]:
@@ -71,7 +81,7 @@ def test_everybody_of_the_audience_and_nobody_else_has_a_list(stack: Stack) -> N
     assert all(len(items) == len(set(items)) == 5 for items in found.values())
     assert [len(runs(stack, stage)) for stage in ("train_full", "recommend", "push")] == [1, 1, 1]
     assert runs(stack, "recommend")[0]["run_type"] == "asset_triggered"
-    assert runs(stack, "push")[0]["partition_key"]
+    assert runs(stack, "push")[0]["run_type"] == "asset_triggered"
 
 
 def test_a_second_run_with_nothing_new_sends_nothing(stack: Stack) -> None:
@@ -79,6 +89,140 @@ def test_a_second_run_with_nothing_new_sends_nothing(stack: Stack) -> None:
     printed = stack.command("run", NAME)
     assert "unchanged" in printed
     assert stack.services.meter()["attribute_writes"]["total"] == before
+
+
+class TestUnattended:
+    """Nothing is started by hand but the rollback, which is for people only."""
+
+    PROGRAM = (
+        PROGRAM
+        + """
+schedules: {export: '*/2 * * * *', push: '*/2 * * * *'}
+exports: {overlap_intervals: 0, missing_intervals: 0}
+train_full: {drift: {growth: null, metric_drop: null, min_interactions: 1, min_days_between: 0.5}}
+"""
+    )
+
+    @pytest.fixture(scope="class")
+    def shop(self, stack: Stack) -> Iterator[Shop]:
+        opened = Shop(stack.services, stack.include, NAME)
+        opened.write_files(self.PROGRAM)
+        wait_until_scheduled(stack, f"{NAME}_export", "*/2 * * * *")
+        wait_until_scheduled(stack, f"{NAME}_train_full", "Asset or ")
+        wait_until_scheduled(stack, f"{NAME}_push", "*/2 * * * *")
+        yield opened
+        opened.write_files()
+        wait_until_scheduled(stack, f"{NAME}_export", "0 * * * *")
+        wait_until_settled(stack, *(f"{NAME}_{stage}" for stage in FOLLOWING))
+
+    def test_an_export_of_the_schedule_reaches_braze_and_drift_trains_full(
+        self, stack: Stack, shop: Shop
+    ) -> None:
+        seen = {stage: ids(stack, stage) for stage in ("train_update", "train_full", "recommend", "push")}
+        make_full_look_old(stack)
+        now = datetime.now(UTC)
+        names = [f"new-{number}" for number in range(3)]
+        shop.add_products([(name, 2.0, now) for name in names])
+        shop.add_orders([(f"c {c}", names[c % 3], now) for c in range(CUSTOMERS // 2)])
+
+        update = promoted_by(stack, "train_update", seen["train_update"])
+        full = promoted_by(stack, "train_full", seen["train_full"])
+        exported = stack.api.asset_events(source_dag_id=f"{NAME}_export")
+        assert {event["partition_key"] for event in exported} == {None}
+        for run in (update, full):
+            assert run["run_type"] == "asset_triggered"
+            champion = stack.api.xcom(run["dag_id"], run["dag_run_id"], "promote")["solution_version_arn"]
+            recommended = wait_for(
+                lambda champion=champion: next(
+                    (
+                        each
+                        for each in new_runs(stack, "recommend", seen["recommend"])
+                        if (task_result(stack, each, "prepare") or {}).get("solution_version_arn") == champion
+                    ),
+                    None,
+                ),
+                f"recommend with the champion of {run['dag_id']}",
+                timeout_seconds=WAIT_SECONDS,
+            )
+            assert recommended["run_type"] == "asset_triggered"
+            pushed_after(stack, recommended, seen["push"])
+
+    def test_a_rollback_reaches_braze_also_when_push_was_paused_meanwhile(
+        self, stack: Stack, shop: Shop
+    ) -> None:
+        stack.api.set_paused(f"{NAME}_export", paused=True)
+        wait_until_settled(stack, *(f"{NAME}_{stage}" for stage in ("export", *FOLLOWING)))
+        stack.api.set_paused(f"{NAME}_push", paused=True)
+        seen = {stage: ids(stack, stage) for stage in ("recommend", "push")}
+        stack.api.unpause(f"{NAME}_rollback")
+        stack.api.trigger(f"{NAME}_rollback")
+        recommended = wait_for(
+            lambda: next(iter(new_runs(stack, "recommend", seen["recommend"])), None),
+            "recommend after the rollback",
+            timeout_seconds=WAIT_SECONDS,
+        )
+        done = stack.api.wait_for_run(
+            f"{NAME}_recommend", recommended["dag_run_id"], timeout_seconds=WAIT_SECONDS
+        )
+        assert (done["state"], done["run_type"]) == ("success", "asset_triggered")
+        assert not new_runs(stack, "push", seen["push"])
+        stack.api.unpause(f"{NAME}_push")
+        delivered = pushed_after(stack, done, seen["push"])
+        assert delivered["run_type"] == "scheduled"
+        stack.api.unpause(f"{NAME}_export")
+
+
+def ids(stack: Stack, stage: str) -> set[str]:
+    return {run["dag_run_id"] for run in stack.api.dag_runs(f"{NAME}_{stage}")}
+
+
+def new_runs(stack: Stack, stage: str, seen: set[str]) -> list[dict[str, Any]]:
+    return [run for run in stack.api.dag_runs(f"{NAME}_{stage}") if run["dag_run_id"] not in seen]
+
+
+def task_result(stack: Stack, run: dict[str, Any], task: str) -> Any:
+    return stack.api.xcom(run["dag_id"], run["dag_run_id"], task)
+
+
+def promoted_by(stack: Stack, stage: str, seen: set[str]) -> dict[str, Any]:
+    """Wait for a new run of a training that makes a champion."""
+
+    def promoted() -> dict[str, Any] | None:
+        found = new_runs(stack, stage, seen)
+        assert not [run for run in found if run["state"] == "failed"]
+        return next((run for run in found if task_result(stack, run, "promote")), None)
+
+    return wait_for(promoted, f"a champion of {stage}", timeout_seconds=WAIT_SECONDS)
+
+
+def pushed_after(stack: Stack, recommended: dict[str, Any], seen: set[str]) -> dict[str, Any]:
+    """Wait for the push that delivers what a recommend run published, or what is newer."""
+
+    def delivered() -> dict[str, Any] | None:
+        published = task_result(stack, recommended, "publish")
+        if published is None:
+            return None
+        found = (
+            run
+            for run in new_runs(stack, "push", seen)
+            if run["state"] == "success"
+            and (task_result(stack, run, "plan") or {}).get("recommendations", "") >= published["run"]
+        )
+        return next(found, None)
+
+    return wait_for(delivered, "the push of the recommendations", timeout_seconds=WAIT_SECONDS)
+
+
+def make_full_look_old(stack: Stack) -> None:
+    """Name the newest FULL run two days earlier, as drift starts no FULL soon after another."""
+    bucket, prefix = stack.plan.settings.bucket, f"{NAME}/full/"
+    listed = stack.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+    for key in [entry["Key"] for entry in listed if entry["Key"].endswith("/manifest.json")]:
+        run = key.removeprefix(prefix)
+        began = datetime.strptime(run[:15], "%Y%m%dT%H%M%S") - timedelta(days=2)
+        earlier = f"{prefix}{began:%Y%m%dT%H%M%S}{run[15:]}"
+        stack.s3.copy_object(Bucket=bucket, Key=earlier, CopySource={"Bucket": bucket, "Key": key})
+        stack.s3.delete_object(Bucket=bucket, Key=key)
 
 
 def test_a_backfill_writes_an_object_an_hour_twice_the_same_and_pays_for_nothing(stack: Stack) -> None:

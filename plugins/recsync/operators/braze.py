@@ -22,7 +22,8 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
     """Plan what must be written so that Braze shows what the recommendations say; nothing is sent.
 
     :param program: name of the program; its file names the connection and the attribute.
-    :param recommendations: the recommend run to deliver; empty takes the newest. (templated)
+    :param recommendations: the recommend run to deliver; empty takes the newest. (templated) Runs that nobody started
+        by hand leave out what ``make push`` published, and a scheduled one skips when Braze was told of the newest.
     :param plan_only: ``true``: write the plan and sample payloads, and let nobody deliver them. (templated)
     :param replay: send the dead letters of this delivery again instead; empty for none. (templated)
     :return: the plan's figures and estimate; ``delivery`` names it.
@@ -47,7 +48,7 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
         self.replay = replay
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Plan, and return the figures; skip when newer recommendations were delivered already."""
+        """Plan, and return the figures; skip when there is nothing newer than what was delivered already."""
         from recsync.stages.delivery.plan import SupersededError, plan, summary
         from recsync.stages.delivery.replay import replay
         from recsync.stages.money import cost_of_delivery
@@ -57,7 +58,13 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
             manifest = replay(self.program, self.replay, dag_run=run_id, dry_run=dry_run)
         else:
             try:
-                manifest = plan(self.program, self.recommendations or None, dag_run=run_id, dry_run=dry_run)
+                manifest = plan(
+                    self.program,
+                    self.recommendations or None,
+                    dag_run=run_id,
+                    run_type=context["dag_run"].run_type,
+                    dry_run=dry_run,
+                )
             except SupersededError as error:
                 raise AirflowSkipException(str(error)) from None
         cost = cost_of_delivery(self.program, manifest.delivery, manifest.estimate.data_points)

@@ -78,13 +78,18 @@ class RecommendationsStore:
         self.bucket.put_table(self._catalogue(manifest.run), catalogue)
         self.bucket.put_json(self.keys.recommendations_manifest(manifest.run), asdict(manifest))
 
-    def latest_run(self) -> str | None:
-        """Name the newest published run; run names sort by time."""
+    def latest_run(self, *, by_hand: bool = True) -> str | None:
+        """Name the newest published run; run names sort by time.
+
+        :param by_hand: also of those that were published from an existing batch output.
+        """
         runs = [
             key.removesuffix(_MANIFEST).rsplit("/", 1)[-1]
             for key in self.bucket.keys(self.keys.all_recommendations)
             if key.endswith(_MANIFEST)
         ]
+        if not by_hand:
+            runs = [run for run in runs if not run.startswith(PUSH_PREFIX)]
         return max(runs, key=lambda run: run.removeprefix(PUSH_PREFIX), default=None)
 
     def manifest(self, run: str) -> RecommendationsManifest:

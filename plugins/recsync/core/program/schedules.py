@@ -48,6 +48,8 @@ class Schedules(Strict):
 
     :param export: also the length of one export interval.
     :param tune: searches for hyperparameters, where ``personalize.tuning`` is set; each search is many trainings.
+    :param push: looks for recommendations that did not reach the push by themselves, because it was paused, or its
+        program file broken, when they were published; a run that finds none skips.
     :param recommend_after_update: recommend on every champion that an UPDATE made, not only on those of a FULL
         training; a batch inference job for the whole audience each time.
     """
@@ -56,6 +58,7 @@ class Schedules(Strict):
     train_full: CronExpression | None = "H 3 * * 0"
     tune: CronExpression | None = None
     recommend: CronExpression | None = "H 5 * * *"
+    push: CronExpression | None = "H * * * *"
     maintain: CronExpression | None = "H 2 * * *"
     recommend_after_update: bool = True
 

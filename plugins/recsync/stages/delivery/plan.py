@@ -35,10 +35,12 @@ _DAY_SECONDS = 86_400
 
 
 class SupersededError(Exception):
-    """Newer recommendations were pushed before; pushing these would take people back."""
+    """These recommendations, or newer ones, were pushed before."""
 
 
-def plan(program_name: str, run: str | None, *, dag_run: str, dry_run: bool = False) -> PlanManifest:
+def plan(
+    program_name: str, run: str | None, *, dag_run: str, run_type: str = "manual", dry_run: bool = False
+) -> PlanManifest:
     """Plan the delivery of published recommendations.
 
     A delivery that was begun and never completed is closed first: what it settled goes into the last-sent state, and
@@ -46,23 +48,34 @@ def plan(program_name: str, run: str | None, *, dag_run: str, dry_run: bool = Fa
 
     :param run: the recommend run to deliver; None takes the newest published one.
     :param dag_run: the push run that asks.
+    :param run_type: why Airflow started it. Only a person delivers what ``make push`` published. A scheduled run makes
+        up for an asset event that started no run, so it delivers only what Braze was not told of yet.
     :param dry_run: plan only: nobody may deliver it, and no other delivery is touched.
-    :raises SupersededError: when newer recommendations were delivered already.
+    :raises SupersededError: when newer recommendations were delivered already; for a scheduled run also when these
+        were, or when there are none.
     """
     context = StageContext.of(program_name)
-    recommendations = context.recommendations.manifest(run or context.recommendations.latest_run() or "none")
+    run = run or context.recommendations.latest_run(by_hand=run_type == "manual")
+    if run is None and run_type == "scheduled":
+        raise SupersededError("No recommendations were published yet.")
+    recommendations = context.recommendations.manifest(run or "none")
     state, etag = context.last_sent.read()
+    former = context.deliveries.plan(state.open_delivery) if state.open_delivery and not dry_run else None
+    if former and (former.dag_run, former.recommendations) == (dag_run, recommendations.run):
+        log.info("Delivery %s is planned already and goes on", former.delivery)
+        return former
+    if run_type == "scheduled" and recommendations.created_at == state.newest.created_at:
+        raise SupersededError(
+            f"Nothing is newer than recommendations {state.newest.run}, which were pushed already. Trigger this DAG to "
+            "push them again."
+        )
     if recommendations.created_at < state.newest.created_at:
         raise SupersededError(
             f"Recommendations {recommendations.run} of {recommendations.created_at} are older than {state.newest.run} "
             f"of {state.newest.created_at}, which Braze has already; older lists are never written over newer ones."
         )
     name = delivery_name(recommendations.run)
-    if state.open_delivery and not dry_run:
-        former = context.deliveries.plan(state.open_delivery)
-        if (former.dag_run, former.recommendations) == (dag_run, recommendations.run):
-            log.info("Delivery %s is planned already and goes on", former.delivery)
-            return former
+    if former:
         state, etag = close(context, former, by=name)
     manifest = _publish(context, recommendations, state, name, dag_run, dry_run)
     if not dry_run:
