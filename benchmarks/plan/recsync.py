@@ -26,6 +26,7 @@ from recsync.core.lists.audience import AUDIENCE
 from recsync.core.lists.build import build_lists
 from recsync.core.lists.catalogue import read_catalogue
 from recsync.core.program import Braze, Recommendations
+from recsync.core.queries.columns import Kind
 
 _FIELDS = ("name", "department", "price", "image_url")
 _STATE, _AUDIENCE = "state.parquet", "audience.parquet"
@@ -64,8 +65,9 @@ def _plan(job: PlanJob, output: Path, audience: Path, state: Path | None, work: 
     policy = Recommendations(length=_LENGTH)
     braze = Braze(attribute=job.attribute)
     items = pq.read_table(job.catalogue, columns=["item_id", *_FIELDS])
-    rows = zip(*(column.to_pylist() for column in items.columns), strict=True)
-    catalogue = read_catalogue(rows, ["item_id", *_FIELDS], _FIELDS, policy.rules, name="catalogue")
+    texts = items.cast(pa.schema([(name, pa.string()) for name in items.schema.names])).to_batches()
+    kinds = dict.fromkeys(_FIELDS, Kind.TEXT)
+    catalogue = read_catalogue(texts, kinds, dict.fromkeys(_FIELDS), policy.rules, name="catalogue")
     (work / "lists").mkdir()
     (work / "compare").mkdir()
     with output.open("rb") as stream:

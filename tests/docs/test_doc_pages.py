@@ -107,10 +107,10 @@ def test_the_second_program_is_sound_and_exports_what_personalize_reads(
         for name, interval in {"full": everything, "hour": hour}.items()
     }
     columns = ["item_id", *program.braze.sent_fields]
-    found = {
-        query: list(hook.rows(read_query(program, query, everything, hook)[1], wanted, name=query))
-        for query, wanted in {"audience": ["user_id"], "catalogue": columns}.items()
-    }
+    found = {}
+    for query, wanted in {"audience": ["user_id"], "catalogue": columns}.items():
+        with hook.read(read_query(program, query, everything, hook)[1], wanted, name=query) as read:
+            found[query] = [row for batch in read.batches for row in batch.to_pylist()]
 
     assert rows == {
         (DatasetType.INTERACTIONS, "full"): 1,
@@ -119,8 +119,10 @@ def test_the_second_program_is_sound_and_exports_what_personalize_reads(
         (DatasetType.ITEMS, "hour"): 0,
     }
     assert found == {
-        "audience": [("C-0001",)],
-        "catalogue": [("b-17", "Middlemarch", "George Eliot", 9.9)],
+        "audience": [{"user_id": "C-0001"}],
+        "catalogue": [
+            dict(zip(columns, ("b-17", "Middlemarch", "George Eliot", "9.9"), strict=True)),
+        ],
     }
 
 

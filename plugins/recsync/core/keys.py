@@ -10,8 +10,9 @@
 <program>/batch/<run>/input/users.json           input of a batch inference job
 <program>/batch/<run>/output/                    its output
 <program>/batch/<run>/segment/{input,output}/…   the same of the segment job that says who gets lists
-<program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json, audience.parquet, and
-                                                 what lists are made from: seeds, segments, promotion
+<program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json, audience.parquet,
+                                                 catalogue-report.json, audience-report.json, and what lists are made
+                                                 from: seeds, segments, promotion
 <program>/deliveries/<delivery>/plan.json        publishes the plan: writes/*.parquet, settled.parquet, items.parquet
 <program>/deliveries/<delivery>/sample.json      some of the payloads, for people to look at
 <program>/deliveries/<delivery>/ledger/<n>.json  what is settled; see core/ledger.py
@@ -71,6 +72,11 @@ class Keys:
             return f"{exports}/{room}{folder.removeprefix(exports)}/{name}{suffix}"
         return f"{folder}/{room}/{name}{suffix}"
 
+    @property
+    def staged_reads(self) -> str:
+        """Give the prefix below which a warehouse unloads what is read of audience, catalogue and the like."""
+        return f"{self.program}/exports/staging/reads/"
+
     def export_companions(self, dataset_type: DatasetType, room: str) -> str:
         """Give the prefix of one dataset's companions of intervals."""
         return f"{self.program}/exports/{room}/{dataset_type.folder}/"
@@ -116,6 +122,10 @@ class Keys:
     def audience(self, run: str) -> str:
         """Give the audience of one recommend run."""
         return f"{self.recommendations(run)}audience.parquet"
+
+    def catalogue_report(self, run: str) -> str:
+        """Give the report about the rows of ``catalogue.sql`` that one recommend run read."""
+        return f"{self.recommendations(run)}catalogue-report.json"
 
     @property
     def all_recommendations(self) -> str:

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 from recsync.core.program import Braze
@@ -29,22 +26,6 @@ MAX_CATALOG_VALUE_CHARACTERS = 5_000
 MAX_STRING_CHARACTERS = 255
 
 Json = dict[str, Any]
-
-
-def to_json(value: object) -> Any:
-    """Turn a warehouse value into what JSON can hold; NaN and infinities become null."""
-    if isinstance(value, Decimal):
-        return _number(value) if value.is_finite() else None
-    if isinstance(value, float):
-        return _number(value) if math.isfinite(value) else None
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return value
-
-
-def _number(value: float | Decimal) -> int | float:
-    # 2 and 2.0 are the same price; which of the two Braze gives back is not ours to decide.
-    return int(value) if value == int(value) else float(value)
 
 
 def dumps(value: object) -> bytes:

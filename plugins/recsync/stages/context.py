@@ -8,8 +8,9 @@ from functools import cached_property
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
 from recsync import settings
-from recsync.core.keys import Keys
+from recsync.core.keys import Keys, uri
 from recsync.core.program import Program
+from recsync.hooks.warehouse import Warehouse, warehouse
 from recsync.stores.bucket import Bucket
 from recsync.stores.champion import ChampionStore
 from recsync.stores.comparisons import ComparisonStore
@@ -46,6 +47,11 @@ class StageContext:
         """Bucket of the program, reached through its AWS connection."""
         client = S3Hook(aws_conn_id=self.program.aws).get_conn()
         return Bucket(client, settings.bucket_of(self.program), self.program.aws)
+
+    def warehouse(self) -> Warehouse:
+        """Open the program's warehouse."""
+        staging = uri(settings.bucket_of(self.program), self.keys.staged_reads)
+        return warehouse(self.program.warehouse, aws_conn_id=self.program.aws, staging_uri=staging)
 
     @property
     def exports(self) -> Exports:

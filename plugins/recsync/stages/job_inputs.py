@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -21,7 +22,6 @@ from recsync.core.lists.joins import Join, by_seed, by_some_users, by_user, for_
 from recsync.core.lists.segments import by_segment, write_found_people
 from recsync.core.recipes import MAX_RANKED_ITEMS, Asks
 from recsync.errors import FatalError
-from recsync.hooks.warehouse import warehouse
 from recsync.stages.context import StageContext
 from recsync.stages.list_inputs import open_objects, read_audience, read_catalogue, sources
 from recsync.stages.queries import read_named_query
@@ -154,13 +154,13 @@ def _candidates(
         _write_pairs(context, name, moment, pairs, shared=True)
     else:
         name = context.program.sql_file("catalogue")
-        items = read_catalogue(context, moment).item_ids.to_pylist()
+        items = read_catalogue(context, moment, run).item_ids
         if len(items) > MAX_RANKED_ITEMS:
             raise FatalError(
                 f"{name} returns {len(items)} items; Amazon Personalize ranks at most {MAX_RANKED_ITEMS} for a person. "
                 "Name a query for the lists to rank in inputs.candidates."
             )
-        job_input.write_pairs(((item,) for item in items), ["item_id"], pairs, name=name)
+        job_input.write_pairs([pa.RecordBatch.from_arrays([items], ["item_id"])], pairs, name=name)
     asked = folder / "asked.parquet"
     people = job_input.write_ranking_lines(
         connection, pairs, audience, folder / "lines.json", asked, name=name
@@ -217,18 +217,26 @@ def _write_pairs(
 
     :param shared: without a column ``user_id`` the items are for everybody.
     """
-    hook = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
+    hook = context.warehouse()
     query = read_named_query(name, Interval.until(moment), hook)
-    returned = {column.casefold() for column in hook.columns(query, name=name)}
+    returned = {column.name.casefold() for column in hook.columns(query, name=name)}
     columns = ["item_id"] if shared and "user_id" not in returned else ["user_id", "item_id"]
-    job_input.write_pairs(hook.rows(query, columns, name=name), columns, target, name=name)
+    with hook.read(query, columns, name=name, ids=columns) as rows:
+        job_input.write_pairs(rows.batches, target, name=name)
 
 
-def _rows(context: StageContext, name: str, moment: datetime, columns: list[str]) -> list[tuple[object, ...]]:
+def _rows(
+    context: StageContext, name: str, moment: datetime, columns: list[str]
+) -> list[tuple[str | None, ...]]:
     """Read a small query."""
-    hook = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
+    hook = context.warehouse()
     query = read_named_query(name, Interval.until(moment), hook)
-    return list(hook.rows(query, columns, name=name))
+    with hook.read(query, columns, name=name, ids=["item_id"]) as rows:
+        return [
+            row
+            for batch in rows.batches
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        ]
 
 
 def _downloaded(context: StageContext, run: str, part: str, folder: Path) -> Path:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,15 +28,16 @@ from recsync.core.lists.catalogue import Catalogue
 from recsync.core.lists.history import write_events
 from recsync.core.lists.output_files import output_names, unpacked
 from recsync.core.lists.output_spool import Source
-from recsync.core.payloads import CATALOG_ID, MAX_STRING_CHARACTERS
+from recsync.core.payloads import CATALOG_ID
 from recsync.core.queries.select import map_columns
 from recsync.errors import FatalError
-from recsync.hooks.warehouse import warehouse
 from recsync.stages.context import StageContext
 from recsync.stages.queries import interactions_query, read_query
 from recsync.stores.bucket import Bucket
 
 log = logging.getLogger(__name__)
+
+_IDS = ("user_id", "external_id", "item_id")
 
 
 def read_audience(
@@ -60,9 +60,9 @@ def read_audience(
     :param with_suppressed: also those who are to be forgotten; only an erasure wants them.
     :returns: how many people there are.
     """
-    hook = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
+    hook = context.warehouse()
     name, query = read_query(context.program, "audience", Interval.until(moment), hook)
-    returned = {column.casefold() for column in hook.columns(query, name=name)}
+    returned = {column.name.casefold() for column in hook.columns(query, name=name)}
     columns = ["user_id", *(column for column in OPTIONAL if column in returned)]
     if items:
         if "item_id" not in returned:
@@ -75,12 +75,14 @@ def read_audience(
     chosen = context.program.filters.recommend
     taken = _filter_columns(chosen.values, returned, name) if values and chosen else {}
     columns += [column for column in dict.fromkeys(taken.values()) if column not in columns]
-    rows: Iterable[tuple[Any, ...]] = hook.rows(query, columns, name=name)
-    if not with_suppressed:
-        rows = _not_suppressed(rows, columns, context.suppression.read())
-    if values and taken:
-        rows = keep_values(rows, columns, taken, values, name=name)
-    write_audience(rows, columns, raw, name=name)
+    with hook.read(query, columns, name=name, ids=_IDS) as rows:
+        batches: Iterable[pa.RecordBatch] = rows.batches
+        if not with_suppressed and (suppression := context.suppression.read()):
+            batches = _not_suppressed(batches, suppression)
+        if values and taken:
+            kinds = {placeholder: rows.columns[column].kind for placeholder, column in taken.items()}
+            batches = keep_values(batches, taken, kinds, values, name=name)
+        write_audience(batches, raw, name=name)
     with opened(target.parent) as connection:
         people = sort_audience(connection, raw, target)
         if items:
@@ -89,21 +91,12 @@ def read_audience(
     return people
 
 
-def _not_suppressed(
-    rows: Iterable[tuple[Any, ...]], columns: list[str], suppression: Suppression
-) -> Iterable[tuple[Any, ...]]:
+def _not_suppressed(batches: Iterable[pa.RecordBatch], suppression: Suppression) -> Iterator[pa.RecordBatch]:
     """Leave out who is suppressed by either id."""
-    if not suppression:
-        return rows
-    user, person = (
-        columns.index("user_id"),
-        columns.index("external_id" if "external_id" in columns else "user_id"),
-    )
-    return (
-        row
-        for row in rows
-        if not suppression.holds(USER, str(row[user])) and not suppression.holds(PERSON, str(row[person]))
-    )
+    for batch in batches:
+        person = "external_id" if "external_id" in batch.schema.names else "user_id"
+        found = suppression.rows(USER, batch["user_id"]) | suppression.rows(PERSON, batch[person])
+        yield batch.filter(pa.array(~found)) if found.any() else batch
 
 
 def _filter_columns(values: Mapping[str, str], returned: Collection[str], name: str) -> dict[str, str]:
@@ -116,23 +109,30 @@ def _filter_columns(values: Mapping[str, str], returned: Collection[str], name: 
     return {placeholder: column.casefold() for placeholder, column in values.items()}
 
 
-def read_catalogue(context: StageContext, moment: datetime) -> Catalogue:
-    """Read the items that may be mailed; those whose ids Braze cannot hold are left out and counted."""
+def read_catalogue(context: StageContext, moment: datetime, run: str) -> Catalogue:
+    """Read the items that may be mailed, and keep a report of what is wrong with the others.
+
+    :param run: the recommend run that the report lies beside.
+    :raises FatalError: when no item is left, or too many rows are left out.
+    """
     program = context.program
-    hook = warehouse(program.warehouse, aws_conn_id=program.aws)
+    hook = context.warehouse()
     name, query = read_query(program, "catalogue", Interval.until(moment), hook)
     rules = program.recommendations.rules
     columns = list(dict.fromkeys(["item_id", *program.braze.sent_fields, *rules.columns]))
-    rows = hook.rows(query, columns, name=name)
     usable = CATALOG_ID if program.braze.catalog else None
-    catalogue = items.read_catalogue(
-        rows, columns, program.braze.sent_fields, rules, usable=usable, name=name
-    )
-    if catalogue.unusable:
-        allowed = (
-            "1 to 250 letters, digits, _ and -" if usable else f"1 to {MAX_STRING_CHARACTERS} characters"
+    with hook.read(query, columns, name=name, ids=_IDS) as rows:
+        kinds = {column: found.kind for column, found in rows.columns.items()}
+        catalogue = items.read_catalogue(
+            rows.batches, kinds, program.braze.sent_fields, rules, usable=usable, name=name
         )
-        log.warning("%d items of %s are never mailed: their ids need %s", catalogue.unusable, name, allowed)
+    key = context.keys.catalogue_report(run)
+    context.bucket.put_json(key, catalogue.report.to_json())
+    where = f"The items are named in {context.bucket.uri(key)}."
+    if message := catalogue.report.stop_message(program.checks):
+        raise FatalError(f"{message} {where}")
+    for text in catalogue.report.texts:
+        log.warning("%s %s", text, where)
     return catalogue
 
 
@@ -142,14 +142,14 @@ def read_events(context: StageContext, moment: datetime, target: Path) -> Path |
     if not policy.history_days:
         return None
     interval = Interval(moment - timedelta(days=policy.history_days), moment)
-    hook = warehouse(program.warehouse, aws_conn_id=program.aws)
+    hook = context.warehouse()
     events = interactions_query(program, interval, hook)
     columns = ["USER_ID", "ITEM_ID", "TIMESTAMP"]
     if policy.rules.bought_event_types:
         columns.append("EVENT_TYPE")
         map_columns(events.columns, columns, name=events.name)
-    rows = hook.rows(events.query, columns, name=events.name)
-    written = write_events(rows, target, policy.rules.bought_event_types)
+    with hook.read(events.query, columns, name=events.name, ids=columns[:2]) as rows:
+        written = write_events(rows.batches, target, policy.rules.bought_event_types)
     log.info("%d purchases of %d days, for rules and fallback", written, policy.history_days)
     return target
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from recsync import settings
 from recsync.core.avro import AvroSchema
+from recsync.core.checks.columns import IDS, columns_of
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType, Program
+from recsync.core.queries.columns import check_ids
 from recsync.core.queries.event_mapping import ReturnedQuery, map_events
 from recsync.core.queries.select import map_columns, select_columns
 from recsync.core.queries.templates import render
@@ -36,13 +38,15 @@ def interactions_query(program: Program, interval: Interval, warehouse: Warehous
     mapped = map_events(returned, events, exported=exported, excluded=excluded, dialect=warehouse.dialect)
     if mapped == returned.query:
         return returned
-    return ReturnedQuery(returned.name, mapped, warehouse.columns(mapped, name=returned.name))
+    return ReturnedQuery.of(returned.name, mapped, warehouse.columns(mapped, name=returned.name))
 
 
 def export_query(
     program: Program, kind: DatasetType, interval: Interval, schema: AvroSchema, warehouse: Warehouse
 ) -> str:
     """Give the query that returns exactly the columns of a dataset's schema, in its order.
+
+    Arrays and JSON arrays in a categorical field are joined with ``|``, as Amazon Personalize reads several categories.
 
     Rows are sorted, so that the same rows give the same bytes. A snapshot of all interactions is not: its sort would
     cost the warehouse more than all the rest, and its digest does not depend on the order.
@@ -52,8 +56,17 @@ def export_query(
     else:
         returned = _returned(program.sql_file(kind.folder), interval, warehouse)
     columns = map_columns(returned.columns, schema.columns, name=returned.name)
+    types = {column: returned.types[old] for column, old in columns.items()}
+    check_ids(types, IDS, name=returned.name)
     ordered = is_ordered(kind, interval)
-    return select_columns(returned.query, columns, ordered=ordered, dialect=warehouse.dialect)
+    templates = {
+        column.name: template
+        for column in columns_of(schema)
+        if column.is_joined and (template := warehouse.dialect.joined.get(types[column.name].kind))
+    }
+    return select_columns(
+        returned.query, columns, ordered=ordered, dialect=warehouse.dialect, templates=templates
+    )
 
 
 def is_ordered(kind: DatasetType, interval: Interval) -> bool:
@@ -63,7 +76,7 @@ def is_ordered(kind: DatasetType, interval: Interval) -> bool:
 
 def _returned(name: str, interval: Interval, warehouse: Warehouse) -> ReturnedQuery:
     query = _rendered(name, interval, warehouse)
-    return ReturnedQuery(name, query, warehouse.columns(query, name=name))
+    return ReturnedQuery.of(name, query, warehouse.columns(query, name=name))
 
 
 def _rendered(name: str, interval: Interval, warehouse: Warehouse) -> str:

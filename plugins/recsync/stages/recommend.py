@@ -16,6 +16,7 @@ from recsync.core import names
 from recsync.core.filters.plan import active_filter
 from recsync.core.lists.build import ListsReport, build_lists
 from recsync.core.lists.catalogue import Catalogue
+from recsync.core.lists.catalogue_report import BAD_ID, DUPLICATE
 from recsync.core.lists.joins import Join, by_user
 from recsync.core.lists.output_files import output_names
 from recsync.core.lists.output_spool import Source
@@ -166,7 +167,7 @@ def decorate(program_name: str, plan: dict[str, Any], batch_inference_job_arn: s
         if context.bucket.etag(context.keys.audience(run)) is None:
             raise FatalError(f"The audience of run {run} is gone from S3; start a new run.")
         context.bucket.download(context.keys.audience(run), audience)
-        catalogue = read_catalogue(context, moment)
+        catalogue = read_catalogue(context, moment, run)
         outputs = open_objects(context.bucket, keys)
         join = join_of(context, run, folder)
         report = _build(context, outputs, audience, catalogue, moment, folder, join=join)
@@ -199,7 +200,7 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
     run = PUSH_PREFIX + names.run_key(f"{uri} {moment.isoformat()}", moment.isoformat())
     with _work_folder() as folder:
         audience = folder / "audience.parquet"
-        catalogue = read_catalogue(context, moment)
+        catalogue = read_catalogue(context, moment, run)
         known = read_audience(context, moment, audience)
         report = _build(context, outputs(), audience, catalogue, moment, folder)
         if not report.matched:
@@ -317,7 +318,9 @@ def _manifest(
             tiers=dict(report.tiers),
             dropped=dict(report.dropped),
             catalogue_items=len(catalogue),
-            unusable_items=catalogue.unusable,
+            unusable_items=catalogue.report.count(BAD_ID),
+            quarantined_items=catalogue.report.quarantined,
+            repeated_items=catalogue.report.count(DUPLICATE),
             strangers=report.strangers,
             repeated_lines=report.repeated,
             unreadable_lines=report.unreadable,

@@ -34,6 +34,8 @@ class RecommendationsManifest:
     :param dropped: rule -> entries of the output's lists that it dropped.
     :param catalogue_items: items in the catalogue.
     :param unusable_items: items of ``catalogue.sql`` that are never mailed, because Braze cannot hold their ids.
+    :param quarantined_items: rows of ``catalogue.sql`` that were left out because of a value.
+    :param repeated_items: items that it returns more than once with different values.
     :param strangers: lines of users who are not in the audience.
     :param repeated_lines: further answers of a user, equal to the first one.
     :param unreadable_lines: lines in which nobody was found.
@@ -55,6 +57,8 @@ class RecommendationsManifest:
     dropped: dict[str, int] = field(default_factory=dict)
     catalogue_items: int = 0
     unusable_items: int = 0
+    quarantined_items: int = 0
+    repeated_items: int = 0
     strangers: int = 0
     repeated_lines: int = 0
     unreadable_lines: int = 0

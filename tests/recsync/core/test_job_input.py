@@ -22,9 +22,15 @@ def people(folder: Path, *users: str) -> Path:
     return folder / "audience.parquet"
 
 
+def batches(*rows: tuple[str | None, ...]) -> list[pa.RecordBatch]:
+    """Rows of texts, two in a batch."""
+    names = ["item_id"] if len(rows[0]) == 1 else ["user_id", "item_id"]
+    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return pa.Table.from_arrays(columns, names).to_batches(max_chunksize=2)
+
+
 def pairs(folder: Path, rows: list[tuple[str, ...]]) -> Path:
-    columns = ["item_id"] if len(rows[0]) == 1 else ["user_id", "item_id"]
-    assert job_input.write_pairs(rows, columns, folder / "pairs.parquet", name="q.sql") == len(rows)
+    assert job_input.write_pairs(batches(*rows), folder / "pairs.parquet", name="q.sql") == len(rows)
     return folder / "pairs.parquet"
 
 
@@ -92,7 +98,7 @@ def test_lists_that_cannot_be_ranked_are_refused(tmp_path: Path) -> None:
     with opened(tmp_path) as connection, nobody:
         job_input.write_ranking_lines(connection, other, audience, target, tmp_path / "asked", name="q.sql")
     with pytest.raises(FatalError, match="returns a row without user_id or item_id"):
-        job_input.write_pairs([("a", None)], ["user_id", "item_id"], tmp_path / "x.parquet", name="q.sql")
+        job_input.write_pairs(batches(("a", None)), tmp_path / "x.parquet", name="q.sql")
 
 
 @pytest.mark.parametrize(("attributes", "most"), [(False, 500), (True, 10)])
@@ -110,8 +116,8 @@ def test_a_segment_job_takes_so_many_questions(tmp_path: Path, attributes: bool,
 
 
 def test_an_audience_of_several_items_holds_each_person_once(tmp_path: Path) -> None:
-    rows = [("b", "z"), ("a", None), ("b", "x")]
-    write_audience(rows, ["user_id", "item_id"], tmp_path / "raw", name="audience.sql")
+    rows = batches(("b", "z"), ("a", None), ("b", "x"))
+    write_audience(rows, tmp_path / "raw", name="audience.sql")
     with opened(tmp_path) as connection:
         assert sort_audience(connection, tmp_path / "raw", tmp_path / "audience.parquet") == 2
         write_audience_items(connection, tmp_path / "raw", tmp_path / "pairs.parquet")

@@ -24,6 +24,7 @@ from recsync.core.lists.catalogue import read_catalogue
 from recsync.core.lists.history import EVENTS
 from recsync.core.lists.list_partition import LISTS
 from recsync.core.program import Recommendations
+from recsync.core.queries.columns import Kind
 from recsync.errors import FatalError
 
 
@@ -56,9 +57,14 @@ def build(
     pq.write_table(pa.Table.from_pylist(people, schema=AUDIENCE), folder / "audience.parquet")
     events = [{"user_id": e.user_id, "item_id": e.item_id, "timestamp": e.timestamp} for e in world.events]
     pq.write_table(pa.Table.from_pylist(events, schema=EVENTS), folder / "events.parquet")
-    rows = [(item_id, item.in_stock, item.category) for item_id, item in world.items.items()]
-    columns = ["item_id", "in_stock", "department"]
-    catalogue = read_catalogue(rows, columns, ["department"], chosen.rules, name="catalogue.sql")
+    held = list(world.items.values())
+    rows = pa.RecordBatch.from_pydict({
+        "item_id": pa.array(world.items, pa.string()),
+        "in_stock": pa.array([{True: "t", False: "f", None: None}[item.in_stock] for item in held], pa.string()),
+        "department": pa.array([item.category for item in held], pa.string()),
+    })  # fmt: skip
+    kinds = {"in_stock": Kind.BOOLEAN, "department": Kind.TEXT}
+    catalogue = read_catalogue([rows], kinds, {"department": "string"}, chosen.rules, name="catalogue.sql")
     (folder / "work").mkdir()
     report = build_lists(
         sources(world),

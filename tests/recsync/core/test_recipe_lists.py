@@ -44,7 +44,8 @@ def made(
     people = [{"user_id": user, "external_id": f"b-{user}"} for user in users]
     pq.write_table(pa.Table.from_pylist(people, schema=AUDIENCE), folder / "audience.parquet")
     policy = Recommendations(length=6, min_length=1)
-    catalogue = read_catalogue(((item,) for item in ITEMS), ["item_id"], [], policy.rules, name="c.sql")
+    items = pa.RecordBatch.from_pydict({"item_id": ITEMS})
+    catalogue = read_catalogue([items], {}, {}, policy.rules, name="c.sql")
     (folder / "work").mkdir()
     body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
     report = build_lists(

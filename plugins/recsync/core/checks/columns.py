@@ -26,10 +26,9 @@ class Role(Enum):
     NUMBER = auto()
 
 
+IDS = ("USER_ID", "ITEM_ID", "ACTION_ID")
 _BY_NAME = {
-    "USER_ID": Role.ID,
-    "ITEM_ID": Role.ID,
-    "ACTION_ID": Role.ID,
+    **dict.fromkeys(IDS, Role.ID),
     "TIMESTAMP": Role.TIMESTAMP,
     "CREATION_TIMESTAMP": Role.CREATION_TIMESTAMP,
     "EVENT_TYPE": Role.EVENT_TYPE,
@@ -68,6 +67,11 @@ class Column:
     def is_dictionary(self) -> bool:
         """Whether it is read as a dictionary."""
         return self.role in _FEW_VALUES
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether several values stand in one cell, joined with ``|``."""
+        return self.role is Role.CATEGORY or self.role is Role.IMPRESSION
 
     @property
     def is_number(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from recsync.core.checks.columns import Role, columns_of, metadata_columns
 from recsync.core.checks.context import CheckContext
 from recsync.core.checks.figures import Figures
+from recsync.core.checks.odd_texts import CATEGORY_FORM, NULL_WORDS
 from recsync.core.checks.texts import rows_and_share
 from recsync.core.checks.values import MAX_TEXTUAL_CHARACTERS
 from recsync.core.program import DatasetType
@@ -23,6 +24,12 @@ MAX_INCREMENT_BYTES = 10**9
 RECOMMENDED_INTERACTIONS = 50_000
 RECOMMENDED_USERS = 1_000
 MAX_CATEGORIES = 1_000
+_ODD_TEXTS = {
+    NULL_WORDS: "returns {what} whose {column} is a word for a missing value, such as None, NULL or nan, as a text. "
+    "Return NULL, or leave such rows out.",
+    CATEGORY_FORM: "returns {what} whose {column} looks like an array or JSON, or has an empty part between |. Join "
+    "categories with |, e.g. array_to_string(column, '|').",
+}
 _WAIT = "Widen the query or wait for more data."
 
 
@@ -53,6 +60,7 @@ def dataset_rules(context: CheckContext, figures: Figures, rows: int, size_bytes
     if context.full and context.dataset_type is DatasetType.INTERACTIONS:
         yield from _minimums(figures)
     yield from _ids(context, figures)
+    yield from _odd_texts(figures)
     yield from _columns(figures)
     yield from _events(context, figures)
     yield from _size(context, size_bytes)
@@ -118,6 +126,17 @@ def _ids(context: CheckContext, figures: Figures) -> Iterator[Broken]:
                 column=column,
                 rows=ids.unknown_rows,
             )
+
+
+def _odd_texts(figures: Figures) -> Iterator[Broken]:
+    rows = {(NULL_WORDS, column): count for column, count in figures.null_ids.items()}
+    rows |= {
+        (rule, name): count for name, one in figures.summaries.items() for rule, count in one.odd.items()
+    }
+    for (rule, column), count in rows.items():
+        if count:
+            what = rows_and_share(count, count / figures.rows)
+            yield Broken(rule, _ODD_TEXTS[rule].format(what=what, column=column), column=column, rows=count)
 
 
 def _columns(figures: Figures) -> Iterator[Broken]:

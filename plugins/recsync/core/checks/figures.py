@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from recsync.core.checks.columns import own_id
 from recsync.core.checks.groups import IdFigures
+from recsync.core.checks.odd_texts import NULL_WORD_HASHES
+from recsync.core.checks.seen import among
 from recsync.core.checks.summaries import ColumnSummary
 from recsync.core.checks.tally import Tally
 from recsync.core.program import DatasetType
@@ -16,6 +19,7 @@ class Figures:
     """What was counted.
 
     :param rows: exported rows; every other figure is about these.
+    :param null_ids: rows by the column whose id is a word for a missing value.
     :param users: None for users and items datasets, as ``items``.
     """
 
@@ -30,16 +34,18 @@ class Figures:
     oldest: int | None
     newest: int | None
     own_ids: int
+    null_ids: dict[str, int]
 
     @classmethod
     def of(cls, tally: Tally) -> Figures:
         """Finish counting."""
         interactions = tally.dataset_type is DatasetType.INTERACTIONS
+        users, items = (tally.users(), tally.items()) if interactions else (None, None)
         return cls(
             rows=tally.rows,
             summaries=tally.summaries,
-            users=tally.users() if interactions else None,
-            items=tally.items() if interactions else None,
+            users=users,
+            items=items,
             duplicate_rows=tally.duplicate_rows() if interactions else 0,
             event_type_names=tally.event_type_names,
             event_types=tally.event_types(),
@@ -47,6 +53,7 @@ class Figures:
             oldest=tally.volume.oldest,
             newest=tally.volume.newest,
             own_ids=len(tally.seen.ids),
+            null_ids=_null_ids(tally, users, items),
         )
 
     @property
@@ -83,3 +90,10 @@ class Figures:
         """Give the number of a users, items or actions dataset's own ids; action interactions have none."""
         first = {"USER_ID", "ITEM_ID", "ACTION_ID"} & self.summaries.keys()
         return self.own_ids if self.users is None and name in first and len(first) == 1 else None
+
+
+def _null_ids(tally: Tally, users: IdFigures | None, items: IdFigures | None) -> dict[str, int]:
+    if users and items:
+        return {"USER_ID": users.null_rows, "ITEM_ID": items.null_rows}
+    column = own_id(tally.dataset_type)
+    return {column: int(among(tally.seen.ids, NULL_WORD_HASHES).sum())} if column else {}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsync.core.checks.hashes import Hashes
+from recsync.core.checks.odd_texts import NULL_WORD_HASHES
 from recsync.core.checks.seen import among
 from recsync.core.checks.spool import Counts
 
@@ -24,12 +25,14 @@ class IdFigures:
     :param with_two: ids that have at least two rows.
     :param unknown_rows: rows whose id the other dataset does not hold; None when that is not known.
     :param new: ids that were not there before; None when that is not known.
+    :param null_rows: rows whose id is a word for a missing value.
     """
 
     distinct: int
     with_two: int
     unknown_rows: int | None
     new: int | None
+    null_rows: int
     history: list[dict[str, Any]]
 
 
@@ -42,13 +45,14 @@ def id_figures(
     :param known: sorted hashes of the ids that another dataset holds.
     :param before: sorted hashes of the ids that are not new.
     """
-    distinct = with_two = unknown = new = largest = 0
+    distinct = with_two = unknown = new = largest = null_rows = 0
     bars = np.zeros(len(_FROM), dtype=np.int64)
     for hashes, counts in groups:
         distinct += len(hashes)
         with_two += int((counts > 1).sum())
         largest = max(largest, int(counts.max(initial=0)))
         bars += np.bincount(np.searchsorted(_FROM, counts, side="right") - 1, minlength=len(_FROM))
+        null_rows += int(counts[among(NULL_WORD_HASHES, hashes)].sum())
         if known is not None:
             unknown += int(counts[~among(known, hashes)].sum())
         if before is not None:
@@ -58,6 +62,7 @@ def id_figures(
         with_two=with_two,
         unknown_rows=None if known is None else unknown,
         new=None if before is None else new,
+        null_rows=null_rows,
         history=_bars(bars, largest),
     )
 

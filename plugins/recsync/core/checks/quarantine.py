@@ -13,6 +13,8 @@ from recsync.core.local_disk import local_disk
 
 # Enough to see what is wrong; the report counts all of them.
 MAX_KEPT_ROWS = 100_000
+# More than the longest value that Amazon Personalize reads.
+_KEPT_VALUE_BYTES = 100_000
 _EXAMPLE_CHARACTERS = 100
 
 
@@ -63,7 +65,10 @@ class Quarantine:
                 file.write(json.dumps(line) + "\n")
 
     def _values(self, record: bytes) -> dict[str, str | None]:
-        cells = [None if cell is None else cell.decode(errors="replace") for cell in cells_of(record)]
+        cells = [
+            None if cell is None else cell[:_KEPT_VALUE_BYTES].decode(errors="replace")
+            for cell in cells_of(record)
+        ]
         extra = [f"(cell {place + 1})" for place in range(len(self._columns), len(cells))]
         return dict(zip([*self._columns, *extra], cells, strict=False))
 

@@ -27,6 +27,7 @@ from recsync.core.checks.values import (
     WHOLE_NUMBER,
     TimeRange,
 )
+from recsync.core.csv_text import MAX_VALUE_BYTES
 from recsync.core.program.checks import ROW_RULES
 
 Mask = NDArray[np.bool_]
@@ -73,6 +74,7 @@ def _column(column: Column, values: pa.Array, times: TimeRange) -> Iterator[tupl
     undecodable = _undecodable(values)
     yield "encoding", undecodable
     lengths = pc.fill_null(pc.binary_length(values), 0).to_numpy()
+    yield "value_length", lengths > MAX_VALUE_BYTES
     empty, null = lengths == 0, _mask(pc.is_null(values))
     is_id = column.role is Role.ID
     if not column.nullable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 
 from recsync.core.checks.columns import Column, Role
 from recsync.core.checks.hashes import numbers_of
+from recsync.core.checks.odd_texts import odd_category
 from recsync.core.checks.values import MAX_TEXTUAL_CHARACTERS
 
 # Far above what a category should have; a column with more is not counted further.
@@ -29,6 +31,9 @@ class ColumnSummary:
         self._values: set[str] = set()
         self._parts: set[str] = set()
         self._counted = column.role is Role.CATEGORY or column.role is Role.EVENT_TYPE
+        self._odd_values: dict[str, str] = {}
+        self.odd = Counter[str]()
+        """Rows by the rule that their value breaks."""
 
     def add(self, values: pa.Array) -> None:
         """Take the values of one block."""
@@ -39,6 +44,8 @@ class ColumnSummary:
             self._number(values)
         elif self.column.is_dictionary:
             self._dictionary(values.dictionary)
+            if self._odd_values:
+                self._count_odd(values)
         elif self.column.role is Role.TEXTUAL:
             self.too_long += int(
                 pc.sum(pc.greater(pc.utf8_length(values), MAX_TEXTUAL_CHARACTERS)).as_py() or 0
@@ -80,10 +87,18 @@ class ColumnSummary:
         for value in values.to_pylist():
             if value not in self._values:
                 self._values.add(value)
+                if rule := odd_category(value):
+                    self._odd_values[value] = rule
                 self._parts.update(value.split("|") if self.column.role is Role.CATEGORY else (value,))
         if len(self._parts) > MAX_COUNTED_VALUES:
             self._counted = False
             self._values, self._parts = set(), set()
+
+    def _count_odd(self, values: pa.Array) -> None:
+        rows = np.bincount(values.indices.drop_null().to_numpy(), minlength=len(values.dictionary))
+        for value, count in zip(values.dictionary.to_pylist(), rows.tolist(), strict=True):
+            if rule := self._odd_values.get(value):
+                self.odd[rule] += count
 
     def _extend(self, smallest: Any, largest: Any) -> None:
         self._smallest = smallest if self._smallest is None else min(smallest, self._smallest)

@@ -22,6 +22,7 @@ from recsync.core.checks.values import (
     SECONDS_FROM,
     TimeRange,
 )
+from recsync.core.csv_text import MAX_VALUE_BYTES
 
 _QUOTE, _SPACE, _DELETE = 0x22, 0x20, 0x7F
 # Arrow reads a number with spaces around it and a hexadecimal one; nobody knows whether Amazon Personalize does.
@@ -70,7 +71,7 @@ def _column(column: Column, values: pa.Array, times: TimeRange) -> bool:
         case Role.NUMBER:
             return column.type in {"float", "double"} and _infinite(column, _numbers(values))
         case Role.TEXTUAL:
-            return False
+            return _longest(values) > MAX_VALUE_BYTES
         case _:
             return _longest(values) > MAX_TEXT_CHARACTERS
 

@@ -23,6 +23,7 @@ _DIVISORS = {
 _ROW_TEXTS: Mapping[str, str] = {
     "cells": "returns {what} with more or fewer cells than the schema has fields, or with a line end outside quotes. "
     "Is a separator inside a value not quoted?",
+    "value_length": "returns {what} with a text of over 1 MiB in {column}. Cut it with left(…).",
     "encoding": "returns {what} whose {column} is not valid UTF-8 or holds a NUL byte. "
     "Convert it in the query.",
     "missing": "returns {what} without {column}, which the schema says is never null. "

@@ -6,11 +6,8 @@ https://docs.aws.amazon.com/personalize/latest/dg/filter-batch.html
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from itertools import islice
-from numbers import Integral, Real
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsync.core.local_disk import quoted_path
+from recsync.core.queries.columns import Kind
+from recsync.core.warehouse_text import moment, parts
 from recsync.errors import FatalError
 
 # "filterValues": https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html
@@ -26,43 +25,49 @@ MAX_CHARACTERS = 1000
 VALUES = pa.schema([("user_id", pa.string()), ("filter_values", pa.string())])
 """Each person's ``filterValues`` as JSON."""
 
-_BATCH_ROWS = 10_000
 
-
-def filter_values(given: Mapping[str, Any]) -> dict[str, str]:
+def filter_values(given: Mapping[str, str | None], kinds: Mapping[str, Kind]) -> dict[str, str]:
     """Turn what an audience row holds into ``filterValues``.
 
     Texts are put in double quotes, those of a list one after another; numbers stand as digits, moments as epoch
-    seconds (days at their beginning in UTC), booleans as ``"True"`` and ``"False"``. What is NULL, empty or an empty
-    list is left out: to the service an EXCLUDE without its value does nothing, and an INCLUDE fails the line.
+    seconds (days at their beginning in UTC), booleans in the warehouse's own text, as in an exported text field. What
+    is NULL, empty or an empty list is left out: to the service an EXCLUDE without its value does nothing, and an
+    INCLUDE fails the line.
 
-    :param given: value by placeholder.
+    :param given: the warehouse's text by placeholder.
+    :param kinds: what the columns are, by placeholder.
     :raises ValueError: for a value that cannot be written so, naming the placeholder and not the value.
     """
     written = {}
-    for name, value in given.items():
-        parts = [_written(name, part) for part in _parts(value) if part is not None and part != ""]
-        if parts:
-            written[name] = ",".join(parts)
+    for name, text in given.items():
+        if text is None:
+            continue
+        values = [_written(name, part, kinds[name]) for part in _parts(name, text, kinds[name])]
+        if values:
+            written[name] = ",".join(values)
             if len(written[name]) > MAX_CHARACTERS:
                 raise ValueError(f"${name} is longer than the {MAX_CHARACTERS} characters of a filter value")
     return written
 
 
-def _parts(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list | tuple | set | frozenset) else (value,)
+def _parts(name: str, text: str, kind: Kind) -> list[Any]:
+    try:
+        return [part for part in parts(text, kind) if part not in {None, ""}]
+    except (ValueError, TypeError):
+        raise ValueError(f"${name} is no text and no list of texts or numbers") from None
 
 
-def _written(name: str, value: Any) -> str:
-    if isinstance(value, datetime):
-        return str(int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()))
-    if isinstance(value, date):
-        return str(int(datetime.combine(value, time(), UTC).timestamp()))
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, Decimal | Real) and not isinstance(value, bool):
-        return _digits(name, Decimal(str(value)))
-    text = str(value)
+def _written(name: str, part: Any, kind: Kind) -> str:
+    if isinstance(part, int | float) and not isinstance(part, bool):
+        return _digits(name, str(part))
+    text = str(part)
+    if kind is Kind.MOMENT:
+        try:
+            return str(int(moment(text).timestamp()))
+        except ValueError:
+            raise ValueError(f"${name} is no time of the years 1 to 3000") from None
+    if kind in {Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT}:
+        return _digits(name, text)
     if '"' in text:
         raise ValueError(
             f"${name} holds a double quote, which a filter value cannot; take it out in the query"
@@ -70,41 +75,48 @@ def _written(name: str, value: Any) -> str:
     return f'"{text}"'
 
 
-def _digits(name: str, value: Decimal) -> str:
-    if not value.is_finite():
+def _digits(name: str, text: str) -> str:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if not found.is_finite():
         raise ValueError(f"${name} is no finite number")
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    digits = f"{found:f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def keep_values(
-    rows: Iterable[tuple[Any, ...]],
-    columns: Sequence[str],
+    batches: Iterable[pa.RecordBatch],
     values: Mapping[str, str],
+    kinds: Mapping[str, Kind],
     target: Path,
     *,
     name: str,
-) -> Iterator[tuple[Any, ...]]:
+) -> Iterator[pa.RecordBatch]:
     """Pass on the rows of ``audience.sql`` and write each person's values (``VALUES``) on the way.
 
-    :param columns: names of the values in a row; ``user_id`` and those of ``values`` are among them.
+    :param batches: texts; ``user_id`` and the columns of ``values`` are among them.
     :param values: column by placeholder.
+    :param kinds: what the columns are, by placeholder.
     :param name: the SQL file, for errors.
     :raises FatalError: for a value that a filter cannot have.
     """
-    place = {column: number for number, column in enumerate(columns)}
-    iterator = iter(rows)
     with pq.ParquetWriter(target, VALUES, compression="zstd") as writer:
-        while block := list(islice(iterator, _BATCH_ROWS)):
-            texts = [_json({p: row[place[c]] for p, c in values.items()}, values, name) for row in block]
-            users = [str(row[place["user_id"]]) for row in block]
-            writer.write_batch(pa.RecordBatch.from_arrays([pa.array(users), pa.array(texts)], schema=VALUES))
-            yield from block
+        for batch in batches:
+            rows = zip(*(batch[column].to_pylist() for column in values.values()), strict=True)
+            texts = [_json(dict(zip(values, row, strict=True)), values, kinds, name) for row in rows]
+            writer.write_batch(
+                pa.RecordBatch.from_arrays([batch["user_id"], pa.array(texts, pa.string())], schema=VALUES)
+            )
+            yield batch
 
 
-def _json(given: Mapping[str, Any], values: Mapping[str, str], name: str) -> str:
+def _json(
+    given: Mapping[str, str | None], values: Mapping[str, str], kinds: Mapping[str, Kind], name: str
+) -> str:
     try:
-        return json.dumps(filter_values(given))
+        return json.dumps(filter_values(given, kinds))
     except ValueError as error:
         raise FatalError(
             f"{name} returns a value that filters.recommend cannot use: {error}. ({dict(values)})"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -28,54 +27,42 @@ OPTIONAL = ("external_id", "priority", "segment")
 SEEDED = AUDIENCE.append(pa.field("item_id", pa.string()))
 """An audience as read, with the items that lists are made from: one row per person and item."""
 
-_BATCH_ROWS = 10_000
 # 8 bytes each.
 _HASHES_AT_ONCE = 5_000_000
 
 
-def write_audience(
-    rows: Iterable[tuple[Any, ...]], columns: Sequence[str], target: Path, *, name: str
-) -> None:
+def write_audience(batches: Iterable[pa.RecordBatch], target: Path, *, name: str) -> None:
     """Write the rows of ``audience.sql`` (``SEEDED``).
 
-    :param columns: names of the values in a row: ``user_id``, some of ``OPTIONAL``, and perhaps ``item_id``.
+    :param batches: texts: ``user_id``, some of ``OPTIONAL``, and perhaps ``item_id``.
     :param name: the SQL file, for errors.
     :raises FatalError: when a row has no id, or a priority that is not a number.
     """
-    places = {column: place for place, column in enumerate(columns)}
-    wanted = [places.get(field) for field in SEEDED.names]
-    wanted[1] = wanted[0] if wanted[1] is None else wanted[1]
-    iterator = iter(rows)
     with pq.ParquetWriter(target, SEEDED, compression="zstd") as writer:
-        while block := list(islice(iterator, _BATCH_ROWS)):
-            values = [[None if place is None else row[place] for row in block] for place in wanted]
-            if any(value in (None, "") for ids in values[:2] for value in ids):
-                raise FatalError(
-                    f"{name} returns a person without user_id or external_id; leave such rows out."
-                )
-            writer.write_batch(_batch(values, name))
+        for batch in batches:
+            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            columns.setdefault("external_id", columns["user_id"])
+            for ids in (columns["user_id"], columns["external_id"]):
+                if ids.null_count or pc.any(pc.equal(ids, "")).as_py():
+                    raise FatalError(
+                        f"{name} returns a person without user_id or external_id; leave such rows out."
+                    )
+            if "priority" in columns:
+                columns["priority"] = _numbers(columns["priority"], name)
+            arrays = [
+                columns.get(field.name, pa.nulls(batch.num_rows, field.type)).cast(field.type)
+                for field in SEEDED
+            ]
+            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=SEEDED))
 
 
-def _batch(values: list[list[Any]], name: str) -> pa.RecordBatch:
-    users, people, priorities, segments, items = values
+def _numbers(texts: pa.Array, name: str) -> pa.Array:
     try:
-        numbers = [None if value is None else float(value) for value in priorities]
-    except (TypeError, ValueError):
+        return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts).cast(pa.float64())
+    except pa.ArrowInvalid:
         raise FatalError(
             f"{name} returns a priority that is not a number; higher numbers go first."
         ) from None
-    return pa.RecordBatch.from_arrays(
-        [
-            pa.array([str(value) for value in users], pa.string()),
-            pa.array([str(value) for value in people], pa.string()),
-            pa.array(numbers, pa.float64()),
-            *(
-                pa.array([None if value is None else str(value) for value in texts], pa.string())
-                for texts in (segments, items)
-            ),
-        ],
-        schema=SEEDED,
-    )
 
 
 def sort_audience(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> int:

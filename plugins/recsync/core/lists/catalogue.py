@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsync.core.payloads import MAX_STRING_CHARACTERS, dumps, to_json
+from recsync.core.lists.catalogue_report import BAD_ID, BAD_VALUE, DUPLICATE, CatalogueReport
+from recsync.core.payloads import MAX_STRING_CHARACTERS, dumps
 from recsync.core.program import Rules
-from recsync.errors import FatalError
+from recsync.core.queries.columns import Kind
+from recsync.core.warehouse_text import converter, parts
 
 CATALOGUE = pa.schema([("item_id", pa.string()), ("fields", pa.string())])
-_ROWS = pa.schema([*CATALOGUE, ("in_stock", pa.bool_()), ("categories", pa.list_(pa.string()))])
-# Rows held as Python objects at a time.
-_BATCH_ROWS = 10_000
+_ROWS = pa.schema([
+    *CATALOGUE, ("in_stock", pa.bool_()), ("categories", pa.list_(pa.string())), ("values", pa.int64()),
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,13 @@ class Catalogue:
     :param table: ``item_id`` (sorted, each once) and ``fields`` (a JSON object), as ``CATALOGUE``.
     :param in_stock: by position; None when the program does not ask.
     :param categories: None when the program does not ask.
-    :param unusable: how many items were left out because Braze cannot hold their ids.
+    :param report: what is wrong with the rows.
     """
 
     table: pa.Table
     in_stock: NDArray[np.bool_] | None = None
     categories: Categories | None = None
-    unusable: int = 0
+    report: CatalogueReport = field(default_factory=lambda: CatalogueReport(""))
 
     @property
     def item_ids(self) -> pa.StringArray:
@@ -66,9 +67,9 @@ class Catalogue:
 
 
 def read_catalogue(
-    rows: Iterable[tuple[Any, ...]],
-    columns: Sequence[str],
-    sent_fields: Sequence[str],
+    batches: Iterable[pa.RecordBatch],
+    kinds: Mapping[str, Kind],
+    sent_fields: Mapping[str, str | None],
     rules: Rules,
     *,
     usable: re.Pattern[str] | None = None,
@@ -76,26 +77,35 @@ def read_catalogue(
 ) -> Catalogue:
     """Read the rows of ``catalogue.sql``; of two rows with one id the last counts.
 
-    :param columns: names of the values in a row, ``item_id`` first.
-    :param sent_fields: the columns that reach Braze.
+    Rows with a value that is not what it must be are left out, counted and named in the catalogue's report.
+
+    :param batches: texts of ``item_id``, the sent fields and the columns of the rules.
+    :param kinds: what the columns are.
+    :param sent_fields: the columns that reach Braze, with their declared types; None: as the warehouse has them.
     :param usable: ids that the Braze catalogue can hold; None: all that an attribute can hold.
     :param name: the SQL file, for errors.
-    :raises FatalError: when no item can be mailed, or the column of ``rules.in_stock`` is not boolean.
     """
-    reader = _Reader(
-        {column: place for place, column in enumerate(columns)}, sent_fields, rules, usable, name
+    reader = _Reader(kinds, sent_fields, rules, usable, name)
+    table = pa.Table.from_batches(map(reader.batch, batches), schema=_ROWS)
+    numbered = table.append_column("place", pa.array(np.arange(table.num_rows)))
+    newest = (
+        numbered.group_by("item_id", use_threads=False)
+        .aggregate([("place", "max"), ("values", "count_distinct")])
+        .sort_by("item_id")
     )
-    table = pa.Table.from_batches(reader.batches(rows), schema=_ROWS)
-    numbered = table.append_column("row", pa.array(np.arange(table.num_rows)))
-    newest = numbered.group_by("item_id", use_threads=False).aggregate([("row", "max")]).sort_by("item_id")
-    table = table.take(newest["row_max"]).combine_chunks()
+    report = reader.report
+    repeated = newest.filter(pc.greater(newest["values_count_distinct"], 1))
+    for item_id in repeated["item_id"].to_pylist():
+        report.finding(DUPLICATE, "item_id", "").add(None, item_id, None)
+    table = table.take(newest["place_max"]).combine_chunks()
+    report.items = table.num_rows
     if not table.num_rows:
-        raise FatalError(f"{name} returns no item that can be mailed; check the query.")
+        return Catalogue(table.select(CATALOGUE.names), report=report)
     return Catalogue(
         table.select(CATALOGUE.names),
         table["in_stock"].chunk(0).to_numpy(zero_copy_only=False) if rules.in_stock else None,
         _categories(table["categories"].chunk(0)) if rules.category else None,
-        reader.unusable,
+        report,
     )
 
 
@@ -107,51 +117,82 @@ def _categories(column: pa.ListArray) -> Categories:
 class _Reader:
     def __init__(
         self,
-        places: dict[str, int],
-        sent_fields: Sequence[str],
+        kinds: Mapping[str, Kind],
+        sent_fields: Mapping[str, str | None],
         rules: Rules,
         usable: re.Pattern[str] | None,
         name: str,
     ) -> None:
-        self._sent = [(field, places[field]) for field in sent_fields]
-        self._in_stock = places[rules.in_stock] if rules.in_stock else None
-        self._category = places[rules.category] if rules.category else None
-        self._rules, self._usable, self._name = rules, usable, name
-        self.unusable = 0
-
-    def batches(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
-        waiting = (self._row(row) for row in rows if self._is_usable(row[0]))
-        while block := list(islice(waiting, _BATCH_ROWS)):
-            yield pa.RecordBatch.from_pylist(block, schema=_ROWS)
-
-    def _is_usable(self, item_id: object) -> bool:
-        text = "" if item_id is None else str(item_id)
-        good = 0 < len(text) <= MAX_STRING_CHARACTERS
-        good = good and (self._usable is None or self._usable.fullmatch(text) is not None)
-        self.unusable += not good
-        return good
-
-    def _row(self, row: tuple[Any, ...]) -> dict[str, Any]:
-        category = None if self._category is None else row[self._category]
-        # As in the datasets of Amazon Personalize, an item with several categories has them joined with "|".
-        names = () if category is None else (name.strip() for name in str(category).split("|"))
-        return {
-            "item_id": str(row[0]),
-            "fields": dumps({field: to_json(row[place]) for field, place in self._sent}).decode(),
-            "in_stock": self._stocked(row),
-            "categories": list(dict.fromkeys(filter(None, names))),
+        self._sent = {column: converter(kinds[column], declared) for column, declared in sent_fields.items()}
+        self._wrong = {
+            column: f"no {declared or kinds[column].value.removeprefix('an ').removeprefix('a ')}"
+            for column, declared in sent_fields.items()
         }
+        self._kinds, self._rules, self._usable = kinds, rules, usable
+        self.report = CatalogueReport(name)
 
-    def _stocked(self, row: tuple[Any, ...]) -> bool:
-        if self._in_stock is None:
+    def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Convert a batch to ``_ROWS``, without the rows that cannot be used."""
+        ids = batch["item_id"].to_pylist()
+        self._first, self._ids = self.report.rows + 1, ids
+        self.report.rows += len(ids)
+        self._usable_rows = [self._is_usable(row, item_id) for row, item_id in enumerate(ids)]
+        self._good = list(self._usable_rows)
+        fields = [
+            self._converted(column, batch[column], convert, self._wrong[column])
+            for column, convert in self._sent.items()
+        ]
+        objects = zip(*fields, strict=True) if fields else ((),) * len(ids)
+        texts = [dumps(dict(zip(self._sent, values, strict=True))).decode() for values in objects]
+        stocked, categories = self._stocked(batch), self._named_categories(batch)
+        self.report.quarantined += sum(self._usable_rows) - sum(self._good)
+        # Enough to tell rows with other values of an item apart, within this process.
+        hashes = [hash((a, b, *c)) for a, b, c in zip(texts, stocked, categories, strict=True)]
+        columns = [ids, texts, stocked, categories, hashes]
+        arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _ROWS, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=_ROWS).filter(pa.array(self._good, pa.bool_()))
+
+    def _is_usable(self, row: int, item_id: str | None) -> bool:
+        good = item_id is not None and 0 < len(item_id) <= MAX_STRING_CHARACTERS
+        if good and (self._usable is None or self._usable.fullmatch(item_id or "")):
             return True
-        value = row[self._in_stock]
+        allowed = f"1 to {MAX_STRING_CHARACTERS} characters"
+        what = f"their ids need {'1 to 250 letters, digits, _ and -' if self._usable else allowed}"
+        self.report.finding(BAD_ID, "item_id", what).add(self._first + row, item_id, None)
+        return False
+
+    def _converted(
+        self, column: str, texts: pa.Array, convert: Callable[[str | None], Any], what: str
+    ) -> list[Any]:
+        """Convert the values of one column; a row whose value is wrong is marked as left out."""
+        values: list[Any] = []
+        for row, text in enumerate(texts.to_pylist()):
+            try:
+                values.append(convert(text))
+            except ValueError:
+                values.append(None)
+                if self._usable_rows[row]:
+                    self._good[row] = False
+                    self.report.finding(BAD_VALUE, column, what).add(self._first + row, self._ids[row], text)
+        return values
+
+    def _stocked(self, batch: pa.RecordBatch) -> list[bool]:
+        if not (column := self._rules.in_stock):
+            return [True] * batch.num_rows
+        what = "no boolean; recommendations.rules.in_stock needs a boolean column, e.g. stock > 0 AS in_stock"
+        values = self._converted(column, batch[column], converter(self._kinds[column], "boolean"), what)
         # Where the warehouse does not say, nobody should be sent to an empty shelf.
-        if value is None:
-            return False
-        if value in (0, 1):  # a boolean, or how a warehouse without booleans writes one
-            return bool(value)
-        raise FatalError(
-            f"{self._name} returns a {type(value).__name__} as {self._rules.in_stock}; "
-            "recommendations.rules.in_stock needs a boolean column, e.g. stock > 0 AS in_stock."
-        )
+        return [bool(value) for value in values]
+
+    def _named_categories(self, batch: pa.RecordBatch) -> list[list[str]]:
+        if not (column := self._rules.category):
+            return [[]] * batch.num_rows
+        kind = self._kinds[column]
+
+        def names(text: str | None) -> list[str]:
+            # As in the datasets of Amazon Personalize, an item with several categories has them joined with "|".
+            found = (name for part in parts(text or "", kind) for name in str(part or "").split("|"))
+            return list(dict.fromkeys(filter(None, map(str.strip, found))))
+
+        values = self._converted(column, batch[column], names, "no text and no list of texts")
+        return [value or [] for value in values]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from recsync.core.checks.values import WHOLE_NUMBER
 from recsync.core.lists.catalogue import Catalogue
 from recsync.core.lists.partitions import Partitions
 from recsync.core.lists.rules import Lists
@@ -25,7 +25,6 @@ EVENTS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("timest
 PURCHASES = pa.schema([("user_id", pa.string()), ("item", pa.int32()), ("timestamp", pa.int64())])
 """Each item of the catalogue that somebody bought, once, with the last time."""
 
-_BATCH_ROWS = 10_000
 # Nobody's list needs more candidates than this from one popularity ranking.
 _POPULAR_ITEMS = 1_000
 # Bounds of the co-occurrence count: pairs grow with the square of a history.
@@ -64,24 +63,27 @@ class History:
     similar: Similar | None
 
 
-def write_events(rows: Iterable[tuple[Any, ...]], target: Path, event_types: tuple[str, ...] = ()) -> int:
-    """Write interactions to a local file, in bounded memory.
+def write_events(batches: Iterable[pa.RecordBatch], target: Path, event_types: tuple[str, ...] = ()) -> int:
+    """Write interactions to a local file, in bounded memory; rows that an export would quarantine are left out.
 
-    :param rows: user id, item id, timestamp and, when ``event_types`` are given, event type.
+    :param batches: texts: user id, item id, timestamp and, when ``event_types`` are given, event type.
     :param event_types: those that count; empty: all.
     :returns: how many were written.
     """
-    written, wanted = 0, frozenset(event_types)
-    chosen = (row for row in rows if None not in row[:3] and (not wanted or str(row[3]) in wanted))
+    written = 0
     with pq.ParquetWriter(target, EVENTS, compression="zstd") as writer:
-        while block := list(islice(chosen, _BATCH_ROWS)):
-            columns = [
-                pa.array([str(row[0]) for row in block], pa.string()),
-                pa.array([str(row[1]) for row in block], pa.string()),
-                pa.array([int(row[2]) for row in block], pa.int64()),
-            ]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=EVENTS))
-            written += len(block)
+        for batch in batches:
+            users, items, times = batch.columns[:3]
+            seconds = pc.if_else(
+                pc.match_substring_regex(times, WHOLE_NUMBER), times, pa.scalar(None, pa.string())
+            )
+            kept = pc.and_(pc.is_valid(users), pc.and_(pc.is_valid(items), pc.is_valid(seconds)))
+            if event_types:
+                kept = pc.and_(kept, pc.is_in(batch.columns[3], pa.array(event_types)))
+            arrays = [users, items, seconds.cast(pa.int64())]
+            chosen = pa.RecordBatch.from_arrays(arrays, schema=EVENTS).filter(kept)
+            writer.write_batch(chosen)
+            written += chosen.num_rows
     return written
 
 

@@ -6,13 +6,12 @@ https://docs.aws.amazon.com/personalize/latest/dg/batch-data-upload.html
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsync.core.lists.segments import SEGMENTS
@@ -27,36 +26,29 @@ PAIRS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("place",
 MAX_INPUT_BYTES = 1_000_000_000
 # Somebody's list needs no more seeds than the last few things; the rest would only make it longer to merge.
 MAX_SEEDS = 20
-_BATCH_ROWS = 10_000
 # Rows whose lists are gathered at a time: lists are what DuckDB cannot spill.
 _ROWS_PER_PART = 1_000_000
 
 
-def write_pairs(rows: Iterable[tuple[Any, ...]], columns: Sequence[str], target: Path, *, name: str) -> int:
+def write_pairs(batches: Iterable[pa.RecordBatch], target: Path, *, name: str) -> int:
     """Write the rows of a query in their order (``PAIRS``).
 
-    :param columns: ``item_id``, and ``user_id`` where the query returns it.
+    :param batches: texts: ``item_id``, and ``user_id`` where the query returns it.
     :param name: the SQL file, for errors.
     :returns: how many there are.
     :raises FatalError: when a row lacks one of them.
     """
-    places, written = {column: place for place, column in enumerate(columns)}, 0
-    iterator = iter(rows)
+    written = 0
     with pq.ParquetWriter(target, PAIRS, compression="zstd") as writer:
-        while block := list(islice(iterator, _BATCH_ROWS)):
-            if any(value in (None, "") for row in block for value in row):
-                raise FatalError(f"{name} returns a row without {' or '.join(columns)}; leave such rows out.")
-            users = (
-                [str(row[places["user_id"]]) for row in block] if "user_id" in places else [""] * len(block)
-            )
-            items = [str(row[places["item_id"]]) for row in block]
-            numbers = range(written, written + len(block))
-            writer.write_batch(
-                pa.RecordBatch.from_arrays(
-                    [pa.array(users), pa.array(items), pa.array(numbers)], schema=PAIRS
-                )
-            )
-            written += len(block)
+        for batch in batches:
+            if any(ids.null_count or pc.any(pc.equal(ids, "")).as_py() for ids in batch.columns):
+                columns = " or ".join(batch.schema.names)
+                raise FatalError(f"{name} returns a row without {columns}; leave such rows out.")
+            rows = batch.num_rows
+            users = batch["user_id"] if "user_id" in batch.schema.names else pa.array([""] * rows)
+            places = pa.array(range(written, written + rows))
+            writer.write_batch(pa.RecordBatch.from_arrays([users, batch["item_id"], places], schema=PAIRS))
+            written += rows
     return written
 
 
@@ -168,15 +160,15 @@ def write_ranking_lines(
     return users
 
 
-def write_segments(rows: Iterable[tuple[Any, ...]], target: Path, *, attributes: bool, name: str) -> pa.Table:
+def write_segments(
+    rows: Iterable[tuple[str | None, ...]], target: Path, *, attributes: bool, name: str
+) -> pa.Table:
     """Write what a batch segment job asks for (``SEGMENTS``), in the query's order; small by the service's limits.
 
     :param rows: ``item_id``, or with ``attributes`` the expression and an item that those found for it get.
     :raises FatalError: when there is nothing, or more than one job takes.
     """
-    pairs = list(
-        dict.fromkeys((str(row[0]), str(row[-1])) for row in rows if None not in row and "" not in row)
-    )
+    pairs = list(dict.fromkeys((row[0], row[-1]) for row in rows if None not in row and "" not in row))
     queries = {query for query, _ in pairs}
     most = MAX_SEGMENT_EXPRESSIONS if attributes else MAX_SEGMENT_ITEMS
     if not 0 < len(queries) <= most:

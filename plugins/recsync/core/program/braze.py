@@ -136,6 +136,6 @@ class Braze(Strict):
         return {field: name for field, name in named.items() if name}
 
     @property
-    def sent_fields(self) -> tuple[str, ...]:
-        """Columns of the catalogue query that reach Braze."""
-        return tuple(self.catalog.fields) if self.catalog else self.item_fields
+    def sent_fields(self) -> dict[str, str | None]:
+        """Columns of the catalogue query that reach Braze, with the types declared for the Braze catalog."""
+        return {**self.catalog.fields} if self.catalog else dict.fromkeys(self.item_fields)

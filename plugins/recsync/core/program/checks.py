@@ -42,6 +42,7 @@ _NOTE = Limits(warn=None)
 # kept in the quarantine. Shares are of all rows.
 ROW_RULES: Mapping[str, Limits] = {
     "cells": _FEW,
+    "value_length": _FEW,
     "encoding": _FEW,
     "missing": _FEW,
     "id_empty": _FEW,
@@ -69,6 +70,8 @@ DATASET_RULES: Mapping[str, Limits] = {
     "duplicate_rows": Limits(warn=0.01),
     "unknown_users": Limits(warn=0.05),
     "unknown_items": Limits(warn=0.01),
+    "null_words": _WARN,
+    "category_form": _WARN,
     "category_values": _WARN,
     "completeness": Limits(warn=0.3),
     "empty_column": _WARN,
@@ -78,7 +81,7 @@ DATASET_RULES: Mapping[str, Limits] = {
 }
 RULES: Mapping[str, Limits] = {**ROW_RULES, **DATASET_RULES}
 # Rows that break these cannot be read at all.
-ALWAYS = frozenset({"cells", "encoding", "type"})
+ALWAYS = frozenset({"cells", "encoding", "type", "value_length"})
 _WORDS: Mapping[str, Limits | None] = {"off": None, "note": _NOTE, "warn": _WARN, "stop": _ANY}
 
 

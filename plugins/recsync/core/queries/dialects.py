@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from recsync.core.queries.columns import Kind
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class Dialect:
     :param quote_escape: how a string literal holds a quote.
     :param line_comments: what begins a comment that ends with its line.
     :param nested_comments: whether ``/* */`` may hold another one.
+    :param joined: the text of a categorical field, whose values are joined with ``|``, by what ``{0}`` is.
+    :param as_json: the JSON text of what would be written in the warehouse's own notation, by what ``{0}`` is.
     """
 
     name: str
@@ -29,6 +34,8 @@ class Dialect:
     quote_escape: str = "''"
     line_comments: tuple[str, ...] = ("--",)
     nested_comments: bool = False
+    joined: Mapping[Kind, str] = field(default_factory=dict)
+    as_json: Mapping[Kind, str] = field(default_factory=dict)
 
     def epoch(self, expression: str) -> str:
         """Write the epoch seconds of a timestamp, floored.
@@ -57,10 +64,19 @@ class Dialect:
 
 POSTGRES = Dialect(
     "postgres",
-    epoch_template="FLOOR(EXTRACT(EPOCH FROM {0}))::bigint",
+    # An infinite time has no epoch; the cast would end the whole query.
+    epoch_template="CASE WHEN isfinite({0}) THEN FLOOR(EXTRACT(EPOCH FROM {0}))::bigint END",
     # As texts, because json and the like know no order; the output is the text, so rows that tie are alike.
     sort_template='{0}::text COLLATE "C"',
     nested_comments=True,
+    joined={
+        Kind.ARRAY: "array_to_string({0}, '|')",
+        Kind.JSON: "CASE jsonb_typeof({0}::jsonb) WHEN 'array' THEN ("
+        "SELECT string_agg(part.value, '|' ORDER BY part.place)"
+        " FROM jsonb_array_elements_text({0}::jsonb) WITH ORDINALITY AS part (value, place))"
+        " ELSE {0}::jsonb #>> '{{}}' END",
+    },
+    as_json={Kind.ARRAY: "to_json({0})"},
 )
 REDSHIFT = Dialect(
     "redshift",
@@ -75,12 +91,23 @@ SNOWFLAKE = Dialect(
     epoch_template="DATE_PART(EPOCH_SECOND, DATE_TRUNC('SECOND', {0}))",
     backslash_escapes=True,
     line_comments=("--", "//"),
+    joined={
+        Kind.ARRAY: "ARRAY_TO_STRING({0}, '|')",
+        Kind.JSON: "CASE WHEN IS_ARRAY(TO_VARIANT({0})) THEN ARRAY_TO_STRING(TO_ARRAY({0}), '|')"
+        " ELSE TO_VARIANT({0})::VARCHAR END",
+    },
 )
 DUCKDB = Dialect(
     "duckdb",
     # EPOCH gives a float, which has no room for nanoseconds: 0.9999999 of them would be the next second.
-    epoch_template="CAST(EPOCH(DATE_TRUNC('second', {0})) AS BIGINT)",
+    epoch_template="CASE WHEN isfinite({0}) THEN CAST(EPOCH(DATE_TRUNC('second', {0})) AS BIGINT) END",
     nested_comments=True,
+    joined={
+        Kind.ARRAY: "array_to_string({0}, '|')",
+        Kind.JSON: "CASE json_type(to_json({0})) WHEN 'ARRAY' THEN array_to_string(to_json({0}) ->> '$[*]', '|')"
+        " ELSE to_json({0}) ->> '$' END",
+    },
+    as_json={Kind.ARRAY: "to_json({0})", Kind.JSON: "to_json({0})"},
 )
 SQLITE = Dialect(
     "sqlite",

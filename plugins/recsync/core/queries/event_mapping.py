@@ -7,12 +7,13 @@ other warehouses differ from it in the names of types and little else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from recsync.core.avro import AvroSchema
 from recsync.core.program.events import MAX_TYPES_AND_METADATA, Events
 from recsync.core.program.problem import Problem
+from recsync.core.queries.columns import ReturnedColumn
 from recsync.core.queries.dialects import ANSI, Dialect
 from recsync.core.queries.select import map_columns
 
@@ -46,11 +47,20 @@ class ReturnedQuery:
 
     :param name: the SQL file below ``include/sql``, for errors.
     :param columns: the columns that it returns, as the warehouse names them.
+    :param types: what these are, by name.
     """
 
     name: str
     query: str
     columns: Sequence[str]
+    types: Mapping[str, ReturnedColumn] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, query: str, columns: Sequence[ReturnedColumn]) -> ReturnedQuery:
+        """Take a query with what the warehouse says of its columns."""
+        return cls(
+            name, query, [column.name for column in columns], {column.name: column for column in columns}
+        )
 
 
 def map_events(

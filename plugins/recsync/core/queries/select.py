@@ -37,14 +37,26 @@ def select_none(query: str) -> str:
     return f"SELECT * FROM (\n{query}\n) AS recsync_rows WHERE 1 = 0"
 
 
-def select_columns(query: str, columns: Mapping[str, str], *, ordered: bool, dialect: Dialect = ANSI) -> str:
+def select_columns(
+    query: str,
+    columns: Mapping[str, str],
+    *,
+    ordered: bool,
+    dialect: Dialect = ANSI,
+    templates: Mapping[str, str] | None = None,
+) -> str:
     """Wrap ``query`` so that it returns exactly ``columns`` (new name -> old name), in that order.
 
     :param ordered: sort by every column, so that the same rows always give the same bytes. Snapshots of everything do
         without: a sort of the whole history costs the warehouse more than the export itself.
+    :param templates: SQL for columns that are not returned as they are, by new name; ``{0}`` is the column.
     """
     # The query is the program's own and the names are quoted; nothing here comes from outside.
-    chosen = ", ".join(f"{dialect.quoted(old)} AS {dialect.quoted(new)}" for new, old in columns.items())
+    written = templates or {}
+    chosen = ", ".join(
+        f"{written.get(new, '{0}').format(dialect.quoted(old))} AS {dialect.quoted(new)}"
+        for new, old in columns.items()
+    )
     wrapped = f"SELECT {chosen} FROM (\n{query}\n) AS recsync_rows"
     if ordered:
         keys = (dialect.sort_key(f"recsync_rows.{dialect.quoted(old)}") for old in columns.values())

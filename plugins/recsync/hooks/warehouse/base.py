@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsync.core.byte_stream import ByteStream
+from recsync.core.csv_text import text_batches
+from recsync.core.queries.columns import Kind, ReturnedColumn, check_ids
 from recsync.core.queries.dialects import Dialect
+from recsync.core.queries.select import map_columns, select_columns
 from recsync.errors import FatalError, RetriableError
 
 if TYPE_CHECKING:
@@ -18,6 +25,18 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 10_000
 # Unless the connection's extra says otherwise.
 _STATEMENT_TIMEOUT_SECONDS = 4 * 3600
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a query as texts, exactly as an export has them.
+
+    :param columns: the columns asked for, by the name asked for.
+    :param batches: columns of strings under these names; NULL is null. Read once, in bounded memory.
+    """
+
+    columns: dict[str, ReturnedColumn]
+    batches: Iterator[pa.RecordBatch]
 
 
 class Warehouse(ABC):
@@ -53,14 +72,14 @@ class Warehouse(ABC):
             )
         return seconds
 
-    def columns(self, query: str, *, name: str) -> list[str]:
-        """Name the columns that ``query`` returns, as the warehouse writes them."""
+    def columns(self, query: str, *, name: str) -> list[ReturnedColumn]:
+        """Return the columns of ``query`` as the warehouse names and types them."""
         described = self.describe(query, name=name)
         self._described.add(name)
         return described
 
     @abstractmethod
-    def describe(self, query: str, *, name: str) -> list[str]:
+    def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
         """Ask the warehouse for the columns of ``query``."""
 
     @abstractmethod
@@ -72,9 +91,37 @@ class Warehouse(ABC):
         after what came before it: the stream never ends early as if it were whole.
         """
 
-    @abstractmethod
-    def rows(self, query: str, columns: Sequence[str], *, name: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of ``query`` with the columns given, in bounded memory."""
+    @contextmanager
+    def read(
+        self, query: str, columns: Sequence[str], *, name: str, ids: Collection[str] = ()
+    ) -> Generator[Rows]:
+        """Read columns of ``query`` in the texts that an export of them would have.
+
+        Arrays and structs are written as JSON where the warehouse has another notation of its own.
+
+        :param ids: those of the columns that hold ids.
+        :raises FatalError: when a column is missing, or an id is of a type that is none.
+        """
+        chosen, select = self._select(query, columns, name=name)
+        check_ids(chosen, ids, name=name)
+        with self.open_csv(select, name=name) as stream:
+            batches = text_batches(stream, list(chosen), name=name)
+            yield Rows(chosen, checked_ids(batches, chosen, ids, name=name))
+
+    def _select(
+        self, query: str, columns: Sequence[str], *, name: str
+    ) -> tuple[dict[str, ReturnedColumn], str]:
+        """Find the columns asked for, and write the query that returns just these."""
+        returned = {column.name: column for column in self.columns(query, name=name)}
+        mapped = map_columns(list(returned), columns, name=name)
+        chosen = {wanted: returned[old] for wanted, old in mapped.items()}
+        templates = {
+            wanted: template
+            for wanted, column in chosen.items()
+            if (template := self.dialect.as_json.get(column.kind))
+        }
+        select = select_columns(query, mapped, ordered=False, dialect=self.dialect, templates=templates)
+        return chosen, select
 
     def refused(self, name: str, text: object, *, remedy: str | None = None) -> FatalError:
         """Say that the warehouse will never run this query as it is."""
@@ -91,6 +138,22 @@ class Warehouse(ABC):
         Tables that are rebuilt are gone for a moment.
         """
         return name in self._described
+
+
+def checked_ids(
+    batches: Iterator[pa.RecordBatch],
+    columns: dict[str, ReturnedColumn],
+    ids: Collection[str],
+    *,
+    name: str,
+) -> Iterator[pa.RecordBatch]:
+    """Pass batches on, and refuse ids whose type allows decimal places and whose values have some."""
+    doubtful = [column for column in ids if column in columns and columns[column].kind is Kind.DECIMAL]
+    for batch in batches:
+        for column in doubtful:
+            if pc.any(pc.match_substring(batch[column], ".")).as_py():
+                check_ids({column: replace(columns[column], scale=1)}, ids, name=name)
+        yield batch
 
 
 def _sentence(text: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,20 +15,22 @@ _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
 def csv_blocks(
-    blocks: Iterable[Sequence[Sequence[Any]]], columns: Sequence[str], *, name: str
+    blocks: Iterable[Sequence[Sequence[Any]]], columns: Sequence[str], *, name: str, moments: bool = False
 ) -> Iterator[bytes]:
-    """Write blocks of rows as blocks of CSV: None an empty cell, an empty text ``""``.
+    """Write blocks of rows as blocks of CSV: None an empty cell, an empty text ``""``, the parts of a list with ``|``.
 
     :param name: the SQL file, for errors.
-    :raises FatalError: naming the column whose values have no one form that Amazon Personalize could read.
+    :param moments: write dates and times as ISO 8601; an export refuses them.
+    :raises FatalError: naming the column whose values have no one form.
     """
+    cell = _cell_or_moment if moments else _cell
     for rows in blocks:
         lines = []
         for row in rows:
             try:
-                lines.append(",".join(map(_cell, row)))
+                lines.append(",".join(map(cell, row)))
             except TypeError as error:
-                column = next((c for c, v in zip(columns, row, strict=False) if not _writable(v)), "?")
+                column = next((c for c, v in zip(columns, row, strict=False) if not _writable(v, cell)), "?")
                 raise FatalError(f"{name}: column {column} {error}") from None
         lines.append("")
         try:
@@ -46,6 +48,10 @@ def _cell(value: Any) -> str:
     if kind is int:
         return str(value)
     return _other(value)
+
+
+def _cell_or_moment(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else _cell(value)
 
 
 def _text(value: str) -> str:
@@ -68,6 +74,10 @@ def _other(value: Any) -> str:
         return str(int(value))
     if isinstance(value, str | UUID):
         return _text(str(value))
+    if isinstance(value, list | tuple) and all(
+        isinstance(part, str | int | Decimal | UUID) for part in value
+    ):
+        return _text("|".join(map(str, value)))
     if isinstance(value, datetime | date | time | timedelta):
         raise TypeError(
             f"holds times ({type(value).__name__}); Amazon Personalize takes epoch seconds: "
@@ -78,9 +88,9 @@ def _other(value: Any) -> str:
     )
 
 
-def _writable(value: Any) -> bool:
+def _writable(value: Any, cell: Callable[[Any], str]) -> bool:
     try:
-        _cell(value)
+        cell(value)
     except TypeError:
         return False
     return True

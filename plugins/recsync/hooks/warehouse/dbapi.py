@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import date, timedelta
+from decimal import Decimal
 from functools import cached_property
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -13,10 +17,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 from sqlalchemy.pool import NullPool
 
 from recsync.core.byte_stream import ByteStream
+from recsync.core.csv_text import text_batches
+from recsync.core.queries.columns import Kind, ReturnedColumn, check_ids
 from recsync.core.queries.dialects import Dialect, dialect_named
-from recsync.core.queries.select import map_columns, select_columns, select_none
+from recsync.core.queries.select import select_none
 from recsync.errors import FatalError, RecsyncError
-from recsync.hooks.warehouse.base import BLOCK_ROWS, Warehouse
+from recsync.hooks.warehouse.base import BLOCK_ROWS, Rows, Warehouse, checked_ids
 from recsync.hooks.warehouse.csv_cells import csv_blocks
 
 if TYPE_CHECKING:
@@ -27,6 +33,12 @@ Fetch = Callable[[int], Sequence[Sequence[Any]]]
 # PEP 249's own classes, which every driver has under these names: about the query, or about the moment.
 _REFUSALS = frozenset({"ProgrammingError", "DataError", "IntegrityError", "NotSupportedError"})
 _FAILURES = frozenset({"OperationalError", "InterfaceError", "InternalError"})
+# A boolean is an int and a moment a date to Python, so the order counts.
+_KINDS: tuple[tuple[type, Kind], ...] = (
+    (bool, Kind.BOOLEAN), (int, Kind.INTEGER), (Decimal, Kind.DECIMAL), (float, Kind.FLOAT), (date, Kind.MOMENT),
+    (timedelta, Kind.INTERVAL), (bytes, Kind.BINARY), (memoryview, Kind.BINARY), (list, Kind.ARRAY),
+    (tuple, Kind.ARRAY), (dict, Kind.JSON), (str, Kind.TEXT), (UUID, Kind.TEXT),
+)  # fmt: skip
 # Some drivers call these operational too.
 _REFUSING_WORDS = (
     "no such table", "no such column", "no such function", "syntax error", "doesn't exist", "does not exist",
@@ -38,19 +50,27 @@ class DbApiWarehouse(Warehouse):
     """Read a connection whose hook is a DbApiHook.
 
     :param hook: default: the connection's own.
+    :param type_names: what the driver's type codes stand for; without it, a code that is itself a name.
     """
 
-    def __init__(self, connection: Connection, hook: DbApiHook | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        hook: DbApiHook | None = None,
+        *,
+        type_names: Mapping[int, str] | None = None,
+    ) -> None:
         super().__init__(connection)
         self._hook = hook
+        self._type_names = type_names or {}
 
     @property
     def dialect(self) -> Dialect:  # type: ignore[override] # the others know theirs beforehand
         """The dialect that the connection's type is known for."""
         return dialect_named(self.connection.conn_type or "")
 
-    def describe(self, query: str, *, name: str) -> list[str]:
-        """Ask the warehouse for the columns of ``query``."""
+    def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
+        """Ask the warehouse for the columns of ``query``; some drivers tell no types."""
         with self._executed(select_none(query), name) as (columns, _):
             return columns
 
@@ -58,15 +78,28 @@ class DbApiWarehouse(Warehouse):
     def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
         """Stream the rows of ``query`` as CSV."""
         with self._executed(query, name) as (columns, fetch):
-            yield _Blocks(csv_blocks(self._blocks(fetch, name), columns, name=name))
+            names = [column.name for column in columns]
+            yield _Blocks(csv_blocks(self._blocks(fetch, name), names, name=name))
 
-    def rows(self, query: str, columns: Sequence[str], *, name: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of ``query`` with the columns given, in bounded memory."""
-        mapped = map_columns(self.columns(query, name=name), columns, name=name)
-        chosen = select_columns(query, mapped, ordered=False, dialect=self.dialect)
-        with self._executed(chosen, name) as (_, fetch):
-            for block in self._blocks(fetch, name):
-                yield from map(tuple, block)
+    @contextmanager
+    def read(
+        self, query: str, columns: Sequence[str], *, name: str, ids: Collection[str] = ()
+    ) -> Generator[Rows]:
+        """Read columns of ``query`` as texts; a type that the driver does not tell is that of the first values."""
+        described, select = self._select(query, columns, name=name)
+        with self._executed(select, name) as (_, fetch):
+            blocks = self._blocks(fetch, name)
+            first = next(blocks, [])
+            chosen = {
+                column: known if known.kind is not Kind.UNKNOWN else _column_of_values(column, values)
+                for (column, known), values in zip(
+                    described.items(), zip(*first, strict=True) if first else repeat(()), strict=False
+                )
+            }
+            check_ids(chosen, ids, name=name)
+            text = csv_blocks(chain([first], blocks), list(chosen), name=name, moments=True)
+            batches = text_batches(_Blocks(text), list(chosen), name=name)
+            yield Rows(chosen, checked_ids(batches, chosen, ids, name=name))
 
     @cached_property
     def hook(self) -> DbApiHook:
@@ -97,13 +130,13 @@ class DbApiWarehouse(Warehouse):
             yield block
 
     @contextmanager
-    def _executed(self, query: str, name: str) -> Generator[tuple[list[str], Fetch]]:
+    def _executed(self, query: str, name: str) -> Generator[tuple[list[ReturnedColumn], Fetch]]:
         engine = self._engine()
         with self.errors(name):
             if engine is None:
                 with closing(self.hook.get_conn()) as session, closing(session.cursor()) as cursor:
                     cursor.execute(query)
-                    yield [str(column[0]) for column in cursor.description], cursor.fetchmany
+                    yield list(map(self._column, cursor.description)), cursor.fetchmany
                 return
             with engine.connect() as session:
                 try:
@@ -112,10 +145,18 @@ class DbApiWarehouse(Warehouse):
                         stream_results=True, max_row_buffer=BLOCK_ROWS, no_parameters=True
                     )
                     result = streaming.exec_driver_sql(query)
-                    yield list(result.keys()), result.fetchmany
+                    yield list(map(self._column, result.cursor.description)), result.fetchmany
                 finally:
                     # Closing a cursor before its end makes some drivers read the rest; dropping the connection never.
                     session.invalidate()
+
+    def _column(self, described: Sequence[Any]) -> ReturnedColumn:
+        """Read PEP 249's description of a column: name, type code, …, precision, scale."""
+        code = described[1]
+        kind = (
+            self._type_names.get(code, "") if isinstance(code, int) else code if isinstance(code, str) else ""
+        )
+        return ReturnedColumn.of(str(described[0]), kind, described[5] if len(described) > 5 else None)
 
     def _engine(self) -> Engine | None:
         """Give an engine, which knows how its driver streams; None for a driver that SQLAlchemy does not know."""
@@ -144,6 +185,12 @@ class DbApiWarehouse(Warehouse):
         if kinds & _REFUSALS or any(words in str(cause).casefold() for words in _REFUSING_WORDS):
             return self.refused(name, cause)
         return self.failed(name, cause)
+
+
+def _column_of_values(name: str, values: Sequence[Any]) -> ReturnedColumn:
+    value = next((value for value in values if value is not None), None)
+    kind = next((kind for python, kind in _KINDS if isinstance(value, python)), Kind.UNKNOWN)
+    return ReturnedColumn(name, type(value).__name__ if value is not None else "", kind)
 
 
 class _Blocks:

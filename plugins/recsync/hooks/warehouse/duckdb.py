@@ -5,19 +5,20 @@ https://duckdb.org/docs/stable/sql/statements/copy
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import duckdb
 
 from recsync.core.byte_stream import ByteStream
+from recsync.core.queries.columns import ReturnedColumn
 from recsync.core.queries.dialects import DUCKDB
-from recsync.core.queries.select import map_columns, select_columns, select_none
+from recsync.core.queries.select import select_none
 from recsync.errors import RecsyncError
-from recsync.hooks.warehouse.base import BLOCK_ROWS, Warehouse
+from recsync.hooks.warehouse.base import Warehouse
 from recsync.hooks.warehouse.pipe import piped
 
 # What DuckDB may hold before it spills to disk; the connection's extra can say more.
@@ -40,10 +41,11 @@ class DuckDbWarehouse(Warehouse):
     dialect = DUCKDB
     permissions = "the tables it reads"
 
-    def describe(self, query: str, *, name: str) -> list[str]:
+    def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
         """Ask the warehouse for the columns of ``query``."""
         with self._session(name) as session:
-            return _columns(session, query)
+            described = session.execute(f"DESCRIBE {select_none(query)}").fetchall()
+        return [ReturnedColumn.of(column[0], column[1]) for column in described]
 
     @contextmanager
     def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
@@ -57,14 +59,6 @@ class DuckDbWarehouse(Warehouse):
 
         with self._session(name) as session, piped(write, cancel=session.interrupt) as stream:
             yield stream
-
-    def rows(self, query: str, columns: Sequence[str], *, name: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of ``query`` with the columns given, in bounded memory."""
-        with self._session(name) as session:
-            mapped = map_columns(_columns(session, query), columns, name=name)
-            result = session.execute(select_columns(query, mapped, ordered=False, dialect=self.dialect))
-            while block := result.fetchmany(BLOCK_ROWS):
-                yield from block
 
     @property
     def _path(self) -> Path:
@@ -96,7 +90,3 @@ class DuckDbWarehouse(Warehouse):
         if gone or isinstance(error, _PASSING):
             return self.failed(name, error)
         return self.refused(name, error)
-
-
-def _columns(session: duckdb.DuckDBPyConnection, query: str) -> list[str]:
-    return [column[0] for column in session.execute(select_none(query)).description or []]

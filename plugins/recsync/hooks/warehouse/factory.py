@@ -6,10 +6,11 @@ from recsync.hooks.connections import connection as airflow_connection
 from recsync.hooks.warehouse.base import Warehouse
 
 
-def warehouse(conn_id: str, *, aws_conn_id: str = "aws_default") -> Warehouse:
+def warehouse(conn_id: str, *, aws_conn_id: str = "aws_default", staging_uri: str | None = None) -> Warehouse:
     """Open the warehouse behind an Airflow connection; nothing is connected to before the first query.
 
     :param aws_conn_id: connection that reaches the bucket into which Redshift and Snowflake unload.
+    :param staging_uri: ``s3://bucket/prefix/`` below which they unload what ``open_csv`` and ``read`` give.
     """
     # Each warehouse brings its own client; a task loads only the one that it uses.
     connection = airflow_connection(conn_id, field="warehouse")
@@ -24,11 +25,11 @@ def warehouse(conn_id: str, *, aws_conn_id: str = "aws_default") -> Warehouse:
     if connection.conn_type == "redshift":
         from recsync.hooks.warehouse.redshift import RedshiftWarehouse
 
-        return RedshiftWarehouse(connection, aws_conn_id=aws_conn_id)
+        return RedshiftWarehouse(connection, aws_conn_id=aws_conn_id, staging_uri=staging_uri)
     if connection.conn_type == "snowflake":
         from recsync.hooks.warehouse.snowflake import SnowflakeWarehouse
 
-        return SnowflakeWarehouse(connection, aws_conn_id=aws_conn_id)
+        return SnowflakeWarehouse(connection, aws_conn_id=aws_conn_id, staging_uri=staging_uri)
     from recsync.hooks.warehouse.dbapi import DbApiWarehouse
 
     return DbApiWarehouse(connection)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import psycopg2
 
 from recsync.core.byte_stream import ByteStream
+from recsync.core.queries.columns import ReturnedColumn
 from recsync.core.queries.dialects import POSTGRES
-from recsync.core.queries.select import map_columns, select_columns, select_none
+from recsync.core.queries.select import select_none
 from recsync.errors import FatalError, RecsyncError
-from recsync.hooks.warehouse.base import BLOCK_ROWS, Warehouse
+from recsync.hooks.warehouse.base import Warehouse
 from recsync.hooks.warehouse.pipe import piped
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _LIMIT = "SELECT set_config('statement_timeout', %s, true) WHERE current_setting
 # A server that does not answer must not hold a task: connecting ends after 30 seconds, a silent peer is dropped after 2
 # minutes. The connection's extra can say otherwise.
 _PATIENCE = {"connect_timeout": 30, "keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
+_TYPE_NAMES = "SELECT oid, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(%s)"
 # Keys of the connection's extra that are for Airflow's PostgresHook, not for libpq; the rest is passed on.
 _NOT_FOR_LIBPQ = frozenset({
     "iam", "redshift", "redshift-serverless", "cursor", "cluster-identifier", "workgroup-name", "aws_conn_id",
@@ -57,10 +59,20 @@ class PostgresWarehouse(Warehouse):
 
     dialect = POSTGRES
 
-    def describe(self, query: str, *, name: str) -> list[str]:
+    def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
         """Ask the warehouse for the columns of ``query``."""
-        with self._session(name) as session:
-            return _columns(session, query)
+        with self._session(name) as session, session.cursor() as cursor:
+            cursor.execute(select_none(query))
+            described = cursor.description
+            cursor.execute(_TYPE_NAMES, ([column.type_code for column in described],))
+            types: dict[int, str] = dict(cursor.fetchall())
+        return [
+            # Without a declared scale a numeric has 65535 here.
+            ReturnedColumn.of(
+                column.name, types[column.type_code], column.scale if (column.scale or 0) < 65535 else None
+            )
+            for column in described
+        ]
 
     @contextmanager
     def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
@@ -76,16 +88,6 @@ class PostgresWarehouse(Warehouse):
             piped(write, cancel=lambda: _cancel(session), cut=lambda: _cut(session)) as stream,
         ):
             yield stream
-
-    def rows(self, query: str, columns: Sequence[str], *, name: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of ``query`` with the columns given, in bounded memory."""
-        with self._session(name) as session:
-            mapped = map_columns(_columns(session, query), columns, name=name)
-            # A named cursor stays on the server.
-            with session.cursor(name="recsync") as cursor:
-                cursor.execute(select_columns(query, mapped, ordered=False, dialect=self.dialect))
-                while block := cursor.fetchmany(BLOCK_ROWS):
-                    yield from block
 
     @contextmanager
     def _session(self, name: str) -> Generator[Any]:
@@ -158,12 +160,6 @@ def libpq_parameters(connection: Connection) -> dict[str, Any]:
         **{key: value for key, value in extra.items() if key not in _NOT_FOR_LIBPQ},
     }
     return {key: value for key, value in parameters.items() if value is not None}
-
-
-def _columns(session: Any, query: str) -> list[str]:
-    with session.cursor() as cursor:
-        cursor.execute(select_none(query))
-        return [column.name for column in cursor.description]
 
 
 def _cancel(session: Any) -> None:

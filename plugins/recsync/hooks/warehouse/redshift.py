@@ -6,18 +6,17 @@ https://docs.aws.amazon.com/redshift/latest/mgmt/data-api.html
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from decimal import Decimal
 from functools import cached_property
-from typing import Any
 
 from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from recsync.clients.aws_errors import is_permanent
+from recsync.core.queries.columns import ReturnedColumn
 from recsync.core.queries.dialects import REDSHIFT
-from recsync.core.queries.select import map_columns, select_columns, select_none
+from recsync.core.queries.select import select_none
 from recsync.core.queries.unload_statements import redshift_unload
 from recsync.errors import FatalError, RecsyncError
 from recsync.hooks.warehouse.staging import Part
@@ -52,33 +51,18 @@ class RedshiftWarehouse(UnloadingWarehouse):
     dialect = REDSHIFT
     permissions = "SELECT on what it reads, and its iam_role s3:PutObject on the bucket"
 
-    def describe(self, query: str, *, name: str) -> list[str]:
+    def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
         """Ask the warehouse for the columns of ``query``."""
         statement_id = self._execute(select_none(query), name)
         self._wait(statement_id, name)
         with self._errors(name):
             metadata = self.hook.conn.get_statement_result(Id=statement_id)["ColumnMetadata"]
-        return [column.get("label") or column["name"] for column in metadata]
-
-    def rows(self, query: str, columns: Sequence[str], *, name: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of ``query`` with the columns given, page by page.
-
-        The Data API keeps a result of 500 MB at most. https://docs.aws.amazon.com/redshift/latest/mgmt/data-api.html
-        """
-        mapped = map_columns(self.columns(query, name=name), columns, name=name)
-        chosen = select_columns(query, mapped, ordered=False, dialect=self.dialect)
-        statement_id = self._execute(chosen, name)
-        self._wait(statement_id, name)
-        token: dict[str, str] = {}
-        while True:
-            with self._errors(name):
-                page = self.hook.conn.get_statement_result(Id=statement_id, **token)
-            numeric = [column.get("typeName") == "numeric" for column in page["ColumnMetadata"]]
-            for record in page["Records"]:
-                yield tuple(map(_value, record, numeric))
-            if not page.get("NextToken"):
-                return
-            token = {"NextToken": page["NextToken"]}
+        return [
+            ReturnedColumn.of(
+                column.get("label") or column["name"], column.get("typeName", ""), column.get("scale")
+            )
+            for column in metadata
+        ]
 
     def unload(self, query: str, *, uri: str, name: str, ordered: bool) -> Unload:
         """Start ``UNLOAD``."""
@@ -196,10 +180,3 @@ class RedshiftWarehouse(UnloadingWarehouse):
                 remedy = f"Correct the connection {self._data_conn_id} (AIRFLOW_CONN_{self._data_conn_id.upper()})."
                 raise self.refused(name, error, remedy=remedy) from None
             raise self.failed(name, error) from None
-
-
-def _value(field: dict[str, Any], numeric: bool) -> Any:
-    if field.get("isNull"):
-        return None
-    value = next(value for key, value in field.items() if key != "isNull")
-    return Decimal(value) if numeric else value

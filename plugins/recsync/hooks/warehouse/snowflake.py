@@ -5,11 +5,12 @@ https://docs.snowflake.com/en/sql-reference/sql/copy-into-location
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from contextlib import closing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recsync.core.queries.columns import ReturnedColumn
 from recsync.core.queries.dialects import SNOWFLAKE
 from recsync.core.queries.unload_statements import snowflake_copy
 from recsync.errors import RetriableError
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 # rows_unloaded, or a status alone.
 _FILE_NAME, _FILE_SIZE, _ROWS_UNLOADED = "file_name", "file_size", "rows_unloaded"
 
+# What the driver calls the types of a result's columns.
+# https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api#type-codes
+_TYPE_NAMES = dict(
+    enumerate((
+        "fixed", "real", "text", "date", "timestamp", "variant", "timestamp_ltz", "timestamp_tz", "timestamp_ntz",
+        "object", "array", "binary", "time", "boolean",
+    ))
+)  # fmt: skip
+
 
 class SnowflakeWarehouse(UnloadingWarehouse):
     """Read a connection of type ``snowflake``; its ``extra`` says ``storage_integration`` beside the provider's fields.
@@ -36,22 +46,23 @@ class SnowflakeWarehouse(UnloadingWarehouse):
     permissions = "SELECT on what it reads, and USAGE on the storage integration"
 
     def __init__(
-        self, connection: Connection, *, aws_conn_id: str = "aws_default", hook: DbApiHook | None = None
+        self,
+        connection: Connection,
+        *,
+        aws_conn_id: str = "aws_default",
+        staging_uri: str | None = None,
+        hook: DbApiHook | None = None,
     ) -> None:
-        super().__init__(connection, aws_conn_id=aws_conn_id)
+        super().__init__(connection, aws_conn_id=aws_conn_id, staging_uri=staging_uri)
         self._hook = hook
 
     @cached_property
     def _rows(self) -> DbApiWarehouse:
-        return DbApiWarehouse(self.connection, self._hook)
+        return DbApiWarehouse(self.connection, self._hook, type_names=_TYPE_NAMES)
 
-    def describe(self, query: str, *, name: str) -> list[str]:
+    def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
         """Ask the warehouse for the columns of ``query``."""
         return self._rows.describe(query, name=name)
-
-    def rows(self, query: str, columns: Sequence[str], *, name: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of ``query`` with the columns given, in bounded memory."""
-        return self._rows.rows(query, columns, name=name)
 
     def unload(self, query: str, *, uri: str, name: str, ordered: bool) -> Unload:
         """Run ``COPY INTO``; it has ended when this returns."""

@@ -60,11 +60,15 @@ class UnloadingWarehouse(Warehouse):
     """Read a warehouse that writes to S3.
 
     :param aws_conn_id: connection that reaches the bucket.
+    :param staging_uri: ``s3://bucket/prefix/`` below which ``open_csv`` unloads; an export names its own place.
     """
 
-    def __init__(self, connection: Connection, *, aws_conn_id: str = "aws_default") -> None:
+    def __init__(
+        self, connection: Connection, *, aws_conn_id: str = "aws_default", staging_uri: str | None = None
+    ) -> None:
         super().__init__(connection)
         self.aws_conn_id = aws_conn_id
+        self.staging_uri = staging_uri
 
     def start_unload(self, query: str, *, uri: str, name: str, ordered: bool = True) -> Unload:
         """Let the warehouse write the rows of ``query`` below ``uri``.
@@ -107,12 +111,10 @@ class UnloadingWarehouse(Warehouse):
 
     @contextmanager
     def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
-        """Unload below the connection's ``staging_uri`` and stream that."""
-        uri = self.connection.extra_dejson.get("staging_uri")
+        """Unload below ``staging_uri`` and stream that."""
+        uri = self.staging_uri
         if not uri:
-            raise FatalError(
-                f"Connection {self.conn_id} needs staging_uri in its extra: s3://bucket/prefix/."
-            )
+            raise ValueError("reading rows of a warehouse that unloads needs a staging_uri")
         unload = self.start_unload(query, uri=f"{uri.rstrip('/')}/{uuid4().hex}/", name=name)
         with self.open_unloaded(unload, name=name) as stream:
             yield stream

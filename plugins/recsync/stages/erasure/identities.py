@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from recsync.core.intervals import Interval
 from recsync.errors import FatalError
-from recsync.hooks.warehouse import warehouse
 from recsync.stages.context import StageContext
 from recsync.stages.list_inputs import read_audience
 from recsync.stages.queries import read_query
@@ -28,9 +27,9 @@ def external_ids_of(context: StageContext, user_id: str) -> set[str]:
         if key.endswith("/audience.parquet") and (body := context.bucket.get(key)):
             found |= _in_file(BytesIO(body), user_id)
     moment = datetime.now(UTC)
-    hook = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
+    hook = context.warehouse()
     name, query = read_query(context.program, "audience", Interval.until(moment), hook)
-    if "external_id" not in {column.casefold() for column in hook.columns(query, name=name)}:
+    if "external_id" not in {column.name.casefold() for column in hook.columns(query, name=name)}:
         return found | {user_id}
     with TemporaryDirectory(prefix="recsync-erasure-") as folder:
         target = Path(folder) / "audience.parquet"

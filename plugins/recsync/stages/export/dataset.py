@@ -14,7 +14,7 @@ from recsync.core.csv_text import cut_records
 from recsync.core.erasure.csv_rows import without_suppressed
 from recsync.core.intervals import Interval
 from recsync.core.program import DatasetType
-from recsync.hooks.warehouse import UnloadingWarehouse, Warehouse, warehouse
+from recsync.hooks.warehouse import UnloadingWarehouse, Warehouse
 from recsync.hooks.warehouse.unload import Unload
 from recsync.stages.context import StageContext
 from recsync.stages.export.checking import checking
@@ -46,7 +46,7 @@ def export_dataset(
     :raises FatalError: when a check says stop; the object is not written then, the report is.
     """
     export = DatasetExport(context, kind, interval, key, note)
-    source = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
+    source = context.warehouse()
     with _opened(export, source, unloaded) as stream, TemporaryDirectory(prefix="recsync-") as folder:
         checks = checking(export, Path(folder))
         suppression = context.suppression.read()
@@ -71,7 +71,7 @@ def export_dataset(
 
 def start_unload(context: StageContext, kind: DatasetType, interval: Interval, key: str) -> Unload | None:
     """Let the warehouse write the rows to S3 by itself; None when it is one that is read from here."""
-    source = warehouse(context.program.warehouse, aws_conn_id=context.program.aws)
+    source = context.warehouse()
     if not isinstance(source, UnloadingWarehouse):
         return None
     return _unload(DatasetExport(context, kind, interval, key), source)

@@ -102,6 +102,11 @@ ITEM_CASES: dict[str, tuple[str, tuple[str, str | None] | None]] = {
     "creation of zero": ("y,,,,0,,", ("timestamp_positive", "CREATION_TIMESTAMP")),
     "creation in the future": (f"y,,,,{AT * 2},,", None),
     "double beyond a float": ("y,,,,,,1e300", None),
+    "description of over 1 MiB": (f"y,,{'d' * 2_000_000},,,,", ("value_length", "DESCRIPTION")),
+    "description of 130,000": (f"y,,{'d' * 130_000},,,,", None),
+    "brand of over 1 MiB": (f"y,,,{'é' * 600_000},,,", ("value_length", "BRAND")),
+    "id of over 1 MiB": (f"{'y' * 1_100_000},,,,,,", ("value_length", "ITEM_ID")),
+    "JSON of over 1 MiB": ('y,,"' + '{""a"": 1},' * 200_000 + '",,,,', ("value_length", "DESCRIPTION")),
     "same id": ("x,,,,,,", ("duplicate_id", "ITEM_ID")),
     "same id in other case": ("X,,,,,,", None),
 }

@@ -14,7 +14,7 @@ from recsync.core.program.checks import RULES, Limits
     [
         (
             {"timestamp": "off"},
-            "no such rule: timestamp; did you mean .*There are category_length, .*timestamp_unit",
+            "no such rule: timestamp; did you mean .*There are category_form, .*timestamp_unit",
         ),
         ({"cells": "off", "type": "off"}, "cannot be off, as such rows cannot be read: cells, type"),
         ({"type": "never"}, "'off', 'note', 'warn' or 'stop'"),

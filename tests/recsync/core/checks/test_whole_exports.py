@@ -118,6 +118,44 @@ def test_too_many_categories_warn_and_are_counted_after_their_split(tmp_path: Pa
     assert run(tmp_path / "fewer", rows[: rows.index(b"i998")], ITEM_TYPES).finding("category_values") is None
 
 
+@pytest.mark.parametrize(
+    ("category", "rule"),
+    [
+        *((word, "null_words") for word in ("None", "NULL", "nan", "NaN", "<NA>", "red|None", "N/A")),
+        ('"{Action,""Sci-Fi""}"', "category_form"),
+        ('"[""Action"", ""Sci-Fi""]"', "category_form"),
+        ("['Action'; 'Sci-Fi']", "category_form"),
+        ('"{""genre"": ""Action""}"', "category_form"),
+        ("a||b", "category_form"),
+        ("a|", "category_form"),
+        ("Nonesuch|Nanny", None),
+        ("(red)", None),
+        ("red|blue", None),
+    ],
+)
+def test_categories_that_look_like_a_mistake_warn(tmp_path: Path, category: str, rule: str | None) -> None:
+    rows = f"i1,{category},,,,,\ni2,red,,,,,\ni3,{category},,,,,\n".encode() + b"".join(
+        b"k%d,red,,,,,\n" % n for n in range(400)
+    )
+    found = run(tmp_path, rows, ITEM_TYPES, block_bytes=20)
+    odd = [one for one in found.report.findings if one.rule in {"null_words", "category_form"}]
+    assert [(one.rule, one.column, one.rows, one.level) for one in odd] == (
+        [(rule, "CATEGORY", 2, "warn")] if rule else []
+    )
+    assert found.report.exported == 403
+
+
+@pytest.mark.parametrize("word", ["None", "null", "NaN", "undefined"])
+def test_ids_that_are_words_for_nothing_warn(tmp_path: Path, word: str) -> None:
+    found = run(
+        tmp_path / "a", interactions(400, 10) + f"{word},i1,{AT},buy,1\nu1,{word},{AT},buy,1\n".encode()
+    )
+    odd = [(one.column, one.rows) for one in found.report.findings if one.rule == "null_words"]
+    assert odd == [("USER_ID", 1), ("ITEM_ID", 1)]
+    items = run(tmp_path / "b", f"i1,,,,,,\n{word},,,,,,\n".encode(), ITEM_TYPES)
+    assert (items.finding("null_words")["column"], items.finding("null_words")["rows"]) == ("ITEM_ID", 1)
+
+
 def test_a_column_with_gaps_warns_and_one_without_values_too(tmp_path: Path) -> None:
     rows = "".join(f"i{n},red,,{'b' if n % 2 else ''},,,{n}\n" for n in range(10)).encode()
     found = run(tmp_path, rows, ITEM_TYPES)

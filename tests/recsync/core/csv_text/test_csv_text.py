@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsync.core.csv_text import (
+    MAX_VALUE_BYTES,
+    blocks,
     cells_of,
     cut_records,
     split_records,
@@ -105,7 +107,9 @@ def test_a_stream_that_ends_inside_a_record_is_not_the_whole_result(text: bytes)
         next(blocks)
 
 
-def test_a_record_without_end_is_not_gathered_for_ever() -> None:
+def test_a_record_without_end_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "MAX_RECORD_BYTES", 3_000_000)
+
     class Endless:
         given_bytes = 0
 
@@ -116,7 +120,39 @@ def test_a_record_without_end_is_not_gathered_for_ever() -> None:
     stream = Endless()
     with pytest.raises(FatalError, match="a quote is not closed"):
         list(cut_records(stream, 100_000))
-    assert stream.given_bytes < 2_000_000
+    assert stream.given_bytes < 4_000_000
+
+
+def test_a_quote_that_is_never_closed_is_named() -> None:
+    with pytest.raises(
+        FatalError, match=r"ended in a record of over 1048576 bytes\. Either a quote is not closed"
+    ):
+        list(cut_records(io.BytesIO(b'a,"b' + b"\nc,1" * MAX_VALUE_BYTES)))
+
+
+@given(
+    st.lists(st.tuples(st.text('ab",\n', max_size=40), st.text('x"', max_size=40)), min_size=1, max_size=6),
+    st.integers(1, 60),
+    st.integers(1, 30),
+)
+def test_only_values_that_are_too_long_are_cut(
+    rows: list[tuple[str, str]], read_bytes: int, longest: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "MAX_VALUE_BYTES", longest)
+        cut = b"".join(cut_records(Trickle(rfc4180(rows)), read_bytes))
+    short = [tuple(value[: longest + 1] for value in row) for row in rows]
+    assert list(csv.reader(io.StringIO(cut.decode(), newline=""))) == list(
+        csv.reader(io.StringIO(rfc4180(short).decode(), newline=""))
+    )
+
+
+@pytest.mark.parametrize("value", ["x", '"', '{"a": 1},\n'])
+def test_a_long_value_leaves_its_neighbours_whole(value: str) -> None:
+    long = value * (3 * MAX_VALUE_BYTES // len(value))
+    rows = [("a", "1"), (long, "2"), ("b", "3")]
+    cut = b"".join(cut_records(io.BytesIO(rfc4180(rows)), 4096))
+    assert cut == rfc4180([("a", "1"), (long[: MAX_VALUE_BYTES + 1], "2"), ("b", "3")])
 
 
 def test_the_mark_of_byte_order_is_no_part_of_the_first_value() -> None:

@@ -24,7 +24,8 @@ def test_templates_see_the_interval_and_whether_it_is_full() -> None:
 def test_epoch_seconds_are_written_in_the_dialect_of_the_warehouse() -> None:
     text = "SELECT {{ epoch('o.sold_at') }} AS timestamp FROM o"
     assert render(text, HOUR, name="x", dialect=POSTGRES) == (
-        "SELECT FLOOR(EXTRACT(EPOCH FROM (o.sold_at)))::bigint AS timestamp FROM o"
+        "SELECT CASE WHEN isfinite((o.sold_at)) THEN FLOOR(EXTRACT(EPOCH FROM (o.sold_at)))::bigint END AS timestamp"
+        " FROM o"
     )
     assert "DATE_TRUNC('second', (o.sold_at))" in render(text, HOUR, name="x", dialect=DUCKDB)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from sqlalchemy.engine import URL
 
 from recsync.core.intervals import Interval
+from recsync.core.queries.columns import Kind
 from recsync.core.queries.select import map_columns, select_columns
 from recsync.core.queries.templates import render
 from recsync.errors import FatalError
@@ -142,7 +143,8 @@ def test_the_same_rows_are_the_same_bytes_in_whatever_order_they_were_written(
     back = "SELECT text, number FROM texts ORDER BY number DESC"
     read: list[bytes] = []
     for query in (mixed, back):
-        columns = map_columns(source.columns(query, name="x"), ["NUMBER", "TEXT"], name="x")
+        returned = [column.name for column in source.columns(query, name="x")]
+        columns = map_columns(returned, ["NUMBER", "TEXT"], name="x")
         assert columns == {"NUMBER": "number", "TEXT": "text"}
         wrapped = select_columns(query, columns, ordered=True, dialect=source.dialect)
         with source.open_csv(wrapped, name="x") as stream:
@@ -151,11 +153,54 @@ def test_the_same_rows_are_the_same_bytes_in_whatever_order_they_were_written(
     assert read[0].startswith(b"0,plain\n")
 
 
-def test_rows_are_tuples_of_the_columns_asked_for(source: Warehouse) -> None:
-    rows = source.rows("SELECT text, number FROM texts", ["NUMBER", "text"], name="x")
-    assert sorted(rows, key=lambda row: row[0]) == ROWS
-    with pytest.raises(FatalError, match=r"x does not return the column.* PRICE; it returns text, number"):
-        list(source.rows("SELECT text, number FROM texts", ["PRICE"], name="x"))
+def test_rows_are_read_in_the_texts_of_an_export(source: Warehouse, read_all: Any, parse: Any) -> None:
+    query = "SELECT text, number FROM texts"
+    with source.read(query, ["NUMBER", "text"], name="x") as rows:
+        read = [row for batch in rows.batches for row in zip(*batch.to_pydict().values(), strict=True)]
+    assert list(rows.columns) == ["NUMBER", "text"]
+    assert rows.columns["NUMBER"].kind is Kind.INTEGER
+    assert sorted(read, key=lambda row: int(row[0])) == [(str(number), text) for number, text in ROWS]
+    with (
+        pytest.raises(FatalError, match=r"x does not return the column.* PRICE; it returns text, number"),
+        source.read(query, ["PRICE"], name="x"),
+    ):
+        pass
+
+
+def test_a_number_has_one_text_on_every_path(source: Warehouse, read_all: Any) -> None:
+    query = "SELECT number, number * 1.5 AS price, number / 3.0 AS third FROM texts ORDER BY number"
+    with source.open_csv(query, name="x") as stream:
+        exported = read_all(stream).decode().splitlines()
+    with source.read(query, ["number", "price", "third"], name="x") as rows:
+        read = [
+            ",".join(row) for batch in rows.batches for row in zip(*batch.to_pydict().values(), strict=True)
+        ]
+    assert read == exported
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        (
+            "CAST(number AS double precision)",
+            r"USER_ID is a floating-point number .*, write CAST\(USER_ID AS BIGINT\)",
+        ),
+        ("CAST(number AS numeric) + 0.5", "USER_ID is a (decimal|floating-point) number"),
+    ],
+)
+def test_types_that_are_no_ids_are_refused_by_name(source: Warehouse, expression: str, words: str) -> None:
+    query = f"SELECT {expression} AS user_id FROM texts"
+    with (
+        pytest.raises(FatalError, match=rf"^shop/users.sql returns ids of a type that is no id.*{words}"),
+        source.read(query, ["USER_ID"], name="shop/users.sql", ids=["USER_ID"]) as rows,
+    ):
+        list(rows.batches)
+
+
+def test_integers_and_texts_are_ids(source: Warehouse) -> None:
+    query = "SELECT number AS user_id, text AS item_id FROM texts"
+    with source.read(query, ["user_id", "item_id"], name="x", ids=["user_id", "item_id"]) as rows:
+        assert sum(batch.num_rows for batch in rows.batches) == len(ROWS)
 
 
 def test_no_rows_are_no_bytes(source: Warehouse, read_all: Any) -> None:
@@ -176,14 +221,112 @@ def test_small_reads_give_the_same_bytes(source: Warehouse, read_all: Any) -> No
 
 @pytest.mark.parametrize("query", ["SELECT nothing FROM texts", "SELECT 1 FROM nowhere", "SELEC 1"])
 def test_a_wrong_query_is_fatal_and_named(source: Warehouse, query: str) -> None:
-    uses: list[Callable[[], Any]] = [
-        lambda: source.columns(query, name="shop/items.sql"),
-        lambda: list(source.rows(query, ["A"], name="shop/items.sql")),
-    ]
-    for use in uses:
-        with pytest.raises(
-            FatalError, match=r"\(warehouse\) refused shop/items.sql: .*Correct include/sql/shop/items"
-        ):
-            use()
+    refused = r"\(warehouse\) refused shop/items.sql: .*Correct include/sql/shop/items"
+    with pytest.raises(FatalError, match=refused):
+        source.columns(query, name="shop/items.sql")
+    with pytest.raises(FatalError, match=refused), source.read(query, ["A"], name="shop/items.sql"):
+        pass
     with pytest.raises(FatalError, match="refused"), source.open_csv(query, name="x") as stream:
         stream.read(1)
+
+
+@pytest.fixture(params=["postgres", "duckdb"])
+def rich(
+    request: pytest.FixtureRequest,
+    connect: Any,
+    postgres: psycopg.Connection[Any],
+    postgres_fields: dict[str, Any],
+    database_file: Path,
+) -> Warehouse:
+    """A warehouse that has arrays, JSON and infinite times."""
+    if request.param == "postgres":
+        connect(**postgres_fields)
+        return warehouse("warehouse")
+    with duckdb.connect(str(database_file)) as connection:
+        connection.execute("SELECT 1")
+    connect(conn_type="duckdb", host=str(database_file))
+    return warehouse("warehouse")
+
+
+ARRAYS = {
+    "postgres": "ARRAY['Action', 'Sci-Fi', NULL, 'a \"b\"']",
+    "duckdb": "['Action', 'Sci-Fi', NULL, 'a \"b\"']",
+}
+
+
+def test_an_infinite_time_has_no_epoch_and_leaves_the_other_rows(rich: Warehouse, read_all: Any) -> None:
+    moments = "'-infinity', 'infinity', '2026-11-22 05:00:00'"
+    for kind in ("timestamp", "timestamptz"):
+        values = ", ".join(f"(CAST({moment} AS {kind}))" for moment in moments.split(", "))
+        text = f"SELECT {{{{ epoch('moment') }}}} AS a FROM (VALUES {values}) AS m(moment)"
+        hour = Interval.until(datetime(2026, 11, 22, tzinfo=UTC))
+        query = render(text, hour, name="x", dialect=rich.dialect)
+        with rich.open_csv(query, name="x") as stream:
+            assert read_all(stream) == b"\n\n1795323600\n"
+
+
+def test_arrays_and_json_arrays_are_joined_as_categories(rich: Warehouse, read_all: Any) -> None:
+    json_values = ['["Action", "Sci-Fi"]', "[]", '"Action"', "null", '{"a": 1}']
+    for expressions, joined in (
+        ([ARRAYS[rich.dialect.name]], ['Action|Sci-Fi|a "b"']),
+        (
+            [f"CAST('{value}' AS json)" for value in json_values],
+            ["Action|Sci-Fi", None, "Action", None, None],
+        ),
+    ):
+        query = " UNION ALL ".join(f"SELECT {n} AS n, {one} AS v" for n, one in enumerate(expressions))
+        types = {column.name: column for column in rich.columns(query, name="x")}
+        templates = {"V": rich.dialect.joined[types["v"].kind]}
+        select = select_columns(
+            query, {"N": "n", "V": "v"}, ordered=True, dialect=rich.dialect, templates=templates
+        )
+        with rich.read(select, ["N", "V"], name="x") as rows:
+            read = [value for batch in rows.batches for value in batch["V"].to_pylist()]
+        found = [None if value == "" or (value or "").startswith("{") else value for value in read]
+        assert found == joined
+
+
+def test_arrays_are_read_as_json_and_numbers_as_they_are(rich: Warehouse) -> None:
+    query = f"""
+        SELECT {ARRAYS[rich.dialect.name]} AS tags, CAST('{{"a": [1, "b"]}}' AS json) AS doc,
+            CAST(1.90 AS numeric(9, 2)) AS price, 12345678901234567 AS long, CAST(1 = 1 AS boolean) AS sure,
+            CAST('2026-11-22' AS date) AS day
+    """
+    names = ["tags", "doc", "price", "long", "sure", "day"]
+    with rich.read(query, names, name="x") as rows:
+        (row,) = [row for batch in rows.batches for row in batch.to_pylist()]
+    assert [rows.columns[name].kind for name in names] == [
+        Kind.ARRAY, Kind.JSON, Kind.DECIMAL, Kind.INTEGER, Kind.BOOLEAN, Kind.MOMENT,
+    ]  # fmt: skip
+    assert json.loads(row["tags"]) == ["Action", "Sci-Fi", None, 'a "b"']
+    assert json.loads(row["doc"]) == {"a": [1, "b"]}
+    assert (row["price"], row["long"], row["day"]) == ("1.90", "12345678901234567", "2026-11-22")
+    assert row["sure"] in {"t", "true"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("CAST('x' AS {binary})", "is binary"),
+        ("{array}", "is an array .*, write one id per row AS USER_ID"),
+        ("CAST('1' AS json)", "is JSON"),
+        ("1 = 1", "is a boolean"),
+        ("CAST('1 day' AS interval)", "is an interval"),
+        ("CAST(1 AS numeric(9, 2))", "is a decimal number .*, write CAST"),
+    ],
+)
+def test_every_type_that_is_no_id_is_refused(rich: Warehouse, expression: str, words: str) -> None:
+    binary = {"postgres": "bytea", "duckdb": "blob"}[rich.dialect.name]
+    query = f"SELECT {expression.format(binary=binary, array=ARRAYS[rich.dialect.name])} AS user_id"
+    with (
+        pytest.raises(FatalError, match=rf"^x returns ids of a type that is no id: USER_ID {words}"),
+        rich.read(query, ["USER_ID"], name="x", ids=["USER_ID"]),
+    ):
+        pass
+
+
+def test_uuids_and_numbers_without_places_are_ids(rich: Warehouse) -> None:
+    uuid = "6f2b8a34-0c0e-4a7e-9a53-0d9a3c1b2e4f"
+    query = f"SELECT CAST('{uuid}' AS uuid) AS user_id, CAST(17001 AS numeric(12, 0)) AS item_id"
+    with rich.read(query, ["user_id", "item_id"], name="x", ids=["user_id", "item_id"]) as rows:
+        assert [batch.to_pylist() for batch in rows.batches] == [[{"user_id": uuid, "item_id": "17001"}]]

@@ -35,7 +35,11 @@ def test_times_are_not_guessed_at(value: Any) -> None:
         write("u1", value)
 
 
-@pytest.mark.parametrize("value", [b"bytes", ["a"], {"a": 1}])
+def test_a_list_is_joined_as_several_categories_are() -> None:
+    assert write(["Action", "Sci, Fi"], [1, 2]) == b'"Action|Sci, Fi",1|2\n'
+
+
+@pytest.mark.parametrize("value", [b"bytes", [["a"]], {"a": 1}])
 def test_what_is_no_text_and_no_number_is_named(value: Any) -> None:
     with pytest.raises(FatalError, match=r"column A holds values of type .*; cast it to text"):
         write(value, 1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.redshiftdata.models import redshiftdata_backends
 from moto.s3.models import s3_backends
 
+from recsync.core.queries.columns import Kind
 from recsync.errors import FatalError, RetriableError
 from recsync.hooks.warehouse import UnloadingWarehouse, warehouse
 from recsync.hooks.warehouse.unload import Unload
@@ -220,27 +221,50 @@ def test_a_table_that_vanished_may_come_back(source: UnloadingWarehouse, data_ap
     finished = {"Id": STATEMENT_ID, "Status": "FINISHED"}
     data_api.on("DescribeStatement", finished)
     data_api.on("GetStatementResult", {"ColumnMetadata": [{"name": "id", "label": "user_id"}], "Records": []})
-    assert source.columns("SELECT 1", name="x") == ["user_id"]
+    assert [column.name for column in source.columns("SELECT 1", name="x")] == ["user_id"]
     failed = {"Id": STATEMENT_ID, "Status": "FAILED", "Error": 'ERROR: relation "sales" does not exist'}
     data_api.on("DescribeStatement", failed)
     with pytest.raises(RetriableError, match="sales"):
-        list(source.rows("SELECT 1", ["user_id"], name="x"))
+        source.columns("SELECT 2", name="x")
     with pytest.raises(FatalError, match="sales"):
         source.columns("SELECT 1", name="y")
 
 
-def test_rows_come_page_by_page(source: UnloadingWarehouse, data_api: Any) -> None:
-    columns = [{"name": "user_id", "typeName": "varchar"}, {"name": "price", "typeName": "numeric"}]
-    pages = [
-        {"Records": [[{"stringValue": "u1"}, {"stringValue": "1.50"}]], "NextToken": "2"},
-        {"Records": [[{"stringValue": ""}, {"isNull": True}]]},
+def test_rows_are_unloaded_as_an_export_is(
+    connect: Any, s3: Any, staged: Any, aws_json_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Audience and catalogue come by UNLOAD too; the Data API only tells the types."""
+    services = {"s3": s3.meta.endpoint_url, "redshift-data": aws_json_server.url}
+    extra = {
+        "region_name": "us-east-1",
+        "service_config": {k: {"endpoint_url": u} for k, u in services.items()},
+    }
+    fields = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(fields))
+    connect(**FIELDS)
+    columns = [
+        {"name": "user_id", "typeName": "varchar"},
+        {"name": "price", "typeName": "numeric", "scale": 2},
+        {"name": "sure", "typeName": "bool"},
     ]
-    data_api.on("DescribeStatement", {"Id": STATEMENT_ID, "Status": "FINISHED"})
-    first: dict[str, Any] = {"ColumnMetadata": columns, "Records": []}
-    data_api.on("GetStatementResult", first, *({"ColumnMetadata": columns, **page} for page in pages))
-    rows = source.rows("SELECT 1", ["USER_ID", "PRICE"], name="x")
-    assert list(rows) == [("u1", Decimal("1.50")), ("", None)]
-    assert data_api.requests("GetStatementResult")[-1]["NextToken"] == "2"
+
+    def execute(body: dict[str, Any]) -> dict[str, Any]:
+        if found := re.search(rf"TO 's3://{BUCKET}/([^']+)'", body["Sql"]):
+            write_parts(s3, Unload(f"s3://{BUCKET}/{found[1]}"), [b'"u1",1.90,t\n"",,\n'])
+        return {"Id": STATEMENT_ID}
+
+    aws_json_server.on("ExecuteStatement", execute)
+    aws_json_server.on("DescribeStatement", {"Id": STATEMENT_ID, "Status": "FINISHED", "ResultRows": 2})
+    aws_json_server.on("GetStatementResult", {"ColumnMetadata": columns, "Records": []})
+    source = warehouse("warehouse", staging_uri=f"s3://{BUCKET}/shop/reads/")
+    with source.read("SELECT 1", ["USER_ID", "PRICE", "SURE"], name="x", ids=["USER_ID"]) as rows:
+        read = [row for batch in rows.batches for row in batch.to_pylist()]
+    assert [column.kind for column in rows.columns.values()] == [Kind.TEXT, Kind.DECIMAL, Kind.BOOLEAN]
+    assert read == [
+        {"USER_ID": "u1", "PRICE": "1.90", "SURE": "t"},
+        {"USER_ID": "", "PRICE": None, "SURE": None},
+    ]
+    assert staged() == []
 
 
 @pytest.mark.parametrize(
@@ -284,7 +308,8 @@ def test_a_workgroup_is_asked_without_a_user(connect: Any, data_api: Any) -> Non
     connect(conn_type="redshift", login="ignored", extra={"workgroup_name": "shop", "region": "us-west-2"})
     data_api.on("DescribeStatement", {"Id": STATEMENT_ID, "Status": "FINISHED"})
     data_api.on("GetStatementResult", {"ColumnMetadata": [{"name": "a"}], "Records": []})
-    assert warehouse("warehouse").columns("SELECT 1 AS a", name="shop/users.sql") == ["a"]
+    (column,) = warehouse("warehouse").columns("SELECT 1 AS a", name="shop/users.sql")
+    assert column.name == "a"
     (request,) = data_api.requests("ExecuteStatement")
     assert request["WorkgroupName"] == "shop"
     assert request["StatementName"] == "recsync shop/users.sql"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
+from recsync.core.queries.columns import Kind
 from recsync.errors import FatalError, RetriableError
 from recsync.hooks.warehouse import warehouse
 from recsync.hooks.warehouse.snowflake import SnowflakeWarehouse
@@ -34,7 +35,7 @@ class Driver(DbApiHook):
     ) -> None:
         super().__init__()
         self.s3, self.files, self.summary, self.statements = s3, files, summary, [""]
-        self.description: list[tuple[str]] = []
+        self.description: list[tuple[Any, ...]] = []
         self.told: list[tuple[Any, ...]] = []
 
     @property
@@ -57,7 +58,12 @@ class Driver(DbApiHook):
         self.statements.append(statement)
         if isinstance(self.files, Exception):
             raise self.files
-        self.description = [("USER_ID",), ("ITEM_ID",)]
+        # Name, type code, …, precision, scale.
+        self.description = [
+            ("USER_ID", 2, None, 16, None, None, True),
+            ("ITEM_ID", 0, None, None, 38, 0, True),
+            ("GENRES", 10, None, None, None, None, True),
+        ]
         if statement.startswith("COPY INTO"):
             self.description = [("FILE_NAME",), ("FILE_SIZE",), ("ROW_COUNT",)]
             self._copy(statement)
@@ -161,7 +167,12 @@ def test_a_refusal_reaches_the_person(connection: Any, s3: Any) -> None:
 
 def test_columns_are_named_as_snowflake_names_them(connection: Any, s3: Any) -> None:
     source = SnowflakeWarehouse(connection, hook=Driver(s3, []))
-    assert source.columns("SELECT 1", name="x") == ["USER_ID", "ITEM_ID"]
+    columns = source.columns("SELECT 1", name="x")
+    assert [(column.name, column.kind) for column in columns] == [
+        ("USER_ID", Kind.TEXT),
+        ("ITEM_ID", Kind.INTEGER),
+        ("GENRES", Kind.ARRAY),
+    ]
 
 
 def test_without_the_provider_it_says_what_to_install(connection: Any, moto_url: str) -> None:
