@@ -7,6 +7,8 @@ was due meanwhile.
 
 * Where the program has a filter, the run's own is created, and former ones that nothing uses are deleted.
 * Where the program takes its audience from a segment, a batch segment job says first who is likely to want its items.
+* What the job did not answer (errors, missing lines) is asked once more in a second job, when that is at least 1 % or
+  1,000 of the questions, and at most half. Whoever has no answer then keeps the list that Braze has for a while.
 * Recipes without batch answer through a campaign. It is created for the run and deleted after it, whatever becomes of
   the run, because it is billed while it exists.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import get_current_context
+from airflow.sdk import TriggerRule, get_current_context
 
 from recsync.airflow_tasks import task
 from recsync.stage_dags import asset, programs, schedule, stage_dag
@@ -31,13 +33,15 @@ def prepare(program: str, segment_job_arn: str | None) -> dict[str, Any]:
     return recommend.prepare(program, run.run_id, run.run_after, segment_job_arn)
 
 
-@task(multiple_outputs=False)
-def publish(program: str, prepared: dict[str, Any], batch_inference_job_arn: str) -> dict[str, Any]:
+@task(multiple_outputs=False, trigger_rule=TriggerRule.NONE_FAILED)
+def publish(
+    program: str, prepared: dict[str, Any], batch_inference_job_arn: str, second_job_arn: str | None
+) -> dict[str, Any]:
     """Publish the lists that may be mailed, and tell push."""
     from recsync.stages import recommend
 
     context = get_current_context()
-    manifest = recommend.decorate(program, prepared, batch_inference_job_arn)
+    manifest = recommend.decorate(program, prepared, batch_inference_job_arn, second_job_arn)
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = manifest
     return manifest
@@ -47,5 +51,5 @@ for program in programs("recommend"):
     on_champion = schedule(program.schedules.recommend, asset(program, "champion"))
     with stage_dag(program, "recommend", schedule=on_champion, doc_md=__doc__):
         prepared = prepare(program.name, audience_segment(program))
-        job = answers(program, prepared)
-        publish.override(outlets=[asset(program, "recommendations")])(program.name, prepared, job)
+        job, second = answers(program, prepared)
+        publish.override(outlets=[asset(program, "recommendations")])(program.name, prepared, job, second)

@@ -61,7 +61,22 @@ def _parser() -> argparse.ArgumentParser:
         help="an import of interactions with fewer records fails (default: the service's %(default)s); lower it for "
         "tests of clients with small data",
     )
+    parser.add_argument(
+        "--line-faults",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the lines of each batch job, 0 to 1, that get an error, are missing, or are cut short, in turn; "
+        "which ones depends on the job",
+    )
     return parser
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return share
 
 
 def _account(text: str) -> str:
@@ -90,6 +105,7 @@ def main() -> int:
         Quotas(dict(options.quota)),
         options.event_age_seconds,
         options.min_import_interactions,
+        options.line_faults,
     )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

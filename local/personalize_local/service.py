@@ -34,7 +34,8 @@ class Settings:
     """Say how a server behaves: `time_scale` seconds per visible state, worker processes for heavy work, quotas.
 
     `event_age_seconds` is the age from which batch jobs see a streamed event, None the scaled 15 minutes;
-    `min_import_interactions` the least records of an import of interactions.
+    `min_import_interactions` the least records of an import of interactions; `line_faults` the share of a batch job's
+    lines without a whole answer.
     """
 
     data: Path
@@ -44,6 +45,7 @@ class Settings:
     quotas: Quotas = field(default_factory=Quotas)
     event_age_seconds: float | None = None
     min_import_interactions: int = MIN_IMPORT_INTERACTIONS
+    line_faults: float = 0.0
 
     @property
     def batch_event_age_seconds(self) -> float:
@@ -74,6 +76,7 @@ class Service:
                 self._real_time.forget_users,
                 settings.batch_event_age_seconds,
                 settings.min_import_interactions,
+                settings.line_faults,
             ),
             # One second is long enough for a person, and for a sensor with a short poll, to see a state.
             dwell_seconds=settings.time_scale,

@@ -116,8 +116,11 @@ class Services:
 
 
 @contextmanager
-def started(folder: Path) -> Generator[Services]:
-    """Start warehouse, S3, Personalize and Braze, and stop them at the end."""
+def started(folder: Path, *personalize_arguments: str) -> Generator[Services]:
+    """Start warehouse, S3, Personalize and Braze, and stop them at the end.
+
+    :param personalize_arguments: more arguments of ``personalize_local``.
+    """
     with ExitStack() as stack:
         database = EmbeddedServer(folder / "postgres", free_port(), secrets.token_hex(16))
         stack.enter_context(running(database, log=folder / "postgres.log"))
@@ -134,7 +137,7 @@ def started(folder: Path) -> Generator[Services]:
                 "personalize_local",
                 folder,
                 # Every test's shop keeps a dataset group to the end of the session.
-                ["--time-scale", "0", "--quota", "dataset-groups=100"],
+                ["--time-scale", "0", "--quota", "dataset-groups=100", *personalize_arguments],
                 {**aws, "AWS_DEFAULT_REGION": REGION},
             )
         )

@@ -58,6 +58,7 @@ class BatchInferenceJob(Job):
                 "theme_request": _theme_request(around.store, version, resource),
                 "scratch": str(around.storage.scratch),
                 "seed": resource.arn,
+                "line_faults": around.line_faults,
                 "histories": streamed_histories(around, version),
             },
         )
@@ -82,6 +83,7 @@ def infer(
     influence: dict[str, float] | None = None,
     theme_request: ThemeRequest | None = None,
     histories: StreamedHistories | None = None,
+    line_faults: float = 0.0,
 ) -> dict[str, int]:
     """Write `<input file name>.out` for each input object, and an empty `_CHECK`; raise `JobFailed`.
 
@@ -99,7 +101,9 @@ def infer(
     if known is not None and known.num_rows:
         recommender = recommender.with_histories(known)
     themes = theme_request.read() if theme_request else None
-    lines = BatchLines(Inference(recommender, num_results, options, filter_request, themes), seed)
+    lines = BatchLines(
+        Inference(recommender, num_results, options, filter_request, themes), seed, line_faults
+    )
     for bucket, key in inputs:
         with failing_with(_INVALID_INPUT):
             content = read_object(client, bucket, key)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Lines that one input file may have: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MOST_QUERIES = {"segment_item": 500, "segment_attributes": 10}
 _MOST_QUERIES_WITH_THEMES = 100
+_SCRIPTED_ERROR = "Internal error: the line could not be processed"
 _compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -44,8 +45,10 @@ class Inference:
 class BatchLines:
     """Write output lines in an order that is not the input's, the same for the same seed."""
 
-    def __init__(self, inference: Inference, seed: str) -> None:
+    def __init__(self, inference: Inference, seed: str, faults: float = 0.0) -> None:
         self._inference = inference
+        self._faults = faults
+        self._faulty_lines = 0
         self._random = random.Random(seed)  # ruff: ignore[suspicious-non-cryptographic-random-usage] - a shuffle, not a secret
         self._objects_read = 0
         self.answered_lines = 0
@@ -75,10 +78,24 @@ class BatchLines:
                 if line.error is None:
                     answer = next(answers)
                     line.error = answer.error
+                fault = self._fault()
+                if fault == "error":
+                    line.error = _SCRIPTED_ERROR
                 if line.error is None:
                     self.answered_lines += 1
                     self.recommended_ids += len(answer.ids)
-                out.write(self._failed(line) if line.error else self._answered(line, answer))
+                text = self._failed(line) if line.error else self._answered(line, answer)
+                if fault == "cut":
+                    text = f"{text[: len(text) // 3]}\n"
+                if fault != "missing":
+                    out.write(text)
+
+    def _fault(self) -> str | None:
+        """Script a fault for a share of the lines, one kind after another."""
+        if not self._faults or self._random.random() >= self._faults:
+            return None
+        self._faulty_lines += 1
+        return ("error", "missing", "cut")[self._faulty_lines % 3]
 
     def _answers(self, lines: list[Line]) -> Iterator[Answer]:
         how = self._inference

@@ -21,6 +21,7 @@ class Surroundings:
         copies and caches of real-time services.
     :param event_age_seconds: age from which batch jobs see a streamed event.
     :param min_import_interactions: least records of an import of interactions.
+    :param line_faults: share of a batch job's lines without a whole answer.
     """
 
     store: Store
@@ -29,6 +30,7 @@ class Surroundings:
     forget_users: Callable[[Sequence[int], Sequence[str]], None] = lambda _datasets, _users: None
     event_age_seconds: float = 0.0
     min_import_interactions: int = 1
+    line_faults: float = 0.0
 
 
 class Job:

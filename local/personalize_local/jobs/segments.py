@@ -39,6 +39,7 @@ class BatchSegmentJob(Job):
                 "filter_request": filter_request(around.store, resource),
                 "scratch": str(around.storage.scratch),
                 "seed": resource.arn,
+                "line_faults": around.line_faults,
             },
         )
 

@@ -9,6 +9,7 @@
 <program>/imports/<run>/<dataset>/<interval>.csv what one import takes of the published intervals
 <program>/batch/<run>/input/users.json           input of a batch inference job
 <program>/batch/<run>/output/                    its output
+<program>/batch/<run>/again/{input,output}/…     the same of a second job for what the first one did not answer
 <program>/batch/<run>/segment/{input,output}/…   the same of the segment job that says who gets lists
 <program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json, audience.parquet,
                                                  catalogue-report.json, audience-report.json, and what lists are made
@@ -106,6 +107,14 @@ class Keys:
     def batch_output(self, run: str) -> str:
         """Give the output folder of a batch inference job; ends with a slash."""
         return f"{self.program}/batch/{run}/output/"
+
+    def second_input(self, run: str) -> str:
+        """Give the input object of the second job of a run, for what the first one did not answer."""
+        return f"{self.program}/batch/{run}/again/input/users.json"
+
+    def second_output(self, run: str) -> str:
+        """Give its output folder; ends with a slash."""
+        return f"{self.program}/batch/{run}/again/output/"
 
     def segment_input(self, run: str) -> str:
         """Give the input object of the segment job that says who gets lists."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,6 @@ from recsync.core.lists.catalogue_report import BAD_ID, DUPLICATE
 from recsync.core.lists.joins import Join, by_user
 from recsync.core.lists.output_files import output_names
 from recsync.core.lists.output_spool import Source
-from recsync.core.local_disk import local_disk
 from recsync.core.recipes import RECIPES
 from recsync.errors import FatalError
 from recsync.stages import money
@@ -36,13 +35,12 @@ from recsync.stages.list_inputs import (
     read_events,
     sources,
 )
+from recsync.stages.work_folder import work_folder
 from recsync.stores.bucket import Bucket
 from recsync.stores.champion import Champion
 from recsync.stores.recommendations import PUSH_PREFIX, RecommendationsManifest
 
 log = logging.getLogger(__name__)
-
-_FOLDER_PREFIX = "recsync-lists-"
 
 
 def prepare_segment(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
@@ -58,7 +56,7 @@ def prepare_segment(program_name: str, run_id: str, created_at: datetime) -> dic
             f"{program_name}_train_full."
         )
     run = names.run_key(run_id, created_at.isoformat())
-    with _work_folder() as folder:
+    with work_folder() as folder:
         digest = write_segment_of_audience(context, run, created_at, folder)
     segment = context.program.audience.segment
     people = segment.users_per_item if segment else 0
@@ -84,7 +82,7 @@ def prepare(
     booking.book(context, segment_job_arn)
     champion_arn = _champion(context).solution_version_arn
     run = names.run_key(run_id, created_at.isoformat())
-    with _work_folder() as folder:
+    with work_folder() as folder:
         found_in = context.keys.segment_output(run) if segment_job_arn else None
         people, digest = write_inputs(context, run, created_at, folder, found_in=found_in)
     log.info("The audience of %s holds %d people", program_name, people)
@@ -144,25 +142,24 @@ def _champion(context: StageContext) -> Champion:
     return champion
 
 
-@contextmanager
-def _work_folder() -> Generator[Path]:
-    """Give a folder on the local disk for one piece of work."""
-    with TemporaryDirectory(prefix=_FOLDER_PREFIX) as name, local_disk(Path(name)):
-        yield Path(name)
-
-
-def decorate(program_name: str, plan: dict[str, Any], batch_inference_job_arn: str) -> dict[str, Any]:
+def decorate(
+    program_name: str, plan: dict[str, Any], batch_inference_job_arn: str, second_job_arn: str | None = None
+) -> dict[str, Any]:
     """Turn the job's output into lists fit to mail, and publish them with the catalogue.
 
     Every person of the audience gets an entry: a list, or a reason why there is none.
 
+    :param second_job_arn: the job that was asked what the first one did not answer; None without one.
     :returns: the manifest, for the asset event.
     """
     context, run = StageContext.of(program_name), plan["run"]
     moment = datetime.fromisoformat(plan["created_at"])
     prefix = plan["output"].removeprefix(context.bucket.uri(""))
     keys = sources(context.bucket, prefix)
-    with _work_folder() as folder:
+    if second_job_arn:
+        booking.book(context, second_job_arn)
+        keys += sources(context.bucket, context.keys.second_output(run))
+    with work_folder() as folder:
         audience = folder / "audience.parquet"
         if context.bucket.etag(context.keys.audience(run)) is None:
             raise FatalError(f"The audience of run {run} is gone from S3; start a new run.")
@@ -198,7 +195,7 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
     context, moment = StageContext.of(program_name), datetime.now(UTC)
     outputs = _outputs(context, uri)
     run = PUSH_PREFIX + names.run_key(f"{uri} {moment.isoformat()}", moment.isoformat())
-    with _work_folder() as folder:
+    with work_folder() as folder:
         audience = folder / "audience.parquet"
         catalogue = read_catalogue(context, moment, run)
         known = read_audience(context, moment, audience)

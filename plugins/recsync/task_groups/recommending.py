@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
 from recsync.core.program import Program
@@ -18,6 +19,7 @@ from recsync.operators.personalize.segments import PersonalizeCreateBatchSegment
 Output: TypeAlias = Any
 
 PREPARED = "{{ ti.xcom_pull(task_ids='prepare')['%s'] }}"
+AGAIN = "{{ ti.xcom_pull(task_ids='ask_again')['%s'] }}"
 SEGMENT = "{{ ti.xcom_pull(task_ids='prepare_segment')['%s'] }}"
 FILTER = "{{ ti.xcom_pull(task_ids='retire_filters')['%s'] }}"
 # The service deletes no campaign that it is still creating. A creation is waited for up to an hour, and what is left of
@@ -43,33 +45,36 @@ def audience_segment(program: Program) -> Output:
     return job.output
 
 
-def answers(program: Program, prepared: Output) -> Output:
-    """Let the champion answer what was prepared.
+def answers(program: Program, prepared: Output) -> tuple[Output, Output]:
+    """Let the champion answer what was prepared, and ask once more what a batch job did not answer.
 
-    :returns: the ARN of what answered.
+    :returns: the ARN of what answered, and that of the second job; None for a campaign, and where none is wanted.
     """
     way, filter_arn = program.personalize.traits.way, _filter(program, prepared)
     if way == "campaign":
-        return _campaign(program, prepared, filter_arn)
-    if way == "segment":
-        job: Any = PersonalizeCreateBatchSegmentJobOperator(
-            task_id="batch_segment",
-            num_results=program.personalize.results,
-            filter_arn=filter_arn,
-            aws_conn_id=program.aws,
-            **_job_arguments(PREPARED),
+        return _campaign(program, prepared, filter_arn), None
+
+    def batch(suffix: str, task_result: str) -> Any:
+        common: dict[str, Any] = {
+            "num_results": program.personalize.results,
+            "filter_arn": filter_arn,
+            "aws_conn_id": program.aws,
+            **_job_arguments(task_result),
+        }
+        if way == "segment":
+            return PersonalizeCreateBatchSegmentJobOperator(task_id=f"batch_segment{suffix}", **common)
+        return PersonalizeCreateBatchInferenceJobOperator(
+            task_id=f"batch_inference{suffix}", batch_inference_job_config=prepared["config"], **common
         )
-    else:
-        job = PersonalizeCreateBatchInferenceJobOperator(
-            task_id="batch_inference",
-            num_results=program.personalize.results,
-            filter_arn=filter_arn,
-            batch_inference_job_config=prepared["config"],
-            aws_conn_id=program.aws,
-            **_job_arguments(PREPARED),
-        )
+
+    job = batch("", PREPARED)
     prepared >> job
-    return job.output
+    if not program.recommendations.ask_again:
+        return job.output, None
+    again: Output = ask_again(program.name, prepared, job.output)
+    second = batch("_again", AGAIN)
+    again >> second
+    return job.output, second.output
 
 
 def _filter(program: Program, prepared: Output) -> Output:
@@ -144,6 +149,17 @@ def retire_filters(program: str, prepared: dict[str, Any]) -> dict[str, str]:
     from recsync.stages import filters
 
     return filters.make_room(program, prepared)
+
+
+@task(multiple_outputs=True)
+def ask_again(program: str, prepared: dict[str, Any], job_arn: str) -> dict[str, Any]:
+    """Write the input of a second job for what the first one did not answer; skip when it is not worth one."""
+    from recsync.stages import ask_again as stage
+
+    again = stage.ask_again(program, prepared, job_arn)
+    if again is None:
+        raise AirflowSkipException("No second job; the log says why.")
+    return again
 
 
 @task

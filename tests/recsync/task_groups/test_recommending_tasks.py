@@ -4,12 +4,40 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from airflow.sdk import DAG, task
 
 from recsync.core.program import parse_program
 from recsync.hooks.personalize_resources import CAMPAIGN
 from recsync.stage_dags import DEFAULT_ARGS
 from recsync.task_groups import answers
+
+
+@pytest.mark.parametrize(
+    ("recipe", "wanted", "jobs"),
+    [
+        ("aws-user-personalization", True, ["batch_inference", "batch_inference_again"]),
+        ("aws-user-personalization", False, ["batch_inference"]),
+        ("aws-item-affinity", True, ["batch_segment", "batch_segment_again"]),
+    ],
+)
+def test_a_second_job_asks_what_the_first_did_not_answer(recipe: str, wanted: bool, jobs: list[str]) -> None:
+    fields = {
+        "braze": {"attribute": "recs"},
+        "personalize": {"recipe": recipe},
+        "recommendations": {"ask_again": wanted, "min_length": 1},
+    }
+
+    @task(multiple_outputs=True)
+    def prepare() -> dict[str, str]:
+        """Stand where the DAG's own task stands."""
+        return {}
+
+    with DAG("shop_recommend", schedule=None, default_args=DEFAULT_ARGS) as dag:
+        answers(parse_program("shop", fields), prepare())
+    assert sorted(name for name in dag.task_ids if name.startswith("batch")) == jobs
+    if wanted:
+        assert dag.get_task(jobs[1]).upstream_task_ids >= {"ask_again"}
 
 
 def test_the_deletion_of_a_campaign_is_tried_for_longer_than_its_creation_may_take() -> None:

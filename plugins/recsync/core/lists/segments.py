@@ -80,7 +80,7 @@ def read_found(outputs: Iterable[Source], queries: pa.Array, report: FoundReport
     known = {query: number for number, query in enumerate(queries.to_pylist())}
     for name, stream in outputs:
         for number, line in enumerate(_lines(stream), start=1):
-            answer = _answer(line)
+            answer = parse_answer(line)
             if answer is None or answer[0] not in known:
                 report.unreadable += 1
                 log.error("%s line %d is not about a query of the job", name, number)
@@ -101,6 +101,14 @@ def read_found(outputs: Iterable[Source], queries: pa.Array, report: FoundReport
                 )
 
 
+def answered_queries(outputs: Iterable[Source]) -> Iterator[str]:
+    """Name the queries that have an answer."""
+    for _name, stream in outputs:
+        for answer in filter(None, map(parse_answer, _lines(stream))):
+            if not answer[2]:
+                yield answer[0]
+
+
 def _lines(stream: ByteStream) -> Iterator[bytes]:
     held: list[bytes] = []
     while data := stream.read(_READ_BYTES):
@@ -115,7 +123,7 @@ def _lines(stream: ByteStream) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _answer(line: bytes) -> tuple[str, list[str], str] | None:
+def parse_answer(line: bytes) -> tuple[str, list[str], str] | None:
     """Take a line apart: query, users and error; None when it is no line of a batch segment job."""
     try:
         document = json.loads(line)

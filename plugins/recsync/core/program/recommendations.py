@@ -53,6 +53,7 @@ class Recommendations(Strict):
     :param fallback_days: how many days of ``interactions.sql`` the fallback looks at.
     :param keep_days: how long somebody keeps the list that Braze has while the batch output has no answer for the
         person, counted from the first run without one; after that the fallback, or the list is removed. 0: at once.
+    :param ask_again: whether a second batch job asks once more what the first one did not answer.
     :param min_answered: share of the questions of a batch job that must have an answer; a run with fewer fails before
         anything is published.
     """
@@ -63,6 +64,7 @@ class Recommendations(Strict):
     fallback: tuple[FallbackTier, ...] = ()
     fallback_days: int = Field(default=30, ge=1, le=3650)
     keep_days: int = Field(default=7, ge=0, le=365)
+    ask_again: bool = True
     min_answered: float = Field(default=0.5, ge=0, le=1)
 
     @model_validator(mode="after")

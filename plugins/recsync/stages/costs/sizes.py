@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from recsync.core.lists.segments import parse_answer
 from recsync.core.program import DatasetType
 from recsync.stages.context import StageContext
 from recsync.stores.bucket import Bucket
@@ -43,7 +44,13 @@ def answered_lines(context: StageContext, uri: str) -> int | None:
 
 def _is_answer(line: bytes) -> bool:
     # The service's own spelling; parsing a million long lines takes half a minute.
-    return line.endswith(b'"error":null}') or not json.loads(line).get("error")
+    if line.endswith(b'"error":null}'):
+        return True
+    try:
+        return not json.loads(line).get("error")
+    except ValueError:
+        # What was cut short on the way to S3 was answered, and billed.
+        return True
 
 
 def segment_users(context: StageContext, uri: str) -> int:
@@ -52,9 +59,7 @@ def segment_users(context: StageContext, uri: str) -> int:
     outputs = [key for key in bucket.keys(prefix) if key.endswith(".out")]
     found = 0
     for key in outputs:
-        for line in _lines(bucket, key):
-            output = json.loads(line).get("output") or {}
-            found += len(output.get("recommendedUsers") or ())
+        found += sum(len(answer[1]) for answer in map(parse_answer, _lines(bucket, key)) if answer)
     return found
 
 
