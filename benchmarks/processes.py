@@ -10,7 +10,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,15 @@ class Sink:
 @contextmanager
 def running_sink() -> Generator[Sink, None, None]:
     """Run a sink with and without TLS on free ports."""
-    certificate, key = write_certificate(folder("tls"))
-    command = [sys.executable, "-m", "benchmarks.sink", "--certificate", str(certificate), "--key", str(key)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with ExitStack() as stack:
+        # A folder for each sink: several start at once, and a certificate fits its own key only.
+        tls = stack.enter_context(tempfile.TemporaryDirectory(dir=folder("tls")))
+        certificate, key = write_certificate(Path(tls))
+        command = [sys.executable, "-m", "benchmarks.sink"]
+        command += ["--certificate", str(certificate), "--key", str(key)]
+        process = stack.enter_context(
+            subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        )
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -110,7 +116,10 @@ class Run:
 
 def run_prepared(contender: Contender, options: dict[str, Any], program: int = 0) -> Run:
     """Start a contender with an empty state, its ``prepare`` done where it has one."""
-    options = {**options, "state": str(emptied_folder(f"state/{contender.module}-{program}"))}
+    options = {
+        **options,
+        "state": str(emptied_folder(f"state/{contender.module}-{contender.function}-{program}")),
+    }
     if contender.prepares:
         Run(contender, options, function="prepare").result()
     return Run(contender, options)

@@ -1,5 +1,7 @@
 import http.client
 import json
+import ssl
+import urllib.request
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,6 +26,15 @@ def post(sink):
 
     yield post
     connection.close()
+
+
+def test_a_sink_keeps_its_certificate_when_another_one_starts(sink):
+    with running_sink() as other:
+        for each in (sink, other):
+            context = ssl.create_default_context(cafile=each.certificate)
+            handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+            with urllib.request.build_opener(*handlers).open(each.url("https") + "/__stats") as response:
+                assert response.status == 200
 
 
 def test_it_answers_as_braze_does_and_knows_who_came_twice(sink, post):
