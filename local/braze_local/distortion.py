@@ -26,13 +26,13 @@ class Distortion:
     """Collect what the faults of one call do to its objects.
 
     `rejected` are reported with their place and not applied. `unapplied` are taken as valid and never
-    applied. `unplaced` are error entries whose place is missing or wrong. `hidden` is how many fewer
-    objects each array is said to have had.
+    applied. `more` are further error entries: without a place, with a wrong one, or for an object that is named once
+    more or was processed. `hidden` is how many fewer objects each array is said to have had.
     """
 
     rejected: dict[Place, str] = field(default_factory=dict)
     unapplied: set[Place] = field(default_factory=set)
-    unplaced: list[dict[str, Any]] = field(default_factory=list)
+    more: list[dict[str, Any]] = field(default_factory=list)
     hidden: Counter[str] = field(default_factory=Counter)
 
 

@@ -14,15 +14,17 @@ from braze_local.wire import Header, Response, json_response, message
 
 Kind = Literal[
     "status", "rate_limit", "html502", "login_page", "empty", "queued", "truncate", "broken_json", "timeout",
-    "reset", "reject", "drop", "error_without_index", "error_out_of_range", "fewer_processed",
+    "reset", "reject", "minor_error", "drop", "error_without_index", "error_out_of_range", "fewer_processed",
 ]  # fmt: skip
 Hint = Literal["classic", "mau", "retry-after", "none"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 
-OBJECT_KINDS = frozenset({"reject", "drop", "error_without_index", "error_out_of_range", "fewer_processed"})
+OBJECT_KINDS = frozenset(
+    {"reject", "minor_error", "drop", "error_without_index", "error_out_of_range", "fewer_processed"}
+)
 # These answer as if, or after, the request took effect, so that is what happens unless told otherwise.
-_APPLY_UNLESS_TOLD = frozenset({"truncate", "broken_json", "queued"})
+_APPLY_UNLESS_TOLD = frozenset({"truncate", "broken_json", "queued", "minor_error"})
 _STATUS = {"status": 500, "rate_limit": 429, "html502": 502, "login_page": 200, "empty": 200, "queued": 202}
 # How long a timeout holds the connection; how long a refused client is told to wait.
 _TIMEOUT_SECONDS, _WAIT_SECONDS = 60.0, 1.0
@@ -47,9 +49,11 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     is lost or wrong; None means no, except for `truncate`, `broken_json` and `queued`. What takes effect does
     so `delay_seconds` later than usual.
 
-    Kinds for single objects of a call that is served: `reject` (an error entry of `error_type`), `drop`
+    Kinds for single objects of a call that is served: `reject` (an error entry of `error_type`), `minor_error`
+    (an error entry for an object that is counted as processed, and applied unless `apply` is false), `drop`
     (a clean answer, never applied), `error_without_index`, `error_out_of_range`, `fewer_processed`
-    (not applied unless `apply`, and the answer says so in no usable way). They concern the ids named, each
+    (not applied unless `apply`, and the answer says so in no usable way). `entries` is how many error entries name
+    each object that `reject` and `minor_error` hit. They concern the ids named, each
     with `object_probability`; without ids every object with that probability; without either one object.
     """
 
@@ -72,6 +76,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     item_ids: list[str] = []
     object_probability: Share | None = None
     error_type: str = "fault injected by braze_local"
+    entries: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
 
     def __post_init__(self) -> None:
         """Raise ValueError for a fault that could not do what it says."""
@@ -79,6 +84,8 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
             raise ValueError(f"object_probability makes no sense with {self.kind}")
         if self.apply and self.kind in {"drop", "reject"}:
             raise ValueError(f"apply makes no sense with {self.kind}")
+        if self.entries > 1 and self.kind not in {"reject", "minor_error"}:
+            raise ValueError(f"entries makes no sense with {self.kind}")
 
     @property
     def of_objects(self) -> bool:
@@ -131,19 +138,23 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     def distort(self, picked: Sequence[Placed], objects: int, distortion: Distortion) -> None:
         """Note what it does to the objects it has picked out of `objects`."""
         for number, (place, _) in enumerate(picked):
+            placed = {"type": self.error_type, "input_array": place[0], "index": place[1]}
             if self.kind == "reject":
                 distortion.rejected[place] = self.error_type
+                distortion.more.extend([placed] * (self.entries - 1))
                 continue
             if not self.applies:
                 distortion.unapplied.add(place)
-            if self.kind == "drop":
+            if self.kind == "minor_error":
+                distortion.more.extend([placed] * self.entries)
+            if self.kind in {"drop", "minor_error"}:
                 continue
             distortion.hidden[place[0]] += 1
             entry: dict[str, Any] = {"type": self.error_type}
             if self.kind == "error_out_of_range":
                 entry |= {"input_array": place[0], "index": objects + number}
             if self.kind != "fewer_processed":
-                distortion.unplaced.append(entry)
+                distortion.more.append(entry)
 
     def _scripted(self, status: int, headers: list[Header]) -> Response:
         if isinstance(self.body, str):

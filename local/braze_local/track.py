@@ -68,7 +68,7 @@ def _taken(sandbox: Sandbox, request: Request, arrays: Arrays, *, whole: bool) -
         payload = request.body if whole and applied is arrays else msgspec.json.encode(applied)
         sandbox.accept("track", payload, request.delay_seconds)
     processed = {f"{n}_processed": max(0, len(a) - distortion.hidden[n]) for n, a in valid.items()}
-    answer = processed | {"message": "success"} | errors_of(problems, distortion.unplaced)
+    answer = processed | {"message": "success"} | errors_of(problems, distortion.more)
     return json_response(201, answer)
 
 

@@ -142,6 +142,22 @@ def test_a_rejected_object_is_named_and_not_applied(faulty: Script, user: str) -
     assert _fired(braze) == {"reject": {"calls": 1, "objects": 1}}
 
 
+def test_an_object_may_be_named_once_per_attribute(faulty: Script, user: str) -> None:
+    response = faulty(kind="reject", entries=2, external_ids=[f"{user}-1"]).track(*_users(user, 3))
+    body = response.json()
+    assert body["attributes_processed"] == 2
+    assert [error["index"] for error in body["errors"]] == [1, 1]
+
+
+@pytest.mark.parametrize("apply", [True, False])
+def test_an_object_may_be_named_and_counted(faulty: Script, user: str, apply: bool) -> None:
+    braze = faulty(kind="minor_error", external_ids=[f"{user}-1"], apply=apply, entries=2)
+    body = braze.track(*_users(user, 3)).json()
+    assert body["attributes_processed"] == 3
+    assert [(error["input_array"], error["index"]) for error in body["errors"]] == [("attributes", 1)] * 2
+    assert _held(braze, user) == ({0, 1, 2} if apply else {0, 2})
+
+
 def test_a_call_of_bad_objects_only_is_a_400(faulty: Script, user: str) -> None:
     braze = faulty(kind="reject", object_probability=1)
     response = braze.track(*_users(user, 3))

@@ -2,7 +2,7 @@
 
 What a call can end in:
 
-* a result: Braze took the call; a partial 201 names the objects it refused
+* a result: Braze answered with a 2xx; :class:`TrackResult` says what of it must be read back
 * :class:`BrazeRefused` (RejectedError): 400 or 413, this call's content is at fault
 * :class:`BrazeDenied` (FatalError): 401, 403, 404, 415: key, permission, host or client are at fault
 * :class:`BrazeUnclear` (RetriableError): still no clear answer after every try; whole-value writes may be sent again
@@ -32,7 +32,7 @@ from recsync.clients.braze_answers import (
 from recsync.clients.braze_calls import Calls
 from recsync.clients.braze_limits import Family, Limiters
 from recsync.clients.braze_plan import RatePlan
-from recsync.clients.braze_track import Track
+from recsync.clients.braze_track import BeforeSending, Track
 from recsync.clients.braze_transport import Answer, Transport
 from recsync.core.payloads import Json, dumps
 
@@ -103,13 +103,16 @@ class BrazeClient:
         await self._transport.close()
         self._limiters.close()
 
-    async def track_attributes(self, objects: Sequence[bytes]) -> TrackResult:
+    async def track_attributes(
+        self, objects: Sequence[bytes], before_sending: BeforeSending | None = None
+    ) -> TrackResult:
         """Write attribute objects: ``POST /users/track``, or ``/users/track/bulk`` where the plan has it.
 
         :param objects: each one JSON object; at most ``plan.objects_per_call``, and ``plan.bytes_per_call`` in all.
-        :return: the objects refused, placed by their position in ``objects``.
+        :param before_sending: awaited in each try, once the limiter lets it pass.
+        :return: what Braze says of each of them, by position in ``objects``.
         """
-        return await self._track.attributes(objects)
+        return await self._track.attributes(objects, before_sending)
 
     async def export_users(self, external_ids: Sequence[str], fields: Sequence[str]) -> list[Json]:
         """Read profiles back, at most 50: ``POST /users/export/ids``; unknown ids are left out.

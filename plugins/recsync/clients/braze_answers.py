@@ -6,7 +6,8 @@ https://www.braze.com/docs/api/errors/
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from recsync.clients.braze_transport import Answer
@@ -39,9 +40,36 @@ class TrackError:
 
 @dataclass(frozen=True)
 class TrackResult:
-    """What a 201 (or 202 "queued") said."""
+    """What a 2xx says about the objects of a call; those it does not name were taken.
 
-    errors: tuple[TrackError, ...]
+    :param rejected: reason by position: refused.
+    :param named: reason by position: an error names the object although the counts say that it was processed.
+        Reading the profile back decides.
+    :param unnamed: positions of objects that were refused or not: errors without a place, counts that are too low, or
+        an answer of an unknown shape. Reading the profiles back decides.
+    :param why: what leaves ``unnamed`` open.
+    :param is_readable: whether the answer was a JSON object of Braze's.
+    """
+
+    rejected: Mapping[int, str] = field(default_factory=dict)
+    named: Mapping[int, str] = field(default_factory=dict)
+    unnamed: frozenset[int] = frozenset()
+    why: str = ""
+    is_readable: bool = True
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing has to be read back."""
+        return not (self.named or self.unnamed)
+
+    def moved(self, by: int) -> TrackResult:
+        """Place the objects in a longer sequence, ``by`` positions later."""
+        return replace(
+            self,
+            rejected={index + by: reason for index, reason in self.rejected.items()},
+            named={index + by: reason for index, reason in self.named.items()},
+            unnamed=frozenset(index + by for index in self.unnamed),
+        )
 
 
 class BrazeRefused(RejectedError):  # ruff: ignore[error-suffix-on-exception-name] - named for what Braze did
@@ -99,8 +127,8 @@ def document_of(answer: Answer) -> Json | None:
 
 def errors_of(document: Json) -> tuple[TrackError, ...]:
     """Read the error entries, whatever their shape; only those on ``attributes`` are placed."""
-    raw = document.get("errors")
-    return tuple(map(_error, raw)) if isinstance(raw, list) else ()
+    raw = document.get("errors") or ()
+    return tuple(map(_error, raw if isinstance(raw, list | tuple) else [raw]))
 
 
 def _error(error: Any) -> TrackError:
@@ -121,12 +149,41 @@ def is_accepted(document: Json) -> bool:
     return document.get("message") in ("success", "queued")
 
 
-def is_accepted_track(document: Json, objects: int) -> bool:
-    """Say whether Braze took the call and its counts do not contradict what was sent."""
-    processed = document.get("attributes_processed")
-    errors = document.get("errors")
-    named = len(errors) if isinstance(errors, list) else 0
-    return is_accepted(document) and (type(processed) is not int or processed + named == objects)
+def read_track(document: Json | None, objects: int) -> TrackResult:
+    """Read a 2xx of ``/users/track``, whatever its shape.
+
+    Braze may name one object twice, once per attribute, and may name an object that it processed nevertheless, so
+    the errors and ``attributes_processed`` need not add up to the objects.
+
+    :param document: the JSON object in the body; None when the body is anything else.
+    :param objects: how many were sent.
+    """
+    everybody = frozenset(range(objects))
+    if document is None:
+        why = "a 2xx without a JSON object of Braze's"
+        return TrackResult(unnamed=everybody, why=why, is_readable=False)
+    errors = errors_of(document)
+    if objects == 1:  # whatever an error says of its place, it is about this object
+        errors = tuple(TrackError(0, error.type) for error in errors)
+    reasons = {e.index: e.type for e in errors if e.index is not None and e.index < objects}
+    unplaced = [e.type for e in errors if e.index not in reasons]
+    counted = document.get("attributes_processed")
+    processed = counted if type(counted) is int else None
+    surplus = 0 if processed is None else processed + len(reasons) - objects
+    # Only a count that leaves the named ones out says that they were refused.
+    is_refusal = processed is not None and surplus <= 0
+    rejected, named = (reasons, {}) if is_refusal else ({}, reasons)
+    others = everybody - reasons.keys()
+    if unplaced:
+        return TrackResult(rejected, named, others, unplaced[0])
+    if not is_accepted(document) and (processed is None or "message" in document):
+        why = "a 2xx with another message than success"
+        return TrackResult(rejected, named, others, why, is_readable=processed is not None)
+    if surplus < 0 or (surplus > 0 and not reasons):
+        return TrackResult(
+            rejected, named, others, "a count of processed objects that cannot be, and no error"
+        )
+    return TrackResult(rejected, named)
 
 
 def text_of(answer: Answer, secret: str) -> str:

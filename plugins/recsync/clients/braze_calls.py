@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -34,16 +35,17 @@ BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
 
 Confirm = Callable[[Json], bool]
+T = TypeVar("T")
 
 
-class _Tries:
+class _Tries(Generic[T]):
     """Try again; the first try is the one that failed already."""
 
-    def __init__(self, failed: Unclear, send: Callable[[], Awaitable[tuple[Json, Answer]]]) -> None:
+    def __init__(self, failed: Unclear, send: Callable[[], Awaitable[T]]) -> None:
         self._failed: Unclear | None = failed
         self._send = send
 
-    async def __call__(self) -> tuple[Json, Answer]:
+    async def __call__(self) -> T:
         failed, self._failed = self._failed, None
         if failed is not None:
             raise failed
@@ -79,29 +81,46 @@ class Calls:
         self.answers: Counter[str] = Counter()
 
     async def call(
+        self, family: Family, method: str, path: str, body: bytes | None, *, confirm: Confirm
+    ) -> tuple[Json, Answer]:
+        """Return the document and the answer it came in.
+
+        :param confirm: whether a document is Braze's word for having taken this call; another 2xx is tried again.
+        :raises BrazeRefused: on 400 and 413.
+        :raises BrazeDenied: on 401, 403, 404 and 415.
+        :raises BrazeUnclear: after the last try.
+        """
+
+        def read(answer: Answer) -> tuple[Json, Answer] | None:
+            document = document_of(answer)
+            return (document, answer) if document is not None and confirm(document) else None
+
+        return await self.exchange(family, method, path, body, read)
+
+    async def exchange(
         self,
         family: Family,
         method: str,
         path: str,
         body: bytes | None,
-        *,
-        confirm: Confirm,
-        success: bytes | None = None,
-    ) -> tuple[Json, Answer]:
-        """Return the document and the answer it came in.
+        read: Callable[[Answer], T | None],
+        before_sending: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
+        """Return what ``read`` makes of a 2xx.
 
-        :param confirm: whether a document is Braze's word for having taken this call.
-        :param success: a body that needs no reading: the document is empty then.
-        :raises BrazeRefused: on 400 and 413.
-        :raises BrazeDenied: on 401, 403, 404 and 415.
-        :raises BrazeUnclear: after the last try.
+        :param read: reads a 2xx; None when it is no answer of Braze, so that the call is tried again.
+        :param before_sending: awaited in each try, once the limiter lets it pass.
+        :raises RecsyncError: as :meth:`call` does.
         """
+
+        async def attempt() -> T:
+            return await self._try(family, method, path, body, read, before_sending)
+
         try:
-            return await self._try(family, method, path, body, confirm, success)
+            return await attempt()
         except Unclear as unclear:
             failed = unclear
         # The policy is set up for the calls that need it: it would cost every call as much as the limiter.
-        tries = _Tries(failed, lambda: self._try(family, method, path, body, confirm, success))
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Unclear),
             stop=stop_after_attempt(self._max_tries),
@@ -110,7 +129,7 @@ class Calls:
             reraise=True,
         )
         try:
-            return await retrying(tries)
+            return await retrying(_Tries(failed, attempt))
         except Unclear as unclear:
             raise BrazeUnclear(
                 f"Braze gave no clear answer to {method} {path} in {self._max_tries} tries; the last was: {unclear}. "
@@ -133,11 +152,13 @@ class Calls:
         method: str,
         path: str,
         body: bytes | None,
-        confirm: Confirm,
-        success: bytes | None,
-    ) -> tuple[Json, Answer]:
+        read: Callable[[Answer], T | None],
+        before_sending: Callable[[], Awaitable[None]] | None,
+    ) -> T:
         limiter = self._limiters.of(family)
         ticket = await limiter.acquire()
+        if before_sending is not None:
+            await before_sending()
         try:
             answer = await self._transport.send(method, path, body)
         except ConnectionFailed as error:
@@ -146,26 +167,23 @@ class Calls:
             raise Unclear(str(error)) from None
         self.answers[str(answer.status)] += 1
         limiter.learn(ticket, answer.status, answer.headers)
-        if answer.status == 201 and success is not None and answer.body == success:
-            return {}, answer
-        return self._judge(f"{method} {path}", answer, confirm), answer
+        if 200 <= answer.status < 300 and (found := read(answer)) is not None:
+            return found
+        raise self._failure(f"{method} {path}", answer)
 
-    def _judge(self, called: str, answer: Answer, confirm: Confirm) -> Json:
+    def _failure(self, called: str, answer: Answer) -> Exception:
         document = document_of(answer)
-        taken = 200 <= answer.status < 300
-        if taken and document is not None and confirm(document):
-            return document
         what = f"{called}: HTTP {answer.status}: {text_of(answer, self._secret)}"
-        if taken:
+        if 200 <= answer.status < 300:
             # A proxy's login page or a cut answer with status 200 is no confirmation.
-            raise Unclear(f"{what} (not an answer of Braze)")
+            return Unclear(f"{what} (not an answer of Braze)")
         errors = errors_of(document or {})
         if answer.status in (400, 413):
-            raise BrazeRefused(f"Braze refused {what}", status=answer.status, errors=errors)
+            return BrazeRefused(f"Braze refused {what}", status=answer.status, errors=errors)
         if answer.status in FATAL:
             hint = FATAL[answer.status]
-            raise BrazeDenied(f"Braze refused {what}. {hint}", status=answer.status, errors=errors)
+            return BrazeDenied(f"Braze refused {what}. {hint}", status=answer.status, errors=errors)
         limited = answer.status == 429
         # Only a refusal for the limit's sake is about the window that the other headers tell of.
         hints = {name: text for name, text in answer.headers.items() if limited or "retry-after" in name}
-        raise Unclear(what, retry_after_seconds(hints, self._clock()), limited=limited)
+        return Unclear(what, retry_after_seconds(hints, self._clock()), limited=limited)

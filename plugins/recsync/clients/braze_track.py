@@ -7,7 +7,7 @@ https://www.braze.com/docs/api/endpoints/user_data/post_user_track_bulk/
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from recsync.clients.braze_answers import (
@@ -15,12 +15,15 @@ from recsync.clients.braze_answers import (
     BrazeRefused,
     TrackError,
     TrackResult,
-    errors_of,
-    is_accepted_track,
+    document_of,
+    read_track,
 )
 from recsync.clients.braze_calls import Calls
 from recsync.clients.braze_limits import Family
 from recsync.clients.braze_plan import RatePlan
+from recsync.clients.braze_transport import Answer
+
+BeforeSending = Callable[[], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +40,20 @@ class Track:
         self._plan = plan
         self._bulk = plan.bulk
 
-    async def attributes(self, objects: Sequence[bytes]) -> TrackResult:
-        """Send the objects; errors are placed in this sequence."""
+    async def attributes(
+        self, objects: Sequence[bytes], before_sending: BeforeSending | None = None
+    ) -> TrackResult:
+        """Send the objects; what is said of them is placed in this sequence."""
         if self._bulk:
             try:
-                return await self._send(Family.TRACK_BULK, "/users/track/bulk", objects)
+                return await self._send(Family.TRACK_BULK, "/users/track/bulk", objects, before_sending)
             except BrazeDenied as denied:
                 if denied.status not in (403, 404):
                     raise
                 self._give_up_bulk(denied)
         if not self._plan.bulk:
-            return await self._send(Family.TRACK, "/users/track", objects)
-        return await self._send_in_chunks(objects)
+            return await self._send(Family.TRACK, "/users/track", objects, before_sending)
+        return await self._send_in_chunks(objects, before_sending)
 
     def _give_up_bulk(self, denied: BrazeDenied) -> None:
         if self._bulk:  # calls that were under way hear the same
@@ -59,37 +64,49 @@ class Track:
             )
         self._bulk = False
 
-    async def _send_in_chunks(self, objects: Sequence[bytes]) -> TrackResult:
-        errors: list[TrackError] = []
+    async def _send_in_chunks(
+        self, objects: Sequence[bytes], before_sending: BeforeSending | None
+    ) -> TrackResult:
+        results: list[TrackResult] = []
         size = self._plan.max_objects
         # A call with nobody in it is made too: its caller wants to know whether Braze answers.
         for start in range(0, max(len(objects), 1), size):
             chunk = objects[start : start + size]
-            errors += [_moved(error, start, len(chunk)) for error in await self._send_chunk(chunk, start)]
-        return TrackResult(tuple(errors))
+            results.append((await self._send_chunk(chunk, start, before_sending)).moved(start))
+        open_results = [result for result in results if not result.is_clear]
+        return TrackResult(
+            rejected={index: reason for result in results for index, reason in result.rejected.items()},
+            named={index: reason for result in results for index, reason in result.named.items()},
+            unnamed=frozenset().union(*(result.unnamed for result in results)),
+            why=next((result.why for result in open_results), ""),
+            is_readable=any(result.is_readable for result in results),
+        )
 
-    async def _send_chunk(self, chunk: Sequence[bytes], start: int) -> tuple[TrackError, ...]:
+    async def _send_chunk(
+        self, chunk: Sequence[bytes], start: int, before_sending: BeforeSending | None
+    ) -> TrackResult:
         try:
-            return (await self._send(Family.TRACK, "/users/track", chunk)).errors
+            return await self._send(Family.TRACK, "/users/track", chunk, before_sending)
         except BrazeRefused as refused:
-            named = {error.index for error in refused.errors}
-            if named == set(range(len(chunk))):
-                return refused.errors
+            named = {error.index: error.type for error in refused.errors if error.index is not None}
+            if named.keys() == set(range(len(chunk))):
+                return TrackResult(rejected=named)
             # Nothing of this chunk was taken although only some of it was named: the caller sends the rest again.
             moved = tuple(_moved(error, start, len(chunk)) for error in refused.errors)
             raise BrazeRefused(str(refused), status=refused.status, errors=moved) from None
 
-    async def _send(self, family: Family, path: str, objects: Sequence[bytes]) -> TrackResult:
+    async def _send(
+        self, family: Family, path: str, objects: Sequence[bytes], before_sending: BeforeSending | None
+    ) -> TrackResult:
         count = len(objects)
-        document, _ = await self._calls.call(
-            family,
-            "POST",
-            path,
-            b'{"attributes":[' + b",".join(objects) + b"]}",
-            confirm=lambda document: is_accepted_track(document, count),
-            success=b'{"attributes_processed":%d,"message":"success"}' % count,
-        )
-        return TrackResult(errors_of(document))
+        usual = b'{"attributes_processed":%d,"message":"success"}' % count
+
+        def read(answer: Answer) -> TrackResult:
+            is_usual = answer.status == 201 and answer.body == usual
+            return TrackResult() if is_usual else read_track(document_of(answer), count)
+
+        body = b'{"attributes":[' + b",".join(objects) + b"]}"
+        return await self._calls.exchange(family, "POST", path, body, read, before_sending)
 
 
 def _moved(error: TrackError, by: int, objects: int) -> TrackError:

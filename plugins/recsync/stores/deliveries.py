@@ -37,6 +37,8 @@ class PlanManifest:
     :param recommendations: the recommend run it delivers.
     :param dag_run: the push run that planned it; its retries adopt the plan.
     :param replay_of: the delivery whose dead letters it sends again; empty for a delivery of recommendations.
+    :param resync: whether everybody is written anew, whatever the last-sent state says.
+    :param brake: why a person must agree to its removals; empty when nobody must.
     """
 
     delivery: str
@@ -47,6 +49,8 @@ class PlanManifest:
     replay_of: str
     figures: Figures
     estimate: Estimate
+    resync: bool = False
+    brake: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,7 @@ class Deliveries:
             ledger, number = self.read_ledger(delivery, rows)
             if ledger.closed_by:
                 return ledger, number
-            resent = ledger.under_way if kind == Kind.TAKE_OVER else 0
-            entry = Entry(kind, at, by, permitted=ledger.permitted, resent=resent)
+            entry = Entry(kind, at, by)
             try:
                 self.append(delivery, number, entry)
             except TakenOverError:

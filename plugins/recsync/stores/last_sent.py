@@ -37,6 +37,7 @@ class LastSentState:
     :param generation: counts the changes of ``table``.
     :param table: key of the Parquet object (schema ``STATE`` of ``core.delivery.schemas``); empty before the first.
     :param open_delivery: the delivery that has begun and is not complete; empty when there is none.
+    :param resync: the delivery that took everything in ``table`` for unknown, until everybody is written; else empty.
     :param refused: people whom Braze refused in the last complete delivery; they will be tried, and refused, again.
     :param written: people written by day (UTC, ISO 8601), of the last two days.
     """
@@ -45,6 +46,7 @@ class LastSentState:
     table: str = ""
     open_delivery: str = ""
     newest: Newest = Newest()
+    resync: str = ""
     refused: int = 0
     written: Mapping[str, int] = field(default_factory=dict)
 

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from scripted_http import Reply, Script, scripted
 
-from recsync.clients.braze import BrazeClient, BrazeRefused, BrazeUnclear, TrackError
+from recsync.clients.braze import BrazeClient, BrazeRefused, BrazeUnclear, TrackError, TrackResult
+from recsync.clients.braze_answers import read_track
 from recsync.clients.braze_plan import RatePlan
 from recsync.clients.braze_transport import AiohttpTransport
 from recsync.errors import FatalError, RejectedError, RetriableError
@@ -83,7 +84,7 @@ def refusals(*indexes: int) -> list[dict[str, Any]]:
 
 def test_a_clean_call_sends_the_key_and_the_objects_as_they_are(tmp_path: Path) -> None:
     braze = Braze(tmp_path, Reply(body=b'{"attributes_processed":2,"message":"success"}'))
-    assert braze.run(track).errors == ()
+    assert braze.run(track) == TrackResult()
     method, path, body, headers = braze.script.requests[0]
     assert (method, path, body) == ("POST", "/users/track", SENT)
     assert headers["Authorization"] == f"Bearer {KEY}"
@@ -96,38 +97,113 @@ def test_a_clean_call_sends_the_key_and_the_objects_as_they_are(tmp_path: Path) 
 def test_calls_of_many_tasks_share_connections_and_all_arrive(tmp_path: Path) -> None:
     async def many(client: BrazeClient) -> int:
         results = await asyncio.gather(*(client.track_attributes([PEOPLE[0]]) for _ in range(150)))
-        return sum(not result.errors for result in results)
+        return sum(result == TrackResult() for result in results)
 
     braze = Braze(tmp_path, Reply(body={"attributes_processed": 1, "message": "success"}))
     assert braze.run(many) == 150
     assert braze.answers == {"201": 150}
 
 
-def test_a_partial_201_places_its_errors(tmp_path: Path) -> None:
-    errors = [
-        *refusals(1),
-        {"type": "elsewhere", "input_array": "events", "index": 0},
-        {"type": "no number", "input_array": "attributes", "index": "0"},
-        "just a text",
-        None,
-    ]
-    braze = Braze(tmp_path, Reply(body={"message": "success", "errors": errors}))
-    assert braze.run(track).errors == (
-        TrackError(1, "bad"),
-        TrackError(None, "elsewhere"),
-        TrackError(None, "no number"),
-        TrackError(None, "just a text"),
-        TrackError(None, "None"),
+SUCCESS: dict[str, Any] = {"message": "success"}
+OTHERS = frozenset({1, 2, 3})
+
+
+@pytest.mark.parametrize(
+    ("document", "rejected", "named", "unnamed"),
+    [
+        # Each named once, each counted once.
+        ({**SUCCESS, "attributes_processed": 3, "errors": refusals(0)}, {0}, {}, {}),
+        # One object named twice, once per attribute, is one rejection.
+        ({**SUCCESS, "attributes_processed": 3, "errors": refusals(0, 0)}, {0}, {}, {}),
+        ({**SUCCESS, "attributes_processed": 2, "errors": refusals(0, 3, 0, 3, 3)}, {0, 3}, {}, {}),
+        # Named and counted as processed.
+        ({**SUCCESS, "attributes_processed": 4, "errors": refusals(0)}, {}, {0}, {}),
+        ({**SUCCESS, "attributes_processed": 3, "errors": refusals(0, 1)}, {}, {0, 1}, {}),
+        # Named, and not counted at all.
+        ({**SUCCESS, "errors": refusals(0)}, {}, {0}, {}),
+        # Fewer processed than the errors say.
+        ({**SUCCESS, "attributes_processed": 3}, {}, {}, {0, 1, 2, 3}),
+        ({**SUCCESS, "attributes_processed": 2, "errors": refusals(0)}, {0}, {}, OTHERS),
+        ({**SUCCESS, "attributes_processed": 9}, {}, {}, {0, 1, 2, 3}),
+        # Errors without a place, or with one that is none.
+        ({**SUCCESS, "attributes_processed": 3, "errors": refusals(4)}, {}, {}, {0, 1, 2, 3}),
+        ({**SUCCESS, "attributes_processed": 3, "errors": refusals(-1)}, {}, {}, {0, 1, 2, 3}),
+        ({**SUCCESS, "attributes_processed": 3, "errors": ["just a text"]}, {}, {}, {0, 1, 2, 3}),
+        ({**SUCCESS, "attributes_processed": 3, "errors": "just a text"}, {}, {}, {0, 1, 2, 3}),
+        ({**SUCCESS, "attributes_processed": 3, "errors": {"type": "x"}}, {}, {}, {0, 1, 2, 3}),
+        ({**SUCCESS, "attributes_processed": 2, "errors": [*refusals(0), None]}, {0}, {}, OTHERS),
+        ({**SUCCESS, "attributes_processed": 4, "errors": [{"type": "x"}]}, {}, {}, {0, 1, 2, 3}),
+        # Unknown shapes.
+        ({"message": "something else"}, {}, {}, {0, 1, 2, 3}),
+        ({"message": "something else", "attributes_processed": 4}, {}, {}, {0, 1, 2, 3}),
+        ({"status": "ok"}, {}, {}, {0, 1, 2, 3}),
+        # Nothing left open.
+        ({**SUCCESS, "attributes_processed": 4}, {}, {}, {}),
+        ({"attributes_processed": 4}, {}, {}, {}),
+        (SUCCESS, {}, {}, {}),
+        ({**SUCCESS, "attributes_processed": "4", "errors": []}, {}, {}, {}),
+        ({**SUCCESS, "errors": None}, {}, {}, {}),
+        ({"message": "queued"}, {}, {}, {}),
+    ],
+)
+def test_a_2xx_says_of_each_object_that_it_was_taken_refused_or_must_be_read_back(
+    document: dict[str, Any], rejected: set[int], named: set[int], unnamed: set[int]
+) -> None:
+    result = read_track(document, 4)
+    assert (set(result.rejected), set(result.named), set(result.unnamed)) == (
+        set(rejected),
+        set(named),
+        set(unnamed),
     )
+    assert result.is_clear == (not named and not unnamed)
+    assert bool(result.why) == bool(unnamed)
 
 
-def test_errors_that_are_no_list_are_no_errors(tmp_path: Path) -> None:
-    assert Braze(tmp_path, Reply(body={"message": "success", "errors": "none"})).run(track).errors == ()
+@pytest.mark.parametrize("error", [*refusals(7), {"type": "bad"}, {"type": "bad", "index": "0"}])
+def test_an_error_to_a_call_with_one_object_is_about_this_one(error: dict[str, Any]) -> None:
+    refused = read_track({**SUCCESS, "attributes_processed": 0, "errors": [error]}, 1)
+    assert (refused.rejected, refused.is_clear) == ({0: "bad"}, True)
+    assert read_track({**SUCCESS, "attributes_processed": 1, "errors": [error]}, 1).named == {0: "bad"}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, b"<html>Please log in</html>"),
+        Reply(201, b'{"message": "succ'),
+        Reply(201, b""),
+        Reply(204, b""),
+        Reply(201, b"[]"),
+        Reply(201, b'"ok"'),
+        Reply(201, {"status": "ok"}),
+        Reply(299, {"message": "success", "attributes_processed": 1}),
+    ],
+)
+def test_a_2xx_is_an_answer_whatever_is_in_it_and_is_not_asked_for_again(
+    tmp_path: Path, reply: Reply
+) -> None:
+    braze = Braze(tmp_path, reply)
+    result = braze.run(track)
+    assert result.unnamed == {0, 1}
+    assert len(braze.bodies) == 1
+
+
+def test_what_comes_before_sending_waits_for_the_limiter_in_each_try(tmp_path: Path) -> None:
+    braze = Braze(tmp_path, Reply(429, {}, {"X-Ratelimit-Retry-After": "7"}), Reply())
+    passed: list[tuple[int, float]] = []
+
+    async def before_sending() -> None:
+        passed.append((len(braze.script.requests), sum(braze.slept)))
+        await asyncio.sleep(0)
+
+    braze.run(lambda client: client.track_attributes(PEOPLE, before_sending=before_sending))
+    assert [requests for requests, _ in passed] == [0, 1]
+    assert passed[1][1] >= 7
 
 
 def test_a_call_queued_in_maintenance_counts_as_taken(tmp_path: Path) -> None:
     braze = Braze(tmp_path, Reply(202, {"message": "queued"}))
-    assert braze.run(track).errors == ()
+    assert braze.run(track) == TrackResult()
     assert braze.answers == {"202": 1}
 
 
@@ -137,13 +213,6 @@ def test_a_call_queued_in_maintenance_counts_as_taken(tmp_path: Path) -> None:
         Reply(500, {"message": "oops"}),
         Reply(502, b"<html>Bad gateway</html>"),
         Reply(429, {"message": "slow"}),
-        Reply(200, b"<html>Please log in</html>"),
-        Reply(201, b'{"message": "succ'),
-        Reply(201, b""),
-        Reply(201, b"[]"),
-        Reply(201, {"message": "something else"}),
-        Reply(201, {"message": "success", "attributes_processed": 1}),
-        Reply(201, {"message": "success", "attributes_processed": 2, "errors": refusals(0)}),
         Reply(201, b'{"attributes_processed":2', {"Content-Length": "400"}),
         Reply(302, b"", {"Location": "http://127.0.0.1:1/"}),
         Reply(drop=True),
@@ -152,13 +221,6 @@ def test_a_call_queued_in_maintenance_counts_as_taken(tmp_path: Path) -> None:
         "500",
         "502",
         "429",
-        "login page",
-        "truncated",
-        "empty",
-        "list",
-        "other message",
-        "too few processed",
-        "too many counted",
         "cut short",
         "redirect",
         "reset",
@@ -245,8 +307,9 @@ FIVE = [b'{"external_id":"%d"}' % number for number in range(5)]
 
 
 def test_bulk_sends_everything_in_one_call(tmp_path: Path) -> None:
-    braze = Braze(tmp_path, Reply(body={"message": "success", "errors": refusals(4)}), plan=BULK)
-    assert braze.run(lambda client: client.track_attributes(FIVE)).errors == (TrackError(4, "bad"),)
+    body = {"message": "success", "attributes_processed": 4, "errors": refusals(4)}
+    braze = Braze(tmp_path, Reply(body=body), plan=BULK)
+    assert braze.run(lambda client: client.track_attributes(FIVE)).rejected == {4: "bad"}
     assert braze.paths == [("POST", "/users/track/bulk")]
 
 
@@ -258,7 +321,7 @@ def test_without_the_bulk_endpoint_track_is_used_from_then_on(
         tmp_path,
         Reply(status, {"message": "Access Denied"}),
         Reply(),
-        Reply(body={"message": "success", "errors": refusals(1)}),
+        Reply(body={"message": "success", "attributes_processed": 1, "errors": refusals(1)}),
         Reply(400, {"message": "no valid data", "errors": refusals(0)}),
         Reply(),
         plan=BULK,
@@ -269,10 +332,18 @@ def test_without_the_bulk_endpoint_track_is_used_from_then_on(
         await client.track_attributes(FIVE[:1])
         return first
 
-    assert braze.run(twice).errors == (TrackError(3, "bad"), TrackError(4, "bad"))
+    assert braze.run(twice) == TrackResult(rejected={3: "bad", 4: "bad"})
     assert braze.paths == [("POST", "/users/track/bulk")] + [("POST", "/users/track")] * 4
     assert [len(body["attributes"]) for body in braze.bodies[1:]] == [2, 2, 1, 1]
     assert len([record for record in caplog.records if "/users/track/bulk" in record.message]) == 1
+
+
+def test_what_chunks_leave_open_is_placed_in_the_whole(tmp_path: Path) -> None:
+    counted = {"message": "success", "attributes_processed": 2, "errors": refusals(1)}
+    replies = [Reply(404, {}), Reply(), Reply(body=counted), Reply(201, b"")]
+    braze = Braze(tmp_path, *replies, plan=BULK)
+    result = braze.run(lambda client: client.track_attributes(FIVE))
+    assert (result.named, result.unnamed, result.is_readable) == ({3: "bad"}, {4}, True)
 
 
 def test_a_chunk_refused_without_names_is_left_to_the_caller(tmp_path: Path) -> None:
@@ -380,7 +451,7 @@ def test_neither_key_nor_people_reach_the_log_at_any_level(
         caplog.set_level(logging.DEBUG, logger=name)
     person = b'{"external_id":"jane-doe-77","recs":["very-private"]}'
     echo = {"message": f"Invalid API key: {KEY}, for jane-doe-77 very-private"}
-    replies = [Reply(404, echo), Reply(500, echo), Reply(429, echo), Reply(drop=True), Reply(201, echo)]
+    replies = [Reply(404, echo), Reply(500, echo), Reply(429, echo), Reply(drop=True), Reply(503, echo)]
     plan = RatePlan(bulk=True, max_objects=1, max_tries=4)
     with pytest.raises(BrazeUnclear):
         Braze(tmp_path, *replies, plan=plan).run(lambda client: client.track_attributes([person]))

@@ -12,12 +12,9 @@ import pyarrow as pa
 from recsync.core import duck
 from recsync.core.delivery.comparison import select_state
 from recsync.core.delivery.ledger import Ledger, Status
-from recsync.core.delivery.outcomes import Outcome
+from recsync.core.delivery.outcomes import Outcome, is_unknown
 from recsync.core.delivery.schemas import PARTS, UNANSWERED_FILE, Figures
 from recsync.errors import FatalError
-
-# Braze's words for a person it does not have (``_update_existing_only``): there is nothing left to remove.
-_NOBODY = "not an existing user"
 
 
 @dataclass(frozen=True)
@@ -127,9 +124,9 @@ def merge_state(
         )
         database.execute(
             "CREATE TABLE changed AS SELECT external_id, change.attribute AS attribute, "
-            "CASE WHEN unknown THEN NULL ELSE change.fingerprint END AS fingerprint, "
-            f"'{delivery}' AS delivery, unknown FROM (SELECT external_id, unnest(changes) AS change, unknown "
-            f"FROM written WHERE unknown OR outcome IN ('{Outcome.SENT}', '{Outcome.REMOVED}'))"
+            "CASE WHEN unknown OR nobody THEN NULL ELSE change.fingerprint END AS fingerprint, "
+            f"'{delivery}' AS delivery, unknown FROM (SELECT external_id, unnest(changes) AS change, unknown, nobody "
+            f"FROM written WHERE unknown OR nobody OR outcome IN ('{Outcome.SENT}', '{Outcome.REMOVED}'))"
         )
         # A replay asks nobody anew, so it leaves the time as it is.
         unanswered, since, join = folder / UNANSWERED_FILE, "s.kept_since", ""
@@ -139,9 +136,21 @@ def merge_state(
             f"COPY (SELECT external_id, attribute, fingerprint, delivery, {since}::BIGINT AS kept_since FROM ("
             "SELECT external_id, attribute, fingerprint, delivery, kept_since "
             f"FROM {former} ANTI JOIN changed USING (external_id, attribute) "
+            "ANTI JOIN (SELECT external_id FROM written WHERE nobody) USING (external_id) "
             "UNION ALL SELECT external_id, attribute, fingerprint, delivery, NULL AS kept_since FROM changed "
             "WHERE unknown OR fingerprint IS NOT NULL"
             f") s {join}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+
+
+def forget(state: Path, target: Path, work: Path) -> None:
+    """Write the last-sent state with every fingerprint unknown, so that everybody in it is written anew.
+
+    :param target: Parquet file to write.
+    """
+    with duck.opened(work) as database:
+        database.execute(
+            f"COPY (SELECT * REPLACE (NULL::UBIGINT AS fingerprint) FROM ({select_state(state)})) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
         )
 
 
@@ -185,11 +194,15 @@ def _register(database: duckdb.DuckDBPyConnection, folder: Path, figures: Figure
     why = {
         "row": pa.array(list(ledger.reasons), pa.int64()),
         "reason": pa.array(list(ledger.reasons.values()), pa.string()),
+        "nobody": pa.array([is_unknown(reason) for reason in ledger.reasons.values()], pa.bool_()),
     }
     database.register("why", pa.table(why))
-    gone = f"(w.removal AND s.status = {Status.REJECTED:d} AND contains(y.reason, '{_NOBODY}'))"
+    nobody = f"(s.status = {Status.REJECTED:d} AND coalesce(y.nobody, false))"
+    # Somebody whom Braze does not have has nothing left to remove.
+    gone = f"(w.removal AND {nobody})"
     database.execute(
         "CREATE VIEW written AS SELECT w.row, w.external_id, w.in_audience, w.removal, w.object, w.changes, s.unknown, "
+        f"{nobody} AS nobody, "
         f"CASE WHEN {gone} OR (s.status = {Status.TAKEN:d} AND w.removal) THEN '{Outcome.REMOVED}' "
         f"WHEN s.status = {Status.TAKEN:d} THEN '{Outcome.SENT}' "
         f"WHEN s.status = {Status.REJECTED:d} THEN '{Outcome.REJECTED}' "

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from recsync.core.delivery.ledger import Status
 from recsync.core.delivery.schemas import PARTS
 
 # Rows decoded at a time: a few milliseconds of work, a few megabytes of objects.
@@ -33,10 +35,13 @@ class Batch:
         first = Batch(self.rows[:middle], self.objects[:middle])
         return first, Batch(self.rows[middle:], self.objects[middle:])
 
-    def without(self, indices: set[int]) -> Batch:
+    def without(self, indices: Collection[int]) -> Batch:
         """Leave out some objects, by their position."""
-        kept = [i for i in range(len(self.rows)) if i not in indices]
-        return Batch(tuple(self.rows[i] for i in kept), tuple(self.objects[i] for i in kept))
+        return self.only([i for i in range(len(self.rows)) if i not in indices])
+
+    def only(self, indices: Sequence[int]) -> Batch:
+        """Keep some objects, by their position."""
+        return Batch(tuple(self.rows[i] for i in indices), tuple(self.objects[i] for i in indices))
 
 
 def open_batches(
@@ -78,3 +83,27 @@ def _by_size(rows: list[int], objects: list[bytes], max_objects: int, max_bytes:
             end = start + (end - start) // 2
         yield Batch(tuple(rows[start:end]), tuple(objects[start:end]))
         start = end
+
+
+def taken_lists(
+    folder: Path, statuses: NDArray[np.int8], parts: tuple[str, ...]
+) -> Iterator[tuple[list[int], list[str]]]:
+    """Return rows and external ids of those whose list Braze took, some thousands at a time.
+
+    :param folder: the plan's files.
+    :param statuses: one per row of the whole plan.
+    """
+    first = 0
+    for part in PARTS:
+        with pq.ParquetFile(folder / "writes" / f"{part}.parquet") as file:
+            start, first = first, first + file.metadata.num_rows
+            if part not in parts:
+                continue
+            for table in file.iter_batches(_CHUNK_ROWS, columns=["external_id", "removal"]):
+                rows = np.arange(start, start + len(table))
+                start += len(table)
+                removal = table.column("removal").to_numpy(zero_copy_only=False)
+                chosen = np.flatnonzero((statuses[rows] == Status.TAKEN) & ~removal)
+                ids: list[str] = table.column("external_id").take(pa.array(chosen)).to_pylist()
+                if ids:
+                    yield rows[chosen].tolist(), ids

@@ -7,6 +7,7 @@ are compared, never two persons, so a false "unchanged" has a chance of 2^-64 pe
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from recsync.core.payloads import dumps
 from recsync.core.splitmix import STEP, mixed
 
+# Keys of an attribute object that are no attributes.
+NO_ATTRIBUTES = frozenset({"external_id", "_update_existing_only"})
 Fingerprints = NDArray[np.uint64]
 """One unsigned 64-bit number per value."""
 
@@ -51,3 +54,17 @@ def value_fingerprint(value: Sequence[object]) -> int:
 def text_fingerprint(text: str) -> int:
     """Fingerprint a text attribute."""
     return int(element_fingerprints([dumps(text)])[0])
+
+
+def attribute_fingerprint(value: Sequence[object] | str | None) -> int | None:
+    """Fingerprint what an attribute object sets; None when it removes the attribute."""
+    if value is None:
+        return None
+    return text_fingerprint(value) if isinstance(value, str) else value_fingerprint(value)
+
+
+def object_fingerprints(rendered: bytes) -> tuple[str, dict[str, int | None]]:
+    """Read an attribute object: the external id, and what Braze must show for it."""
+    payload = json.loads(rendered)
+    attributes = {name: value for name, value in payload.items() if name not in NO_ATTRIBUTES}
+    return payload["external_id"], {name: attribute_fingerprint(v) for name, v in attributes.items()}

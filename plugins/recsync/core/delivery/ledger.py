@@ -1,15 +1,16 @@
-"""The ledger of a delivery: an append-only log from which any try knows what is settled, and what nobody knows.
+"""The ledger of a delivery: an append-only log from which any try knows what is settled and what may have been sent.
 
-Entries are written before what they permit and after what they settle. A write's row is settled once an entry says
-so; a row that was permitted and is not settled may have been sent, so it is sent again, and counted.
+A row is reserved by an entry before it is sent and settled by an entry after its answer. A row that is reserved and
+not settled may have been sent: the next try sends it again and counts it as resent.
 
-Each entry is one object with the next number, created only if nobody else created it: a try that was taken
-over finds its number taken and stops, without clocks or locks.
+Each entry is one object with the next number, created only if it does not exist yet: a try that was taken over
+finds its number taken and stops, without clocks or locks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -23,7 +24,7 @@ from recsync.errors import FatalError
 class Kind(StrEnum):
     """What an entry is for.
 
-    ``TAKE_OVER``: a try begins. ``PROGRESS``: rows permitted and settled. ``CLOSED``: nobody may go on with this
+    ``TAKE_OVER``: a try begins. ``PROGRESS``: rows reserved and settled. ``CLOSED``: nobody may go on with this
     delivery; ``by`` names the newer one, or is the delivery's own name when it is complete.
     """
 
@@ -41,6 +42,14 @@ class Status(IntEnum):
     DEAD = 3
 
 
+class Reserved(IntEnum):
+    """Which try may have sent one row."""
+
+    NEVER = 0
+    EARLIER = 1
+    NOW = 2
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A row that Braze did not take, and why, in Braze's words."""
@@ -55,18 +64,22 @@ class Entry:
 
     :param kind: see :class:`Kind`.
     :param at: when it was written, ISO 8601.
-    :param permitted: rows below this one may be under way from now on.
-    :param taken: ranges of rows that Braze took, each (first, one past the last).
-    :param resent: at a take-over: rows that may have been sent before and are sent again.
+    :param sending: ranges of rows that may be under way from now on, each (first, one past the last).
+    :param taken: ranges of rows that Braze took.
+    :param answers: how many answers came per status since the try's last entry.
+    :param permitted: in entries of older versions, instead of ``sending``: all rows below this one.
+    :param resent: in take-overs of older versions: rows that may have been sent before.
     """
 
     kind: Kind
     at: str
     by: str = ""
-    permitted: int = 0
+    sending: tuple[tuple[int, int], ...] = ()
     taken: tuple[tuple[int, int], ...] = ()
     rejected: tuple[Refusal, ...] = ()
     dead: tuple[Refusal, ...] = ()
+    answers: Mapping[str, int] = field(default_factory=dict)
+    permitted: int = 0
     resent: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -84,16 +97,22 @@ class Entry:
                 kind=Kind(document["kind"]),
                 at=document["at"],
                 by=document.get("by", ""),
-                permitted=int(document.get("permitted", 0)),
-                taken=tuple((int(first), int(end)) for first, end in document.get("taken", ())),
+                sending=_ranges(document.get("sending", ())),
+                taken=_ranges(document.get("taken", ())),
                 rejected=_refusals(document.get("rejected", ())),
                 dead=_refusals(document.get("dead", ())),
+                answers={str(status): int(n) for status, n in document.get("answers", {}).items()},
+                permitted=int(document.get("permitted", 0)),
                 resent=int(document.get("resent", 0)),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FatalError(
                 f"A ledger entry is damaged ({type(error).__name__}): restore it from a backup."
             ) from None
+
+
+def _ranges(pairs: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    return tuple((int(first), int(end)) for first, end in pairs)
 
 
 def _refusals(documents: Iterable[dict[str, Any]]) -> tuple[Refusal, ...]:
@@ -106,16 +125,23 @@ class Ledger:
 
     :param statuses: one :class:`Status` per row of the plan.
     :param reasons: why a row was rejected or given up.
-    :param closed_by: the delivery that closed this one; its own name when complete, empty while it is open.
+    :param resent: rows that an earlier try may have sent and that were sent again.
     :param tries: how often somebody began.
+    :param closed_by: the delivery that closed this one; its own name when complete, empty while it is open.
+    :param answers: Braze's answers by status, over all tries.
     """
 
     statuses: NDArray[np.int8]
     reasons: dict[int, str] = field(default_factory=dict)
-    permitted: int = 0
     resent: int = 0
     tries: int = 0
     closed_by: str = ""
+    answers: Counter[str] = field(default_factory=Counter)
+    _reserved: NDArray[np.int8] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing reserved."""
+        self._reserved = np.zeros(len(self.statuses), dtype=np.int8)
 
     @classmethod
     def of(cls, rows: int, entries: Iterable[Entry]) -> Ledger:
@@ -127,9 +153,11 @@ class Ledger:
 
     def apply(self, entry: Entry) -> None:
         """Take in one entry."""
-        self.permitted = max(self.permitted, entry.permitted)
-        self.resent += entry.resent
-        self.tries += entry.kind == Kind.TAKE_OVER
+        self._reserve(entry)
+        if entry.kind == Kind.TAKE_OVER:
+            self.tries += 1
+            self._reserved[self._reserved == Reserved.NOW] = Reserved.EARLIER
+        self.answers.update(entry.answers)
         self.closed_by = entry.by if entry.kind == Kind.CLOSED else self.closed_by
         for first, end in entry.taken:
             self.statuses[first:end] = Status.TAKEN
@@ -137,6 +165,21 @@ class Ledger:
             for refusal in refusals:
                 self.statuses[refusal.row] = status
                 self.reasons[refusal.row] = refusal.reason
+
+    def _reserve(self, entry: Entry) -> None:
+        older = self._reserved[: entry.permitted]
+        older[older == Reserved.NEVER] = Reserved.NOW
+        self.resent += entry.resent
+        for first, end in entry.sending:
+            again = self._reserved[first:end] == Reserved.EARLIER
+            self.resent += int(np.count_nonzero(again & (self.statuses[first:end] == Status.OPEN)))
+            self._reserved[first:end] = Reserved.NOW
+
+    def unreserved(self, rows: Sequence[int]) -> list[int]:
+        """Return those of the rows that this try has not reserved."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        found: list[int] = wanted[self._reserved[wanted] != Reserved.NOW].tolist()
+        return found
 
     @property
     def open_rows(self) -> NDArray[np.int64]:
@@ -146,14 +189,17 @@ class Ledger:
     @property
     def unknown_rows(self) -> NDArray[np.int64]:
         """Rows of which nobody knows whether Braze has them, ascending: given up, or under way when a try died."""
-        under_way = np.zeros(len(self.statuses), dtype=np.bool_)
-        under_way[: self.permitted] = self.statuses[: self.permitted] == Status.OPEN
-        return np.flatnonzero(under_way | (self.statuses == Status.DEAD))
+        return np.flatnonzero(self._under_way | (self.statuses == Status.DEAD))
 
     @property
     def under_way(self) -> int:
         """How many rows may have been sent without being settled."""
-        return int(np.count_nonzero(self.statuses[: self.permitted] == Status.OPEN))
+        return int(np.count_nonzero(self._under_way))
+
+    @property
+    def _under_way(self) -> NDArray[np.bool_]:
+        under_way: NDArray[np.bool_] = (self._reserved != Reserved.NEVER) & (self.statuses == Status.OPEN)
+        return under_way
 
     @property
     def complete(self) -> bool:

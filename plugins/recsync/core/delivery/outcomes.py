@@ -23,3 +23,13 @@ class Outcome(StrEnum):
     SUPPRESSED = "suppressed"
     DEFERRED = "deferred"
     KEPT = "kept"
+
+
+# Braze's words for a person it does not have (``_update_existing_only``), and ours where Braze is silent about them.
+_NOBODY = "not an existing user"
+UNKNOWN_TO_BRAZE = f"unknown to Braze: {_NOBODY}, and update_existing_only creates none"
+
+
+def is_unknown(reason: str) -> bool:
+    """Tell whether a refusal only says that Braze does not have the person."""
+    return _NOBODY in reason

@@ -15,14 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsync.core import duck
-from recsync.core.delivery.fingerprints import text_fingerprint, value_fingerprint
+from recsync.core.delivery.fingerprints import NO_ATTRIBUTES, attribute_fingerprint
 from recsync.core.delivery.outcomes import Outcome
 from recsync.core.delivery.schemas import PARTS, SETTLED, WRITES, Figures
 from recsync.core.payloads import MAX_VALUE_BYTES, Json, dumps
 from recsync.errors import FatalError
 
-# Keys of an attribute object that are no attributes.
-_NO_ATTRIBUTES = frozenset({"external_id", "_update_existing_only"})
 _SHOWN_PROBLEMS = 10
 
 
@@ -40,7 +38,7 @@ class Letter:
     @property
     def attributes(self) -> Json:
         """What it sets or removes."""
-        return {name: value for name, value in self.payload.items() if name not in _NO_ATTRIBUTES}
+        return {name: value for name, value in self.payload.items() if name not in NO_ATTRIBUTES}
 
     @property
     def removal(self) -> bool:
@@ -152,7 +150,9 @@ def _obstacle(letter: Letter, newer: Mapping[str, str], items: Collection[str] |
 
 
 def _row(letter: Letter) -> dict[str, Any]:
-    changes = [{"attribute": n, "fingerprint": _fingerprint(v)} for n, v in letter.attributes.items()]
+    changes = [
+        {"attribute": n, "fingerprint": attribute_fingerprint(v)} for n, v in letter.attributes.items()
+    ]
     return {
         "external_id": letter.external_id,
         "in_audience": letter.in_audience,
@@ -161,12 +161,6 @@ def _row(letter: Letter) -> dict[str, Any]:
         "data_points": sum(_points(value) for value in letter.attributes.values()),
         "changes": changes,
     }
-
-
-def _fingerprint(value: list[Any] | str | None) -> int | None:
-    if value is None:
-        return None
-    return text_fingerprint(value) if isinstance(value, str) else value_fingerprint(value)
 
 
 def _points(value: list[Any] | str | None) -> int:

@@ -48,6 +48,10 @@ class Figures:
     :param settled: people who need no write, by outcome.
     :param reasons: people without a list, and people who cannot be sent, by reason.
     :param object_bytes: of all rendered writes.
+    :param had_list: people who have a list by the last-sent state.
+    :param losing: those of them who lose it, over a cap or not.
+    :param losing_outside: those of them who are not in the audience any more.
+    :param deferred: people over a cap, those outside the audience among them.
     """
 
     audience: int
@@ -59,6 +63,10 @@ class Figures:
     reasons: dict[str, int]
     data_points: int
     object_bytes: int
+    had_list: int = 0
+    losing: int = 0
+    losing_outside: int = 0
+    deferred: int = 0
 
     @property
     def total_rows(self) -> int:

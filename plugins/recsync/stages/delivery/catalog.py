@@ -48,12 +48,14 @@ class CatalogSync:
     """The catalogue of one program.
 
     :param items: the run's items: item_id, fields (JSON text), used (somebody's list points at it).
+    :param resync: write what Braze should have already, too.
     """
 
     context: StageContext
     catalog: Catalog
     client: BrazeClient
     items: pa.Table
+    resync: bool = False
 
     async def update(self) -> int:
         """Write the items that are new or changed, and wait until Braze shows them.
@@ -64,7 +66,7 @@ class CatalogSync:
         :raises RetriableError: when Braze took the items and does not show them.
         """
         known = self._read_state()
-        if not known:
+        if not known or self.resync:
             await self._create_if_missing()
         changed = {body["id"]: body for body in self._changed(known)}
         await self._bring(changed, known)
@@ -134,7 +136,7 @@ class CatalogSync:
             for item_id, fields, used in rows
             if used or item_id in known
         ]
-        return [body for body in bodies if known.get(body["id"]) != fingerprint(body)]
+        return [body for body in bodies if self.resync or known.get(body["id"]) != fingerprint(body)]
 
     async def _create_if_missing(self) -> None:
         if self.catalog.name not in await self.client.catalog_names():

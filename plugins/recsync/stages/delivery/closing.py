@@ -14,6 +14,7 @@ from pathlib import Path
 from recsync.core.delivery import accounts
 from recsync.core.delivery.accounts import Account
 from recsync.core.delivery.ledger import Kind, Ledger, Status
+from recsync.core.delivery.outcomes import is_unknown
 from recsync.stages.context import StageContext
 from recsync.stores.deliveries import PlanManifest
 from recsync.stores.last_sent import LastSentState
@@ -46,6 +47,21 @@ def close(context: StageContext, manifest: PlanManifest, *, by: str) -> tuple[La
         work = Path(folder)
         context.deliveries.download(manifest.delivery, work)
         return absorb(context, manifest, ledger, work)
+
+
+def forget(context: StageContext, manifest: PlanManifest, folder: Path) -> None:
+    """Take the whole last-sent state for unknown when a resync begins, once.
+
+    From then on whoever is not written yet is written by the next delivery, whatever becomes of this one; so a resync
+    that was killed goes on with the others.
+    """
+    state, etag = context.last_sent.read()
+    if not manifest.resync or state.resync or state.open_delivery != manifest.delivery:
+        return
+    if former := context.last_sent.download(state, folder / "state.parquet"):
+        accounts.forget(former, folder / "forgotten.parquet", folder)
+        state = context.last_sent.upload(state, folder / "forgotten.parquet", manifest.delivery)
+    context.last_sent.replace(replace(state, resync=manifest.delivery), etag)
 
 
 def settle(context: StageContext, manifest: PlanManifest, ledger: Ledger, folder: Path) -> Account:
@@ -83,8 +99,19 @@ def absorb(
     newer = context.last_sent.upload(state, merged, manifest.delivery)
     # A replay tries some of the refused only; a delivery that was not completed has not met them all.
     is_whole = ledger.complete and not manifest.replay_of
-    refused = ledger.count(Status.REJECTED) if is_whole else state.refused
+    refused = _refused(ledger) if is_whole else state.refused
+    resync = "" if is_whole and not manifest.figures.deferred else state.resync
     newer = replace(
-        newer, refused=refused, open_delivery="", written=dict(sorted(written.items())[-_DAYS_KEPT:])
+        newer,
+        refused=refused,
+        resync=resync,
+        open_delivery="",
+        written=dict(sorted(written.items())[-_DAYS_KEPT:]),
     )
     return newer, context.last_sent.replace(newer, etag)
+
+
+def _refused(ledger: Ledger) -> int:
+    """Count the refused people, without those whom Braze does not know: no brake counts these either."""
+    rejected = (ledger.statuses == Status.REJECTED).nonzero()[0].tolist()
+    return sum(not is_unknown(ledger.reasons[row]) for row in rejected)

@@ -10,6 +10,7 @@ import logging
 import random
 import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,10 +20,11 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsync.clients.braze import MAX_EXPORT_IDS, BrazeClient
+from recsync.clients.braze import MAX_EXPORT_IDS, BrazeClient, BrazeDenied
 from recsync.core.delivery.accounts import Account
-from recsync.core.delivery.batches import open_batches
-from recsync.core.delivery.ledger import Entry, Kind, Ledger, Status
+from recsync.core.delivery.batches import open_batches, taken_lists
+from recsync.core.delivery.ledger import Entry, Kind, Ledger, Refusal, Status
+from recsync.core.delivery.outcomes import UNKNOWN_TO_BRAZE, is_unknown
 from recsync.core.delivery.schemas import PARTS
 from recsync.errors import FatalError, RecsyncError
 from recsync.hooks.braze import BrazeHook
@@ -31,8 +33,8 @@ from recsync.stages.costs.booking import book_delivery
 from recsync.stages.delivery import closing
 from recsync.stages.delivery.catalog import CatalogSync
 from recsync.stages.delivery.journal import Journal
-from recsync.stages.delivery.read_back import drifted
-from recsync.stages.delivery.sending import Brakes, Sender
+from recsync.stages.delivery.read_back import drifted, unknown_people
+from recsync.stages.delivery.sending import MIN_REJECTED, Brakes, Sender
 from recsync.stores.deliveries import PlanManifest, TakenOverError
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ class DeliveryReport:
     :param left_audience_kept: those of them who still have it: refused, or without an answer.
     :param resent: people who may have been sent by an earlier try and were sent again: the same whole values.
     :param tries: how often the delivery was begun.
-    :param answers: Braze's answers of this try by status; each is one request.
+    :param answers: Braze's answers by status, of all tries; each is one request.
     :param data_points: of what Braze took.
     :param catalog_items: items written to the catalogue by this try.
     :param catalog_retired: items deleted from it.
@@ -100,6 +102,7 @@ def deliver(program_name: str, delivery: str) -> DeliveryReport:
         )
     with tempfile.TemporaryDirectory(prefix="recsync-deliver-") as folder:
         context.deliveries.download(delivery, Path(folder))
+        closing.forget(context, manifest, Path(folder))
         work = _Delivery(context, manifest, ledger, number, Path(folder), token)
         return asyncio.run(work.run(started))
 
@@ -123,6 +126,7 @@ class _Delivery:
         self._number = number
         self._token = token
         self._catalog_items = 0
+        self._told = Counter[str]()
 
     async def run(self, started: float) -> DeliveryReport:
         async with BrazeHook(self._braze.connection).client() as client:
@@ -143,13 +147,17 @@ class _Delivery:
         if self._braze.catalog is None or self._manifest.replay_of:
             return
         items = pq.read_table(self._folder / "items.parquet")
-        self._catalog = CatalogSync(self._context, self._braze.catalog, client, items)
+        self._catalog = CatalogSync(
+            self._context, self._braze.catalog, client, items, resync=self._manifest.resync
+        )
         self._catalog_items = await self._catalog.update()
 
     async def _send(self, client: BrazeClient) -> None:
         delivery, deliveries = self._manifest.delivery, self._context.deliveries
         append, check = partial(deliveries.append, delivery), partial(deliveries.check, delivery)
-        journal = Journal(self._ledger, self._number, append, token=self._token, check=check)
+        journal = Journal(
+            self._ledger, self._number, append, token=self._token, check=check, answers=client.answers
+        )
         writing = asyncio.create_task(journal.run())
         sending = asyncio.create_task(self._send_everything(client, journal))
         try:
@@ -162,16 +170,20 @@ class _Delivery:
             await asyncio.wait((sending,))
             journal.close()
             await writing
-            self._number = journal.number
+            self._number, self._told = journal.number, client.answers - journal.untold
         journal.raise_error()
 
     async def _send_everything(self, client: BrazeClient, journal: Journal) -> None:
         state, _ = self._context.last_sent.read()
         brakes = Brakes(self._braze.delivery.max_rejected_share, state.refused)
         sender = Sender(client, journal, brakes, objects=len(self._ledger.open_rows))
+        journal.until = self._manifest.figures.rows["canary"]
         await self._send_parts(sender, client, PARTS[:1])
-        await self._judge_canary(client, journal)
+        await self._reject_unknown(client, journal, PARTS[:1])
+        await self._judge_canary(client, journal, is_first=not state.table)
+        journal.until = self._manifest.figures.total_rows
         await self._send_parts(sender, client, PARTS[1:])
+        await self._reject_unknown(client, journal, PARTS[1:])
 
     async def _send_parts(self, sender: Sender, client: BrazeClient, parts: tuple[str, ...]) -> None:
         is_open = self._ledger.statuses == Status.OPEN
@@ -181,10 +193,37 @@ class _Delivery:
         )
         await sender.send(batches)
 
-    async def _judge_canary(self, client: BrazeClient, journal: Journal) -> None:
-        """Read the canary back, before anybody else is written.
+    async def _reject_unknown(self, client: BrazeClient, journal: Journal, parts: tuple[str, ...]) -> None:
+        """Find the people of whom Braze took a list and has no profile; they are rejected.
 
-        :raises FatalError: when Braze took it and shows none of it.
+        With ``_update_existing_only`` Braze may answer for somebody it does not know as for anybody else.
+        """
+        await journal.flush()
+        braze = self._braze
+        if not braze.update_existing_only or not braze.delivery.verify_users:
+            return
+        unknown = 0
+        try:
+            for rows, external_ids in taken_lists(self._folder, self._ledger.statuses, parts):
+                nobody = await unknown_people(client, external_ids)
+                refusals = [
+                    Refusal(row, UNKNOWN_TO_BRAZE)
+                    for row, external_id in zip(rows, external_ids, strict=True)
+                    if external_id in nobody
+                ]
+                journal.settle((), refusals)
+                unknown += len(refusals)
+        except BrazeDenied as error:
+            log.warning("Who is unknown to Braze cannot be read back: %s", error)
+        if unknown:
+            log.warning("%d people are unknown to Braze, which took their lists without an error", unknown)
+        await journal.flush()
+
+    async def _judge_canary(self, client: BrazeClient, journal: Journal, *, is_first: bool) -> None:
+        """Read the canary back, before anybody else is written; people unknown to Braze say nothing of the others.
+
+        :param is_first: whether nothing was ever delivered.
+        :raises FatalError: when Braze took it and shows none of it, or the first delivery's canary is unknown to Braze.
         """
         await journal.flush()
         figures = self._manifest.figures
@@ -193,6 +232,7 @@ class _Delivery:
             return
         expected = self._canary_sample()
         if not expected:
+            self._stop_when_all_are_unknown(is_first)
             return
         try:
             missing = await drifted(client, expected)
@@ -211,6 +251,16 @@ class _Delivery:
                 f"written. Look at {self._braze.attribute} in Braze's Data Settings: a blocklisted attribute, or one "
                 "whose type is another one, drops every value silently. After a change of the payload mode, give the "
                 "attribute another name in the program file; the old one is removed from everybody."
+            )
+
+    def _stop_when_all_are_unknown(self, is_first: bool) -> None:
+        people = self._manifest.figures.rows["canary"]
+        unknown = sum(is_unknown(self._ledger.reasons.get(row, "")) for row in range(people))
+        if is_first and unknown == people > MIN_REJECTED:
+            raise FatalError(
+                f"Braze knows none of the {people} people of the canary, and update_existing_only creates nobody, so "
+                "nobody else is written. Check that external_id of audience.sql is the external ID that Braze has, "
+                f"and that connection {self._braze.connection} is the right workspace's."
             )
 
     def _canary_sample(self) -> dict[str, dict[str, int | None]]:
@@ -250,7 +300,7 @@ class _Delivery:
             left_audience_kept=account.left_audience_kept,
             resent=self._ledger.resent,
             tries=self._ledger.tries,
-            answers=dict(client.answers),
+            answers=dict(self._ledger.answers + (client.answers - self._told)),
             data_points=account.data_points,
             catalog_items=self._catalog_items,
             catalog_retired=retired,

@@ -1,30 +1,35 @@
-"""Keep a delivery's ledger while it runs: permit before sending, settle after, a few entries a second."""
+"""Write a delivery's ledger while it runs: reserve rows before sending, settle them after, a few entries a second."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from recsync.core.delivery.ledger import Entry, Kind, Ledger, Refusal, ranges
+from recsync.core.delivery.ledger import Entry, Kind, Ledger, Refusal, Status, ranges
 from recsync.errors import RetriableError
 
 # What is settled is written when this many calls wait for it, or at least this often.
 _CALLS_PER_ENTRY = 8
 _SECONDS_PER_ENTRY = 1.0
-# Rows are permitted for as long as this at the pace of the last entry: an entry takes some ten milliseconds, and
-# a kill makes everything permitted count as sent twice.
-_PERMITTED_SECONDS = 0.5
+# At a high rate, rows of so many seconds are reserved ahead: an entry takes some ten milliseconds, in which all
+# connections would wait. A kill makes everything reserved count as sent twice, so at a low rate, where two calls
+# are more than that, nothing is reserved ahead.
+_AHEAD_SECONDS = 0.1
+_SPARE_CALLS = 2
 
 
 class Journal:
     """The writing end of one try.
 
     :param append: writes one entry (number, entry) durably; called in a thread, never twice at a time.
-    :param check: raises when somebody else wrote the entry of this number; called in a thread while calls are under
-        way and there is nothing to write.
+    :param check: raises when somebody else wrote the entry of this number; called in a thread while there is nothing
+        to write.
     :param number: of the next entry.
+    :param answers: Braze's answers by status in this try, as the client counts them.
+    :ivar until: rows from this one on are not reserved ahead.
     """
 
     def __init__(
@@ -35,17 +40,23 @@ class Journal:
         *,
         token: str,
         check: Callable[[int], None] = lambda number: None,
+        answers: Counter[str] | None = None,
     ) -> None:
         self._ledger = ledger
         self.number = number
         self._append = append
         self._check = check
         self._token = token
-        self._wanted = ledger.permitted
-        self._asked = ledger.permitted
-        self._ahead = 0
+        self._answers = Counter[str]() if answers is None else answers
+        self._told = Counter[str]()
+        self.until = len(ledger.statuses)
+        self._wanted: set[int] = set()
+        self._next = 0
+        self._ahead_calls = 0
+        self._asked_calls = 0
+        self._asked_rows = 0
+        self._asked_at = 0.0
         self._calls = 0
-        self._in_flight = 0
         self._taken: list[int] = []
         self._rejected: list[Refusal] = []
         self._dead: list[Refusal] = []
@@ -54,16 +65,15 @@ class Journal:
         self._closing = False
         self._writing = False
         self.error: Exception | None = None
-        self._last = 0.0
 
-    async def permit(self, rows: Sequence[int]) -> None:
+    async def reserve(self, rows: Sequence[int]) -> None:
         """Return when it is on record that these rows may be under way."""
         self.raise_error()
-        self._in_flight += 1
-        self._ahead = max(self._ahead, _CALLS_PER_ENTRY * len(rows))
-        end = max(rows) + 1
-        self._wanted = max(self._wanted, end)
-        while end > self._ledger.permitted:
+        self._asked_calls += 1
+        self._asked_rows += len(rows)
+        self._next = max(self._next, rows[-1] + 1)
+        while missing := self._ledger.unreserved(rows):
+            self._wanted.update(missing)
             written = self._written
             self._wake.set()
             await written.wait()
@@ -72,29 +82,30 @@ class Journal:
     def settle(
         self, taken: Sequence[int], rejected: Sequence[Refusal] = (), dead: Sequence[Refusal] = ()
     ) -> None:
-        """Note what one permitted call came to."""
+        """Note what became of reserved rows."""
         self._taken.extend(taken)
         self._rejected.extend(rejected)
         self._dead.extend(dead)
         self._calls += 1
-        if self._calls >= max(_CALLS_PER_ENTRY, self._in_flight):
+        if self._calls >= max(_CALLS_PER_ENTRY, self._ahead_calls):
             self._wake.set()
 
-    def finished(self) -> None:
-        """Note that a permitted call is over, settled or not."""
-        self._in_flight -= 1
-
     async def run(self) -> None:
-        """Write entries until :meth:`close`; an error is kept in :attr:`error` and raised by the next permit."""
+        """Write entries until :meth:`close`; an error is kept in :attr:`error` and raised by the next reservation."""
         try:
             while not self._closing:
                 await self._woken()
-                if not await self._write() and self._in_flight:
+                if not await self._write():
                     await self._look()
             await self._write()
         except Exception as error:  # ruff: ignore[blind-except] - whatever it is, it must reach those who wait
             self.error = error
         self._announce()
+
+    @property
+    def untold(self) -> Counter[str]:
+        """Answers that no entry has counted yet."""
+        return self._answers - self._told
 
     async def flush(self) -> None:
         """Return when everything settled so far is on record."""
@@ -121,39 +132,43 @@ class Journal:
             await asyncio.to_thread(self._check, self.number)
 
     async def _write(self) -> bool:
-        """Write what there is to write; say whether there was anything."""
-        if not (self._calls or self._wanted > self._ledger.permitted):
+        """Write one entry; return whether there was anything to write."""
+        if not (self._calls or self._wanted or (self._closing and self.untold)):
             return False
-        permitted = self._next_permitted()
+        answers = self.untold
         entry = Entry(
             Kind.PROGRESS,
             datetime.now(UTC).isoformat(),
             by=self._token,
-            permitted=permitted,
+            sending=ranges([*self._wanted.union(self._ahead())]),
             taken=ranges(self._taken),
             rejected=tuple(self._rejected),
             dead=tuple(self._dead),
+            answers=dict(answers),
         )
+        self._wanted = set()
         self._taken, self._rejected, self._dead, self._calls = [], [], [], 0
         self._writing = True
         await asyncio.to_thread(self._append, self.number, entry)
         self._writing = False
         self.number += 1
+        self._told += answers
         self._ledger.apply(entry)
         self._announce()
         return True
 
-    def _next_permitted(self) -> int:
-        """Permit what is asked for, and as much more as will be asked for until the next entries are written."""
+    def _ahead(self) -> list[int]:
+        """Return the rows of the calls that will be made while the next entries are written."""
         now = asyncio.get_running_loop().time()
-        if self._last:
-            pace = (self._wanted - self._asked) / max(now - self._last, 0.001)
-            # Slower than it grows, so that one late entry does not make all connections wait for the next.
-            self._ahead = max(int(self._ahead * 0.8), int(pace * _PERMITTED_SECONDS))
-        self._last, self._asked = now, self._wanted
-        if self._wanted + self._ahead // 2 <= self._ledger.permitted:
-            return self._ledger.permitted
-        return min(len(self._ledger.statuses), self._wanted + self._ahead)
+        calls, rows = self._asked_calls, self._asked_rows
+        self._asked_calls = self._asked_rows = 0
+        pace = calls / max(now - self._asked_at, 0.001) if self._asked_at else 0.0
+        self._asked_at = now
+        # Slower than it grows, so that one late entry does not make all connections wait for the next.
+        self._ahead_calls = max(int(self._ahead_calls * 0.8), int(pace * _AHEAD_SECONDS) - _SPARE_CALLS, 0)
+        end = min(self.until, self._next + self._ahead_calls * rows // max(calls, 1))
+        ahead = self._ledger.unreserved(range(self._next, max(end, self._next)))
+        return [row for row in ahead if self._ledger.statuses[row] == Status.OPEN]
 
     def raise_error(self) -> None:
         """Raise what ended :meth:`run`, if anything did."""

@@ -6,44 +6,87 @@ https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from recsync.clients.braze import MAX_EXPORT_IDS, BrazeClient
 from recsync.core.delivery.fingerprints import text_fingerprint, value_fingerprint
+from recsync.core.payloads import Json
 
 # /users/track is applied some seconds after its 201; these waits (s) follow the lags seen, about 30 s in all.
 WAITS_SECONDS = (1, 2, 4, 8, 15)
+# 40 calls a second are allowed, and an answer takes some tenths of a second.
+_CALLS_AT_A_TIME = 8
 
 Expected = Mapping[str, Mapping[str, int | None]]
 """Attribute -> fingerprint by external id; None when the attribute must be gone."""
 
 
-async def drifted(client: BrazeClient, expected: Expected) -> list[str]:
-    """Name the people who do not have what Braze was told, after it had time to apply it.
+class Shown(Enum):
+    """What Braze shows for a person who does not have what was sent."""
+
+    PART = "some attributes, and others not"
+    NOTHING = "none of it"
+    NOBODY = "no such person"
+
+
+async def drifted(client: BrazeClient, expected: Expected) -> dict[str, Shown]:
+    """Find the people who do not have what Braze was told, after it had time to apply it.
 
     :raises RecsyncError: when nobody can be read back.
     """
-    left = dict(expected)
+    left, found = dict(expected), dict[str, Shown]()
     for seconds in WAITS_SECONDS:
         if not left:
             break
         await asyncio.sleep(seconds)
-        for first in range(0, len(waiting := list(left)), MAX_EXPORT_IDS):
-            ids = waiting[first : first + MAX_EXPORT_IDS]
-            profiles = await client.export_users(ids, ["external_id", "custom_attributes"])
-            found = {
-                profile.get("external_id"): profile.get("custom_attributes") or {} for profile in profiles
-            }
-            for external_id in ids:
-                # Somebody unknown to Braze has nothing, which is right when everything had to go.
-                if _has(found.get(external_id, {}), left[external_id]):
-                    del left[external_id]
-    return sorted(left)
+        profiles = await _profiles(client, list(left), ["external_id", "custom_attributes"])
+        for external_id in list(left):
+            shown = _shown(profiles.get(external_id), left[external_id])
+            if shown is None:
+                del left[external_id]
+                found.pop(external_id, None)
+            else:
+                found[external_id] = shown
+    return {external_id: found.get(external_id, Shown.NOTHING) for external_id in sorted(left)}
 
 
-def _has(attributes: Mapping[str, Any], expected: Mapping[str, int | None]) -> bool:
-    return all(_fingerprint(attributes.get(name)) == value for name, value in expected.items())
+async def unknown_people(client: BrazeClient, external_ids: Sequence[str]) -> set[str]:
+    """Find the people of whom Braze has no profile.
+
+    :raises RecsyncError: when nobody can be read back.
+    """
+    return set(external_ids) - (await _profiles(client, external_ids, ["external_id"])).keys()
+
+
+async def _profiles(
+    client: BrazeClient, external_ids: Sequence[str], fields: Sequence[str]
+) -> dict[str, Mapping[str, Any]]:
+    slots = asyncio.Semaphore(_CALLS_AT_A_TIME)
+
+    async def one(ids: Sequence[str]) -> list[Json]:
+        async with slots:
+            return await client.export_users(ids, fields)
+
+    cuts = range(0, len(external_ids), MAX_EXPORT_IDS)
+    answers = await asyncio.gather(*(one(external_ids[i : i + MAX_EXPORT_IDS]) for i in cuts))
+    return {
+        profile["external_id"]: profile.get("custom_attributes") or {}
+        for answer in answers
+        for profile in answer
+        if "external_id" in profile
+    }
+
+
+def _shown(attributes: Mapping[str, Any] | None, expected: Mapping[str, int | None]) -> Shown | None:
+    """Compare one profile, None for a person without one; return None when it is as expected."""
+    has = {name for name, value in expected.items() if _fingerprint((attributes or {}).get(name)) == value}
+    if has == expected.keys():  # also of a person without a profile, when everything had to go
+        return None
+    if attributes is None:
+        return Shown.NOBODY
+    return Shown.PART if any(expected[name] is not None for name in has) else Shown.NOTHING
 
 
 def _fingerprint(value: object) -> int | None:

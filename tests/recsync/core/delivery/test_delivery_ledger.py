@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -25,13 +26,23 @@ class Reference:
 
     statuses: dict[int, Status] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
-    permitted: int = 0
+    earlier: set[int] = field(default_factory=set)
+    now: set[int] = field(default_factory=set)
+    answers: Counter[str] = field(default_factory=Counter)
     resent: int = 0
     tries: int = 0
 
     @property
     def under_way(self) -> list[int]:
-        return [row for row in range(self.permitted) if row not in self.statuses]
+        return [row for row in sorted(self.earlier | self.now) if row not in self.statuses]
+
+    def take_over(self) -> None:
+        self.tries += 1
+        self.earlier, self.now = self.earlier | self.now, set()
+
+    def send(self, rows: set[int]) -> None:
+        self.resent += len((rows & self.earlier) - self.now - self.statuses.keys())
+        self.now |= rows
 
     def settle(self, row: int, status: Status, reason: str) -> None:
         self.statuses[row] = status
@@ -41,36 +52,39 @@ class Reference:
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[Reference, list[Entry]]:
-    """Let tries begin, permit ever more rows, and settle some of those that are permitted."""
+    """Let tries begin, reserve some rows, and settle some of those that are reserved."""
     reference, entries = Reference(), []
     for _ in range(draw(st.integers(0, 12))):
         if draw(st.integers(0, 3)) == 0:
-            resent = len(reference.under_way)
-            reference.tries += 1
-            reference.resent += resent
-            entries.append(Entry(Kind.TAKE_OVER, MOMENT, "try", permitted=reference.permitted, resent=resent))
+            reference.take_over()
+            entries.append(Entry(Kind.TAKE_OVER, MOMENT, "try"))
             continue
         settled: dict[Status, list[int]] = {status: [] for status in Status}
-        for row in (
-            draw(st.lists(st.sampled_from(reference.under_way), unique=True)) if reference.under_way else []
-        ):
+        own = [row for row in reference.under_way if row in reference.now]
+        for row in draw(st.lists(st.sampled_from(own), unique=True)) if own else []:
             settled[draw(st.sampled_from([Status.TAKEN, Status.TAKEN, Status.REJECTED, Status.DEAD]))].append(
                 row
             )
-        reference.permitted = draw(st.integers(reference.permitted, ROWS))
+        open_rows = [row for row in range(ROWS) if row not in reference.statuses]
+        sending = draw(st.sets(st.sampled_from(open_rows))) if open_rows else set()
+        sending -= {row for rows in settled.values() for row in rows}
+        reference.send(sending)
         reason = draw(st.text(max_size=5))
         for status, rows in settled.items():
             for row in rows:
                 reference.settle(row, status, reason)
+        answers = draw(st.dictionaries(st.sampled_from(["201", "429"]), st.integers(1, 9)))
+        reference.answers.update(answers)
         entries.append(
             Entry(
                 Kind.PROGRESS,
                 MOMENT,
                 "try",
-                permitted=reference.permitted,
+                sending=ranges(list(sending)),
                 taken=ranges(settled[Status.TAKEN]),
                 rejected=tuple(Refusal(row, reason) for row in settled[Status.REJECTED]),
                 dead=tuple(Refusal(row, reason) for row in settled[Status.DEAD]),
+                answers=answers,
             )
         )
     return reference, entries
@@ -84,11 +98,9 @@ def test_a_ledger_says_what_happened_to_every_row(history: tuple[Reference, list
     ledger = Ledger.of(ROWS, [Entry.parse(json.loads(json.dumps(entry.as_json()))) for entry in entries])
     assert {row: Status(s) for row, s in enumerate(ledger.statuses) if s} == reference.statuses
     assert ledger.reasons == reference.reasons
-    assert (ledger.permitted, ledger.resent, ledger.tries) == (
-        reference.permitted,
-        reference.resent,
-        reference.tries,
-    )
+    assert (ledger.resent, ledger.tries) == (reference.resent, reference.tries)
+    assert ledger.answers == reference.answers
+    assert ledger.unreserved(range(ROWS)) == [row for row in range(ROWS) if row not in reference.now]
     assert ledger.open_rows.tolist() == [row for row in range(ROWS) if row not in reference.statuses]
     assert ledger.under_way == len(reference.under_way)
     dead = {row for row, status in reference.statuses.items() if status == Status.DEAD}
@@ -115,10 +127,26 @@ def test_ranges_hold_exactly_the_rows_and_are_as_few_as_can_be(rows: set[int], r
 
 
 def test_a_closed_ledger_names_who_closed_it() -> None:
-    entry = Entry(Kind.CLOSED, MOMENT, by="newer", permitted=2)
-    ledger = Ledger.of(3, [Entry.parse(entry.as_json())])
+    entries = [Entry(Kind.PROGRESS, MOMENT, sending=((0, 2),)), Entry(Kind.CLOSED, MOMENT, by="newer")]
+    ledger = Ledger.of(3, [Entry.parse(entry.as_json()) for entry in entries])
     assert ledger.closed_by == "newer"
     assert ledger.unknown_rows.tolist() == [0, 1]
+
+
+def test_a_ledger_that_an_older_version_began_is_read_on() -> None:
+    older = [
+        {"kind": "take_over", "at": MOMENT, "by": "first"},
+        {"kind": "progress", "at": MOMENT, "by": "first", "permitted": 8, "taken": [[0, 3]]},
+        {"kind": "take_over", "at": MOMENT, "by": "second", "permitted": 8, "resent": 5},
+        {"kind": "progress", "at": MOMENT, "by": "second", "permitted": 8, "taken": [[3, 5]]},
+    ]
+    ledger = Ledger.of(10, map(Entry.parse, older))
+    assert (ledger.tries, ledger.resent) == (2, 5)
+    assert ledger.unknown_rows.tolist() == [5, 6, 7]
+    ledger.apply(Entry(Kind.TAKE_OVER, MOMENT, "third"))
+    ledger.apply(Entry(Kind.PROGRESS, MOMENT, "third", sending=((6, 9),)))
+    assert ledger.resent == 7, "rows 6 and 7 are sent again, row 8 for the first time"
+    assert ledger.unknown_rows.tolist() == [5, 6, 7, 8]
 
 
 def test_an_empty_plan_is_complete() -> None:
@@ -138,6 +166,8 @@ def test_an_empty_plan_is_complete() -> None:
         {"kind": "progress", "at": MOMENT, "taken": [1]},
         {"kind": "progress", "at": MOMENT, "rejected": [{"row": 1}]},
         {"kind": "progress", "at": MOMENT, "permitted": "x"},
+        {"kind": "progress", "at": MOMENT, "sending": [[1]]},
+        {"kind": "progress", "at": MOMENT, "answers": [1]},
         {"kind": "progress", "at": MOMENT, "dead": [7]},
         [],
         None,

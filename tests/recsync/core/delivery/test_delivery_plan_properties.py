@@ -128,7 +128,7 @@ def used_items(planned: Planned) -> set[str]:
 
 def take_everything(planned: Planned) -> Path:
     rows = planned.figures.total_rows
-    ledger = Ledger.of(rows, [Entry(Kind.PROGRESS, "now", permitted=rows, taken=((0, rows),))])
+    ledger = Ledger.of(rows, [Entry(Kind.PROGRESS, "now", sending=((0, rows),), taken=((0, rows),))])
     state, folder = planned.inputs.state, planned.folder
     account = settle(planned.path, planned.figures, ledger, state, folder / "accounts.parquet", folder)
     assert account.outcomes["sent"] == planned.figures.writes

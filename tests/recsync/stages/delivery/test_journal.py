@@ -1,9 +1,10 @@
-"""The writing end of the ledger: permit before sending, lose no settlement, write few entries."""
+"""The writing end of the ledger: reserve before sending, lose no settlement, write few entries."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from recsync.core.delivery.ledger import Entry, Kind, Ledger, Refusal, Status
 from recsync.errors import RetriableError
 from recsync.stages.delivery.journal import Journal
+
+TAKE_OVER = Entry(Kind.TAKE_OVER, "now", "me")
 
 
 @dataclass
@@ -40,11 +43,11 @@ class Log:
     def ledger(self) -> Ledger:
         return Ledger.of(self.rows, self.entries)
 
-    def run(self, work: Callable[[Journal], Awaitable[Any]]) -> Journal:
-        return asyncio.run(self._run(work))
+    def run(self, work: Callable[[Journal], Awaitable[Any]], answers: Counter[str] | None = None) -> Journal:
+        return asyncio.run(self._run(work, answers))
 
-    async def _run(self, work: Callable[[Journal], Awaitable[Any]]) -> Journal:
-        journal = Journal(self.ledger, len(self.entries), self.append, token="me")
+    async def _run(self, work: Callable[[Journal], Awaitable[Any]], answers: Counter[str] | None) -> Journal:
+        journal = Journal(self.ledger, len(self.entries), self.append, token="me", answers=answers)
         writing = asyncio.create_task(journal.run())
         try:
             await work(journal)
@@ -75,15 +78,14 @@ def test_what_is_under_way_is_on_record_and_what_is_settled_gets_there(
 
         async def one() -> None:
             for batch in batches:
-                await journal.permit(batch)
-                assert log.ledger.permitted > max(batch)
+                await journal.reserve(batch)
+                assert not log.ledger.unreserved(batch)
                 await asyncio.sleep(0)
                 journal.settle(
                     [row for row in batch if fate[row] == Status.TAKEN],
                     [Refusal(row, f"no {row}") for row in batch if fate[row] == Status.REJECTED],
                     [Refusal(row, f"? {row}") for row in batch if fate[row] == Status.DEAD],
                 )
-                journal.finished()
 
         await asyncio.gather(*(one() for _ in range(workers)))
         await journal.flush()
@@ -98,18 +100,18 @@ def test_what_is_under_way_is_on_record_and_what_is_settled_gets_there(
     assert len(log.entries) <= 2 * -(-rows // size) + 1
 
 
-def test_a_permit_waits_for_its_entry() -> None:
+def test_a_reservation_waits_for_its_entry() -> None:
     log = Log(100)
 
     async def work(journal: Journal) -> None:
         log.gate.clear()
-        permit = asyncio.create_task(journal.permit([98, 99]))
+        reservation = asyncio.create_task(journal.reserve([98, 99]))
         for _ in range(20):
             await asyncio.sleep(0.001)
-        assert not permit.done()
+        assert not reservation.done()
         log.gate.set()
-        await permit
-        assert log.ledger.permitted == 100
+        await reservation
+        assert log.ledger.unknown_rows.tolist() == [98, 99], "and no row below them"
 
     log.run(work)
 
@@ -118,7 +120,7 @@ def test_what_is_settled_during_a_write_is_in_the_next_entry() -> None:
     log = Log(100)
 
     async def work(journal: Journal) -> None:
-        await journal.permit([0, 1])
+        await journal.reserve([0, 1])
         log.gate.clear()
         journal.settle([0])
         flush = asyncio.create_task(journal.flush())
@@ -138,21 +140,21 @@ def test_closing_writes_what_is_left() -> None:
     log = Log(10)
 
     async def work(journal: Journal) -> None:
-        await journal.permit([3])
+        await journal.reserve([3])
         journal.settle([3])
 
     log.run(work)
     assert log.ledger.count(Status.TAKEN) == 1
 
 
-@pytest.mark.parametrize("kind", ["permit", "flush", "later permit"])
+@pytest.mark.parametrize("kind", ["reserve", "flush", "later reservation"])
 def test_an_entry_that_cannot_be_written_stops_everybody(kind: str) -> None:
-    log = Log(1_000, fails_at=0 if kind == "permit" else 1)
+    log = Log(1_000, fails_at=0 if kind == "reserve" else 1)
 
     async def work(journal: Journal) -> None:
-        await journal.permit([0])
+        await journal.reserve([0])
         journal.settle([0])
-        await journal.flush() if kind == "flush" else await journal.permit([999])
+        await journal.flush() if kind == "flush" else await journal.reserve([999])
 
     with pytest.raises(RetriableError, match="S3 failed"):
         log.run(work)
@@ -164,11 +166,11 @@ def test_everybody_who_waits_hears_of_the_error() -> None:
     log = Log(100, fails_at=0)
 
     async def work(journal: Journal) -> list[Any]:
-        waiting = [journal.permit([row]) for row in range(0, 100, 10)]
+        waiting = [journal.reserve([row]) for row in range(0, 100, 10)]
         errors = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(error) for error in errors] == [RetriableError] * 10
         with pytest.raises(RetriableError):
-            await journal.permit([1])
+            await journal.reserve([1])
         return []
 
     journal = log.run(work)
@@ -176,17 +178,20 @@ def test_everybody_who_waits_hears_of_the_error() -> None:
         journal.raise_error()
 
 
-def test_a_retry_is_not_asked_to_permit_again_what_was_permitted() -> None:
-    log = Log(10, [Entry(Kind.PROGRESS, "now", permitted=8, taken=((0, 3),))])
+def test_only_what_is_sent_again_is_reserved_again() -> None:
+    log = Log(10, [Entry(Kind.PROGRESS, "now", sending=((0, 8),), taken=((0, 3),)), TAKE_OVER])
 
     async def work(journal: Journal) -> None:
-        await journal.permit(range(3, 8))
+        await journal.reserve(range(3, 6))
+        await journal.reserve(range(4, 6))
 
     log.run(work)
-    assert len(log.entries) == 1
+    assert [entry.sending for entry in log.entries[2:]] == [((3, 6),)]
+    assert log.ledger.resent == 3
+    assert log.ledger.unknown_rows.tolist() == [3, 4, 5, 6, 7]
 
 
-def test_many_calls_are_few_entries_and_little_is_permitted_ahead() -> None:
+def test_many_calls_are_few_entries_and_little_is_reserved_ahead() -> None:
     rows, size = 20_000, 10
     log = Log(rows)
     ahead = []
@@ -196,12 +201,11 @@ def test_many_calls_are_few_entries_and_little_is_permitted_ahead() -> None:
 
         async def one() -> None:
             for first in batches:
-                await journal.permit(range(first, first + size))
+                await journal.reserve(range(first, first + size))
                 await asyncio.sleep(0)
                 journal.settle(range(first, first + size))
-                journal.finished()
                 if first < 10 * size:
-                    ahead.append(log.ledger.permitted)
+                    ahead.append(log.ledger.under_way)
 
         await asyncio.gather(*(one() for _ in range(8)))
 
@@ -209,3 +213,48 @@ def test_many_calls_are_few_entries_and_little_is_permitted_ahead() -> None:
     assert log.ledger.complete
     assert len(log.entries) < rows / size / 2
     assert max(ahead) < rows / 2
+
+
+def test_at_a_low_rate_nothing_is_reserved_ahead() -> None:
+    log = Log(1_000)
+
+    async def work(journal: Journal) -> None:
+        for first in range(0, 200, 10):
+            await journal.reserve(range(first, first + 10))
+            assert log.ledger.unknown_rows.tolist() == list(range(first, first + 10))
+            journal.settle(range(first, first + 10))
+            await journal.flush()
+            await asyncio.sleep(0.05)
+
+    log.run(work)
+
+
+def test_nothing_is_reserved_ahead_beyond_the_part_that_is_being_sent() -> None:
+    log = Log(10_000)
+
+    async def work(journal: Journal) -> None:
+        journal.until = 5_000
+        for first in range(0, 5_000, 10):
+            await journal.reserve(range(first, first + 10))
+        assert log.ledger.under_way == 5_000
+
+    log.run(work)
+    assert log.ledger.unreserved(range(5_000, 10_000)) == list(range(5_000, 10_000))
+
+
+def test_answers_are_counted_over_all_tries() -> None:
+    log = Log(10)
+    for status in ("201", "429"):
+        log.entries.append(TAKE_OVER)
+        answers = Counter[str]()
+
+        async def work(journal: Journal, status: str = status, answers: Counter[str] = answers) -> None:
+            answers["200"] += 1  # such as the catalog's, before any row is sent
+            await journal.reserve([0])
+            answers[status] += 2
+            journal.settle([])
+            await journal.flush()
+            answers[status] += 1
+
+        log.run(work, answers)
+    assert log.ledger.answers == {"200": 2, "201": 3, "429": 3}

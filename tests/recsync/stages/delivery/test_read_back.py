@@ -11,7 +11,7 @@ import pytest
 from recsync.clients.braze import MAX_EXPORT_IDS, BrazeClient
 from recsync.core.delivery.fingerprints import text_fingerprint, value_fingerprint
 from recsync.stages.delivery import read_back
-from recsync.stages.delivery.read_back import drifted
+from recsync.stages.delivery.read_back import Shown, drifted, unknown_people
 
 LIST = value_fingerprint(["1", "2"])
 OBJECTS = value_fingerprint([{"id": "1", "price": 2, "name": "x"}])
@@ -34,7 +34,7 @@ class Profiles:
         ]
 
 
-def look(profiles: Profiles, expected: Mapping[str, Mapping[str, int | None]]) -> list[str]:
+def look(profiles: Profiles, expected: Mapping[str, Mapping[str, int | None]]) -> dict[str, Shown]:
     return asyncio.run(drifted(cast(BrazeClient, profiles), expected))
 
 
@@ -66,22 +66,43 @@ def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_person_has_what_was_sent_or_has_drifted(
     shown: Any, expected: dict[str, int | None], is_right: bool
 ) -> None:
-    assert look(Profiles({"a": shown}), {"a": expected}) == ([] if is_right else ["a"])
+    assert list(look(Profiles({"a": shown}), {"a": expected})) == ([] if is_right else ["a"])
 
 
 def test_somebody_unknown_to_braze_has_nothing() -> None:
-    assert look(Profiles({}), {"a": {"recs": None}, "b": {"recs": LIST}}) == ["b"]
+    assert look(Profiles({}), {"a": {"recs": None}, "b": {"recs": LIST}}) == {"b": Shown.NOBODY}
+
+
+@pytest.mark.parametrize(
+    ("shown", "found"),
+    [
+        ({"recs": ["1", "2"]}, Shown.PART),
+        ({"tier": "personal", "recs": ["9"]}, Shown.PART),
+        ({"recs": ["9"]}, Shown.NOTHING),
+        ({}, Shown.NOTHING),
+    ],
+)
+def test_a_part_of_what_was_sent_is_not_nothing(shown: Any, found: Shown) -> None:
+    expected = {"recs": LIST, "tier": text_fingerprint("personal"), "older": None}
+    assert look(Profiles({"a": shown}), {"a": expected}) == {"a": found}
+
+
+def test_people_without_a_profile_are_found_however_many_they_are() -> None:
+    people = [f"u-{n:03d}" for n in range(2 * MAX_EXPORT_IDS + 1)]
+    profiles = Profiles({who: {} for who in people[1:]})
+    assert asyncio.run(unknown_people(cast(BrazeClient, profiles), people)) == {people[0]}
+    assert sorted(map(len, profiles.asked)) == [1, MAX_EXPORT_IDS, MAX_EXPORT_IDS]
 
 
 def test_what_is_applied_later_is_no_drift() -> None:
     profiles = Profiles({}, {"a": {"recs": ["1", "2"]}})
-    assert look(profiles, {"a": {"recs": LIST}}) == []
+    assert look(profiles, {"a": {"recs": LIST}}) == {}
     assert len(profiles.asked) == 2
 
 
 def test_only_those_who_are_not_right_are_asked_for_again_and_few_at_a_time() -> None:
     people = {f"u-{n:03d}": {"recs": LIST} for n in range(MAX_EXPORT_IDS + 10)}
     profiles = Profiles({who: {"recs": ["1", "2"]} for who in people if who != "u-007"})
-    assert look(profiles, people) == ["u-007"]
+    assert look(profiles, people) == {"u-007": Shown.NOBODY}
     assert [len(asked) for asked in profiles.asked] == [MAX_EXPORT_IDS, 10, 1, 1]
-    assert look(Profiles({}), {}) == []
+    assert look(Profiles({}), {}) == {}

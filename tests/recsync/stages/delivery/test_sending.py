@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,10 +23,12 @@ from recsync.clients.braze import (
     TrackError,
     TrackResult,
 )
+from recsync.clients.braze_answers import read_track
 from recsync.clients.braze_plan import RatePlan
 from recsync.core.delivery.batches import Batch
 from recsync.core.delivery.ledger import Entry, Kind, Ledger, Status
 from recsync.errors import FatalError, RetriableError
+from recsync.stages.delivery import read_back
 from recsync.stages.delivery.journal import Journal
 from recsync.stages.delivery.sending import MIN_REJECTED, OUTAGE_CALLS, Brakes, Sender
 
@@ -36,9 +39,20 @@ NAMING = (
     "not placed",
     "out of range",
     "some placed",
+    "no counts",
+    "fewer",
+    "named, counted, not applied",
     "refused, named",
     "refused, unnamed",
 )
+WAITS = (0, 0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_waits() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_back, "WAITS_SECONDS", WAITS)
+        yield
 
 
 @dataclass
@@ -48,6 +62,8 @@ class World:
     :param bad: rows that Braze does not like.
     :param poison: rows that make a call end without a clear answer.
     :param flaky: share of the calls without a clear answer, half of them after Braze took everything.
+    :param unreadable: share of the calls that are answered with a 2xx without JSON, half of them taken.
+    :param may_read: whether the key may read people back.
     :param outage_after: calls after which Braze answers nothing any more.
     :param append_fails: numbers of the writes to S3 that fail; those in ``append_lies`` after S3 took the entry.
     """
@@ -57,6 +73,8 @@ class World:
     poison: frozenset[int] = frozenset()
     naming: str = "placed"
     flaky: float = 0.0
+    unreadable: float = 0.0
+    may_read: bool = True
     outage_after: float = math.inf
     append_fails: frozenset[int] = frozenset()
     append_lies: bool = False
@@ -69,6 +87,7 @@ class World:
     clear: list[bool] = field(default_factory=list)
     taken: Counter[int] = field(default_factory=Counter)
     appends: int = 0
+    reads: int = 0
 
     def __post_init__(self) -> None:
         self.plan = RatePlan(connections=self.connections)
@@ -84,13 +103,19 @@ class World:
         if failing:
             raise RetriableError("S3 took it, and the answer was lost")
 
-    async def track_attributes(self, objects: Sequence[bytes]) -> TrackResult:
-        rows = tuple(map(int, objects))
+    async def track_attributes(
+        self, objects: Sequence[bytes], before_sending: Callable[[], Awaitable[None]] | None = None
+    ) -> TrackResult:
+        rows = tuple(int(json.loads(rendered)["external_id"]) for rendered in objects)
         if not rows:  # a question whether anybody is there
             if len(self.calls) > self.outage_after:
                 raise BrazeUnclear("nobody there")
+            if self.unreadable == 1:
+                return read_track(None, 0)
             raise BrazeRefused("nobody in it", status=400, errors=())
-        assert max(rows) < max(entry.permitted for entry in self.entries), "sent before it was permitted"
+        assert before_sending is not None
+        await before_sending()
+        assert not self.ledger().unreserved(rows), "sent before it was reserved"
         assert len(set(rows)) == len(rows) <= self.batch_rows
         self.calls.append(rows)
         for _ in range(self.random.randrange(4)):
@@ -103,35 +128,55 @@ class World:
         self.clear.append(is_clear)
         if not is_clear:
             raise BrazeUnclear("no clear answer")
+        if self.random.random() < self.unreadable:
+            if self.naming == "unreadable, taken" or self.random.random() < 0.5:
+                self.taken.update(set(rows) - self.bad)
+            return read_track(None, len(rows))
         return self._answer(rows)
+
+    async def export_users(self, external_ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        self.reads += 1
+        if not self.may_read:
+            raise BrazeDenied("403: no permission", status=403)
+        await asyncio.sleep(0)
+        return [
+            {"external_id": who, "custom_attributes": {"recs": [who]} if int(who) in self.taken else {}}
+            for who in external_ids
+        ]
 
     def _answer(self, rows: tuple[int, ...]) -> TrackResult:
         bad = [index for index, row in enumerate(rows) if row in self.bad]
+        placed = [{"type": "bad", "input_array": "attributes", "index": i} for i in bad]
         if bad and self.naming.startswith("refused"):
             named = bad if self.naming == "refused, named" else []
             raise BrazeRefused("refused", status=400, errors=tuple(TrackError(i, "bad") for i in named))
-        self.taken.update(set(rows) - self.bad)
+        self.taken.update(rows if self.naming == "named, counted, applied" else set(rows) - self.bad)
+        document: dict[str, Any] = {"message": "success", "attributes_processed": len(rows) - len(bad)}
         match self.naming:
-            case "placed" | "refused, named" | "refused, unnamed":
-                errors = [TrackError(i, "bad") for i in bad]
             case "placed twice":
-                errors = [TrackError(i, "bad") for i in bad for _ in range(2)]
+                document["errors"] = placed + placed
             case "not placed":
-                errors = [TrackError(None, "bad") for _ in bad]
+                document["errors"] = [{"type": "bad"} for _ in bad]
             case "out of range":
-                errors = [TrackError(len(rows) + i, "bad") for i in bad]
+                document["errors"] = [{**error, "index": len(rows) + error["index"]} for error in placed]
+            case "some placed":
+                document["errors"] = [e if n % 2 else {"type": "bad"} for n, e in enumerate(placed)]
+            case "no counts":
+                document = {"message": "success", "errors": placed}
+            case "fewer":
+                pass
+            case "named, counted, applied" | "named, counted, not applied":
+                document |= {"attributes_processed": len(rows), "errors": placed}
             case _:
-                errors = [TrackError(i if n % 2 else None, "bad") for n, i in enumerate(bad)]
-        return TrackResult(tuple(errors))
+                document["errors"] = placed
+        return read_track(document, len(rows))
 
     def ledger(self) -> Ledger:
         return Ledger.of(self.rows, self.entries)
 
     def run(self) -> None:
         """Make one try, as a task would: whatever it has in memory dies with it."""
-        ledger = self.ledger()
-        entry = Entry(Kind.TAKE_OVER, "now", "me", permitted=ledger.permitted, resent=ledger.under_way)
-        self.entries.append(entry)
+        self.entries.append(Entry(Kind.TAKE_OVER, "now", "me"))
         asyncio.run(self._run(self.ledger()))
 
     async def _run(self, ledger: Ledger) -> None:
@@ -150,7 +195,7 @@ class World:
     def _batches(self, rows: list[int]) -> Iterator[Batch]:
         for first in range(0, len(rows), self.batch_rows):
             cut = tuple(rows[first : first + self.batch_rows])
-            yield Batch(cut, tuple(str(row).encode() for row in cut))
+            yield Batch(cut, tuple(b'{"external_id":"%d","recs":["%d"]}' % (row, row) for row in cut))
 
     def rows_of(self, status: Status) -> set[int]:
         return {row for row, s in enumerate(self.ledger().statuses) if s == status}
@@ -178,6 +223,7 @@ def worlds(**fixed: Any) -> st.SearchStrategy[World]:
         **{
             "bad": some,
             "naming": st.sampled_from(NAMING),
+            "may_read": st.just(True),
             "connections": st.integers(1, 5),
             "batch_rows": st.sampled_from([1, 2, 5, 8, 75]),
             "seed": st.integers(0, 1_000),
@@ -206,12 +252,94 @@ def most_calls(world: World) -> int:
     return math.ceil(world.rows / world.batch_rows) + len(world.bad) * 2 * levels
 
 
-@pytest.mark.parametrize("naming", ["placed", "placed twice"])
+@pytest.mark.parametrize(
+    "naming",
+    ["placed", "placed twice", "no counts", "named, counted, applied", "named, counted, not applied"],
+)
 def test_when_every_error_names_its_object_nobody_is_sent_twice(naming: str) -> None:
     world = World(75, bad=frozenset({3, 40, 74}), naming=naming, batch_rows=75)
     world.run()
     assert len(world.calls) == 1
     assert max(world.taken.values()) == 1
+    rejected = set() if naming == "named, counted, applied" else world.bad
+    assert world.rows_of(Status.REJECTED) == rejected
+    assert world.rows_of(Status.TAKEN) == set(range(75)) - rejected
+    assert (world.reads > 0) == ("counted" in naming or "counts" in naming)
+
+
+def test_one_named_and_counted_person_in_each_of_many_calls_is_no_outage() -> None:
+    world = World(400, bad=frozenset(range(0, 400, 10)), naming="named, counted, applied", batch_rows=10)
+    world.run()
+    assert world.rows_of(Status.TAKEN) == set(range(400))
+    assert len(world.calls) == 40
+
+
+@pytest.mark.parametrize("naming", ["not placed", "out of range", "fewer"])
+def test_who_is_meant_by_an_error_without_a_place_is_read_back_and_not_guessed(naming: str) -> None:
+    world = World(75, bad=frozenset({3}), naming=naming, batch_rows=75)
+    world.run()
+    assert [len(call) for call in world.calls] == [75, 1]
+    assert world.rows_of(Status.REJECTED) == {3}
+    assert max(world.taken.values()) == 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(worlds(may_read=st.just(False)))
+def test_without_the_right_to_read_back_nobody_is_lost_either(world: World) -> None:
+    world.run()
+    world.check_settled_once()
+    told = {"fewer", "no counts", "named, counted, not applied"}
+    assert world.rows_of(Status.DEAD if world.naming in told else Status.REJECTED) == world.bad
+    assert world.rows_of(Status.TAKEN) == set(range(world.rows)) - world.bad
+
+
+@settings(deadline=None, max_examples=100)
+@given(worlds(unreadable=st.sampled_from([0.05, 0.3])))
+def test_answers_without_json_lose_nobody(world: World) -> None:
+    finish(world)
+    world.check_settled_once()
+    dead = world.rows_of(Status.DEAD)
+    assert world.rows_of(Status.REJECTED) | dead >= world.bad
+    assert world.rows_of(Status.TAKEN) >= set(range(world.rows)) - world.bad - dead
+    assert len(dead - world.bad) <= 2, "three unreadable answers in a row to one object are rare"
+
+
+def test_a_braze_that_never_answers_with_json_is_read_back() -> None:
+    world = World(200, naming="unreadable, taken", unreadable=1.0, batch_rows=10)
+    world.run()
+    assert world.rows_of(Status.TAKEN) == set(range(200))
+    assert max(world.taken.values()) == 1
+
+
+@pytest.mark.parametrize("rows", [7, 10_000])
+def test_a_login_page_in_place_of_braze_stops_the_delivery_soon(rows: int) -> None:
+    class Intercepted(World):
+        async def track_attributes(self, objects: Sequence[bytes], before_sending: Any = None) -> TrackResult:
+            if objects:
+                await before_sending()
+                self.calls.append(tuple(range(len(objects))))
+            return read_track(None, len(objects))
+
+    world = Intercepted(rows, connections=4)
+    with pytest.raises(BrazeUnclear, match="login page"):
+        world.run()
+    assert len(world.calls) <= OUTAGE_CALLS + world.connections
+    assert len(world.ledger().open_rows) == rows
+
+
+def test_what_braze_shows_in_part_is_unknown() -> None:
+    class Partly(World):
+        async def export_users(self, external_ids: Sequence[str], fields: Any) -> list[dict[str, Any]]:
+            return [{"external_id": who, "custom_attributes": {"recs": [who]}} for who in external_ids]
+
+        def _batches(self, rows: list[int]) -> Iterator[Batch]:
+            for batch in super()._batches(rows):
+                yield Batch(batch.rows, tuple(o[:-1] + b',"recs_tier":"personal"}' for o in batch.objects))
+
+    world = Partly(8, bad=frozenset({2}), naming="named, counted, applied")
+    world.run()
+    assert world.rows_of(Status.DEAD) == {2}
+    assert world.ledger().unknown_rows.tolist() == [2]
 
 
 def test_a_refused_call_that_names_its_bad_ones_is_sent_once_more_without_them() -> None:
@@ -334,8 +462,8 @@ def test_a_handful_of_bad_records_does_not_stop_a_small_delivery() -> None:
 
 def test_a_refused_key_stops_everything_at_once() -> None:
     class Denying(World):
-        async def track_attributes(self, objects: Sequence[bytes]) -> TrackResult:
-            self.calls.append(tuple(map(int, objects)))
+        async def track_attributes(self, objects: Sequence[bytes], before_sending: Any = None) -> TrackResult:
+            self.calls.append(tuple(range(len(objects))))
             raise BrazeDenied("401: check the key", status=401)
 
     world = Denying(1_000, connections=4)
