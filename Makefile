@@ -49,10 +49,12 @@ run: $(READY) ## the chain once for one program: make run PROGRAM=<name> [MODE=f
 trade: $(READY) ## keep the sample's shop busy: purchases that lie ahead happen now: make trade [MINUTES=30]
 	$(STACK) trade $(if $(MINUTES),--minutes $(MINUTES))
 
-push: $(READY) ## deliver a batch output, in process: make push PROGRAM=<name> RECOMMENDATIONS=<folder or s3://…> [DRY_RUN=1]
-	@test -n "$(PROGRAM)" -a -n "$(RECOMMENDATIONS)" || \
-	  { echo "what to whom? make push PROGRAM=<name> RECOMMENDATIONS=<folder of .out files, or s3://bucket/prefix>"; exit 2; }
-	$(STACK) push "$(PROGRAM)" "$(RECOMMENDATIONS)" $(if $(DRY_RUN),--dry-run)
+push: $(READY) ## deliver a batch output, in process: make push PROGRAM=<name> RECOMMENDATIONS=<folder or s3://…> [DRY_RUN=1] [RESYNC=1] [ALLOW_REMOVALS=1]
+	@test -n "$(PROGRAM)" -a -n "$(RECOMMENDATIONS)$(RESYNC)" || \
+	  { echo "what to whom? make push PROGRAM=<name> RECOMMENDATIONS=<folder of .out files, or s3://bucket/prefix>"; \
+	    echo "or the newest recommendations to everybody anew: make push PROGRAM=<name> RESYNC=1"; exit 2; }
+	$(STACK) push "$(PROGRAM)" $(if $(RECOMMENDATIONS),"$(RECOMMENDATIONS)") \
+	  $(if $(DRY_RUN),--dry-run) $(if $(RESYNC),--resync) $(if $(ALLOW_REMOVALS),--allow-removals)
 
 costs: $(READY) ## what the programs used and what it cost: make costs [PROGRAM=<name>] [MONTH=<YYYY-MM>]
 	$(STACK) costs $(PROGRAM) $(if $(MONTH),--month $(MONTH))

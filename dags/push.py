@@ -15,7 +15,10 @@ program file broken, is delivered by its next scheduled look (`schedules.push`),
 than what Braze was told.
 
 Run by hand, it delivers the newest; `dry_run` only plans and writes sample payloads; `replay` sends the dead letters of
-an earlier delivery again, after their cause was mended.
+an earlier delivery again, after their cause was mended; `resync` writes everybody anew, whatever Braze was told last.
+
+A push that would take more than ten lists and more than `max_removed_share` of all of them stops at `plan` (or asks at
+`approve`): missing input looks like that. `allow_removals` says that it is meant.
 """
 
 from __future__ import annotations
@@ -34,6 +37,12 @@ DELIVERY = "{{ ti.xcom_pull(task_ids='plan')['delivery'] }}"
 PARAMS = {
     "recommendations": optional_text("recommend run to deliver; empty: the newest"),
     "dry_run": Param(False, type="boolean", description="plan and write sample payloads, send nothing"),
+    "resync": Param(False, type="boolean", description="write everybody anew, whatever Braze was told last"),
+    "allow_removals": Param(
+        False,
+        type="boolean",
+        description="the people who lose their list are meant to, however many they are",
+    ),
     "replay": optional_text("delivery whose dead letters are sent again"),
 }
 
@@ -46,6 +55,8 @@ for program in programs("push"):
             recommendations="{{ params.recommendations or '' }}",
             plan_only="{{ params.dry_run }}",
             replay="{{ params.replay or '' }}",
+            resync="{{ params.resync }}",
+            allow_removals="{{ params.allow_removals }}",
         )
         deliver = BrazeDeliverOperator(task_id="deliver", program=program.name, delivery=DELIVERY)
         verify = BrazeVerifyDeliveryOperator(task_id="verify", program=program.name, delivery=DELIVERY)

@@ -23,16 +23,27 @@ def main() -> int:
     """Publish the output as recommendations, push them, and write down what became of everybody."""
     parser = argparse.ArgumentParser(prog="python -m recsync.push_output", description=__doc__)
     parser.add_argument("program", help="name of a file in include/programs, without .yaml")
-    parser.add_argument("recommendations", help="folder or file of .out lines, or s3://bucket/prefix")
+    parser.add_argument(
+        "recommendations",
+        nargs="?",
+        help="folder or file of .out lines, or s3://bucket/prefix; without it, the newest published recommendations",
+    )
     parser.add_argument("--dry-run", action="store_true", help="plan only, send nothing")
+    parser.add_argument("--resync", action="store_true", help="write everybody anew")
+    parser.add_argument(
+        "--allow-removals", action="store_true", help="those who lose their list are meant to"
+    )
     parser.add_argument("--report", type=Path, help="write the delivery's report here, as JSON")
     arguments = parser.parse_args()
     try:
-        manifest = publish_output(arguments.program, arguments.recommendations)
-        print(
-            f"Published {manifest.lists:,} lists for {manifest.users:,} people as {manifest.run}", flush=True
-        )
-        conf = {"recommendations": manifest.run, "dry_run": arguments.dry_run}
+        conf = {name: getattr(arguments, name) for name in ("dry_run", "resync", "allow_removals")}
+        if arguments.recommendations:
+            manifest = publish_output(arguments.program, arguments.recommendations)
+            print(
+                f"Published {manifest.lists:,} lists for {manifest.users:,} people as {manifest.run}",
+                flush=True,
+            )
+            conf["recommendations"] = manifest.run
         command = [_airflow(), "dags", "test", f"{arguments.program}_push", "--conf", json.dumps(conf)]
         # Our own command; the program's name was just read from its file.
         if subprocess.run(command, check=False).returncode:  # ruff: ignore[subprocess-without-shell-equals-true]
@@ -55,7 +66,8 @@ def _report(program: str) -> dict[str, Any]:
     delivery = deliveries.newest()
     report = deliveries.report(delivery, "report")
     if report is None:
-        return {"planned": asdict(deliveries.plan(delivery).estimate)}
+        plan = deliveries.plan(delivery)
+        return {"planned": asdict(plan.estimate), "brake": plan.brake}
     return {**report, "verification": deliveries.report(delivery, "verification") or {}}
 
 

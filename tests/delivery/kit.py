@@ -171,12 +171,15 @@ class Kit:
             self.context.recommendations.publish(manifest, path, catalogue)
         return run
 
-    def push(self, run: str | None = None, *, dag_run: str = "test") -> Any:
-        """Plan and deliver, as the DAG's tasks do; return the report."""
+    def push(self, run: str | None = None, *, dag_run: str = "test", **asked: bool) -> Any:
+        """Plan and deliver, as the DAG's tasks do; return the report.
+
+        :param asked: of the plan: ``resync``, ``allow_removals``.
+        """
         from recsync.stages.delivery.deliver import deliver
         from recsync.stages.delivery.plan import plan
 
-        return deliver(self.name, plan(self.name, run, dag_run=dag_run).delivery)
+        return deliver(self.name, plan(self.name, run, dag_run=dag_run, **asked).delivery)
 
     def reset_meter(self) -> None:
         """Count from nothing; what was taken before counts before, so it is applied first."""

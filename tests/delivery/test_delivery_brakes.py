@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from kit import Kit
 
@@ -105,3 +107,62 @@ def test_a_key_that_may_not_read_back_does_not_fail_the_delivery(kit: Kit) -> No
     report = kit.push(kit.publish("1", kit.lists(10)))
     found = verify(kit.name, report.delivery, dag_run="test")
     assert "403" in found["skipped"]
+
+
+def test_a_short_audience_takes_nobodys_list_away(kit: Kit) -> None:
+    from recsync.stages.delivery.plan import RemovalBrakeError, plan, summary
+
+    lists = kit.lists(PEOPLE)
+    kit.push(kit.publish("1", lists))
+    # Three of the audience, one of them without recommendations.
+    short = {who: items if n else [] for n, (who, items) in enumerate(list(lists.items())[:3])}
+    kit.publish("2", short)
+    told = summary(plan(kit.name, "2", dag_run="look", dry_run=True))
+    assert told["brake"].startswith("118 of the 120 people who have a list would lose it (98%)")
+    with pytest.raises(
+        RemovalBrakeError,
+        match=r"118 of the 120 .* 117 are not in the audience any more, 1 have no .*allow_removals",
+    ):
+        kit.push("2", dag_run="second")
+    assert kit.in_braze() == lists
+    repaired = kit.push(kit.publish("3", kit.lists(PEOPLE, shift=1)), dag_run="third")
+    assert repaired.outcomes["sent"] == PEOPLE
+    meant = kit.push(kit.publish("4", short), dag_run="fourth", allow_removals=True)
+    assert (meant.left_audience, meant.outcomes["removed"], meant.outcomes["sent"]) == (117, 1, 2)
+    assert kit.in_braze() == {who: items for who, items in short.items() if items}
+
+
+@pytest.mark.parametrize(
+    ("people", "leave", "delivery", "stops"),
+    [
+        (100, 10, {}, False),  # no more than ten
+        (100, 11, {}, True),
+        (200, 20, {}, False),  # no more than ten percent
+        (100, 40, {"max_removed_share": 0.5}, False),
+        (100, 100, {"max_removed_share": 1}, False),
+        (100, 50, {"max_users_per_run": 5}, True),  # a cap makes many small steps of it
+    ],
+)
+def test_the_brake_on_removals_needs_more_than_ten_people_and_more_than_the_share(
+    kit: Kit, people: int, leave: int, delivery: dict[str, float], stops: bool
+) -> None:
+    from recsync.stages.delivery.plan import RemovalBrakeError, plan
+
+    lists = kit.lists(people)
+    kit.push(kit.publish("1", lists))
+    kit.write_program(delivery=delivery)
+    kit.publish("2", dict(list(lists.items())[leave:]))
+    with pytest.raises(RemovalBrakeError) if stops else nullcontext():
+        plan(kit.name, "2", dag_run="second")
+
+
+def test_where_people_approve_the_brake_asks_them(kit: Kit) -> None:
+    from recsync.operators.braze import _question
+    from recsync.stages.delivery.plan import plan, summary
+
+    lists = kit.lists(PEOPLE)
+    kit.push(kit.publish("1", lists))
+    kit.write_program(delivery={"approve_above_users": 1_000})
+    told = summary(plan(kit.name, kit.publish("2", dict(list(lists.items())[:3])), dag_run="second"))
+    assert told["people"] < 1_000
+    assert "**Many lists go: 117 of the 120 people" in _question({**told, "cost": ""})

@@ -14,14 +14,24 @@ from stack.errors import StackError
 from stack.report import delivery_lines
 from stack.supervisor import Supervisor
 
+_OPTIONS = {
+    "dry-run": "plan only, send nothing",
+    "resync": "write everybody anew, whatever Braze was told last",
+    "allow-removals": "the people who lose their list are meant to, however many they are",
+}
 HELP = "deliver a batch output (a folder of .out files or an S3 prefix) through the push DAG, in process"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe what is delivered."""
     parser.add_argument("program", help="name of a file in include/programs, without .yaml")
-    parser.add_argument("recommendations", help="folder or file of .out lines, or s3://bucket/prefix")
-    parser.add_argument("--dry-run", action="store_true", help="plan only, send nothing")
+    parser.add_argument(
+        "recommendations",
+        nargs="?",
+        help="folder or file of .out lines, or s3://bucket/prefix; without it, the newest published ones",
+    )
+    for option, text in _OPTIONS.items():
+        parser.add_argument(f"--{option}", action="store_true", help=text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,14 +48,20 @@ def run(arguments: argparse.Namespace) -> int:
     )
     say("airflow: its own metadata database for this run, beside the scheduler's")
     _run([str(Path(sys.executable).parent / "airflow"), "db", "migrate"], environ, quiet=True)
-    options = ["--report", str(report), *(["--dry-run"] if arguments.dry_run else [])]
+    options = [f"--{option}" for option in _OPTIONS if getattr(arguments, option.replace("-", "_"))]
+    what = [arguments.program, *filter(None, [arguments.recommendations])]
     _run(
-        [sys.executable, "-m", "recsync.push_output", arguments.program, arguments.recommendations, *options],
+        [sys.executable, "-m", "recsync.push_output", *what, "--report", str(report), *options],
         environ,
     )
     told = json.loads(report.read_text())
     print()
-    print("\n".join(delivery_lines(told) if "outcomes" in told else [f"planned only    {told['planned']}"]))
+    if "outcomes" in told:
+        print("\n".join(delivery_lines(told)))
+        return 0
+    print(f"planned only    {told['planned']}")
+    if told["brake"]:
+        print(f"a push stops    {told['brake']}")
     return 0
 
 

@@ -26,10 +26,12 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
         by hand leave out what ``make push`` published, and a scheduled one skips when Braze was told of the newest.
     :param plan_only: ``true``: write the plan and sample payloads, and let nobody deliver them. (templated)
     :param replay: send the dead letters of this delivery again instead; empty for none. (templated)
+    :param resync: ``true``: write everybody anew, whatever Braze was told last. (templated)
+    :param allow_removals: ``true``: the people who lose their list are meant to. (templated)
     :return: the plan's figures and estimate; ``delivery`` names it.
     """
 
-    template_fields: Sequence[str] = ("recommendations", "plan_only", "replay")
+    template_fields: Sequence[str] = ("recommendations", "plan_only", "replay", "resync", "allow_removals")
     ui_color = "#ffe3d8"
 
     def __init__(
@@ -39,6 +41,8 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
         recommendations: str = "",
         plan_only: str | bool = False,
         replay: str = "",
+        resync: str | bool = False,
+        allow_removals: str | bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -46,6 +50,8 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
         self.recommendations = recommendations
         self.plan_only = plan_only
         self.replay = replay
+        self.resync = resync
+        self.allow_removals = allow_removals
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, and return the figures; skip when there is nothing newer than what was delivered already."""
@@ -53,7 +59,7 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
         from recsync.stages.delivery.replay import replay
         from recsync.stages.money import cost_of_delivery
 
-        run_id, dry_run = context["run_id"], str(self.plan_only).lower() == "true"
+        run_id, dry_run = context["run_id"], _is_true(self.plan_only)
         if self.replay:
             manifest = replay(self.program, self.replay, dag_run=run_id, dry_run=dry_run)
         else:
@@ -64,6 +70,8 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
                     dag_run=run_id,
                     run_type=context["dag_run"].run_type,
                     dry_run=dry_run,
+                    resync=_is_true(self.resync),
+                    allow_removals=_is_true(self.allow_removals),
                 )
             except SupersededError as error:
                 raise AirflowSkipException(str(error)) from None
@@ -72,7 +80,7 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
 
 
 class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
-    """Ask a person before a large delivery, with the plan's figures in the question.
+    """Ask a person, with the plan's figures, before a large delivery or one that takes many lists away.
 
     :param plan: the plan's figures, as the planning task returned them. (templated)
     :param above_users: ask when more people than this would be written.
@@ -87,10 +95,10 @@ class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
         self.above_users = above_users
 
     def execute(self, context: Context) -> Any:
-        """Ask; return at once when the delivery is small."""
+        """Ask; return at once when the delivery is small and takes few lists away."""
         if self.plan["dry_run"]:
             raise AirflowSkipException("A dry run delivers nothing, so there is nothing to approve.")
-        if self.plan["people"] <= self.above_users:
+        if self.plan["people"] <= self.above_users and not self.plan.get("brake"):
             self.log.info(
                 "%s people are written, no more than %s: nobody is asked",
                 self.plan["people"],
@@ -152,6 +160,10 @@ class BrazeVerifyDeliveryOperator(BrazeDeliveryBaseOperator):
         return verify(self.program, self.delivery, dag_run=context["run_id"])
 
 
+def _is_true(value: str | bool) -> bool:
+    return str(value).lower() == "true"
+
+
 def _question(plan: dict[str, Any]) -> str:
     rows = {
         "people of the audience": plan["audience"],
@@ -165,4 +177,8 @@ def _question(plan: dict[str, Any]) -> str:
     }
     table = "\n".join(f"| {name} | {value:,} |" for name, value in rows.items())
     title = f"Delivery `{plan['delivery']}` of recommendations `{plan['recommendations']}`"
+    if plan.get("resync"):
+        title += ", a resync: everybody is written anew"
+    if plan.get("brake"):
+        title += f"\n\n**Many lists go: {plan['brake']}.** Missing input looks like this; approve it if it is meant."
     return f"{title}\n\n| | |\n|---|---|\n{table}\n\n{plan.get('cost', '')}"

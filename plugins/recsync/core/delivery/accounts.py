@@ -150,7 +150,8 @@ def forget(state: Path, target: Path, work: Path) -> None:
     """
     with duck.opened(work) as database:
         database.execute(
-            f"COPY (SELECT * REPLACE (NULL::UBIGINT AS fingerprint) FROM ({select_state(state)})) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+            f"COPY (SELECT * REPLACE (NULL::UBIGINT AS fingerprint) FROM ({select_state(state)})) "
+            f"TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
         )
 
 

@@ -1,12 +1,16 @@
-"""What a delivery costs: requests, minutes, data points; and how many people a cap leaves."""
+"""What a delivery costs: requests, minutes, data points; how many people a cap leaves; and how many may lose a list."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+from recsync.core.delivery.schemas import Figures
 from recsync.core.payloads import MAX_BODY_BYTES
 from recsync.core.program import Delivery
+
+# A handful of removals stops no delivery, however few people there are.
+MIN_REMOVED = 10
 
 
 @dataclass(frozen=True)
@@ -49,3 +53,18 @@ def cap(delivery: Delivery, written_today: int) -> int | None:
     if delivery.max_users_per_day is not None:
         caps.append(max(0, delivery.max_users_per_day - written_today))
     return min(caps) if caps else None
+
+
+def removal_brake(delivery: Delivery, figures: Figures) -> str:
+    """Say that more people lose their list than the program allows; empty when they do not.
+
+    So many removals at once mostly come from missing input, such as an audience query that returns too little.
+    """
+    losing, had = figures.losing, figures.had_list
+    if losing <= max(MIN_REMOVED, delivery.max_removed_share * had):
+        return ""
+    return (
+        f"{losing:,} of the {had:,} people who have a list would lose it ({losing / had:.0%}), more than "
+        f"braze.delivery.max_removed_share ({delivery.max_removed_share:.0%}) allows: {figures.losing_outside:,} are "
+        f"not in the audience any more, {losing - figures.losing_outside:,} have no recommendations any more"
+    )

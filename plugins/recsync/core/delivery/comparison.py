@@ -36,6 +36,7 @@ class Inputs:
     :param canary_share: share of the writes that go first.
     :param moment: Unix seconds of the recommend run.
     :param keep_seconds: how long somebody without an answer keeps the list that Braze has.
+    :param resync: take every fingerprint of the state for unknown, so that everybody is written anew.
     """
 
     braze: Braze
@@ -46,6 +47,7 @@ class Inputs:
     canary_share: float = 0.0
     moment: int = 0
     keep_seconds: int = 0
+    resync: bool = False
 
 
 def fingerprint_lists(inputs: Inputs, elements: Elements, wanted: Path) -> NDArray[np.bool_]:
@@ -103,7 +105,11 @@ def compare(database: duckdb.DuckDBPyConnection, inputs: Inputs, work: Path) -> 
     if inputs.state is None:
         database.register("state", STATE.empty_table())
     else:
-        database.execute(f"CREATE VIEW state AS {select_state(inputs.state)}")
+        fingerprint = "NULL::UBIGINT" if inputs.resync else "fingerprint"
+        database.execute(
+            f"CREATE VIEW state AS SELECT * REPLACE ({fingerprint} AS fingerprint) "
+            f"FROM ({select_state(inputs.state)})"
+        )
     wanted = {inputs.braze.attribute: "p.fingerprint"}
     if inputs.braze.tier_attribute:
         wanted[inputs.braze.tier_attribute] = "p.tier"

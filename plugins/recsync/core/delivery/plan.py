@@ -66,6 +66,7 @@ def _write(database: duckdb.DuckDBPyConnection, inputs: Inputs, elements: Elemen
         f"TO '{target / UNANSWERED_FILE}' (FORMAT parquet, COMPRESSION zstd)"
     )
     settled = f"read_parquet('{target / 'settled.parquet'}')"
+    losing = "FROM person WHERE changes IS NOT NULL AND NOT has_list"
     reasons = f"SELECT reason, count(*) FROM {settled} WHERE reason <> '' GROUP BY 1 ORDER BY 2 DESC, 1"
     return Figures(
         audience=value(database, "SELECT count(*) FROM person WHERE in_audience"),
@@ -77,4 +78,8 @@ def _write(database: duckdb.DuckDBPyConnection, inputs: Inputs, elements: Elemen
         reasons=dict(rows_of(database, reasons)),
         data_points=tally.data_points,
         object_bytes=tally.object_bytes,
+        had_list=value(database, "SELECT count(DISTINCT external_id) FROM state"),
+        losing=value(database, f"SELECT count(*) {losing}"),
+        losing_outside=value(database, f"SELECT count(*) {losing} AND NOT in_audience"),
+        deferred=value(database, "SELECT count(*) FROM deferred"),
     )

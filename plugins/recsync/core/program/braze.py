@@ -81,6 +81,8 @@ class Delivery(Strict):
     :param max_users_per_day: the same over all deliveries of one day (UTC).
     :param canary_share: share of the people written and judged before the others; 0 sends no canary.
     :param max_rejected_share: a delivery stops when Braze refuses more than this share of the people written so far.
+    :param max_removed_share: a delivery stops before anything is sent when more than ten people and more than this
+        share of those who have a list would lose it; with ``approve_above_users``, a person is asked. 1: never.
     :param approve_above_users: ask a person in the Airflow UI before more people than this are written; None never
         asks, 0 always.
     :param verify_users: people read back after a delivery; 0 reads nobody.
@@ -90,6 +92,7 @@ class Delivery(Strict):
     max_users_per_day: int | None = Field(default=None, ge=1)
     canary_share: float = Field(default=0.01, ge=0, le=1)
     max_rejected_share: float = Field(default=0.05, ge=0, le=1)
+    max_removed_share: float = Field(default=0.1, ge=0, le=1)
     approve_above_users: int | None = Field(default=None, ge=0)
     verify_users: int = Field(default=500, ge=0, le=10_000)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from recsync.core.delivery import budget
 from recsync.core.delivery.comparison import Inputs
 from recsync.core.delivery.plan import plan_files
 from recsync.core.delivery.schemas import PARTS, Figures
+from recsync.errors import FatalError
 from recsync.hooks.braze import BrazeHook
 from recsync.stages import money
 from recsync.stages.context import StageContext
@@ -34,12 +35,33 @@ _SAMPLE_PER_PART = 5
 _DAY_SECONDS = 86_400
 
 
+class RemovalBrakeError(FatalError):
+    """More people would lose their list than the program allows."""
+
+
 class SupersededError(Exception):
     """These recommendations, or newer ones, were pushed before."""
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What a push run asks for, see :func:`plan`."""
+
+    dag_run: str
+    dry_run: bool
+    resync: bool
+    allow_removals: bool
+
+
 def plan(
-    program_name: str, run: str | None, *, dag_run: str, run_type: str = "manual", dry_run: bool = False
+    program_name: str,
+    run: str | None,
+    *,
+    dag_run: str,
+    run_type: str = "manual",
+    dry_run: bool = False,
+    resync: bool = False,
+    allow_removals: bool = False,
 ) -> PlanManifest:
     """Plan the delivery of published recommendations.
 
@@ -51,6 +73,10 @@ def plan(
     :param run_type: why Airflow started it. Only a person delivers what ``make push`` published. A scheduled run makes
         up for an asset event that started no run, so it delivers only what Braze was not told of yet.
     :param dry_run: plan only: nobody may deliver it, and no other delivery is touched.
+    :param resync: write everybody anew, whatever the last-sent state says. A resync that was begun and is not
+        complete goes on with those who are not written yet.
+    :param allow_removals: whether the people who lose their list are meant to, however many they are.
+    :raises RemovalBrakeError: when too many people would lose their list, and the program asks nobody.
     :raises SupersededError: when newer recommendations were delivered already; for a scheduled run also when these
         were, or when there are none.
     """
@@ -77,7 +103,8 @@ def plan(
     name = delivery_name(recommendations.run)
     if former:
         state, etag = close(context, former, by=name)
-    manifest = _publish(context, recommendations, state, name, dag_run, dry_run)
+    request = _Request(dag_run, dry_run, resync, allow_removals)
+    manifest = _publish(context, recommendations, state, name, request)
     if not dry_run:
         newest = Newest(recommendations.run, recommendations.created_at)
         context.last_sent.replace(replace(state, open_delivery=name, newest=newest), etag)
@@ -94,28 +121,53 @@ def _publish(
     recommendations: RecommendationsManifest,
     state: LastSentState,
     name: str,
-    dag_run: str,
-    dry_run: bool,
+    request: _Request,
 ) -> PlanManifest:
     with tempfile.TemporaryDirectory(prefix="recsync-plan-") as folder:
         work = Path(folder)
         inputs = _inputs(context, recommendations, state, work)
+        # Once begun, a resync goes on by itself: whoever is not written yet is unknown in the state.
+        inputs = replace(inputs, resync=request.resync and not state.resync)
         figures = plan_files(inputs, work / "plan", work)
-        if not dry_run:
+        brake = (
+            "" if request.allow_removals else budget.removal_brake(context.program.braze.delivery, figures)
+        )
+        if brake:
+            _brake(context, brake, request)
+        if not request.dry_run:
             money.authorise(context, recommendations.run, delivery(name, figures.data_points))
         manifest = PlanManifest(
             delivery=name,
             recommendations=recommendations.run,
             created_at=datetime.now(UTC).isoformat(),
-            dag_run=dag_run,
-            dry_run=dry_run,
+            dag_run=request.dag_run,
+            dry_run=request.dry_run,
             replay_of="",
             figures=figures,
             estimate=estimate(context, figures),
+            resync=request.resync,
+            brake=brake,
         )
         context.deliveries.publish(manifest, work / "plan", sample(work / "plan"))
     log.info("Plan %s: %s", name, figures)
     return manifest
+
+
+def _brake(context: StageContext, brake: str, request: _Request) -> None:
+    """Stop at too many removals, or say so where a person decides afterwards.
+
+    :raises RemovalBrakeError: when nothing asks a person before the plan is delivered.
+    """
+    program = context.program
+    remedy = (
+        f"Look at sql/{program.name}/audience.sql and at the recommendations first: missing input looks like this. If "
+        f"it is meant, trigger {program.name}_push with allow_removals (make push … ALLOW_REMOVALS=1), or raise "
+        "braze.delivery.max_removed_share in the program file."
+    )
+    if not request.dry_run and program.braze.delivery.approve_above_users is None:
+        raise RemovalBrakeError(f"Nothing was sent: {brake}. {remedy}")
+    what = "a push would stop here" if request.dry_run else "a person must approve it"
+    log.warning("%s, so %s. %s", brake, what, remedy)
 
 
 def _inputs(
@@ -169,6 +221,8 @@ def summary(manifest: PlanManifest) -> dict[str, Any]:
         "delivery": manifest.delivery,
         "recommendations": manifest.recommendations,
         "dry_run": manifest.dry_run,
+        "resync": manifest.resync,
+        "brake": manifest.brake,
         **asdict(manifest.estimate),
         **manifest.figures.as_json(),
     }

@@ -131,7 +131,7 @@ class _Verifier:
     def _drifted(self, expected: Expectation) -> list[str]:
         async def look() -> list[str]:
             async with BrazeHook(self._braze.connection).client() as client:
-                return await drifted(client, expected)
+                return list(await drifted(client, expected))
 
         return asyncio.run(look()) if expected else []
 
@@ -159,6 +159,8 @@ class _Verifier:
                 self._context.program.name,
                 recommendations,
                 dag_run=f"{self._dag_run}/repair-{len(repairs) + 1}",
+                # Whoever loses a list here lost it with the delivery that is verified.
+                allow_removals=True,
             )
             deliver(self._context.program.name, manifest.delivery)
             repairs.append(manifest.delivery)

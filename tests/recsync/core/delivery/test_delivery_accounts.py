@@ -71,10 +71,14 @@ def expected_state(
     state = {(who, n): digest(v) for who, attributes in case.shown.items() for n, v in attributes.items()}
     for number, (row, status) in enumerate(zip(planned.writes, statuses, strict=True)):
         who = row["external_id"]
+        if status == Status.REJECTED and GONE in reason:
+            # Braze does not have the person, and so nothing of theirs.
+            state = {key: value for key, value in state.items() if key[0] != who}
+            continue
         for name, value in case.changes(who).items():
             if status == Status.DEAD or (status == Status.OPEN and number < permitted):
                 state[who, name] = None
-            elif status == Status.TAKEN or (status == Status.REJECTED and row["removal"] and GONE in reason):
+            elif status == Status.TAKEN:
                 state[who, name] = digest(value)
                 if value is None:
                     del state[who, name]
