@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from matrix_faults import dropped
 from matrix_rows import Scenario, Stage, retried
-from matrix_s3 import DISK_FULL, INTERNAL_ERROR, Refusal
+from matrix_s3 import CONFLICT, DISK_FULL, INTERNAL_ERROR, Refusal
 from matrix_tasks import Ended, Task
 
 KILLS = 20
@@ -53,7 +53,13 @@ def scenarios(seed: int, kills: int = KILLS) -> list[Scenario]:
         Scenario(
             "state store full while planning", "2 tries long", deliver=_Full(r"writes/|plan.json", DISK_FULL)
         ),
-        Scenario("state store answers 500", "each second write", deliver=flaky_store),
+        Scenario("state store answers 500", "each second write", deliver=_Flaky("", INTERNAL_ERROR)),
+        # Written on conditions: the ledger, the last-sent state and the money's book.
+        Scenario(
+            "state store answers 409",
+            "each second write",
+            deliver=_Flaky(r"/ledger/|/state/.*json", CONFLICT),
+        ),
         Scenario("worker's disk full (file size limit)", "2 tries long", deliver=small_files),
         Scenario("worker's disk full (tmpfs of 64 KB)", "2 tries long", deliver=small_disk),
         Scenario(
@@ -174,21 +180,29 @@ class _Full:
         return delivery
 
 
-def flaky_store(stage: Stage) -> str:
-    """Let each second write fail once."""
-    writes = 0
+class _Flaky:
+    """Refuse each second write of some keys."""
 
-    def refuse(key: str) -> Refusal | None:
-        nonlocal writes
-        writes += 1
-        stage.hits += writes % 2
-        return INTERNAL_ERROR if writes % 2 else None
+    def __init__(self, keys: str, refusal: Refusal) -> None:
+        self._keys, self._refusal = re.compile(keys), refusal
 
-    stage.publish(2)
-    stage.door.before = refuse
-    delivery = stage.plan(2, "run-2")
-    stage.deliver(delivery)
-    return delivery
+    def __call__(self, stage: Stage) -> str:
+        """Plan and deliver meanwhile."""
+        writes = 0
+
+        def refuse(key: str) -> Refusal | None:
+            nonlocal writes
+            if not self._keys.search(key):
+                return None
+            writes += 1
+            stage.hits += writes % 2
+            return self._refusal if writes % 2 else None
+
+        stage.publish(2)
+        stage.door.before = refuse
+        delivery = stage.plan(2, "run-2")
+        stage.deliver(delivery)
+        return delivery
 
 
 def small_files(stage: Stage) -> str:

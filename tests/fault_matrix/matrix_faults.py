@@ -40,6 +40,7 @@ LIES: dict[str, Fault] = {
     "201, error without index": {"kind": "error_without_index"},
     "201, index out of range": {"kind": "error_out_of_range"},
     "201, fewer processed than sent": {"kind": "fewer_processed"},
+    "201, named and counted, applied": {"kind": "minor_error"},
 }
 # What Braze takes and never applies, or so late that it looks like that, is found by reading people back.
 MENDED = {"202 queued, applied late", "202 queued, never applied"}
@@ -60,6 +61,27 @@ def scenarios(share: float = SHARE) -> list[Scenario]:
         Scenario("201, but not applied", "2 % of people", faults=lambda world: [dropped()], mends=True),
         Scenario("201, but a removal not applied", "4 people", faults=dropped_removals, mends=True),
         Scenario("201 that rejects some", "2 % of people", faults=lambda world: [rejected(world)]),
+        Scenario(
+            "201 that names some twice",
+            "2 % of people",
+            faults=lambda world: [rejected(world) | {"entries": 2}],
+        ),
+        Scenario(
+            "201, named and counted, not applied",
+            "2 % of people",
+            faults=lambda world: [rejected(world) | {"kind": "minor_error", "apply": False}],
+        ),
+        Scenario(
+            "201, another message, applied",
+            "2 % of calls",
+            faults=_Each({"kind": "status", "status": 201, "body": {"status": "ok"}, "apply": True}, share),
+        ),
+        Scenario(
+            "silent about unknown people",
+            "2 % of people",
+            braze={"update_existing_only": True},
+            settings={"missing_users": "ignore"},
+        ),
         Scenario("400 for one record, naming nobody", "1 person", faults=lambda world: [poison(world)]),
         Scenario("500 for two records, one applied", "2 people", faults=lambda world: deadly(world)),
         Scenario("calls applied out of order", "2 % of calls", settings=REORDER, mends=True),

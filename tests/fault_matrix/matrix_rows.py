@@ -136,6 +136,7 @@ class Scenario:
     :param deliver: how the second version is delivered; None: as usual.
     :param faults: given the world, what the sandbox does meanwhile, and while the delivery is verified.
     :param settings: of the sandbox meanwhile.
+    :param braze: fields of the program file from the second delivery on.
     :param catalog: whether the program keeps a catalogue.
     :param verify_users: how many people are read back.
     :param mends: whether verification may have to write people again.
@@ -146,6 +147,7 @@ class Scenario:
     deliver: Deliver | None = None
     faults: Callable[[World], Sequence[dict[str, Any]]] = field(default=lambda world: ())
     settings: dict[str, Any] = field(default_factory=dict)
+    braze: dict[str, Any] = field(default_factory=dict)
     catalog: bool = False
     mends: bool = False
     verify_users: int = 500
@@ -176,6 +178,7 @@ def run(scenario: Scenario, name: str, place: Place, people: int) -> Row:
     stage.connect(max_objects=75)
     stage.push(1)
     stage.connect()
+    kit.write_program(**catalog, **scenario.braze, delivery={"verify_users": scenario.verify_users})
     stage.tries = 0
     kit.servers.control("POST", "flush")
     kit.servers.control("POST", "meter/reset")

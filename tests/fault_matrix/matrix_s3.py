@@ -24,7 +24,7 @@ class Refusal:
     @property
     def body(self) -> bytes:
         """Write S3's error document."""
-        text = "Storage backend has reached its minimum free drive threshold."
+        text = "The local S3 refuses this write."
         return (
             f"<?xml version='1.0'?><Error><Code>{self.code}</Code><Message>{text}</Message></Error>".encode()
         )
@@ -33,6 +33,9 @@ class Refusal:
 # MinIO's own words for a full disk: https://min.io/docs/minio/linux/operations/troubleshooting.html
 DISK_FULL = Refusal("507 Insufficient Storage", "XMinioStorageFull")
 INTERNAL_ERROR = Refusal("500 Internal Server Error", "InternalError")
+# Another conditional write of the object is under way: it decides nothing, the same write is made again.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+CONFLICT = Refusal("409 Conflict", "ConditionalRequestConflict")
 
 
 class Door:

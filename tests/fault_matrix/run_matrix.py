@@ -77,13 +77,19 @@ def _rows(folder: Path, options: argparse.Namespace) -> Iterable[Row]:
 
     import matrix_crashes
     import matrix_faults
+    import matrix_input
     import matrix_races
     import matrix_speed
     from matrix_rows import run
 
     logging.disable(logging.CRITICAL)
     matrix_speed.hasten()
-    every = [*matrix_faults.scenarios(), *matrix_crashes.scenarios(options.seed), *matrix_races.scenarios()]
+    every = [
+        *matrix_faults.scenarios(),
+        *matrix_input.scenarios(),
+        *matrix_crashes.scenarios(options.seed),
+        *matrix_races.scenarios(),
+    ]
     if not matrix_crashes.can_mount():
         every = [scenario for scenario in every if scenario.deliver is not matrix_crashes.small_disk]
     with opened(folder) as place:

@@ -238,8 +238,8 @@ class Sender:
         doubts, self._doubts = self._doubts, []
         objects = [rendered for doubt in doubts for rendered in doubt.batch.objects]
         log.warning(
-            "Braze's answers to %d calls contradict themselves or are unreadable (%s): %d people are read back",
-            len(doubts), "; ".join(sorted({doubt.why for doubt in doubts if doubt.why})[:3]), len(objects),
+            "Braze's answers to %d calls contradict themselves or cannot be read: %d people are read back",
+            len(doubts), len(objects),
         )  # fmt: skip
         shown = await self._shown(objects)
         unreadable = [doubt for doubt in doubts if not doubt.is_readable]
