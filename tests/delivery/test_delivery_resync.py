@@ -122,7 +122,5 @@ def test_a_resync_writes_the_catalog_anew(kit: Kit) -> None:
     answer.raise_for_status()
     report = kit.push("1", dag_run="second", resync=True)
     assert report.catalog_items == len(ITEMS)
-    items = requests.get(
-        f"{kit.servers.braze}/_local/items.ndjson", params={"catalog": kit.name}, timeout=30
-    )
+    items = requests.get(f"{kit.servers.braze}/_local/items.ndjson", params={"catalog": kit.name}, timeout=30)
     assert len(items.text.splitlines()) == len(ITEMS)
