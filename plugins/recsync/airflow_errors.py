@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowNotFoundException
+from botocore.exceptions import ParamValidationError
 from jinja2 import TemplateError
 
 from recsync.clients.aws_errors import is_permanent
@@ -28,6 +29,7 @@ _PERMANENT = (
     NameError,
     NotADirectoryError,
     NotImplementedError,
+    ParamValidationError,
     TemplateError,
     TypeError,
     UnicodeError,

@@ -17,6 +17,7 @@ import time_machine
 from airflow.dag_processing.dagbag import DagBag
 from airflow.timetables.base import TimeRestriction
 
+from recsync.airflow_errors import RETRY_POLICY
 from recsync.airflow_tasks import is_guarded
 
 REPO = Path(__file__).resolve().parents[2]
@@ -77,6 +78,8 @@ def test_dags_are_tagged_documented_retried_and_never_catch_up(bag: DagBag) -> N
         assert "###" in dag.doc_md
         assert dag.catchup is False
         assert all(task.retries >= 1 for task in dag.tasks)
+        assert all(task.retry_policy is RETRY_POLICY for task in dag.tasks)
+        assert all(task.execution_timeout for task in dag.tasks if task.task_id != "approve")
 
 
 def missing(param: Any) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from recsync.core.program import Alert, DeadlineHours, Event
-from recsync.core.program.alerts import EventName
+from recsync.core.program.alerts import EventName, TaskTimeoutHours
 
 REPO = Path(__file__).resolve().parents[3]
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:crm"
@@ -58,3 +58,5 @@ def test_every_dag_file_has_hours_of_its_own() -> None:
     stages = {path.stem for path in (REPO / "dags").glob("*.py")}
     assert stages <= set(DeadlineHours.model_fields)
     assert all(DeadlineHours().of(stage) for stage in stages)
+    assert stages == set(TaskTimeoutHours.model_fields)
+    assert all(TaskTimeoutHours().of(stage) for stage in stages)

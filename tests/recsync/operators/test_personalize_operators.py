@@ -417,6 +417,23 @@ def test_a_full_quota_ends_the_task_after_its_time(personalize, context):
         operator.execute_again(context, {"since": (began - timedelta(hours=1)).isoformat()})
 
 
+def test_a_wait_in_the_worker_is_no_work():
+    hour = timedelta(hours=1)
+    operator, waiting = (
+        make(
+            PersonalizeCreateDatasetImportJobOperator,
+            deferrable=deferrable,
+            execution_timeout=hour,
+            waiter_delay=60,
+            waiter_max_attempts=120,
+            quota_timeout=3 * hour,
+        )
+        for deferrable in (True, False)
+    )
+    assert operator.execution_timeout == hour
+    assert waiting.execution_timeout == 6 * hour
+
+
 def test_a_quota_of_what_stays_is_no_reason_to_wait(personalize, context):
     refusal = personalize.refusal("LimitExceededException", "Account has reached 5 dataset groups.")
     personalize.on("CreateDatasetGroup", refusal)

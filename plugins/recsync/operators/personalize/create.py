@@ -55,6 +55,8 @@ class PersonalizeCreateBaseOperator(PersonalizeBaseOperator):
     def __init__(self, *, quota_timeout: timedelta = QUOTA_TIMEOUT, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.quota_timeout = quota_timeout
+        if self.execution_timeout and not self.deferrable:
+            self.execution_timeout += quota_timeout
         self.created_arn: str | None = None
 
     @abstractmethod
