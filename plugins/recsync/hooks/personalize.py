@@ -11,16 +11,16 @@ from botocore.exceptions import ClientError
 from recsync.clients.aws_errors import error_code
 from recsync.errors import DriftError, FatalError, RetriableError
 from recsync.hooks.personalize_changes import PersonalizeChangesHook
-from recsync.hooks.personalize_client import is_dead, status_of
 from recsync.hooks.personalize_drift import drift, unasked_hyperparameters
 from recsync.hooks.personalize_errors import ended_badly
 from recsync.hooks.personalize_resource import Resource
 from recsync.hooks.personalize_resources import SOLUTION_VERSION
+from recsync.hooks.personalize_status import State, is_being_stopped, state_of
 
 MAX_NAME_LENGTH = 63  # pattern of every name in the API reference
 MAX_SUFFIX = 99
 
-__all__ = ["MAX_NAME_LENGTH", "MAX_SUFFIX", "PersonalizeHook", "is_dead", "status_of", "suffixed"]
+__all__ = ["MAX_NAME_LENGTH", "MAX_SUFFIX", "PersonalizeHook", "suffixed"]
 
 
 def suffixed(name: str, number: int) -> str:
@@ -64,7 +64,7 @@ class PersonalizeHook(PersonalizeChangesHook):
                 return arn, False
             found = self._find(resource, named)
             found_arn = str(found[resource.arn_member])
-            if not (resource.single_use and is_dead(status_of(found))):
+            if not (resource.single_use and _never_ready(found)):
                 self._check_adoptable(resource, named, found)
                 return found_arn, True
             self.log.warning("Taking the next suffix: %s", ended_badly(resource, found_arn, found))
@@ -134,10 +134,10 @@ class PersonalizeHook(PersonalizeChangesHook):
 
     def _check_adoptable(self, resource: Resource, request: Mapping[str, Any], found: dict[str, Any]) -> None:
         """Refuse to adopt what is failed, being deleted, or other than asked for."""
-        arn, status = str(found[resource.arn_member]), status_of(found)
-        if is_dead(status):
+        arn = str(found[resource.arn_member])
+        if _never_ready(found):
             raise FatalError(ended_badly(resource, arn, found))
-        if status.startswith("DELETE"):
+        if state_of(found) is State.GONE:
             raise RetriableError(f"{resource.noun} {arn} is being deleted. The task's retry creates it anew.")
         if differences := drift(resource.compared, request, self.in_full(resource, found)):
             raise DriftError(
@@ -149,3 +149,7 @@ class PersonalizeHook(PersonalizeChangesHook):
             self.log.warning(
                 "%s %s has hyperparameter %s, which was not asked for.", resource.noun, arn, name
             )
+
+
+def _never_ready(found: Mapping[str, Any]) -> bool:
+    return state_of(found) is State.FAILED or is_being_stopped(found)

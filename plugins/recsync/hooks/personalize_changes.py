@@ -10,10 +10,11 @@ from botocore.exceptions import ClientError
 
 from recsync.clients.aws_errors import error_code
 from recsync.errors import RetriableError
-from recsync.hooks.personalize_client import PersonalizeClientHook, is_dead, is_pending, status_of
+from recsync.hooks.personalize_client import PersonalizeClientHook
 from recsync.hooks.personalize_drift import drift
 from recsync.hooks.personalize_resource import Resource, Update
 from recsync.hooks.personalize_resources import METRIC_ATTRIBUTION, SOLUTION_VERSION
+from recsync.hooks.personalize_status import State, is_being_stopped, state_of, status_of
 
 
 class PersonalizeChangesHook(PersonalizeClientHook):
@@ -31,7 +32,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         arn = str(asked[resource.arn_member])
         found = self.in_full(resource, self.describe(resource, arn))
         latest = (found.get(update.member) if update.member else None) or {}
-        if latest and is_pending(status_of(latest)):
+        if latest and state_of(latest) is State.PENDING:
             self._check_under_way(resource, update, asked, latest)
             return False
         if not drift(update.compared, asked, found):
@@ -48,7 +49,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         if not drift(update.compared, asked, found):
             return True
         latest = (found.get(update.member) if update.member else None) or {}
-        return False if is_dead(status_of(latest)) else None
+        return False if state_of(latest) is State.FAILED else None
 
     def check_in_force(self, resource: Resource, request: Mapping[str, Any]) -> None:
         """Look whether what an update asked for has come into force.
@@ -75,8 +76,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         if found is None:
             self.log.info("There is no %s %s.", resource.noun, arn)
             return False
-        status = status_of(found)
-        if status.startswith("DELETE") and not is_dead(status):
+        if state_of(found) is State.GONE:
             return True
         with self.errors(f"delete {resource.noun} {arn}", resource):
             try:
@@ -96,10 +96,10 @@ class PersonalizeChangesHook(PersonalizeClientHook):
 
     def stop_if_running(self, solution_version_arn: str) -> bool:
         """Stop a training unless it has ended or is stopping; tell whether it is still there to end."""
-        status = status_of(self.describe(SOLUTION_VERSION, solution_version_arn))
-        if not is_pending(status):
-            self.log.info("Solution version %s is %s.", solution_version_arn, status)
-            return status.endswith("STOPPING")
+        found = self.describe(SOLUTION_VERSION, solution_version_arn)
+        if is_being_stopped(found) or state_of(found) is not State.PENDING:
+            self.log.info("Solution version %s is %s.", solution_version_arn, status_of(found))
+            return is_being_stopped(found)
         self.stop_solution_version_creation(solution_version_arn)
         return True
 

@@ -19,25 +19,11 @@ from recsync.errors import FatalError
 from recsync.hooks.personalize_errors import failure, personalize_errors, wait_error
 from recsync.hooks.personalize_resource import Resource, Wait
 from recsync.hooks.personalize_resources import CAMPAIGN, SOLUTION
+from recsync.hooks.personalize_status import State, deletion_failed, state_of
 
 # Everything but a job is ready after a few seconds; about 20 s are looked at before deferring.
 QUICK_LOOKS = 10
 QUICK_LOOK_SECONDS = 2.0
-
-
-def status_of(description: Mapping[str, Any]) -> str:
-    """Return the status in one spelling; the service writes ``CREATE_FAILED`` here and there."""
-    return str(description.get("status") or "ACTIVE").replace("_", " ").upper()
-
-
-def is_dead(status: str) -> bool:
-    """Tell a status that never becomes ACTIVE: failed, stopping or stopped."""
-    return "FAILED" in status or "STOP" in status
-
-
-def is_pending(status: str) -> bool:
-    """Tell a status that goes on changing by itself, be it a creation, an update or a deletion."""
-    return "PENDING" in status or "IN PROGRESS" in status
 
 
 class PersonalizeClientHook(AwsBaseHook):
@@ -114,17 +100,19 @@ class PersonalizeClientHook(AwsBaseHook):
         if wait.gone:
             return self.has_ended(wait, arn)
         found = wait.watched({wait.resource.member: self.describe(wait.resource, arn)})
-        status = status_of(found)
-        if is_dead(status) and status not in wait.ends:
+        state = state_of(found)
+        if state in wait.ends:
+            return True
+        if state in {State.FAILED, State.GONE}:
             raise FatalError(failure(wait, arn, found))
-        return status in wait.ends
+        return False
 
     def ends_soon(self, wait: Wait, arn: str) -> bool:
         """Look for some seconds whether a wait ends well; False when it goes on or has failed."""
 
         def look() -> bool | None:
-            status = self._look(wait, arn)
-            return status in wait.ends if status in wait.ends or is_dead(status) else None
+            state = self._look(wait, arn)
+            return None if state is State.PENDING else state in wait.ends
 
         return self.soon(look)
 
@@ -162,12 +150,14 @@ class PersonalizeClientHook(AwsBaseHook):
         except AirflowException as error:
             raise wait_error(wait, arn, error) from error
 
-    def _look(self, wait: Wait, arn: str) -> str:
-        """Return the status a wait is about; ``GONE`` when the service does not know the resource."""
+    def _look(self, wait: Wait, arn: str) -> State:
+        """Return the state a wait is about: of a deletion, GONE only when the service does not know the resource."""
         if not wait.gone:
-            description = self.describe(wait.resource, arn)
-            return status_of(wait.watched({wait.resource.member: description}))
-        return "GONE" if self.describe_if_any(wait.resource, arn) is None else "THERE"
+            return state_of(wait.watched({wait.resource.member: self.describe(wait.resource, arn)}))
+        found = self.describe_if_any(wait.resource, arn)
+        if found is None:
+            return State.GONE
+        return State.FAILED if deletion_failed(found) else State.PENDING
 
     def _summaries(self, resource: Resource, narrowed_by: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Turn the pages; botocore has no paginator for data deletion jobs."""

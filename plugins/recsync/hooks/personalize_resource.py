@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from botocore import xform_name
 
+from recsync.hooks.personalize_status import State
+
 HOUR_SECONDS = 3600
-# What a wait for a creation ends in; only data deletion jobs end as COMPLETED.
-READY = frozenset({"ACTIVE", "COMPLETED"})
-# Our own word: the service has no status for what it no longer knows.
-GONE = frozenset({"GONE"})
+READY = frozenset({State.READY})
+GONE = frozenset({State.GONE})
 
 
 class Arn(NamedTuple):
@@ -143,7 +143,7 @@ class Wait:
     :param resource: whose Describe operation is polled.
     :param waiter: name of the model in ``waiters/personalize.json``.
     :param path: dotted path in the Describe reply to what holds ``status`` and ``failureReason``.
-    :param ends: statuses that end the wait well.
+    :param ends: states that end the wait well.
     :param outcome: how a log line calls the end.
     :param patience_seconds: how long operators wait by default.
     """
@@ -151,7 +151,7 @@ class Wait:
     resource: Resource
     waiter: str
     path: str
-    ends: frozenset[str]
+    ends: frozenset[State]
     outcome: str
     patience_seconds: int
 
@@ -220,7 +220,7 @@ def stopped(resource: Resource) -> Wait:
         resource=resource,
         waiter=f"{resource.operation}_stopped",
         path=resource.member,
-        ends=frozenset({"ACTIVE", "CREATE FAILED", "CREATE STOPPED"}),
+        ends=frozenset({State.READY, State.FAILED}),
         outcome="stopped",
         patience_seconds=HOUR_SECONDS,
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from recsync.clients.aws_errors import error_code
 from recsync.core.filters.plan import filters_to_retire
+from recsync.core.program import Program
 from recsync.errors import RetriableError
 from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_resources import FILTER
+from recsync.hooks.personalize_status import State, state_of
 from recsync.stages.context import StageContext
 
 log = logging.getLogger(__name__)
@@ -43,8 +46,17 @@ def retire_filters(program_name: str, solution_version_arn: str, current: str | 
     context = StageContext.of(program_name)
     hook = _hook(context)
     found = hook.listed(FILTER, datasetGroupArn=hook.dataset_group_of_version(solution_version_arn))
-    candidates = filters_to_retire(context.program, found, current)
+    candidates = to_retire(context.program, found, current)
     return [each["filterArn"] for each in candidates if _delete(hook, each["filterArn"])]
+
+
+def to_retire(
+    program: Program, found: Iterable[Mapping[str, Any]], current: str | None
+) -> list[Mapping[str, Any]]:
+    """Choose the filters of a program that may go, from the summaries of ``ListFilters``."""
+    there = [each for each in found if state_of(each) is not State.GONE]
+    failed = {each["name"] for each in there if state_of(each) is State.FAILED}
+    return filters_to_retire(program, there, failed, current)
 
 
 def _delete(hook: PersonalizeHook, arn: str) -> bool:

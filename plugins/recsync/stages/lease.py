@@ -7,18 +7,21 @@ has to give it back, and none outlives its holder: neither a killed worker nor a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from recsync.core import names
 from recsync.errors import RetriableError
-from recsync.hooks.personalize import PersonalizeHook, is_dead, status_of
+from recsync.hooks.personalize import PersonalizeHook
+from recsync.hooks.personalize_resource import Resource
 from recsync.hooks.personalize_resources import (
     DATA_DELETION_JOB,
     DATASET_GROUP,
     SOLUTION,
     SOLUTION_VERSION,
 )
+from recsync.hooks.personalize_status import State, state_of, status_of
 from recsync.stages.context import StageContext
 from recsync.stages.imports.unfinished import settle
 from recsync.stores.lease import Holder
@@ -88,12 +91,15 @@ def under_way(context: StageContext) -> list[str]:
     for group in groups:
         for solution in hook.listed(SOLUTION, datasetGroupArn=group):
             versions = hook.listed(SOLUTION_VERSION, solutionArn=solution["solutionArn"])
-            found += [f"training {v['solutionVersionArn']}" for v in versions if _goes_on(v)]
+            found += [_told(SOLUTION_VERSION, version) for version in versions if _goes_on(version)]
         jobs = hook.listed(DATA_DELETION_JOB, datasetGroupArn=group)
-        found += [f"data deletion {job['dataDeletionJobArn']}" for job in jobs if _goes_on(job)]
+        found += [_told(DATA_DELETION_JOB, job) for job in jobs if _goes_on(job)]
     return found
 
 
-def _goes_on(summary: dict[str, object]) -> bool:
-    status = status_of(summary)
-    return status != "ACTIVE" and not is_dead(status)
+def _goes_on(summary: Mapping[str, Any]) -> bool:
+    return state_of(summary) is State.PENDING
+
+
+def _told(resource: Resource, summary: Mapping[str, Any]) -> str:
+    return f"{resource.noun} {summary[resource.arn_member]} ({status_of(summary)})"

@@ -11,8 +11,9 @@ from recsync.core import names
 from recsync.core.judging.gate import Side, judge
 from recsync.core.recipes import RECIPES
 from recsync.errors import FatalError, PromotionRefusedError
-from recsync.hooks.personalize import PersonalizeHook, status_of
+from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_resources import SOLUTION_VERSION
+from recsync.hooks.personalize_status import State, state_of, status_of
 from recsync.stages.context import StageContext
 from recsync.stages.imports.need import reason_against_renewal
 from recsync.stores.champion import Champion, Outcome
@@ -117,7 +118,7 @@ def roll_back(program_name: str, run_id: str, version: str = "", by: str = "") -
     target = _former(program_name, history, version)
     arn = target.solution_version_arn
     found = PersonalizeHook(aws_conn_id=context.program.aws).describe_if_any(SOLUTION_VERSION, arn)
-    if found is None or status_of(found) != "ACTIVE":
+    if found is None or state_of(found) is not State.READY:
         state = "gone" if found is None else status_of(found)
         raise FatalError(
             f"{arn} is {state} in Amazon Personalize; roll back to another version, or train FULL."

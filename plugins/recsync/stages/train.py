@@ -12,6 +12,7 @@ from recsync.core.imports.exported import ExportedObject
 from recsync.core.imports.held import Late
 from recsync.core.intervals import parse_key
 from recsync.core.program import DatasetType
+from recsync.hooks.personalize_status import State
 from recsync.stages import money
 from recsync.stages.context import StageContext
 from recsync.stages.costs import booking, expecting
@@ -135,7 +136,7 @@ def _holds(
         log.info("%s: imported, the dataset holds something else", kind.folder)
         return False
     job = held.full[kind].job
-    if unfinished.import_status(context, dataset_arns[kind.value], job) != "ACTIVE":
+    if unfinished.import_state(context, dataset_arns[kind.value], job) is not State.READY:
         log.info("%s: imported, Amazon Personalize does not know import job %s any more", kind.folder, job)
         return False
     log.info("%s: not imported again, unchanged since import job %s", kind.folder, job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,18 +36,19 @@ def active_filter(program: Program, interval_end: datetime) -> FilterPlan | None
 
 
 def filters_to_retire(
-    program: Program, found: Iterable[Mapping[str, Any]], current: str | None
+    program: Program, found: Iterable[Mapping[str, Any]], unusable: Collection[str], current: str | None
 ) -> list[Mapping[str, Any]]:
     """Choose the filters of this program that may go: all but the current one and the newest generations before it.
 
-    One that could not be created goes whatever its age: a filter of that name could not be made otherwise.
+    An unusable one goes whatever its age: a filter of that name could not be made otherwise.
 
-    :param found: summaries of ``ListFilters``.
+    :param found: summaries of ``ListFilters``, without those that are being deleted.
+    :param unusable: names of those that could not be created.
     :param current: name of the filter in use; without one, nothing is kept.
     """
     own = re.compile(rf"{re.escape(_prefix(program.name))}[0-9a-f]{{{2 * _DIGEST_BYTES}}}")
-    mine = [each for each in found if own.fullmatch(each["name"]) and "DELETE" not in each["status"]]
-    failed = [each for each in mine if "FAILED" in each["status"]]
+    mine = [each for each in found if own.fullmatch(each["name"])]
+    failed = [each for each in mine if each["name"] in unusable]
     former = [each for each in mine if each not in failed and each["name"] != current]
     former.sort(key=lambda each: (each["creationDateTime"], each["name"]), reverse=True)
     return [*failed, *former[program.filters.keep if current else 0 :]]

@@ -13,7 +13,7 @@ from typing import Any
 from recsync.core.money.charges import Charge, Kind
 from recsync.core.money.estimates import SEARCH, counts_interactions
 from recsync.core.money.ledger import Entry, first_name, month_of
-from recsync.hooks.personalize import PersonalizeHook, status_of
+from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_resource import Arn, Resource
 from recsync.hooks.personalize_resources import (
     BATCH_INFERENCE_JOB,
@@ -22,6 +22,7 @@ from recsync.hooks.personalize_resources import (
     DATASET_IMPORT_JOB,
     SOLUTION_VERSION,
 )
+from recsync.hooks.personalize_status import State, state_of, was_stopped
 from recsync.stages.context import StageContext
 from recsync.stages.costs import sizes
 
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 
 INCOMPLETE = "not complete"
 _SECONDS_PER_HOUR = 3600
-# A training that was stopped is billed for what it did: StopSolutionVersionCreation's page in the API reference.
-_BILLED = frozenset({"ACTIVE", "CREATE STOPPED"})
 
 
 def book(context: StageContext, *arns: str | None) -> int:
@@ -87,8 +86,11 @@ def campaign_use(name: str) -> str:
 
 
 def billed(summary: Mapping[str, Any]) -> bool:
-    """Tell from a summary or description whether it is, or will not become, billed."""
-    return status_of(summary) in _BILLED
+    """Tell from a summary or description whether it is billed.
+
+    A training that was stopped is billed for what it did: StopSolutionVersionCreation's page in the API reference.
+    """
+    return state_of(summary) is State.READY or was_stopped(summary)
 
 
 def _booked(context: StageContext, hook: PersonalizeHook, arn: str) -> bool:

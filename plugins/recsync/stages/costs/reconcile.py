@@ -93,7 +93,7 @@ def _billed_since(
 
 
 def _campaigns(hook: PersonalizeHook, solution: str) -> list[dict[str, Any]]:
-    return [c for c in hook.listed(CAMPAIGN, solutionArn=solution) if c["status"] == "ACTIVE"]
+    return [c for c in hook.listed(CAMPAIGN, solutionArn=solution) if billed(c)]
 
 
 def _deliveries(context: StageContext, since: datetime) -> list[str]:

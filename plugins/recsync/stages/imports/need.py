@@ -17,6 +17,7 @@ from recsync.core.training.full import Situation, decide_full, drift
 from recsync.core.training.lineage import full_version_of
 from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_resources import SOLUTION_VERSION
+from recsync.hooks.personalize_status import State, state_of
 from recsync.stages.context import StageContext
 from recsync.stages.solutions import wanted
 from recsync.stores.champion import Outcome
@@ -102,7 +103,7 @@ def reason_against_renewal(program_name: str) -> str | None:
     fulls = [
         version
         for version in hook.listed(SOLUTION_VERSION, solutionArn=solution)
-        if version["status"] == "ACTIVE" and version.get("trainingMode", "FULL") == "FULL"
+        if state_of(version) is State.READY and version.get("trainingMode", "FULL") == "FULL"
     ]
     if not fulls:
         return f"{solution} has no ACTIVE FULL version any more; run {context.program.name}_train_full."

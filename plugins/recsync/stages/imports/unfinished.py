@@ -18,8 +18,9 @@ from recsync.clients.aws_errors import error_code
 from recsync.core.imports.held import Held, LastFull, Taken
 from recsync.core.program import DatasetType
 from recsync.errors import FatalError, RetriableError
-from recsync.hooks.personalize import MAX_SUFFIX, PersonalizeHook, is_dead, status_of, suffixed
+from recsync.hooks.personalize import MAX_SUFFIX, PersonalizeHook, suffixed
 from recsync.hooks.personalize_resources import DATASET_IMPORT_JOB
+from recsync.hooks.personalize_status import State, state_of
 from recsync.stages.context import StageContext
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def check_written_down(context: StageContext, dataset_arn: str, name: str) -> No
     """
     unfinished = context.imports.read().unfinished
     written = {job["name"] for job in unfinished["jobs"].values()} if unfinished else set()
-    if name not in written and import_status(context, dataset_arn, name) is None:
+    if name not in written and import_state(context, dataset_arn, name) is None:
         raise FatalError(
             f"Another run looked for import job {name} before it was there, and its rows may be imported since. Clear "
             "this run from its task plan on: it imports what is not imported yet."
@@ -109,25 +110,21 @@ def settle(context: StageContext) -> list[str]:
     unfinished = context.imports.read().unfinished
     if not unfinished:
         return []
-    statuses = {
-        kind: import_status(context, job["dataset_arn"], job["name"])
+    states = {
+        kind: import_state(context, job["dataset_arn"], job["name"])
         for kind, job in unfinished["jobs"].items()
     }
-    for kind, status in statuses.items():
+    for kind, state in states.items():
         log.info(
-            "Import job %s of a former run: %s", unfinished["jobs"][kind]["name"], status or "not imported"
+            "Import job %s of a former run: %s", unfinished["jobs"][kind]["name"], state or "not imported"
         )
-    running = [
-        unfinished["jobs"][kind]["name"]
-        for kind, status in statuses.items()
-        if status not in (None, "ACTIVE")
-    ]
+    running = [unfinished["jobs"][kind]["name"] for kind, state in states.items() if state is State.PENDING]
 
     def settled(held: Held) -> Held:
         if held.unfinished != unfinished or running:
             return held
-        for kind, status in statuses.items():
-            if status == "ACTIVE":
+        for kind, state in states.items():
+            if state is State.READY:
                 held = _noted(held, unfinished, DatasetType(kind))
         return replace(held, unfinished=None)
 
@@ -135,11 +132,11 @@ def settle(context: StageContext) -> list[str]:
     return running
 
 
-def import_status(context: StageContext, dataset_arn: str, name: str) -> str | None:
+def import_state(context: StageContext, dataset_arn: str, name: str) -> State | None:
     """Say how an import job stands.
 
     :param name: of the first try; those after a failure have a suffix.
-    :returns: ``ACTIVE`` when one try did its work, else the status of one under way, else None.
+    :returns: READY when one try did its work, else PENDING when one is under way, else None.
     """
     hook = PersonalizeHook(aws_conn_id=context.program.aws)
     tries = {suffixed(name, number) for number in range(1, MAX_SUFFIX + 1)}
@@ -153,10 +150,8 @@ def import_status(context: StageContext, dataset_arn: str, name: str) -> str | N
             if "NotFound" not in error_code(error):
                 raise
             return None  # the dataset is gone, and its rows with it
-    statuses = {status_of(job) for job in jobs}
-    if "ACTIVE" in statuses:
-        return "ACTIVE"
-    return next((status for status in sorted(statuses) if not is_dead(status)), None)
+    states = {state_of(job) for job in jobs}
+    return next((state for state in (State.READY, State.PENDING) if state in states), None)
 
 
 def _is_noted(held: Held, plan: Mapping[str, Any]) -> bool:

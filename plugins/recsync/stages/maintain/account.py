@@ -11,8 +11,7 @@ from recsync.core import names
 from recsync.core.program import Program
 from recsync.core.program_file import program_files
 from recsync.core.retention.resources import Held, solution_of
-from recsync.hooks.personalize import PersonalizeHook, status_of
-from recsync.hooks.personalize_client import is_pending
+from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_resource import Resource
 from recsync.hooks.personalize_resources import (
     BATCH_INFERENCE_JOB,
@@ -25,6 +24,7 @@ from recsync.hooks.personalize_resources import (
     SOLUTION,
     SOLUTION_VERSION,
 )
+from recsync.hooks.personalize_status import State, state_of, status_of
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,15 @@ class Account:
                     used[solution_of(arn)] = f"campaign {campaign['name']} serves it"
         for kind in (BATCH_INFERENCE_JOB, BATCH_SEGMENT_JOB):
             for job in self.hook.listed(kind):
-                if is_pending(status_of(job)) and job.get("solutionVersionArn"):
+                if state_of(job) is State.PENDING and job.get("solutionVersionArn"):
                     used[solution_of(job["solutionVersionArn"])] = f"{kind.noun} {job['jobName']} reads it"
         return used
 
     def _solution(self, summary: dict[str, Any]) -> Held:
         solution = _held(SOLUTION, summary)
         versions = self.hook.listed(SOLUTION_VERSION, solutionArn=solution.arn)
-        going = [each for each in versions if is_pending(status_of(each))]
-        busy = f"{going[0]['solutionVersionArn']} is {going[0]['status']}" if going else ""
+        going = [each for each in versions if state_of(each) is State.PENDING]
+        busy = f"{going[0]['solutionVersionArn']} is {status_of(going[0])}" if going else ""
         touched = max([solution.touched, *(_changed(each) for each in versions)])
         return Held(solution.arn, solution.name, touched, busy or solution.busy)
 
@@ -115,8 +115,7 @@ def held_filter(summary: dict[str, Any]) -> Held:
 
 
 def _held(resource: Resource, summary: dict[str, Any]) -> Held:
-    status = status_of(summary)
-    busy = f"it is {status}" if is_pending(status) else ""
+    busy = f"it is {status_of(summary)}" if state_of(summary) is State.PENDING else ""
     return Held(str(summary[resource.arn_member]), str(summary["name"]), _changed(summary), busy)
 
 
@@ -125,4 +124,4 @@ def _changed(summary: dict[str, Any]) -> Any:
 
 
 def _going(summary: dict[str, Any]) -> bool:
-    return status_of(summary).startswith("DELETE")
+    return state_of(summary) is State.GONE

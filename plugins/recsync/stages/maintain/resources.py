@@ -10,7 +10,6 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 
 from recsync.clients.aws_errors import error_code
-from recsync.core.filters.plan import filters_to_retire
 from recsync.core.retention.report import Entry
 from recsync.core.retention.resources import (
     Verdict,
@@ -25,7 +24,9 @@ from recsync.errors import RetriableError
 from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_resource import Resource
 from recsync.hooks.personalize_resources import FILTER, SCHEMA, SOLUTION
+from recsync.hooks.personalize_status import State, state_of
 from recsync.stages.context import StageContext
+from recsync.stages.filters import to_retire
 from recsync.stages.maintain.account import Account, held_filter
 from recsync.stages.solutions import asked_for
 
@@ -83,8 +84,8 @@ def _filters(account: Account, now: datetime) -> list[Verdict]:
     program = account.program
     own = [each for each in account.filters if owns_filter(program, each["name"])]
     asked = program.filters.recommend is not None
-    current = next((each["name"] for each in own if asked and each["status"] == "ACTIVE"), None)
-    retired = {each["filterArn"] for each in filters_to_retire(program, own, current)}
+    current = next((each["name"] for each in own if asked and state_of(each) is State.READY), None)
+    retired = {each["filterArn"] for each in to_retire(program, own, current)}
     used = {
         each["filterArn"]: "the newest filters of the program"
         for each in own

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from recsync.core.filters.plan import active_filter, filters_to_retire
+from recsync.core.filters.plan import active_filter
 from recsync.core.filters.template import (
     MAX_CHARACTERS,
     check_expression,
@@ -21,6 +21,7 @@ from recsync.core.filters.template import (
 from recsync.core.program import Program, parse_program
 from recsync.core.program_file import read_program
 from recsync.errors import ProgramError
+from recsync.stages.filters import to_retire
 
 MORNING = datetime(2026, 11, 19, 5, 30, 7, tzinfo=UTC)
 MIDNIGHT = int(datetime(2026, 11, 19, tzinfo=UTC).timestamp())
@@ -113,7 +114,7 @@ def own(number: int, program_name: str = "shop") -> str:
 
 
 def retired(found: list[dict[str, Any]], current: str | None, keep: int = 2) -> set[str]:
-    return {each["name"] for each in filters_to_retire(program(keep=keep), found, current)}
+    return {each["name"] for each in to_retire(program(keep=keep), found, current)}
 
 
 def test_the_current_filter_and_the_newest_before_it_stay() -> None:
