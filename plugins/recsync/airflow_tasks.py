@@ -8,6 +8,7 @@ DuckDB or a conversion says, may quote a row: it is replaced, the traceback stay
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast, overload
@@ -17,7 +18,10 @@ from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from jinja2 import TemplateError
 
+from recsync.clients.aws_errors import may_pass
 from recsync.errors import RecsyncError, UnexpectedError
+
+log = logging.getLogger(__name__)
 
 # NameError, AttributeError and ImportError come from the interpreter and name code. ParamValidationError of botocore
 # quotes the value that it refuses.
@@ -65,6 +69,25 @@ def guarded(function: F) -> F:
     return cast("F", run)
 
 
+def patient(poke: F) -> F:
+    """Let a sensor's look that fails for the moment count as "not yet".
+
+    A sensor looks for days; each such error would take one of the task's few retries.
+    """
+
+    @functools.wraps(poke)
+    def look(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return poke(*args, **kwargs)
+        except Exception as error:
+            if not may_pass(error):
+                raise
+            log.warning("This look failed; the next one follows. %s", error)
+            return False
+
+    return cast("F", look)
+
+
 def is_guarded(task: Any) -> bool:
     """Say whether a task of a DAG withholds record content, for the test of all DAGs."""
     function = getattr(task, "python_callable", None) or getattr(task, "partial_kwargs", {}).get(
@@ -101,8 +124,8 @@ class _Task:
         return airflow_task(guarded(function))
 
     def sensor(self, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]:
-        """Make a sensor of a function."""
-        return lambda given: airflow_task.sensor(**kwargs)(guarded(given))
+        """Make a sensor of a function, which is :func:`patient`."""
+        return lambda given: airflow_task.sensor(**kwargs)(guarded(patient(given)))
 
 
 task = _Task()

@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 
 from recsync.airflow_tasks import WithholdsRecords, guarded, is_guarded, task
-from recsync.errors import FatalError, RecsyncError, UnexpectedError
+from recsync.errors import FatalError, RecsyncError, RetriableError, UnexpectedError
 
 MARKER = "anna-7f3a"
 
@@ -88,3 +88,47 @@ def test_decorated_functions_and_operators_are_guarded() -> None:
     assert is_guarded(Operator())
     with pytest.raises(UnexpectedError):
         Operator().execute()
+
+
+def lost_connection() -> None:
+    raise EndpointConnectionError(endpoint_url="http://s3")
+
+
+def throttled() -> None:
+    raise ClientError({"Error": {"Code": "SlowDown", "Message": "x"}}, "GetObject")
+
+
+def busy() -> None:
+    raise RetriableError("S3 failed on s3://bucket/key")
+
+
+def forbidden() -> None:
+    answer = {"Error": {"Code": "AccessDenied", "Message": "x"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    raise ClientError(answer, "GetObject")
+
+
+def wrong() -> None:
+    raise FatalError("The program file is wrong.")
+
+
+@pytest.mark.parametrize("fails", [lost_connection, throttled, busy])
+def test_a_sensor_goes_on_looking_after_an_error_that_may_pass(fails: Callable[[], None]) -> None:
+    @task.sensor(mode="reschedule", poke_interval=15)
+    def hold() -> bool:
+        fails()
+        return True
+
+    assert hold.function() is False
+
+
+@pytest.mark.parametrize(("fails", "error"), [(forbidden, ClientError), (wrong, FatalError)])
+def test_a_sensor_fails_at_once_where_looking_again_cannot_help(
+    fails: Callable[[], None], error: type[Exception]
+) -> None:
+    @task.sensor(mode="reschedule", poke_interval=15)
+    def hold() -> bool:
+        fails()
+        return True
+
+    with pytest.raises(error):
+        hold.function()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConfigNotFound,
     InvalidRegionError,
@@ -15,7 +16,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from recsync.errors import FatalError
+from recsync.errors import FatalError, RetriableError
 
 # Errors about the connection; nothing was sent to AWS.
 _SETUP_ERRORS = (
@@ -72,6 +73,13 @@ def is_permanent(error: BaseException) -> bool:
             and "Throttl" not in error_code(error)
         )
     return isinstance(error, (ParamValidationError, *_SETUP_ERRORS))
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether the same call may succeed a little later: the service is busy, or was not reached."""
+    if isinstance(error, (ClientError, BotoCoreError)):
+        return not is_permanent(error)
+    return isinstance(error, RetriableError)
 
 
 def fatal(

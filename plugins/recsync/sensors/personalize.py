@@ -13,6 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
 from recsync.airflow_errors import RETRY_POLICY
+from recsync.airflow_tasks import patient
 from recsync.errors import FatalError, RetriableError
 from recsync.hooks.personalize import PersonalizeHook
 from recsync.triggers.personalize import (
@@ -71,8 +72,9 @@ class PersonalizeBaseSensor(AwsBaseSensor[PersonalizeHook]):
             self._defer()
         return self.arn
 
+    @patient
     def poke(self, context: Context) -> bool:
-        """Look once.
+        """Look once; what keeps Amazon Personalize from answering for the moment is "not yet".
 
         :raises FatalError: it failed, does not exist, or may not be seen.
         """

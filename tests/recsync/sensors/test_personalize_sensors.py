@@ -163,3 +163,14 @@ def test_what_does_not_exist_fails_the_task_for_good(personalize, context):
     personalize.on("DescribeFilter", personalize.refusal("ResourceNotFoundException"))
     with pytest.raises(FatalError, match="Create what the request refers to first"):
         make(PersonalizeFilterSensor).execute(context)
+
+
+def test_a_service_that_does_not_answer_for_the_moment_is_looked_at_again(personalize, context):
+    busy = personalize.refusal("ServiceUnavailableException", status=503)
+    describe = {"filter": {"status": "ACTIVE", "filterArn": ARN}}
+    hook = {"botocore_config": {"retries": {"max_attempts": 0}}}
+    personalize.on("DescribeFilter", busy, describe)
+    sensor = make(PersonalizeFilterSensor, deferrable=False, poke_interval=0.01, **hook)
+    assert sensor.execute(context) == ARN
+    personalize.on("DescribeFilter", busy, describe)
+    assert run(PersonalizeFilterSensor, context, arn=ARN, poke_interval=0.01, **hook) == ARN
