@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from shop import NOW, PROGRAM, SQL, Shop
+from shop import FULL_UNTIL, NOW, PROGRAM, SQL, Shop
 
 from recsync.errors import FatalError
 from recsync.stores.recommendations import RecommendationsManifest
@@ -216,3 +216,120 @@ def test_nothing_is_paid_for_an_audience_that_cannot_be_mailed(
     shop.write_files(sql={"audience": audience})
     with pytest.raises(FatalError, match=message):
         prepare(shop)
+
+
+def snapshot(shop: Shop) -> None:
+    """Export and publish a snapshot, as train_full does."""
+    from recsync.core.intervals import Interval
+    from recsync.core.program import DatasetType
+    from recsync.stages.context import StageContext
+    from recsync.stages.export.dataset import export_dataset
+    from recsync.stages.export.publish import manifest_of, to_xcom
+
+    context, interval, run = StageContext.of(shop.name), Interval.until(FULL_UNTIL), "20261122T030000-full"
+    exported = {
+        kind.value: to_xcom(export_dataset(context, kind, interval, context.keys.full(run, kind)))
+        for kind in (DatasetType.ITEMS, DatasetType.INTERACTIONS)
+    }
+    context.exports.publish_full(run, manifest_of(interval, exported))
+
+
+def figures(shop: Shop, run: str) -> dict[str, Any]:
+    from recsync.stages.context import StageContext
+
+    context = StageContext.of(shop.name)
+    found: dict[str, Any] = context.bucket.get_json(context.keys.known_ids_report(run))
+    return found
+
+
+def test_an_audience_of_other_ids_stops_before_anything_is_paid_for(shop: Shop) -> None:
+    snapshot(shop)
+    plan = prepare(shop)
+    found = figures(shop, plan["run"])
+    assert {what: (one["ids"], one["unknown"]) for what, one in found.items()} == {
+        "audience": (60, 0),
+        "catalog": (40, 0),
+    }
+    others = SQL["audience"].replace("customer AS user_id", "customer || '.0' AS user_id")
+    shop.write_files(sql={"audience": others})
+    with pytest.raises(
+        FatalError,
+        match=r"audience\.sql returns 60 people, 60 of them \(100\.0%\) in no export\. Compare its user_id",
+    ):
+        prepare(shop)
+    new = SQL["audience"] + " UNION ALL SELECT 'new ' || n, 'new ' || n FROM generate_series(1, 40) AS n"
+    shop.write_files(sql={"audience": new})
+    plan = prepare(shop)
+    assert figures(shop, plan["run"])["audience"]["share"] == pytest.approx(0.4)
+
+
+def test_a_share_of_unknown_people_that_jumps_is_told(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    from recsync.stages.context import StageContext
+
+    snapshot(shop)
+    context = StageContext.of(shop.name)
+    for day in range(1, 5):
+        usual = {"audience": {"share": 0.01}}
+        context.bucket.put_json(context.keys.known_ids_report(f"2026010{day}T000000-x"), usual)
+    new = SQL["audience"] + " UNION ALL SELECT 'new ' || n, 'new ' || n FROM generate_series(1, 40) AS n"
+    shop.write_files(sql={"audience": new})
+    prepare(shop)
+    assert "40 of them (40.0%, where 1.0% are usual) in no export" in caplog.text
+    shop.write_files(PROGRAM + "checks: {drift: {unknown_ids: {stop: 0.2}}}\n", {"audience": new})
+    with pytest.raises(FatalError, match=r"where 1\.0% are usual"):
+        prepare(shop)
+
+
+@pytest.mark.parametrize(
+    ("query", "column"), [("audience", "customer AS user_id"), ("catalogue", "product AS item_id")]
+)
+def test_ids_that_pandas_wrote_as_floats_are_refused_by_name(shop: Shop, query: str, column: str) -> None:
+    name = column.rpartition(" ")[2]
+    text = SQL[query].replace(column, f"length({column.partition(' ')[0]})::double precision AS {name}")
+    shop.write_files(sql={query: text})
+    with pytest.raises(
+        FatalError,
+        match=rf"{query}\.sql returns ids of a type that is no id: {name} is a floating-point number",
+    ):
+        prepare(shop)
+
+
+def test_a_bad_catalog_value_leaves_out_its_item_and_is_named_on_s3_only(
+    shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from recsync.stages.context import StageContext
+
+    program = PROGRAM.replace(
+        "payload: objects\n  item_fields: [title, price]",
+        "payload: ids\n  catalog: {name: shop, fields: {title: string, price: string, until: time, tags: string}}",
+    ).replace("{length: 5}", "{length: 5, min_answered: 0}")
+    text = """
+        SELECT product AS item_id, 'Product ' || product AS title, price::numeric(9, 2),
+            CASE product WHEN 'p-3' THEN 'soon' ELSE '2026-12-24 18:00:00+01' END AS until,
+            jsonb_build_array('a', 'b') AS tags
+        FROM shop.products UNION ALL SELECT 'p-4', 'Another', 9, NULL, NULL
+    """
+    shop.write_files(program, {"catalogue": text})
+    (tmp_path / "users.out").write_bytes(line("c 1", ["p-1", "p-3", "p-2", "p-5", "p-6", "p-7"]))
+    manifest = publish(shop, str(tmp_path))
+    assert (manifest.quarantined_items, manifest.repeated_items, manifest.catalogue_items) == (1, 1, 39)
+    assert published(shop, manifest.run, tmp_path)["braze-c 1"]["item_ids"] == [
+        "p-1",
+        "p-2",
+        "p-5",
+        "p-6",
+        "p-7",
+    ]
+    context = StageContext.of(shop.name)
+    table = context.recommendations.catalogue(manifest.run).to_pylist()
+    fields = {row["item_id"]: json.loads(row["fields"]) for row in table}
+    assert fields["p-1"] == {
+        "title": "Product p-1", "price": "1.50", "until": "2026-12-24T17:00:00+00:00", "tags": '["a", "b"]',
+    }  # fmt: skip
+    assert fields["p-4"]["title"] == "Another"
+    report = context.bucket.get_json(context.keys.catalogue_report(manifest.run))
+    named = {(one["rule"], one["column"]): one["named"] for one in report["findings"]}
+    assert named["value", "until"] == [{"row": 4, "item_id": "p-3", "value": "soon"}]
+    assert [one["item_id"] for one in named["duplicate_id", "item_id"]] == ["p-4"]
+    assert "1 item(s) are left out: until is no time." in caplog.text
+    assert "p-3" not in caplog.text

@@ -12,7 +12,7 @@
 <program>/batch/<run>/again/{input,output}/…     the same of a second job for what the first one did not answer
 <program>/batch/<run>/segment/{input,output}/…   the same of the segment job that says who gets lists
 <program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json, audience.parquet,
-                                                 catalogue-report.json, audience-report.json, and what lists are made
+                                                 catalogue-report.json, known-ids.json, and what lists are made
                                                  from: seeds, segments, promotion
 <program>/deliveries/<delivery>/plan.json        publishes the plan: writes/*.parquet, settled.parquet, items.parquet
 <program>/deliveries/<delivery>/sample.json      some of the payloads, for people to look at
@@ -135,6 +135,10 @@ class Keys:
     def catalogue_report(self, run: str) -> str:
         """Give the report about the rows of ``catalogue.sql`` that one recommend run read."""
         return f"{self.recommendations(run)}catalogue-report.json"
+
+    def known_ids_report(self, run: str) -> str:
+        """Give the figures about ids of one recommend run that no export knows."""
+        return f"{self.recommendations(run)}known-ids.json"
 
     @property
     def all_recommendations(self) -> str:

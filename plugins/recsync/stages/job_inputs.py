@@ -23,6 +23,7 @@ from recsync.core.lists.segments import by_segment, write_found_people
 from recsync.core.recipes import MAX_RANKED_ITEMS, Asks
 from recsync.errors import FatalError
 from recsync.stages.context import StageContext
+from recsync.stages.known_ids import check_known_ids
 from recsync.stages.list_inputs import open_objects, read_audience, read_catalogue, sources
 from recsync.stages.queries import read_named_query
 
@@ -62,6 +63,7 @@ def write_inputs(
         if values:
             add_values(connection, lines, values, lists=asks is Asks.RANKING)
     job_input.check_size(lines)
+    check_known_ids(context, run, audience, read_catalogue(context, moment, run))
     context.bucket.upload(context.keys.audience(run), audience)
     context.bucket.upload(context.keys.batch_input(run), lines)
     return people, digest_of(lines)

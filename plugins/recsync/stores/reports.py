@@ -87,22 +87,28 @@ class Reports:
         self.bucket.upload(key, path)
         return key
 
-    def put_ids(self, exported: str, ids: NDArray[np.uint64]) -> None:
-        """Keep the hashes of a dataset's ids, so that other datasets can be checked against them."""
-        key = self.keys.companion(exported, "ids", _IDS)
+    def put_ids(self, exported: str, ids: NDArray[np.uint64], *, of: DatasetType | None = None) -> None:
+        """Keep the hashes of a dataset's ids, so that other datasets can be checked against them.
+
+        :param of: the dataset whose ids interactions hold; None: the object's own.
+        """
+        key = self.keys.companion(exported, "ids", _suffix(of))
         if len(ids):
             self.bucket.put(key, ids.astype("<u8").tobytes())
         else:
             self.bucket.delete(key)
 
-    def ids(self, exported: str) -> NDArray[np.uint64] | None:
+    def ids(self, exported: str, *, of: DatasetType | None = None) -> NDArray[np.uint64] | None:
         """Read the hashes of one object's ids; None when there are none."""
-        return self._ids(self.keys.companion(exported, "ids", _IDS))
+        return self._ids(self.keys.companion(exported, "ids", _suffix(of)))
 
-    def ids_since(self, kind: DatasetType, start: datetime) -> list[NDArray[np.uint64]]:
+    def ids_since(
+        self, kind: DatasetType, start: datetime, *, of: DatasetType | None = None
+    ) -> list[NDArray[np.uint64]]:
         """Read the hashes of the ids of all intervals that begin at ``start`` or later."""
-        prefix = self.keys.export_companions(kind, "ids")
-        names = [(key, key.removeprefix(prefix).removesuffix(_IDS)) for key in self.bucket.keys(prefix)]
+        prefix, suffix = self.keys.export_companions(kind, "ids"), _suffix(of)
+        named = [key for key in self.bucket.keys(prefix) if key.endswith(suffix)]
+        names = [(key, key.removeprefix(prefix).removesuffix(suffix)) for key in named]
         with ThreadPoolExecutor(_THREADS) as threads:
             found = threads.map(self._ids, [key for key, name in names if parse_key(name) >= start])
             return [ids for ids in found if ids is not None]
@@ -110,6 +116,10 @@ class Reports:
     def _ids(self, key: str) -> NDArray[np.uint64] | None:
         body = self.bucket.get(key)
         return None if body is None else np.frombuffer(body, dtype="<u8")
+
+
+def _suffix(of: DatasetType | None) -> str:
+    return f".{of.folder}{_IDS}" if of else _IDS
 
 
 def _moment_of(path: str) -> str:

@@ -26,6 +26,7 @@ class CheckContext:
     :param known: sorted hashes of the ids that the users and the items dataset hold; what is not known is left out,
         and so is its rule.
     :param known_items_before: sorted hashes of the items that are not new; None when nobody knows.
+    :param kept_ids: datasets that the program lacks, whose ids are those that its interactions hold.
     :param history: JSON documents of earlier reports of this dataset, newest first.
     """
 
@@ -40,4 +41,5 @@ class CheckContext:
     work: Path
     known: Mapping[DatasetType, Hashes] = field(default_factory=dict)
     known_items_before: Hashes | None = None
+    kept_ids: frozenset[DatasetType] = frozenset()
     history: Sequence[Mapping[str, Any]] = ()

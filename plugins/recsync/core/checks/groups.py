@@ -37,18 +37,24 @@ class IdFigures:
 
 
 def id_figures(
-    groups: Iterable[tuple[Hashes, Counts]], known: Hashes | None, before: Hashes | None = None
+    groups: Iterable[tuple[Hashes, Counts]],
+    known: Hashes | None,
+    before: Hashes | None = None,
+    kept: list[Hashes] | None = None,
 ) -> IdFigures:
     """Count ids.
 
     :param groups: distinct hashes and their rows.
     :param known: sorted hashes of the ids that another dataset holds.
     :param before: sorted hashes of the ids that are not new.
+    :param kept: takes the hashes of all ids.
     """
     distinct = with_two = unknown = new = largest = null_rows = 0
     bars = np.zeros(len(_FROM), dtype=np.int64)
     for hashes, counts in groups:
         distinct += len(hashes)
+        if kept is not None:
+            kept.append(hashes)
         with_two += int((counts > 1).sum())
         largest = max(largest, int(counts.max(initial=0)))
         bars += np.bincount(np.searchsorted(_FROM, counts, side="right") - 1, minlength=len(_FROM))

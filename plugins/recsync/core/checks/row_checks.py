@@ -19,6 +19,7 @@ from recsync.core.checks.suspicion import suspicious
 from recsync.core.checks.tally import Tally
 from recsync.core.checks.values import TimeRange
 from recsync.core.csv_text import split_records, to_personalize, unix_line_ends, without_empty_strings
+from recsync.core.program import DatasetType
 
 Records = NDArray[np.object_]
 
@@ -70,6 +71,14 @@ class RowChecks:
     def ids(self) -> Hashes:
         """Sorted hashes of the ids that a users or items export holds; none for interactions."""
         return self._tally.seen.ids
+
+    @property
+    def kept_ids(self) -> dict[DatasetType, Hashes]:
+        """Sorted hashes of the ids of interactions that the context asked to keep; known after ``finish``."""
+        return {
+            kind: np.sort(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64)
+            for kind, hashes in self._tally.kept.items()
+        }
 
     @property
     def digest(self) -> str:

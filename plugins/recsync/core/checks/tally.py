@@ -40,6 +40,7 @@ class Tally:
         self.volume = Volume()
         self._event_types: Counter[str] = Counter()
         self._sums = [0, 0]
+        self.kept: dict[DatasetType, list[Hashes]] = {kind: [] for kind in context.kept_ids}
         self._users = HashSpool(context.work / "users.hashes")
         self._items = HashSpool(context.work / "items.hashes")
         self._rows = HashSpool(context.work / "rows.hashes")
@@ -70,7 +71,11 @@ class Tally:
 
     def users(self) -> IdFigures:
         """Count the users of interactions and their rows."""
-        return id_figures(self._users.groups(), self._context.known.get(DatasetType.USERS))
+        return id_figures(
+            self._users.groups(),
+            self._context.known.get(DatasetType.USERS),
+            kept=self.kept.get(DatasetType.USERS),
+        )
 
     def items(self) -> IdFigures:
         """Count the items of interactions and their rows."""
@@ -78,6 +83,7 @@ class Tally:
             self._items.groups(),
             self._context.known.get(DatasetType.ITEMS),
             self._context.known_items_before,
+            kept=self.kept.get(DatasetType.ITEMS),
         )
 
     def duplicate_rows(self) -> int:

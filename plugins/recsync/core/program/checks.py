@@ -79,7 +79,13 @@ DATASET_RULES: Mapping[str, Limits] = {
     "event_columns": _ANY,
     "object_size": _ANY,
 }
-RULES: Mapping[str, Limits] = {**ROW_RULES, **DATASET_RULES}
+# Rules about the ids of an audience and a catalog that no export knows; shares are of their rows. Subscribers who never
+# bought are unknown too, so only an audience of which nearly nobody is known is taken for one of other ids.
+LIST_RULES: Mapping[str, Limits] = {
+    "unknown_audience": Limits(warn=0.5, stop=0.99),
+    "unknown_catalog": Limits(warn=0.5, stop=0.99),
+}
+RULES: Mapping[str, Limits] = {**ROW_RULES, **DATASET_RULES, **LIST_RULES}
 # Rows that break these cannot be read at all.
 ALWAYS = frozenset({"cells", "encoding", "type", "value_length"})
 _WORDS: Mapping[str, Limits | None] = {"off": None, "note": _NOTE, "warn": _WARN, "stop": _ANY}
@@ -113,6 +119,13 @@ class NewItemsLimits(Strict):
     stop: float | None = Field(default=None, ge=0, le=1)
 
 
+class UnknownIdsLimits(Strict):
+    """How far the share of the audience, or of the catalog, that no export knows lies above the usual one."""
+
+    warn: float | None = Field(default=0.1, ge=0, le=1)
+    stop: float | None = Field(default=None, ge=0, le=1)
+
+
 class Drift(Strict):
     """Comparison with the median of earlier exports.
 
@@ -124,6 +137,7 @@ class Drift(Strict):
     event_mix: EventMixLimits = EventMixLimits()
     freshness: FreshnessLimits = FreshnessLimits()
     new_items: NewItemsLimits = NewItemsLimits()
+    unknown_ids: UnknownIdsLimits = UnknownIdsLimits()
 
 
 class Checks(Strict):

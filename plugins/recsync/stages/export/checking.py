@@ -21,6 +21,9 @@ from recsync.notifications.export import tell_of_drift
 from recsync.stages.export.check_inputs import history_of, known_ids, known_items
 from recsync.stages.export.dataset_export import DatasetExport
 
+# What interactions name; without a dataset of its own, their ids are all that is known.
+OF_INTERACTIONS = frozenset({DatasetType.USERS, DatasetType.ITEMS})
+
 log = logging.getLogger(__name__)
 
 
@@ -80,6 +83,9 @@ class _Checked:
                 work=work,
                 known=known_ids(export, last),
                 known_items_before=known_items(export, last),
+                kept_ids=OF_INTERACTIONS.difference(program.dataset_types)
+                if export.kind is DatasetType.INTERACTIONS
+                else frozenset(),
                 history=history_of(export),
             )
         )
@@ -111,6 +117,8 @@ class _Checked:
         if self._export.kind is not DatasetType.INTERACTIONS:
             ids: NDArray[np.uint64] = self._checks.ids
             reports.put_ids(key, ids)
+        for kind, kept in self._checks.kept_ids.items():
+            reports.put_ids(key, kept, of=kind)
         for finding in document["findings"]:
             if finding["level"] != "note":
                 log.warning("%s: %s", self._export.sql, finding["text"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from recsync.core.lists.known_ids import UnknownIds
 from recsync.core.program import Checks
 from recsync.core.program.checks import RULES, Limits
 
@@ -38,3 +39,23 @@ def test_a_rule_has_the_default_unless_the_program_says_otherwise() -> None:
 def test_a_share_is_judged_by_the_stricter_limit_first() -> None:
     limits = Limits(warn=0.1, stop=0.2)
     assert [limits.level(share) for share in (0.1, 0.15, 0.2, 0.3)] == ["note", "warn", "warn", "stop"]
+
+
+@pytest.mark.parametrize("what", ["unknown_audience", "unknown_catalog"])
+@pytest.mark.parametrize(
+    ("ids", "unknown", "level"),
+    [
+        (1000, 0, "note"),
+        (1000, 500, "note"),
+        (1000, 501, "warn"),
+        (1000, 990, "warn"),
+        (1000, 991, "stop"),
+        (10, 10, "warn"),
+    ],
+)
+def test_only_when_nearly_nobody_is_known_the_ids_are_taken_for_others(
+    what: str, ids: int, unknown: int, level: str
+) -> None:
+    found = UnknownIds("audience" if what == "unknown_audience" else "catalog", "a.sql", ids, unknown)
+    assert found.level(Checks()) == level
+    assert found.level(Checks.model_validate({"rules": {what: "off"}})) == "note"

@@ -101,6 +101,13 @@ def test_users_unknown_to_the_users_dataset_are_counted_by_their_rows(
     assert found.finding("unknown_items") is None
 
 
+def test_interactions_keep_the_ids_of_datasets_that_the_program_lacks(tmp_path: Path) -> None:
+    found = run(tmp_path, interactions(1000, 10), kept_ids=frozenset({DatasetType.USERS}))
+    assert list(found.checks.kept_ids) == [DatasetType.USERS]
+    users = np.sort(string_hashes(pa.array([f"u{n}" for n in range(10)])))
+    assert np.array_equal(found.checks.kept_ids[DatasetType.USERS], users)
+
+
 def test_the_ids_of_an_items_export_are_known_to_interactions(tmp_path: Path) -> None:
     items = run(tmp_path / "items", b"i0,,,,,,\ni1,,,,,,\n", ITEM_TYPES).checks.ids
     assert np.array_equal(items, np.sort(string_hashes(pa.array(["i0", "i1"]))))
