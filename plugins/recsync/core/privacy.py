@@ -12,12 +12,15 @@ from typing import Any
 
 WITHHELD = "[withheld]"
 
-# What drivers add about one row: PostgreSQL's DETAIL and CONTEXT, Redshift's "context:", Snowflake's "Row: …".
+# What databases add about one row: DETAIL and CONTEXT of PostgreSQL, "context:" of Redshift.
 # https://www.postgresql.org/docs/current/protocol-error-fields.html
-_ABOUT_A_ROW = re.compile(r"(?im)^\s*(?:DETAIL|CONTEXT|LINE \d+|context|row start|file)\s*:.*$")
+_ABOUT_A_ROW = re.compile(r"(?im)^\s*(?:detail|context)\s*:.*$")
 _QUOTED = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\u201c[^\u201d]*\u201d|\u2018[^\u2019]*\u2019"""
     r"""|(?<=\)=)\([^)]*\)|(?<=\bvalue )[^\s,;)'"]+"""
+)
+_NAMED = re.compile(
+    r"(?i)\b(?:relation|table|view|column|schema|database|role|function|object|constraint|type)\s+$"
 )
 _ADDRESS = re.compile(r"[^\s<>\"'=:,;()]+@[^\s<>\"'=:,;()]+")
 _WORD = re.compile(r"[^\W_](?:[\w$.-]*\w)?|\w+")
@@ -41,18 +44,21 @@ def withhold_literals(text: str, known: str = "") -> str:
     """Replace what a database quotes from a row, and keep what it quotes from the query.
 
     :param text: of a driver, about a query.
-    :param known: the query; a quoted text all of whose words stand in it is shown.
+    :param known: the query; a quoted text all of whose words stand in it is shown, as are names of tables and columns.
     """
     words = {word.casefold() for word in _WORD.findall(known)}
 
     def shown(match: re.Match[str]) -> str:
         quoted = match[0]
+        if _NAMED.search(text[: match.start()]):
+            return quoted
         inner = _WORD.findall(quoted)
         if inner and all(word.casefold() in words for word in inner):
             return quoted
         return WITHHELD if len(quoted) > 2 else quoted
 
-    return _ADDRESS.sub(WITHHELD, _QUOTED.sub(shown, _ABOUT_A_ROW.sub("", text))).strip()
+    text = _ABOUT_A_ROW.sub("", text)
+    return _ADDRESS.sub(WITHHELD, _QUOTED.sub(shown, text)).strip()
 
 
 def _texts(value: Any) -> Iterable[str]:

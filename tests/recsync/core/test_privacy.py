@@ -23,6 +23,7 @@ QUERY = "SELECT user_id, 'shop' AS kind FROM shop.orders WHERE total::int > 5 --
         ("refused: Key (user_id)=(anna)", f"refused: Key (user_id)={WITHHELD}"),
         ("bad row\nCONTEXT:  COPY orders, line 3: anna\nhint", "bad row\n\nhint"),
         ("unknown user anna@example.com in 3 rows", f"unknown user {WITHHELD} in 3 rows"),
+        ('relation "behind_a_view" does not exist', 'relation "behind_a_view" does not exist'),
         ("permission denied for table orders", "permission denied for table orders"),
         ("canceling statement due to statement timeout", "canceling statement due to statement timeout"),
     ],

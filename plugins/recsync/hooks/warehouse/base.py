@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from recsync.core.byte_stream import ByteStream
 from recsync.core.csv_text import text_batches
+from recsync.core.privacy import withhold_literals
 from recsync.core.queries.columns import Kind, ReturnedColumn, check_ids
 from recsync.core.queries.dialects import Dialect
 from recsync.core.queries.select import map_columns, select_columns
@@ -56,6 +57,7 @@ class Warehouse(ABC):
         self.connection = connection
         self.conn_id: str = connection.conn_id
         self._described: set[str] = set()
+        self._queries: dict[str, str] = {}
 
     @property
     def statement_timeout_seconds(self) -> float:
@@ -74,6 +76,7 @@ class Warehouse(ABC):
 
     def columns(self, query: str, *, name: str) -> list[ReturnedColumn]:
         """Return the columns of ``query`` as the warehouse names and types them."""
+        self._queries[name] = query
         described = self.describe(query, name=name)
         self._described.add(name)
         return described
@@ -126,11 +129,23 @@ class Warehouse(ABC):
     def refused(self, name: str, text: object, *, remedy: str | None = None) -> FatalError:
         """Say that the warehouse will never run this query as it is."""
         remedy = remedy or f"Correct include/sql/{name}, or give the connection {self.permissions}."
-        return FatalError(f"The warehouse ({self.conn_id}) refused {name}: {_sentence(text)} {remedy}")
+        return FatalError(f"The warehouse ({self.conn_id}) refused {name}: {self._said(name, text)} {remedy}")
 
     def failed(self, name: str, text: object) -> RetriableError:
         """Say that the warehouse may run this query another time."""
-        return RetriableError(f"The warehouse ({self.conn_id}) failed on {name}: {_sentence(text)}")
+        return RetriableError(f"The warehouse ({self.conn_id}) failed on {name}: {self._said(name, text)}")
+
+    def _said(self, name: str, text: object) -> str:
+        """Quote the warehouse without values of rows: what it quotes from the query or the connection is shown."""
+        connection = self.connection
+        ours = (
+            self._queries.get(name),
+            connection.host,
+            connection.schema,
+            connection.login,
+            connection.extra_dejson,
+        )
+        return _sentence(withhold_literals(str(text), " ".join(map(str, ours))))
 
     def was_described(self, name: str) -> bool:
         """Tell whether the warehouse just knew everything that the query names; what is missing now will come back.

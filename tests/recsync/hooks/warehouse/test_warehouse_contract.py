@@ -19,7 +19,7 @@ from recsync.core.intervals import Interval
 from recsync.core.queries.columns import Kind
 from recsync.core.queries.select import map_columns, select_columns
 from recsync.core.queries.templates import render
-from recsync.errors import FatalError
+from recsync.errors import FatalError, RecsyncError
 from recsync.hooks.warehouse import Warehouse, warehouse
 from recsync.hooks.warehouse.dbapi import DbApiWarehouse
 
@@ -330,3 +330,25 @@ def test_uuids_and_numbers_without_places_are_ids(rich: Warehouse) -> None:
     query = f"SELECT CAST('{uuid}' AS uuid) AS user_id, CAST(17001 AS numeric(12, 0)) AS item_id"
     with rich.read(query, ["user_id", "item_id"], name="x", ids=["user_id", "item_id"]) as rows:
         assert [batch.to_pylist() for batch in rows.batches] == [[{"user_id": uuid, "item_id": "17001"}]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT CAST(x AS integer) AS n FROM (SELECT 'anna' || '-7f3a' AS x) t",
+        "SELECT CAST(x AS timestamp) AS n FROM (SELECT 'anna' || '-7f3a' AS x) t",
+        "SELECT CAST(x AS smallint) AS n FROM (SELECT 70000 * 1234 AS x) t",
+    ],
+)
+def test_a_value_that_a_query_stumbles_over_is_not_quoted(rich: Warehouse, query: str) -> None:
+    def export() -> None:
+        rich.columns(query, name="items.sql")
+        with rich.open_csv(query, name="items.sql") as stream:
+            while stream.read(1 << 16):
+                pass
+
+    with pytest.raises(RecsyncError) as caught:
+        export()
+    assert "items.sql" in str(caught.value)
+    assert "anna-7f3a" not in str(caught.value)
+    assert "86380000" not in str(caught.value)
