@@ -9,9 +9,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote
 
 from recsync.clients.braze_transport import Answer
 from recsync.core.payloads import Json
+from recsync.core.privacy import withhold
 from recsync.errors import FatalError, RejectedError, RetriableError
 
 MAX_SHOWN_CHARACTERS = 500
@@ -186,11 +188,38 @@ def read_track(document: Json | None, objects: int) -> TrackResult:
     return TrackResult(rejected, named)
 
 
-def text_of(answer: Answer, secret: str) -> str:
-    """Show Braze's own message; Braze echoes a wrong key, so the key is cut out before anything else."""
-    document = document_of(answer)
+def errors_without_values(document: Json | None, path: str, body: bytes | None) -> Json | None:
+    """Return the document with what the call held taken out of Braze's message and errors."""
+    said = {key: document[key] for key in ("message", "errors") if key in document} if document else {}
+    if not document or not said:
+        return document
+    return {**document, **_without(said, _sent(path, body))}
+
+
+def _sent(path: str, body: bytes | None) -> list[Any]:
+    """Return the record content of a call; the definition of a catalog is none."""
+    item_id = unquote(path.partition("/items/")[2])
+    try:
+        return [item_id, json.loads(body)] if body and path != "/catalogs" else [item_id]
+    except ValueError:
+        return [item_id, body]
+
+
+def _without(said: Any, values: list[Any]) -> Any:
+    if isinstance(said, str):
+        return withhold(said, values)
+    if isinstance(said, list):
+        return [_without(one, values) for one in said]
+    if isinstance(said, dict):
+        return {key: _without(one, values) for key, one in said.items()}
+    return said
+
+
+def text_of(answer: Answer, secret: str, path: str = "", body: bytes | None = None) -> str:
+    """Show Braze's own message, without the API key, which Braze echoes, and without what the call held."""
+    document = errors_without_values(document_of(answer), path, body)
     if document is None:
-        text = answer.body.decode("utf-8", "replace")
+        text = withhold(answer.body.decode("utf-8", "replace"), _sent(path, body))
     else:
         shown = {key: document[key] for key in ("message", "errors") if key in document}
         text = json.dumps(shown, ensure_ascii=False)

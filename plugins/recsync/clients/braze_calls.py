@@ -23,11 +23,12 @@ from recsync.clients.braze_answers import (
     Unclear,
     document_of,
     errors_of,
+    errors_without_values,
     text_of,
 )
 from recsync.clients.braze_headers import retry_after_seconds
 from recsync.clients.braze_limits import Family, Limiters
-from recsync.clients.braze_transport import Answer, ConnectionFailed, Transport
+from recsync.clients.braze_transport import Answer, ConnectionFailed, Transport, shown_path
 from recsync.core.payloads import Json
 
 # With full jitter from 1 s to 60 s, six tries ride out a minute of trouble; longer outages are for Airflow's retries.
@@ -132,8 +133,8 @@ class Calls:
             return await retrying(_Tries(failed, attempt))
         except Unclear as unclear:
             raise BrazeUnclear(
-                f"Braze gave no clear answer to {method} {path} in {self._max_tries} tries; the last was: {unclear}. "
-                "Nothing is counted as sent; the next try sends it again.",
+                f"Braze gave no clear answer to {method} {shown_path(path)} in {self._max_tries} tries; the last was: "
+                f"{unclear}. Nothing is counted as sent; the next try sends it again.",
                 retry_after_seconds=unclear.retry_after_seconds,
             ) from None
 
@@ -169,11 +170,12 @@ class Calls:
         limiter.learn(ticket, answer.status, answer.headers)
         if 200 <= answer.status < 300 and (found := read(answer)) is not None:
             return found
-        raise self._failure(f"{method} {path}", answer)
+        raise self._failure(method, path, body, answer)
 
-    def _failure(self, called: str, answer: Answer) -> Exception:
-        document = document_of(answer)
-        what = f"{called}: HTTP {answer.status}: {text_of(answer, self._secret)}"
+    def _failure(self, method: str, path: str, body: bytes | None, answer: Answer) -> Exception:
+        document = errors_without_values(document_of(answer), path, body)
+        said = text_of(answer, self._secret, path, body)
+        what = f"{method} {shown_path(path)}: HTTP {answer.status}: {said}"
         if 200 <= answer.status < 300:
             # A proxy's login page or a cut answer with status 200 is no confirmation.
             return Unclear(f"{what} (not an answer of Braze)")

@@ -16,6 +16,7 @@ from recsync.clients.braze_answers import (
     TrackError,
     TrackResult,
     document_of,
+    errors_without_values,
     read_track,
 )
 from recsync.clients.braze_calls import Calls
@@ -101,11 +102,13 @@ class Track:
         count = len(objects)
         usual = b'{"attributes_processed":%d,"message":"success"}' % count
 
-        def read(answer: Answer) -> TrackResult:
-            is_usual = answer.status == 201 and answer.body == usual
-            return TrackResult() if is_usual else read_track(document_of(answer), count)
-
         body = b'{"attributes":[' + b",".join(objects) + b"]}"
+
+        def read(answer: Answer) -> TrackResult:
+            if answer.status == 201 and answer.body == usual:
+                return TrackResult()
+            return read_track(errors_without_values(document_of(answer), path, body), count)
+
         return await self._calls.exchange(family, "POST", path, body, read, before_sending)
 
 

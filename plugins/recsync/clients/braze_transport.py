@@ -11,6 +11,8 @@ import aiohttp
 from aiohttp.abc import AbstractCookieJar
 from yarl import URL
 
+from recsync.core.privacy import WITHHELD
+
 # Connecting to a healthy host takes milliseconds; reading waits for Braze's own gateway timeouts (about 60 s).
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 65.0
@@ -75,7 +77,7 @@ class AiohttpTransport:
                 return Answer(response.status, headers, content)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # The error itself may show the headers, and with them the key.
-            raise ConnectionFailed(f"{type(error).__name__} on {method} {path.partition('?')[0]}") from None
+            raise ConnectionFailed(f"{type(error).__name__} on {method} {shown_path(path)}") from None
 
     async def close(self) -> None:
         """Close the connections; the next ``send`` opens new ones."""
@@ -117,3 +119,9 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
     return made
+
+
+def shown_path(path: str) -> str:
+    """Return a path for errors and logs: without the item id and the query that some hold."""
+    before, items, _ = path.partition("?")[0].partition("/items/")
+    return f"{before}{items}{WITHHELD}" if items else before
