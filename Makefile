@@ -8,7 +8,7 @@ STACK := PYTHONPATH=local $(BIN)/python -m stack
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status load run trade push costs forget test check programs fix lock clean
+.PHONY: help setup demo up down status load run trade preflight push costs forget test check programs fix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -55,6 +55,10 @@ push: $(READY) ## deliver a batch output, in process: make push PROGRAM=<name> R
 	    echo "or the newest recommendations to everybody anew: make push PROGRAM=<name> RESYNC=1"; exit 2; }
 	$(STACK) push "$(PROGRAM)" $(if $(RECOMMENDATIONS),"$(RECOMMENDATIONS)") \
 	  $(if $(DRY_RUN),--dry-run) $(if $(RESYNC),--resync) $(if $(ALLOW_REMOVALS),--allow-removals)
+
+preflight: $(READY) ## check all that a run of one program needs before anything is billed: make preflight PROGRAM=<name>
+	@test -n "$(PROGRAM)" || { echo "which program? make preflight PROGRAM=<name of a file in include/programs>"; exit 2; }
+	@$(STACK) preflight "$(PROGRAM)"
 
 costs: $(READY) ## what the programs used and what it cost: make costs [PROGRAM=<name>] [MONTH=<YYYY-MM>]
 	$(STACK) costs $(PROGRAM) $(if $(MONTH),--month $(MONTH))

@@ -5,6 +5,8 @@ the catalogue, and published. Runs daily and on a new champion; several champion
 While this DAG is paused, new champions start nothing: the next run of its schedule takes the newest, at once when one
 was due meanwhile.
 
+* `preflight` comes first: connections, queries, ids, quotas and permissions, before anything is billed; every problem
+  is told at once.
 * Where the program has a filter, the run's own is created, and former ones that nothing uses are deleted.
 * Where the program takes its audience from a segment, a batch segment job says first who is likely to want its items.
 * What the job did not answer (errors, missing lines) is asked once more in a second job, when that is at least 1 % or
@@ -21,7 +23,7 @@ from airflow.sdk import TriggerRule, get_current_context
 
 from recsync.airflow_tasks import task
 from recsync.stage_dags import asset, programs, schedule, stage_dag
-from recsync.task_groups import answers, audience_segment
+from recsync.task_groups import answers, audience_segment, check_first
 
 
 @task(multiple_outputs=True)
@@ -49,7 +51,8 @@ def publish(
 
 for program in programs("recommend"):
     on_champion = schedule(program.schedules.recommend, asset(program, "champion"))
-    with stage_dag(program, "recommend", schedule=on_champion, doc_md=__doc__):
+    with stage_dag(program, "recommend", schedule=on_champion, doc_md=__doc__) as dag:
         prepared = prepare(program.name, audience_segment(program))
         job, second = answers(program, prepared)
         publish.override(outlets=[asset(program, "recommendations")])(program.name, prepared, job, second)
+        check_first(dag, program)

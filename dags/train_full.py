@@ -9,6 +9,9 @@ A run of the schedule skips, with the reason, when nothing came since the last F
 always trains. With `train_full.drift` in the program file, `train_update` starts one early when the data or the
 champion's figure drifted.
 
+`preflight` comes first: connections, queries, ids, quotas and permissions, before anything is billed; every problem is
+told at once.
+
 Waits, without a worker slot, until no other run imports, trains or deletes in the dataset group; meanwhile hourly
 updates wait for this one. A retried task adopts the job of the first try; only a job that failed is paid for again,
 under the next name.
@@ -28,7 +31,7 @@ from recsync.core.intervals import EPOCH
 from recsync.core.program import DatasetType
 from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
 from recsync.stage_dags import asset, interactions_last, optional_text, programs, schedule, stage_dag
-from recsync.task_groups import PLAN, hold, setup, train
+from recsync.task_groups import PLAN, check_first, hold, setup, train
 
 PLANNED_KEY = "{{ ti.xcom_pull(task_ids='plan')['keys']['%s'] }}"
 PARAMS = {
@@ -74,7 +77,7 @@ def publish(program: str, plan: dict[str, Any], exported: dict[str, dict[str, An
 for program in programs("train_full"):
     looks_for_drift = program.train_full.drift and program.personalize.can_update
     due = schedule(program.schedules.train_full, *([asset(program, "drift")] if looks_for_drift else []))
-    with stage_dag(program, "train_full", schedule=due, doc_md=__doc__, params=PARAMS):
+    with stage_dag(program, "train_full", schedule=due, doc_md=__doc__, params=PARAMS) as dag:
         planned = plan(program.name)
         hold(program) >> planned
         gathers = program.train_full.import_from == "intervals"
@@ -96,3 +99,4 @@ for program in programs("train_full"):
             exported[DatasetType.INTERACTIONS.value] = gather_intervals(program.name, planned)
         published = publish(program.name, planned, exported)
         train(program, planned, setup(program, after=planned), "FULL", after=published)
+        check_first(dag, program)

@@ -1,6 +1,7 @@
 """What a deployment sets once for all programs, in Airflow's own configuration (section ``[recsync]``).
 
-``AIRFLOW__RECSYNC__BUCKET``, ``AIRFLOW__RECSYNC__PERSONALIZE_ROLE_ARN``, ``AIRFLOW__RECSYNC__INCLUDE_FOLDER``.
+``AIRFLOW__RECSYNC__BUCKET``, ``AIRFLOW__RECSYNC__PERSONALIZE_ROLE_ARN``, ``AIRFLOW__RECSYNC__INCLUDE_FOLDER``,
+``AIRFLOW__RECSYNC__DATASET_GROUPS_QUOTA``.
 """
 
 from __future__ import annotations
@@ -49,6 +50,14 @@ def role_arn_of(program: Program) -> str:
     return program.role_arn or _required(
         "personalize_role_arn", "the role Amazon Personalize assumes", program
     )
+
+
+def dataset_groups_quota() -> int:
+    """Return how many dataset groups the account may have in its region: AWS allows 5, and more on request.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+    """
+    return int(conf.getint(SECTION, "dataset_groups_quota", fallback=5))
 
 
 def _required(key: str, meaning: str, program: Program) -> str:

@@ -190,7 +190,7 @@ def test_the_page_explains_every_file_and_every_braze_permission_is_one_that_the
     permissions = {
         "track_attributes": {"users.track", "users.track.bulk"},
         "export_users": {"users.export.ids"},
-        "catalog_names": {"catalogs.get"},
+        "catalogs": {"catalogs.get"},
         "create_catalog": {"catalogs.create"},
         "put_catalog_items": {"catalogs.replace_items"},
         "delete_catalog_items": {"catalogs.delete_items"},

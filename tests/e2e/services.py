@@ -44,6 +44,7 @@ class Services:
     personalize: str
     braze: str
     braze_key: str
+    braze_narrow_key: str
 
     def execute(self, statement: str, rows: list[tuple[Any, ...]] | None = None) -> None:
         """Run SQL in the warehouse; with ``rows``, once for each."""
@@ -112,6 +113,8 @@ class Services:
             "AIRFLOW_CONN_BRAZE_DEFAULT": json.dumps(braze),
             "AIRFLOW__RECSYNC__BUCKET": BUCKET,
             "AIRFLOW__RECSYNC__PERSONALIZE_ROLE_ARN": "arn:aws:iam::000000000000:role/personalize",
+            # As personalize_local is told below.
+            "AIRFLOW__RECSYNC__DATASET_GROUPS_QUOTA": "100",
         }
 
 
@@ -130,7 +133,11 @@ def started(folder: Path, *personalize_arguments: str) -> Generator[Services]:
         stack.callback(moto.stop)
         s3 = f"http://127.0.0.1:{s3_port}"
         boto3.client("s3", endpoint_url=s3, region_name=REGION).create_bucket(Bucket=BUCKET)
-        key = secrets.token_hex(16)
+        key, narrow = secrets.token_hex(16), secrets.token_hex(16)
+        permissions = (
+            "users.track,users.export.ids,catalogs.get,catalogs.create,catalogs.get_item,catalogs.get_items"
+        )
+        keys = f"{key} {narrow}:{permissions},catalogs.replace_items"
         aws = {"AWS_ENDPOINT_URL_S3": s3, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         personalize = stack.enter_context(
             _server(
@@ -142,9 +149,9 @@ def started(folder: Path, *personalize_arguments: str) -> Generator[Services]:
             )
         )
         braze = stack.enter_context(
-            _server("braze_local", folder, ["--apply-delay-seconds", "0.2"], {"BRAZE_LOCAL_KEY": key})
+            _server("braze_local", folder, ["--apply-delay-seconds", "0.2"], {"BRAZE_LOCAL_KEY": keys})
         )
-        yield Services(database.dsn(), s3, personalize, braze, key)
+        yield Services(database.dsn(), s3, personalize, braze, key, narrow)
 
 
 @contextmanager

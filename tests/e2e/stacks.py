@@ -79,6 +79,7 @@ class Stack:
             self.plan.url("personalize"),
             self.plan.url("braze"),
             self.plan.secrets.braze_api_key,
+            braze_narrow_key="",
         )
 
 

@@ -142,12 +142,26 @@ class BrazeClient:
         )
         return int(document["deleted"])
 
-    async def catalog_names(self) -> list[str]:
-        """List the catalogues: ``GET /catalogs``."""
+    async def catalogs(self) -> dict[str, dict[str, str]]:
+        """Return the types of the fields of every catalog, by name: ``GET /catalogs``."""
         document, _ = await self._calls.call(
             Family.CATALOGS, "GET", "/catalogs", None, confirm=_has_list("catalogs")
         )
-        return [catalog["name"] for catalog in document["catalogs"]]
+        return {
+            catalog["name"]: {field["name"]: field["type"] for field in catalog.get("fields", [])}
+            for catalog in document["catalogs"]
+        }
+
+    async def status_of(self, family: Family, method: str, path: str, body: bytes | None) -> int:
+        """Make a call whose answer is not read, and return its HTTP status.
+
+        :raises BrazeDenied: on 401, 403, 404 and 415.
+        """
+        try:
+            _, answer = await self._calls.call(family, method, path, body, confirm=lambda _: True)
+        except BrazeRefused as refused:
+            return refused.status
+        return answer.status
 
     async def create_catalog(self, name: str, fields: Mapping[str, str]) -> None:
         """Create a catalogue with ``id`` first: ``POST /catalogs``.

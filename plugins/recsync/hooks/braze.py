@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -48,9 +49,10 @@ class BrazeHook(BaseHook):
         """
         return RatePlan.from_extra(self._connection.extra_dejson, conn_id=self.braze_conn_id)
 
-    def client(self) -> BrazeClient:
+    def client(self, *, max_tries: int | None = None) -> BrazeClient:
         """Make a client, for ``async with``.
 
+        :param max_tries: tries of a call. Default: as the rate plan says.
         :raises FatalError: when the connection lacks the key or the host, or would send the key unencrypted.
         """
         key = self._connection.password
@@ -70,7 +72,8 @@ class BrazeHook(BaseHook):
                 'unencrypted. Write https://, or put "allow_http": true into extra for a server of a private network.'
             )
         transport = AiohttpTransport(host, key, connections=self.rate_plan.connections)
-        return BrazeClient(transport, workspace=host.rstrip("/"), secret=key, plan=self.rate_plan)
+        plan = replace(self.rate_plan, max_tries=max_tries) if max_tries else self.rate_plan
+        return BrazeClient(transport, workspace=host.rstrip("/"), secret=key, plan=plan)
 
     def get_conn(self) -> BrazeClient:
         """Return a client, under the name that Airflow's hooks use."""

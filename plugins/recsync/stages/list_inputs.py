@@ -115,6 +115,19 @@ def read_catalogue(context: StageContext, moment: datetime, run: str) -> Catalog
     :param run: the recommend run that the report lies beside.
     :raises FatalError: when no item is left, or too many rows are left out.
     """
+    catalogue = query_catalogue(context, moment)
+    key = context.keys.catalogue_report(run)
+    context.bucket.put_json(key, catalogue.report.to_json())
+    where = f"The items are named in {context.bucket.uri(key)}."
+    if message := catalogue.report.stop_message(context.program.checks):
+        raise FatalError(f"{message} {where}")
+    for text in catalogue.report.texts:
+        log.warning("%s %s", text, where)
+    return catalogue
+
+
+def query_catalogue(context: StageContext, moment: datetime) -> Catalogue:
+    """Query the items that may be mailed, with a report of what is wrong with the others; nothing is written."""
     program = context.program
     hook = context.warehouse()
     name, query = read_query(program, "catalogue", Interval.until(moment), hook)
@@ -123,17 +136,9 @@ def read_catalogue(context: StageContext, moment: datetime, run: str) -> Catalog
     usable = CATALOG_ID if program.braze.catalog else None
     with hook.read(query, columns, name=name, ids=_IDS) as rows:
         kinds = {column: found.kind for column, found in rows.columns.items()}
-        catalogue = items.read_catalogue(
+        return items.read_catalogue(
             rows.batches, kinds, program.braze.sent_fields, rules, usable=usable, name=name
         )
-    key = context.keys.catalogue_report(run)
-    context.bucket.put_json(key, catalogue.report.to_json())
-    where = f"The items are named in {context.bucket.uri(key)}."
-    if message := catalogue.report.stop_message(program.checks):
-        raise FatalError(f"{message} {where}")
-    for text in catalogue.report.texts:
-        log.warning("%s %s", text, where)
-    return catalogue
 
 
 def read_events(context: StageContext, moment: datetime, target: Path) -> Path | None:

@@ -86,6 +86,16 @@ class Bucket:
                 return found_etag if found == body else None
         raise AssertionError("unreachable")
 
+    def check_writable(self, key: str) -> None:
+        """Ask S3 whether an object may be written, without writing one.
+
+        The write is asked for on the condition that the object is there already, with an ETag that no object has.
+
+        :raises FatalError: when the bucket is not there or writing is not allowed.
+        """
+        with suppress(_NotThereError, _ChangedError), self.errors(key):
+            self.client.put_object(Bucket=self.name, Key=key, Body=b"", IfMatch=f'"{"0" * 32}"')
+
     def get_with_etag(self, key: str) -> tuple[bytes | None, str | None]:
         """Read one object and its ETag; both None when it is not there."""
         try:

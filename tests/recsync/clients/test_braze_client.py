@@ -373,14 +373,24 @@ def test_profiles_are_read_back(tmp_path: Path) -> None:
 
 
 def test_catalogues_are_listed_and_created(tmp_path: Path) -> None:
-    braze = Braze(tmp_path, Reply(200, {"catalogs": [{"name": "one"}], "message": "success"}), Reply(201))
+    braze = Braze(
+        tmp_path,
+        Reply(
+            200,
+            {
+                "catalogs": [{"name": "one", "fields": [{"name": "id", "type": "string"}]}],
+                "message": "success",
+            },
+        ),
+        Reply(201),
+    )
 
-    async def both(client: BrazeClient) -> list[str]:
-        names = await client.catalog_names()
+    async def both(client: BrazeClient) -> dict[str, dict[str, str]]:
+        names = await client.catalogs()
         await client.create_catalog("two", {"price": "number"})
         return names
 
-    assert braze.run(both) == ["one"]
+    assert braze.run(both) == {"one": {"id": "string"}}
     assert braze.bodies[1]["catalogs"][0]["fields"] == [
         {"name": "id", "type": "string"},
         {"name": "price", "type": "number"},

@@ -201,7 +201,10 @@ def test_what_cannot_be_used_is_named() -> None:
     message = read(dotted, usable=CATALOG_ID).report.stop_message(Checks())
     assert message is not None
     assert message.startswith("shop/catalogue.sql returns 2 row(s) and no item that can be mailed")
-    assert "2 item(s) are left out: their ids need 1 to 250 letters, digits, _ and -." in message
+    assert (
+        "2 item(s) are left out: a Braze catalog takes ids of 1 to 250 letters, digits, _ and - only; replace"
+        in message
+    )
     assert read([]).report.stop_message(Checks()) is not None
     stocks: list[tuple[str | None, ...]] = [(f"{n}", "", "1", "5", "x") for n in range(20)]
     message = read(stocks).report.stop_message(Checks())

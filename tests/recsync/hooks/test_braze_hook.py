@@ -75,7 +75,7 @@ def test_every_client_is_a_fresh_one(connect: Any, monkeypatch: pytest.MonkeyPat
     async def once() -> dict[str, int]:
         async with hook.client() as client:
             with pytest.raises(Exception, match="no clear answer"):
-                await client.catalog_names()
+                await client.catalogs()
             return dict(client.answers)
 
     assert asyncio.run(once()) == {"no answer": 1}

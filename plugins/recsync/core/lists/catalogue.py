@@ -157,7 +157,12 @@ class _Reader:
         if good and (self._usable is None or self._usable.fullmatch(item_id or "")):
             return True
         allowed = f"1 to {MAX_STRING_CHARACTERS} characters"
-        what = f"their ids need {'1 to 250 letters, digits, _ and -' if self._usable else allowed}"
+        what = f"their ids need {allowed}"
+        if self._usable:
+            what = (
+                "a Braze catalog takes ids of 1 to 250 letters, digits, _ and - only; replace other characters in "
+                "every query that returns item ids, e.g. replace(sku, '.', '-')"
+            )
         self.report.finding(BAD_ID, "item_id", what).add(self._first + row, item_id, None)
         return False
 

@@ -79,8 +79,11 @@ class CatalogueReport:
         """Say why nothing may be made of this catalogue; None when something may."""
         found = " ".join(self.texts)
         if not self.items:
-            what = f"{self.sql} returns {self.rows} row(s) and no item that can be mailed; check the query."
-            return f"{what} {found}".strip()
+            if not self.rows:
+                return (
+                    f"{self.sql} returns no row, so there is no item that can be mailed. Correct the query."
+                )
+            return f"{self.sql} returns {self.rows} row(s) and no item that can be mailed. {found}"
         share = self.quarantined / self.rows
         few = self.quarantined <= checks.tolerated_rows
         if checks.enabled and share > checks.max_quarantined_share and not few:

@@ -88,6 +88,11 @@ def map_events(
     return _Mapping(interactions, events, exported, excluded, dialect).sql()
 
 
+def text_type(dialect: Dialect) -> str:
+    """Name the type of texts, for a cast."""
+    return _WORDS.get(dialect.name, _Words()).text
+
+
 def event_problems(events: Events, schema: AvroSchema) -> Iterator[Problem]:
     """Yield what in ``events`` cannot be met with the schema of the interactions."""
     if events.weights and VALUE not in schema.columns:

@@ -139,7 +139,7 @@ class CatalogSync:
         return [body for body in bodies if self.resync or known.get(body["id"]) != fingerprint(body)]
 
     async def _create_if_missing(self) -> None:
-        if self.catalog.name not in await self.client.catalog_names():
+        if self.catalog.name not in await self.client.catalogs():
             await self.client.create_catalog(self.catalog.name, self.catalog.fields)
 
     async def _confirm(self, wanted: Wanted, items: int) -> None:
