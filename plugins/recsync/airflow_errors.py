@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.sdk import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowNotFoundException
 from botocore.exceptions import ParamValidationError
@@ -16,7 +17,8 @@ from recsync.errors import FatalError, RejectedError, RetriableError, Unexpected
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-# A rejected record that leaves a task is rejected again by the next try. The library errors are a safety net: the code
+# A rejected record that leaves a task is rejected again by the next try. A question that nobody answered in its time is
+# not asked again. The library errors are a safety net: the code
 # that meets one should raise a FatalError that says what to do.
 _PERMANENT = (
     FatalError,
@@ -24,6 +26,7 @@ _PERMANENT = (
     AirflowNotFoundException,
     AttributeError,
     FileNotFoundError,
+    HITLTimeoutError,
     ImportError,
     IsADirectoryError,
     NameError,

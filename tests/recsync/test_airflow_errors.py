@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.sdk import RetryAction, RetryPolicy
 from airflow.sdk.exceptions import AirflowNotFoundException
 from botocore.exceptions import (
@@ -50,6 +51,7 @@ def decision(error: BaseException) -> Any:
         NoCredentialsError(),
         NoRegionError(),
         ParamValidationError(report="x"),
+        HITLTimeoutError("nobody answered"),
         client_error("AccessDenied", 403),
         client_error("InvalidClientTokenId", 403),
         client_error("ResourceNotFoundException", 400),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 # pyarrow and DuckDB are heavy: the stages are imported when a task runs, so that DAG files parse fast.
+
+# By then the next day's recommendations are there to be delivered.
+_RESPONSE_TIMEOUT = timedelta(hours=24)
 
 
 class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
@@ -84,13 +88,23 @@ class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
 
     :param plan: the plan's figures, as the planning task returned them. (templated)
     :param above_users: ask when more people than this would be written.
+    :param response_timeout: after this the task fails, and nothing is delivered. Default: 24 hours.
     """
 
     template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "plan")
     ui_color = "#ffe3d8"
 
-    def __init__(self, *, plan: Any, above_users: int, **kwargs: Any) -> None:
-        super().__init__(subject="Deliver recommendations to Braze?", body="", **kwargs)
+    def __init__(
+        self,
+        *,
+        plan: Any,
+        above_users: int,
+        response_timeout: timedelta = _RESPONSE_TIMEOUT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            subject="Deliver recommendations to Braze?", body="", response_timeout=response_timeout, **kwargs
+        )
         self.plan = plan
         self.above_users = above_users
 
