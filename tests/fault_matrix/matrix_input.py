@@ -10,7 +10,10 @@ from recsync.stages.delivery.plan import RemovalBrakeError
 
 def scenarios() -> list[Scenario]:
     """List them."""
-    return [Scenario("audience cut short", "3 people left", deliver=short_audience)]
+    return [
+        Scenario("audience cut short", "3 people left", deliver=short_audience),
+        Scenario("output cut short", "2 % of lines", deliver=short_output),
+    ]
 
 
 def short_audience(stage: Stage) -> str:
@@ -26,3 +29,18 @@ def short_audience(stage: Stage) -> str:
     if shown(kit) != world.first:
         stage.missed.append("the push that stopped changed something")
     return stage.push(2)
+
+
+def short_output(stage: Stage) -> str:
+    """Let the batch output have no line for one person in fifty; these keep the lists they have."""
+    kit, world = stage.kit, stage.world
+    silent = [who for who, items in world.second.items() if items and who in world.first][::50]
+    lists = {**world.second, **{who: [] for who in silent}}
+    kit.publish("2", lists, items=world.items(2), unanswered=dict.fromkeys(silent, "no line"))
+    delivery = stage.plan(2, "run-2")
+    stage.deliver(delivery)
+    stage.hits += len(silent)
+    kept = kit.context.deliveries.report(delivery, "report")["outcomes"]["kept"]
+    if kept != len(silent):
+        stage.missed.append(f"{kept} of {len(silent)} people without a line are counted as kept")
+    return delivery

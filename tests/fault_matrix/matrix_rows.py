@@ -41,6 +41,7 @@ class Row:
     :param explained: how many of them are explained: ``resent``, and the people of calls that a fault hit.
     :param rejected: accounted as such.
     :param dead: accounted as dead-lettered.
+    :param kept: accounted as keeping their list, because the batch output has no answer for them.
     :param repaired: deliveries that verification made.
     """
 
@@ -57,6 +58,7 @@ class Row:
     explained: int = 0
     rejected: int = 0
     dead: int = 0
+    kept: int = 0
     repaired: int = 0
     seconds: float = 0.0
     note: str = ""
@@ -229,6 +231,7 @@ def _judged(row: Row, stage: Stage, scenario: Scenario) -> Row:
         explained=resent + explained,
         rejected=outcomes.get("rejected", 0),
         dead=outcomes.get("dead_lettered", 0),
+        kept=outcomes.get("kept", 0),
         repaired=repaired,
         note="; ".join(stage.missed),
     )

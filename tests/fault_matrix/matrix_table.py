@@ -19,6 +19,7 @@ _COLUMNS = {
     "rewritten": "written again (seen)",
     "explained": "at most",
     "rejected": "rejected",
+    "kept": "kept",
     "dead": "dead letters",
     "repaired": "repairs",
     "seconds": "seconds",
@@ -36,7 +37,7 @@ Braze should show is computed in plain Python from what was published, and compa
 sandbox.
 
 - **hits**: calls, tasks or writes to S3 that the fault struck, in the second delivery and its verification
-- **lost**: people who do not have what they should and are not accounted as rejected, dead-lettered or deferred
+- **lost**: people who do not have what they should and are not accounted as rejected, dead-lettered, deferred or kept
 - **wrong values**: anybody with another value, people outside the audience among them, after the second delivery
   or after the third; for those accounted as not written the old value is right. With a catalogue: items that lists
   point at and that are missing or old, and retired items that are still there

@@ -15,7 +15,7 @@ from kit import Kit
 
 Lists = dict[str, list[str]]
 _ITEMS = 30
-_NOT_WRITTEN = {"rejected", "dead_lettered", "deferred"}
+_NOT_WRITTEN = {"rejected", "dead_lettered", "deferred", "kept"}
 
 
 @dataclass(frozen=True)

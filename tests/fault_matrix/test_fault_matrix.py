@@ -27,6 +27,7 @@ FAULTS = [
     "201, named and counted, applied",
     "silent about unknown people",
     "audience cut short",
+    "output cut short",
 ]
 CRASHES = [
     "kill -9, 3 random moments",

@@ -27,7 +27,6 @@ from recsync.clients.braze_answers import (
     BrazeUnclear,
     TrackError,
     TrackResult,
-    is_accepted,
 )
 from recsync.clients.braze_calls import Calls
 from recsync.clients.braze_limits import Family, Limiters
@@ -125,22 +124,15 @@ class BrazeClient:
         )
         return list(document["users"])
 
-    async def delete_users(self, external_ids: Sequence[str]) -> int:
-        """Delete profiles for ever, at most 50: ``POST /users/delete``; applied asynchronously.
+    async def delete_users(self, external_ids: Sequence[str]) -> None:
+        """Delete profiles for ever, at most 50: ``POST /users/delete``.
+
+        Applied asynchronously: whatever a 2xx says, only reading the profiles back tells that they are gone.
 
         https://www.braze.com/docs/api/endpoints/user_data/post_user_delete/
-
-        :return: how many Braze took, known or not.
         """
         body = dumps({"external_ids": list(external_ids)})
-        document, _ = await self._calls.call(
-            Family.DELETE,
-            "POST",
-            "/users/delete",
-            body,
-            confirm=lambda told: isinstance(told.get("deleted"), int),
-        )
-        return int(document["deleted"])
+        await self._calls.exchange(Family.DELETE, "POST", "/users/delete", body, _as_it_is)
 
     async def catalogs(self) -> dict[str, dict[str, str]]:
         """Return the types of the fields of every catalog, by name: ``GET /catalogs``."""
@@ -170,12 +162,15 @@ class BrazeClient:
         """
         columns = [{"name": "id", "type": "string"}] + [{"name": n, "type": t} for n, t in fields.items()]
         catalog = {"name": name, "description": "Kept by recsync", "fields": columns}
-        await self._calls.call(
-            Family.CATALOGS, "POST", "/catalogs", dumps({"catalogs": [catalog]}), confirm=is_accepted
+        await self._calls.exchange(
+            Family.CATALOGS, "POST", "/catalogs", dumps({"catalogs": [catalog]}), _as_it_is
         )
 
     async def put_catalog_items(self, name: str, items: Sequence[Json]) -> None:
-        """Create or replace at most 50 items: ``PUT /catalogs/{name}/items``; applied asynchronously."""
+        """Create or replace at most 50 items: ``PUT /catalogs/{name}/items``.
+
+        Applied asynchronously: whatever a 2xx says, only reading the items back tells that they are there.
+        """
         await self._write_items("PUT", name, items)
 
     async def delete_catalog_items(self, name: str, item_ids: Sequence[str]) -> None:
@@ -208,7 +203,11 @@ class BrazeClient:
 
     async def _write_items(self, method: str, name: str, items: Sequence[Json]) -> None:
         body = dumps({"items": list(items)})
-        await self._calls.call(Family.CATALOG_ITEMS, method, _items_path(name), body, confirm=is_accepted)
+        await self._calls.exchange(Family.CATALOG_ITEMS, method, _items_path(name), body, _as_it_is)
+
+
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
 
 
 def _items_path(name: str) -> str:

@@ -418,6 +418,19 @@ def test_catalogue_items_are_put_and_deleted(tmp_path: Path) -> None:
     assert braze.bodies == [{"items": [{"id": "1", "price": 2}]}, {"items": [{"id": "1"}, {"id": "2"}]}]
 
 
+@pytest.mark.parametrize("body", [b"", b"OK", {"message": "accepted"}, {"deleted": "2"}])
+def test_a_2xx_to_what_is_read_back_later_is_not_asked_for_again(tmp_path: Path, body: Any) -> None:
+    async def write(client: BrazeClient) -> None:
+        await client.create_catalog("shop", {"price": "number"})
+        await client.put_catalog_items("shop", [{"id": "1", "price": 2}])
+        await client.delete_catalog_items("shop", ["1"])
+        await client.delete_users(["a", "b"])
+
+    braze = Braze(tmp_path, Reply(202, body))
+    braze.run(write)
+    assert len(braze.paths) == 4
+
+
 def test_one_catalogue_item_is_read_and_a_missing_one_is_none(tmp_path: Path) -> None:
     missing = {"errors": [{"id": "item-not-found", "message": "Could not find item"}], "message": "Not Found"}
 
