@@ -129,6 +129,22 @@ def test_a_newer_delivery_takes_over_one_that_was_given_up(kit: Kit) -> None:
     assert kit.in_braze() == kit.lists(PEOPLE)
 
 
+def test_only_those_whose_calls_were_made_are_unknown_when_a_delivery_is_given_up(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced = kit.servers.environment(kit.include, connections=16, burst_requests=2, burst_seconds=2)
+    for name, value in paced.items():
+        monkeypatch.setenv(name, value)
+    fault(kit, status=401, times=1000, skip=1)
+    with pytest.raises(FatalError, match="401"):
+        kit.push(kit.publish("1", kit.lists(1_200)))
+    state, _ = kit.context.last_sent.read()
+    ledger, _ = kit.context.deliveries.read_ledger(state.open_delivery, 1_200)
+    calls = sum(ledger.answers.values())
+    assert ledger.answers["201"] == 1
+    assert 75 <= ledger.under_way <= 75 * (calls - 1) < 16 * 75
+
+
 def test_what_may_have_been_written_is_written_again_even_if_nothing_seems_to_have_changed(kit: Kit) -> None:
     old, new = kit.lists(PEOPLE), kit.lists(PEOPLE, shift=9)
     kit.push(kit.publish("1", old))

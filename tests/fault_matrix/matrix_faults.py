@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from matrix_rows import Scenario
+from matrix_rows import Scenario, Stage
 from matrix_truth import World
 
 SHARE = 0.02
@@ -79,6 +79,7 @@ def scenarios(share: float = SHARE) -> list[Scenario]:
         Scenario(
             "silent about unknown people",
             "2 % of people",
+            deliver=to_unknown_people,
             braze={"update_existing_only": True},
             settings={"missing_users": "ignore"},
         ),
@@ -131,6 +132,12 @@ def everything(world: World) -> Sequence[Fault]:
         poison(world),
         *({**_share(fault, seed), "path": "/catalogs/*"} for seed, fault in enumerate(CALLS.values(), 100)),
     ]
+
+
+def to_unknown_people(stage: Stage) -> str:
+    """Deliver where the new people have no profile, and Braze does not say so."""
+    stage.hits += len(stage.world.second.keys() - stage.world.first.keys())
+    return stage.push(2)
 
 
 def dropped() -> Fault:
