@@ -50,16 +50,17 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
 
 @pytest.fixture
 def no_record_content(row_content: re.Pattern[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Fail a test in which a log line or an error of recsync held an id or a value of a record.
+    """Fail a test in which a log line, an error or an alert of recsync held an id or a value of a record.
 
     Yields the texts, so that more can be added.
 
     :param row_content: what the ids and values of the test's data look like; a fixture of the folder.
     """
     from recsync.errors import RecsyncError
+    from recsync.notifications.message import Message
 
     told: list[str] = []
-    handle = logging.Logger.handle
+    handle, make = logging.Logger.handle, Message.__init__
 
     def keep_record(logger: logging.Logger, record: logging.LogRecord) -> None:
         if not record.name.startswith(("werkzeug", "moto")):
@@ -70,7 +71,12 @@ def no_record_content(row_content: re.Pattern[str], monkeypatch: pytest.MonkeyPa
         Exception.__init__(error, *args)
         told.append(f"{type(error).__name__}: {error}")
 
+    def keep_message(message: Message, *args: Any, **kwargs: Any) -> None:
+        make(message, *args, **kwargs)
+        told.append(f"alert: {message.subject}: {message.text}")
+
     monkeypatch.setattr(logging.Logger, "handle", keep_record)
+    monkeypatch.setattr(Message, "__init__", keep_message)
     monkeypatch.setattr(RecsyncError, "__init__", keep_error)
     yield told
     quoting = [text for text in told if row_content.search(text)]
