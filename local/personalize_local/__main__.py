@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         help="age from which batch jobs see a streamed event (default: 15 x time scale, for the service's 15 minutes)",
     )
     parser.add_argument(
+        "--refuse-unchanged-updates",
+        action="store_true",
+        help="refuse an UPDATE training when no dataset was imported into since the last FULL version, as AWS's own "
+        "projects report (default: it trains)",
+    )
+    parser.add_argument(
         "--min-import-interactions",
         type=int,
         default=MIN_IMPORT_INTERACTIONS,
@@ -106,6 +112,7 @@ def main() -> int:
         options.event_age_seconds,
         options.min_import_interactions,
         options.line_faults,
+        options.refuse_unchanged_updates,
     )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -23,6 +23,7 @@ class Context:
     store: Store
     operation: OperationModel
     quotas: Quotas = field(default_factory=Quotas)
+    refuse_unchanged_updates: bool = False
     # Jobs begin and stop only after the transaction that asked for it is committed.
     to_submit: list[str] = field(default_factory=list)
     to_cancel: list[str] = field(default_factory=list)

@@ -16,7 +16,7 @@ from personalize_local.errors import ApiError, not_built
 from personalize_local.jobs.job import Surroundings
 from personalize_local.jobs.runner import Runner
 from personalize_local.meter import report
-from personalize_local.operations.registry import OPERATIONS
+from personalize_local.operations.registry import NEVER_FOUND, OPERATIONS
 from personalize_local.protocol import Protocol, Reply, error_reply, region_of_request
 from personalize_local.quotas import MIN_IMPORT_INTERACTIONS, Quotas
 from personalize_local.real_time.service import RealTimeService
@@ -35,7 +35,7 @@ class Settings:
 
     `event_age_seconds` is the age from which batch jobs see a streamed event, None the scaled 15 minutes;
     `min_import_interactions` the least records of an import of interactions; `line_faults` the share of a batch job's
-    lines without a whole answer.
+    lines without a whole answer; `refuse_unchanged_updates` whether an UPDATE without new data is refused.
     """
 
     data: Path
@@ -46,6 +46,7 @@ class Settings:
     event_age_seconds: float | None = None
     min_import_interactions: int = MIN_IMPORT_INTERACTIONS
     line_faults: float = 0.0
+    refuse_unchanged_updates: bool = False
 
     @property
     def batch_event_age_seconds(self) -> float:
@@ -61,6 +62,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._account = settings.account
         self._quotas = settings.quotas
+        self._refuse_unchanged_updates = settings.refuse_unchanged_updates
         self._default_region = os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
         self._protocol = Protocol()
         self._storage = Storage(settings.data)
@@ -117,12 +119,14 @@ class Service:
 
     def _call(self, target: str, headers: Message, body: bytes) -> Reply:
         call = self._protocol.parse(target, body)
-        operation = OPERATIONS.get(call.operation.name)
+        operation = {**NEVER_FOUND, **OPERATIONS}.get(call.operation.name)
         if operation is None:
             raise not_built(f"the operation {call.operation.name}")
         region = region_of_request(headers, self._default_region)
         with self._store.transaction() as store:
-            context = Context(region, self._account, store, call.operation, self._quotas)
+            context = Context(
+                region, self._account, store, call.operation, self._quotas, self._refuse_unchanged_updates
+            )
             output = operation(context, call.params)
         for arn in context.to_submit:
             self._runner.submit(arn)

@@ -158,3 +158,31 @@ def test_a_rollback_beside_a_run_is_not_undone_by_it(shop: Shop) -> None:
     promotion.promote(shop.name, again, approved_by="Ada")
     promotion.promote(shop.name, again, approved_by="Ada")
     assert [e.solution_version_arn for e in champions(shop).history()] == [full, update, full, waiting]
+
+
+def test_an_approval_outlasts_an_update_of_the_champion_and_the_gate_compares_again(shop: Shop) -> None:
+    from recsync.errors import PromotionRefusedError
+    from recsync.stages import promotion
+    from recsync.stores.champion import Champion
+
+    def figure(value: float) -> dict[str, float]:
+        return {"normalized_discounted_cumulative_gain_at_25": value}
+
+    shop.write_files(PROGRAM.replace(LENIENT, ""))
+    solution = f"arn:aws:personalize:us-east-1:000000000000:solution/{shop.name}-user-personalization"
+    arns = {name: f"{solution}/{name}" for name in ("full", "update", "better", "next", "last")}
+
+    def promoted(name: str, mode: str, value: float) -> None:
+        champions(shop).promote(Champion(arns[name], mode, "2026", name, figure(value)))
+
+    promoted("full", "FULL", 0.30)
+    asked = promotion.judge_version(shop.name, "r1", arns["next"], "FULL", figure(0.28), None)
+    promoted("update", "UPDATE", 0.31)
+    promotion.promote(shop.name, asked, approved_by="Ada")
+    assert champions(shop).read().solution_version_arn == arns["next"]
+
+    asked = promotion.judge_version(shop.name, "r2", arns["last"], "FULL", figure(0.28), None)
+    promoted("better", "UPDATE", 0.50)
+    with pytest.raises(PromotionRefusedError, match="an update of the one that it was judged beside"):
+        promotion.promote(shop.name, asked, approved_by="Ada")
+    assert champions(shop).read().solution_version_arn == arns["better"]

@@ -140,3 +140,22 @@ def test_all_hyperparameters_of_the_recipe_are_taken(shop: Any, interactions: st
     version = shop.train(shop.solution(group, solutionConfig=config))
     assert version.get("failureReason") is None
     assert (version["status"], version["solutionConfig"]) == ("ACTIVE", config)
+
+
+def test_an_update_without_new_data_is_refused_where_the_server_is_told_so(
+    start_server: Callable[..., Any],
+    make_world: Callable[..., Any],
+    refused: Callable[..., Any],
+    checkerboard_csv: str,
+) -> None:
+    world = make_world(start_server(refuse_unchanged_updates=True).url)
+    dataset = world.dataset(world.group())
+    world.import_csv(dataset, checkerboard_csv)
+    solution = world.solution(world.describe("Dataset", dataset)["datasetGroupArn"])
+    assert world.train(solution)["status"] == "ACTIVE"
+    update = {"solutionArn": solution, "trainingMode": "UPDATE"}
+    error = refused(world.personalize.create_solution_version, **update)
+    assert error.code == "InvalidInputException"
+    assert error.message.startswith("There should be updates to at least one dataset after last active")
+    world.import_csv(dataset, checkerboard_csv, "INCREMENTAL")
+    assert world.train(solution, trainingMode="UPDATE")["status"] == "ACTIVE"

@@ -17,6 +17,7 @@ from personalize_local.operations import (
     filters,
     metric_attributions,
     recipes,
+    recommenders,
     schemas,
     solution_versions,
     solutions,
@@ -37,8 +38,10 @@ OPERATIONS: dict[str, Operation] = {
     **filters.OPERATIONS,
     **metric_attributions.OPERATIONS,
     **recipes.OPERATIONS,
+    **recommenders.OPERATIONS,
     **schemas.OPERATIONS,
     **solution_versions.OPERATIONS,
     **solutions.OPERATIONS,
     **tags.OPERATIONS,
 }
+NEVER_FOUND: dict[str, Operation] = recommenders.NEVER_FOUND

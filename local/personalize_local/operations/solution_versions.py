@@ -18,6 +18,7 @@ from personalize_local.resources import (
     CREATE_STOPPING,
     CREATING,
     DATASET,
+    DATASET_IMPORT_JOB,
     DATASET_UPDATE,
     DELETING,
     SOLUTION,
@@ -104,8 +105,24 @@ def _check_mode(context: Context, solution: Resource, mode: str) -> None:
     if not recipe.update:
         raise invalid_input(f"trainingMode UPDATE is not supported by the recipe {recipe.name}.")
     versions = context.store.select(SOLUTION_VERSION.noun, parent_arn=solution.arn, statuses=[ACTIVE])
-    if not any(version.body["trainingMode"] == "FULL" for version in versions):
+    fulls = [version for version in versions if version.body["trainingMode"] == "FULL"]
+    if not fulls:
         raise invalid_input("trainingMode UPDATE requires an ACTIVE solution version trained with FULL.")
+    if context.refuse_unchanged_updates and not _changed_since(context, solution, fulls[-1]):
+        raise invalid_input(
+            "There should be updates to at least one dataset after last active solution version with training mode set "
+            "to FULL"
+        )
+
+
+def _changed_since(context: Context, solution: Resource, version: Resource) -> bool:
+    """Tell whether an import was made after a version was asked for, or rows were streamed into a dataset."""
+    since = version.body["creationDateTime"]
+    for dataset in context.store.select(DATASET.noun, parent_arn=solution.parent_arn):
+        jobs = context.store.select(DATASET_IMPORT_JOB.noun, parent_arn=dataset.arn, statuses=[ACTIVE])
+        if dataset.internal.get("put_parts") or any(job.body["lastUpdatedDateTime"] > since for job in jobs):
+            return True
+    return False
 
 
 OPERATIONS = {

@@ -155,6 +155,7 @@ class Walk:
         self.driver.call("StopSolutionVersionCreation", solutionVersionArn=stopped)
         self.driver.wait(SOLUTION_VERSION, stopped)
         self.driver.call("UpdateSolution", solutionArn=solution, performAutoTraining=False)
+        self.driver.call("ListRecommenders", datasetGroupArn=self.group)
         self.driver.wait(SOLUTION, solution)
         self.driver.delete(SOLUTION, solution)
 

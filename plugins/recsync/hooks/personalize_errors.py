@@ -20,6 +20,11 @@ QUOTA_RETRY_SECONDS = 300.0
 # Words of LimitExceededException about what is under way, or about the request rate, whatever the resource:
 # "More than 5 resources with PENDING or IN_PROGRESS status."
 _PASSING_LIMITS = ("pending", "in_progress", "in progress", "rate exceeded", "too many requests")
+# AWS's own projects report this refusal of an UPDATE; the guide does not name it.
+_UNCHANGED = "There should be updates to at least one dataset"
+_UNCHANGED_ADVICE = (
+    "Nothing is to be renewed: the next run with new rows trains, or train_full does. Clear nothing."
+)
 _FATAL_ADVICE = {
     "AccessDeniedException": "Allow the action to the identity of the AWS connection "
     "(and iam:PassRole on the role it passes).",
@@ -68,7 +73,8 @@ def _translated(
             "retry tries again.",
             retry_after_seconds=QUOTA_RETRY_SECONDS,
         )
-    return aws_errors.fatal(action, error, conn_id=conn_id, remedy=_FATAL_ADVICE.get(code))
+    remedy = _UNCHANGED_ADVICE if _UNCHANGED in message else _FATAL_ADVICE.get(code)
+    return aws_errors.fatal(action, error, conn_id=conn_id, remedy=remedy)
 
 
 def _limit_exceeded(refusal: str, message: str, resource: Resource | None) -> RecsyncError:

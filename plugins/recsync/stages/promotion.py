@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from recsync.core import names
 from recsync.core.judging.gate import Side, judge
 from recsync.core.recipes import RECIPES
+from recsync.core.training.lineage import full_version_of
 from recsync.errors import FatalError, PromotionRefusedError
 from recsync.hooks.personalize import PersonalizeHook
 from recsync.hooks.personalize_resources import SOLUTION_VERSION
@@ -57,7 +58,11 @@ def judge_version(
         _refuse(context, candidate, former, why)
     champion = _comparable(context, former, candidate)
     verdict = judge(
-        context.program.gate, Side(metrics, baseline_metrics), champion, context.program.gate_metric
+        context.program.gate,
+        Side(metrics, baseline_metrics),
+        champion,
+        context.program.gate_metric,
+        _full_version(context, former) if training_mode == "UPDATE" else None,
     )
     log.info("%s beside %s:\n%s", solution_version_arn, _arn(former), verdict.table())
     if verdict.refusals:
@@ -81,7 +86,7 @@ def promote(program_name: str, judged: dict[str, Any], approved_by: str = "") ->
 
     def check(history: list[Champion]) -> None:
         _check_not_a_former_champion(program_name, champion, history)
-        _check_same_champion(program_name, champion, judged["champion"], history)
+        _check_same_line(context, champion, judged["champion"], history)
 
     context.champions.promote(champion, check)
     log.info("Champion of %s is now %s", program_name, champion.solution_version_arn)
@@ -173,16 +178,32 @@ def _check_not_a_former_champion(program_name: str, candidate: Champion, history
         )
 
 
-def _check_same_champion(
-    program_name: str, candidate: Champion, beside: str, history: list[Champion]
+def _check_same_line(
+    context: StageContext, candidate: Champion, beside: str, history: list[Champion]
 ) -> None:
-    """Keep what was judged, or approved, before a rollback from undoing it."""
-    now = _arn(history[-1] if history else None)
-    if now not in {beside, candidate.solution_version_arn}:
+    """Keep what was judged, or approved, before a rollback or another FULL version from undoing it.
+
+    An UPDATE of the champion that it was judged beside changes nothing for the person who approved it; the gate
+    compares once more.
+    """
+    now = history[-1] if history else None
+    if _arn(now) in {beside, candidate.solution_version_arn}:
+        return
+    modes = [(entry.solution_version_arn, entry.training_mode) for entry in history]
+    renewed = now is not None and now.outcome is Outcome.PROMOTED and now.training_mode == "UPDATE"
+    if now and renewed and full_version_of(_arn(now), modes) == full_version_of(beside, modes):
+        side = _comparable(context, now, candidate)
+        own = Side(candidate.metrics, candidate.baseline_metrics)
+        if not (refusals := judge(context.program.gate, own, side, context.program.gate_metric).refusals):
+            return
         raise PromotionRefusedError(
-            f"{candidate.solution_version_arn} was judged beside {beside}, but the champion of {program_name} is {now} "
-            "since. The champion stays; clear the task judge to judge it beside that one."
+            f"{candidate.solution_version_arn} does not become champion: {'; '.join(refusals)}. The champion is "
+            f"{_arn(now)}, an update of the one that it was judged beside."
         )
+    raise PromotionRefusedError(
+        f"{candidate.solution_version_arn} was judged beside {beside}, but the champion of {context.program.name} is "
+        f"{_arn(now)} since. The champion stays; clear the task judge to judge it beside that one."
+    )
 
 
 def _comparable(context: StageContext, former: Champion | None, candidate: Champion) -> Side | None:
@@ -193,6 +214,19 @@ def _comparable(context: StageContext, former: Champion | None, candidate: Champ
     if recipe and RECIPES[recipe].asks is not context.program.personalize.traits.asks:
         return None
     return Side(former.metrics, former.baseline_metrics)
+
+
+def _full_version(context: StageContext, champion: Champion | None) -> Side | None:
+    """Give the figures of the FULL version that an UPDATE of the champion descends from; None when unknown."""
+    if champion is None:
+        return None
+    history = context.champions.history()
+    modes = [(entry.solution_version_arn, entry.training_mode) for entry in history]
+    full = full_version_of(champion.solution_version_arn, modes)
+    if full == champion.solution_version_arn:
+        return None  # compared as the champion
+    entry = next((each for each in history if each.solution_version_arn == full), None)
+    return Side(entry.metrics, entry.baseline_metrics) if entry else None
 
 
 def _arn(champion: Champion | None) -> str:

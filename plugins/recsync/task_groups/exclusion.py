@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 EXCLUSIVE_STAGES = ("train_full", "tune", "forget")
 YIELDING_STAGE = "train_update"
 _ACTIVE = ["queued", "running"]
+# The task in which a run waits for a person, and its state meanwhile: the run's imports and trainings are done.
+_APPROVAL, _AWAITING = "approve", "awaiting_input"
 _DAY_SECONDS = 24 * 3600
 
 
@@ -90,7 +92,7 @@ def _goes_first(program: str, ti: Any) -> str | None:
     if ti.dag_id != f"{program}_{YIELDING_STAGE}":
         return None
     stages = (f"{program}_{stage}" for stage in EXCLUSIVE_STAGES)
-    running = (dag_id for dag_id in stages if ti.get_dr_count(dag_id=dag_id, states=["running"]))
+    running = (dag_id for dag_id in stages if _at_work(ti, dag_id, ["running"]))
     return next((f"a run of {dag_id}" for dag_id in running), None)
 
 
@@ -102,4 +104,14 @@ def _run_of(context: Mapping[str, Any]) -> Any:
 
 
 def _is_running(ti: Any, holder: Any) -> bool:
-    return bool(ti.get_dr_count(dag_id=holder.dag_id, run_ids=[holder.run_id], states=_ACTIVE))
+    return _at_work(ti, holder.dag_id, _ACTIVE, [holder.run_id])
+
+
+def _at_work(ti: Any, dag_id: str, states: list[str], run_ids: list[str] | None = None) -> bool:
+    """Tell whether a run in one of the states does more than wait for a person."""
+    runs = ti.get_dr_count(dag_id=dag_id, run_ids=run_ids, states=states)
+    if not runs:
+        return False
+    approvals = ti.get_task_states(dag_id=dag_id, task_ids=[_APPROVAL], run_ids=run_ids)
+    waiting = sum(str(found.get(_APPROVAL)) == _AWAITING for found in approvals.values())
+    return bool(runs > waiting)

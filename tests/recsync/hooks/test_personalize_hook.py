@@ -437,3 +437,12 @@ def test_stopping_names_the_version(hook, aws_json_server):
     aws_json_server.on("StopSolutionVersionCreation", {})
     hook.stop_solution_version_creation(VERSION)
     assert aws_json_server.requests("StopSolutionVersionCreation") == [{"solutionVersionArn": VERSION}]
+
+
+def test_an_update_without_new_data_fails_once_and_says_what_trains_next(hook, aws_json_server):
+    words = "There should be updates to at least one dataset after last active solution version"
+    refusal = aws_json_server.refusal("InvalidInputException", words)
+    aws_json_server.on("CreateSolutionVersion", refusal)
+    resource, request, _ = JOBS["solutionVersion"]
+    with pytest.raises(FatalError, match="the next run with new rows trains, or train_full does"):
+        hook.create_or_adopt(resource, {**request, "trainingMode": "UPDATE"})

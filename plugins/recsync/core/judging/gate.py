@@ -1,4 +1,4 @@
-"""The gate: a version's figures beside the champion's and the baseline's, and what is asked of them."""
+"""The gate: a version's figures beside the champion's, its FULL version's and the baseline's."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class Figure:
     challenger: float | None
     champion: float | None
     baseline: float | None
+    full: float | None = None
     refusal: str = ""
 
 
@@ -54,23 +55,33 @@ class Verdict:
 
     def table(self) -> str:
         """Write all figures as a Markdown table."""
-        lines = ["| metric | challenger | champion | baseline | |", "|---|---|---|---|---|"]
+        lines = [
+            "| metric | challenger | champion | its FULL version | baseline | |",
+            "|---|---|---|---|---|---|",
+        ]
         lines += [
-            f"| {f.metric} | {_shown(f.challenger)} | {_shown(f.champion)} | {_shown(f.baseline)} | "
-            f"{f.refusal or 'passes'} |"
+            f"| {f.metric} | {_shown(f.challenger)} | {_shown(f.champion)} | {_shown(f.full)} | "
+            f"{_shown(f.baseline)} | {f.refusal or 'passes'} |"
             for f in self.figures
         ]
         return "\n".join(lines)
 
 
-def judge(gate: Gate, challenger: Side, champion: Side | None, default_metric: str | None) -> Verdict:
-    """Judge a version against the present champion and against its own baseline.
+def judge(
+    gate: Gate,
+    challenger: Side,
+    champion: Side | None,
+    default_metric: str | None,
+    full: Side | None = None,
+) -> Verdict:
+    """Judge a version against the present champion, the FULL version it descends from, and its own baseline.
 
     Figures of two versions come from different held-out people and data. Where both have a baseline trained on their
     own data, their ratios to it are compared instead of the values.
 
     :param champion: None when there is none, or when it answers another question.
     :param default_metric: looked at when the gate names none; None: then the further metrics alone count.
+    :param full: of an UPDATE; compared like the champion, or a chain of updates could lose a little with each.
     """
     metric = gate.metric or default_metric
     thresholds = {} if metric is None else {metric: gate.threshold}
@@ -80,16 +91,21 @@ def judge(gate: Gate, challenger: Side, champion: Side | None, default_metric: s
         for name, asked in gate.further(metric).items()
         if name in challenger.metrics or name in gate.metrics
     }
-    return Verdict(tuple(_figure(name, asked, challenger, champion) for name, asked in thresholds.items()))
+    return Verdict(
+        tuple(_figure(name, asked, challenger, champion, full) for name, asked in thresholds.items())
+    )
 
 
-def _figure(metric: str, asked: Threshold, challenger: Side, champion: Side | None) -> Figure:
+def _figure(
+    metric: str, asked: Threshold, challenger: Side, champion: Side | None, full: Side | None
+) -> Figure:
     value = challenger.metrics.get(metric)
     figure = Figure(
         metric,
         value,
         champion.metrics.get(metric) if champion else None,
         (challenger.baseline or {}).get(metric),
+        full.metrics.get(metric) if full else None,
     )
     if value is None:
         has = ", ".join(sorted(challenger.metrics)) or "nothing"
@@ -97,7 +113,8 @@ def _figure(metric: str, asked: Threshold, challenger: Side, champion: Side | No
     found = [
         _below_minimum(metric, value, asked),
         _below_baseline(metric, challenger, asked),
-        _below_champion(metric, challenger, champion, asked) if champion else "",
+        _below_former(metric, challenger, champion, "champion", asked) if champion else "",
+        _below_former(metric, challenger, full, "FULL version", asked) if full else "",
     ]
     return Figure(**{**vars(figure), "refusal": "; ".join(filter(None, found))})
 
@@ -118,23 +135,19 @@ def _below_baseline(metric: str, challenger: Side, asked: Threshold) -> str:
     )
 
 
-def _below_champion(metric: str, challenger: Side, champion: Side, asked: Threshold) -> str:
-    ratio, value, former = (
-        asked.min_ratio_to_champion,
-        challenger.metrics[metric],
-        champion.metrics.get(metric),
-    )
+def _below_former(metric: str, challenger: Side, side: Side, name: str, asked: Threshold) -> str:
+    ratio, value, former = asked.min_ratio_to_champion, challenger.metrics[metric], side.metrics.get(metric)
     if ratio is None or former is None:
         return ""
-    lift, former_lift = challenger.lift(metric), champion.lift(metric)
+    lift, former_lift = challenger.lift(metric), side.lift(metric)
     if lift is None or former_lift is None:
         if value >= former * ratio:
             return ""
-        return f"{metric} is {value:.4f}, the gate asks for {ratio:g} times the champion's {former:.4f}"
+        return f"{metric} is {value:.4f}, the gate asks for {ratio:g} times the {name}'s {former:.4f}"
     if lift >= former_lift * ratio:
         return ""
     return (
-        f"{metric} is {value:.4f}, {lift:.2f} times its baseline; the gate asks for {ratio:g} times the champion's, "
+        f"{metric} is {value:.4f}, {lift:.2f} times its baseline; the gate asks for {ratio:g} times the {name}'s, "
         f"which is {former:.4f}, {former_lift:.2f} times its own baseline"
     )
 

@@ -110,6 +110,11 @@ def reason_against_renewal(program_name: str) -> str | None:
     newest = max(fulls, key=lambda version: version["creationDateTime"])["solutionVersionArn"]
     ancestor = full_version_of(champion, [(e.solution_version_arn, e.training_mode) for e in history])
     judged = {entry.solution_version_arn for entry in context.champions.judged()}
+    if newest not in judged and context.program.gate.asks_a_person("FULL"):
+        return (
+            f"An UPDATE would renew {newest}, which no person has approved: its run waits for the answer, or "
+            f"did not end. Updates go on after the answer, or after the next run of {context.program.name}_train_full."
+        )
     if ancestor in {None, newest} or newest not in judged:
         return None
     return (

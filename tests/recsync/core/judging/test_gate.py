@@ -42,6 +42,19 @@ def test_a_version_is_compared_with_the_champion() -> None:
     assert refusals(Gate(min_ratio_to_champion=None), {NDCG_25: 0.01}, champion=champion) == []
 
 
+def test_a_chain_of_updates_does_not_go_below_what_its_full_version_allows() -> None:
+    full = Side({NDCG_25: 0.3})
+    champion, passed = full, 0
+    while not (
+        found := judge(
+            Gate(), new := Side({NDCG_25: champion.metrics[NDCG_25] * 0.86}), champion, NDCG_25, full
+        ).refusals
+    ):
+        champion, passed = new, passed + 1
+    assert passed == 1
+    assert found == [f"{NDCG_25} is 0.2219, the gate asks for 0.85 times the FULL version's 0.3000"]
+
+
 def test_where_both_have_a_baseline_their_ratios_to_it_are_compared() -> None:
     champion = Side({NDCG_25: 0.4}, {NDCG_25: 0.2})
     # Harder held-out people: both it and its baseline have less, and it is as much better as the champion was.
@@ -72,4 +85,4 @@ def test_a_metric_that_the_program_asks_for_must_be_there_and_reach_its_own_thre
 def test_the_table_shows_all_figures_of_both_versions() -> None:
     verdict = judge(Gate(minimum=0.5), Side({NDCG_25: 0.3}, {NDCG_25: 0.1}), Side({NDCG_25: 0.31}), NDCG_25)
     row = verdict.table().splitlines()[2]
-    assert row.startswith(f"| {NDCG_25} | 0.3000 | 0.3100 | 0.1000 | {NDCG_25} is 0.3000")
+    assert row.startswith(f"| {NDCG_25} | 0.3000 | 0.3100 | - | 0.1000 | {NDCG_25} is 0.3000")
