@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
 from kit import CATALOG, ITEMS, Kit
+
+from recsync.core.lists.catalogue import read_catalogue
+from recsync.core.program import Rules
+from recsync.core.queries.columns import Kind
 
 PEOPLE = 200
 
@@ -164,6 +171,29 @@ def test_the_catalogue_is_there_before_the_lists_and_a_price_touches_nobody(kit:
     dearer = {**ITEMS, "p-1": {"title": "Product 1", "price": 99.5}}
     second = kit.push(kit.publish("2", kit.lists(PEOPLE), items=dearer), dag_run="second")
     assert (second.catalog_items, second.outcomes["unchanged"], second.data_points) == (1, PEOPLE, 0)
+
+
+def test_what_the_catalog_was_sent_is_what_braze_shows(kit: Kit) -> None:
+    """Texts of the warehouse in fields of every type, on the way that a run takes; Braze coerces what it is sent."""
+    types = {"title": "string", "price": "number", "sure": "boolean", "until": "time", "long": "number"}
+    kit.write_program(catalog={"name": kit.name, "fields": types})
+    texts = {
+        "item_id": [*ITEMS], "title": ["1.90"] * len(ITEMS), "price": ["1.50"] * len(ITEMS), "sure": ["t"] * len(ITEMS),
+        "until": ["2026-12-24 18:00:00+01"] * len(ITEMS), "long": ["12345678901234567"] * len(ITEMS),
+    }  # fmt: skip
+    rows = pa.RecordBatch.from_pydict({name: pa.array(column, pa.string()) for name, column in texts.items()})
+    kinds = dict.fromkeys(types, Kind.TEXT)
+    catalogue = read_catalogue([rows], kinds, {**types}, Rules(), name="catalogue.sql")
+    fields = dict(zip(catalogue.item_ids.to_pylist(), catalogue.table["fields"].to_pylist(), strict=True))
+    items = {item_id: json.loads(text) for item_id, text in fields.items()}
+    delivery = kit.push(kit.publish("1", kit.lists(PEOPLE), items=items))
+    assert (delivery.catalog_items, delivery.outcomes["sent"]) == (len(ITEMS), PEOPLE)
+    headers = {"Authorization": f"Bearer {kit.servers.key}"}
+    url = f"{kit.servers.braze}/catalogs/{kit.name}/items/p-1"
+    (shown,) = requests.get(url, headers=headers, timeout=30).json()["items"]
+    assert {name: shown[name] for name in ("title", "price", "sure", "long")} == {
+        "title": "1.90", "price": 1.5, "sure": True, "long": 12345678901234567,
+    }  # fmt: skip
 
 
 def test_an_item_is_retired_once_nobody_points_at_it(kit: Kit) -> None:

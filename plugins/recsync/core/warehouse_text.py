@@ -25,6 +25,8 @@ _ZONE_BLANK = re.compile(r" (?=(?:Z|[+-][0-9:]{2,6})$)")
 # Braze keeps no year above this one as a time.
 _LAST_YEAR = 3000
 _EXACT_BELOW = 2**53
+# More are no number to JSON readers.
+_MAX_DIGITS = 300
 
 
 def boolean(text: str) -> bool:
@@ -49,7 +51,7 @@ def number(text: str) -> int | float:
     whole, point, places = text.partition(".")
     if not point or not places.strip("0"):
         digits = whole.removeprefix("+").removeprefix("-")
-        if digits.isdigit():
+        if digits.isdigit() and len(digits) <= _MAX_DIGITS:
             return int(whole)
     found = float(text)
     if not math.isfinite(found):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import random
 import re
 from collections.abc import Awaitable, Mapping
@@ -184,7 +185,14 @@ class CatalogSync:
             return found is body
         # A time is shown in Braze's own way of writing it.
         compared = [name for name, kind in self.catalog.fields.items() if kind != "time"]
-        return all(found.get(name) == body[name] for name in compared)
+        return all(_same(found.get(name), body[name]) for name in compared)
+
+
+def _same(found: object, sent: object) -> bool:
+    """Compare a value as Braze shows it with the one sent; JSON readers keep 15 digits of a number, or more."""
+    if isinstance(found, int | float) and isinstance(sent, int | float):
+        return math.isclose(found, sent, rel_tol=1e-15)
+    return found == sent
 
 
 def known_items(context: StageContext) -> dict[str, str]:
