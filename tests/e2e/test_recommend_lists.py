@@ -143,6 +143,9 @@ def test_another_data_set_brings_its_own_people(
     output.write_bytes(line("reader 0", ["book 1", "book 2"]))
     with pytest.raises(FatalError, match=r"gives nobody a list.*Compare its item ids"):
         publish(shop, str(output))
+    output.write_bytes(line("17", ["p-1"]).replace(b'"17"', b"17"))
+    with pytest.raises(FatalError, match=r'none of its 1 lines can be read.*"17" and not 17'):
+        publish(shop, str(output))
 
 
 @pytest.mark.parametrize(

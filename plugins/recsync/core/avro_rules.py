@@ -114,6 +114,10 @@ RULES = {
 }
 
 
+# Fields that no schema may make nullable.
+NEVER_NULL = frozenset(name for rules in RULES.values() for name in (*rules.required, *rules.not_null))
+
+
 def record_problems(document: dict[str, Any], dataset_type: DatasetType) -> Iterator[str]:
     """Yield what is wrong around the fields."""
     wanted = {"name": RULES[dataset_type].record, "namespace": NAMESPACE, "version": VERSION}

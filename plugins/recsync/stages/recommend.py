@@ -209,6 +209,12 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
             )  # fmt: skip
             report = _build(context, outputs(), audience, catalogue, moment, folder, segmented=False)
         _check_complete(context, report, uri)
+        if not report.lists and report.unreadable and not report.matched:
+            raise FatalError(
+                f"{uri} gives nobody a list: none of its {report.unreadable} lines can be read. Each must be a JSON "
+                'object with input.userId, a text in quotes ("17" and not 17), and output.recommendedItems, a list of '
+                "texts."
+            )
         if not report.lists:
             raise FatalError(
                 f"{uri} gives nobody a list: {dict(report.suppressed)}, dropped {dict(report.dropped)}. "

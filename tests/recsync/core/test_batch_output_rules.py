@@ -52,7 +52,7 @@ def test_a_line_that_holds_nobody_is_named_not_raised() -> None:
         UnreadableLine(1, "not a JSON object with input.userId"),
         UnreadableLine(2, "not a JSON object with input.userId"),
         UnreadableLine(3, "not a JSON object with input.userId"),
-        UnreadableLine(4, "input.userId is not a string"),
+        UnreadableLine(4, 'input.userId is not a text; write it in quotes, e.g. "17" and not 17'),
     ]
 
 

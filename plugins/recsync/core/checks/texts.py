@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recsync.core.avro_rules import NEVER_NULL
 from recsync.core.checks.values import (
     MAX_ID_CHARACTERS,
     MAX_TEXT_CHARACTERS,
@@ -12,13 +13,14 @@ from recsync.core.checks.values import (
     NANOSECONDS_FROM,
     time_unit,
 )
+from recsync.core.formatting import percent
 
 _DIVISORS = {
     "milliseconds": MILLISECONDS_FROM // 100_000_000,
     "microseconds": MICROSECONDS_FROM // 100_000_000,
     "nanoseconds": NANOSECONDS_FROM // 100_000_000,
 }
-# {what} is e.g. "3 row(s) (0.2 %)", {column} the column's name, {range} the interval. These texts
+# {what} is e.g. "3 row(s) (0.2%)", {column} the column's name, {range} the interval. These texts
 # reach logs and alerts, which must hold no record content: only the report on S3 has an example.
 _ROW_TEXTS: Mapping[str, str] = {
     "cells": "returns {what} with more or fewer cells than the schema has fields, or with a line end outside quotes. "
@@ -54,6 +56,19 @@ _ROW_TEXTS: Mapping[str, str] = {
 }
 
 
+# The schema of Amazon Personalize has no null for these.
+_NEVER_NULL = (
+    "returns {what} without {column}, which Amazon Personalize takes no row without. "
+    "Leave such rows out, e.g. WHERE … IS NOT NULL."
+)
+# Midnight: what a DATE column becomes.
+_DAYS = (
+    "returns {what} whose {column} is outside the interval {range}, at midnight: a day without a time. Return the time "
+    "of the event, from a timestamp column, or export a day at a time (schedules.export: '0 0 * * *')."
+)
+_DAY_SECONDS = 24 * 3600
+
+
 def row_text(rule: str, *, sql: str, what: str, column: str, kind: str, example: str, interval: str) -> str:
     """Say which rule rows break.
 
@@ -63,7 +78,12 @@ def row_text(rule: str, *, sql: str, what: str, column: str, kind: str, example:
     :param interval: the interval, for the rule about it.
     """
     unit = time_unit(int(example)) if rule == "timestamp_unit" else ""
-    return f"{sql} " + _ROW_TEXTS[rule].format(
+    template = _ROW_TEXTS[rule]
+    if rule == "missing" and column in NEVER_NULL:
+        template = _NEVER_NULL
+    elif rule == "timestamp_range" and int(example) % _DAY_SECONDS == 0:
+        template = _DAYS
+    return f"{sql} " + template.format(
         what=what,
         column=column,
         type=kind,
@@ -74,5 +94,5 @@ def row_text(rule: str, *, sql: str, what: str, column: str, kind: str, example:
 
 
 def rows_and_share(rows: int, share: float) -> str:
-    """Write a number of rows and their share of all, e.g. ``3 row(s) (0.2 %)``."""
-    return f"{rows} row(s) ({100 * share:.2g} %)"
+    """Write a number of rows and their share of all, e.g. ``3 row(s) (0.2%)``."""
+    return f"{rows} row(s) ({percent(share)})"

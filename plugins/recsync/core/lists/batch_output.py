@@ -160,7 +160,7 @@ def _read(number: int, line: bytes, key: str) -> UserList | UnreadableLine:
     except (ValueError, KeyError, TypeError, RecursionError):
         return UnreadableLine(number, f"not a JSON object with input.{key}")
     if not isinstance(user_id, str) or not user_id or not _encodes(user_id):
-        return UnreadableLine(number, f"input.{key} is not a string")
+        return UnreadableLine(number, f'input.{key} is not a text; write it in quotes, e.g. "17" and not 17')
     if document.get("error"):
         return UserList(user_id, error=str(document["error"]).encode(errors="replace").decode())
     output = document.get("output")

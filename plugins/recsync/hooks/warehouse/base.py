@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 BLOCK_ROWS = 10_000
+# What the warehouses say when the account lacks a right; of anything else the query or its data are at fault.
+_DENIED = re.compile(
+    r"denied|not authorized|insufficient (privilege|permission)|not permitted|must be owner", re.IGNORECASE
+)
 # Unless the connection's extra says otherwise.
 _STATEMENT_TIMEOUT_SECONDS = 4 * 3600
 
@@ -128,7 +133,9 @@ class Warehouse(ABC):
 
     def refused(self, name: str, text: object, *, remedy: str | None = None) -> FatalError:
         """Say that the warehouse will never run this query as it is."""
-        remedy = remedy or f"Correct include/sql/{name}, or give the connection {self.permissions}."
+        if remedy is None and _DENIED.search(str(text)):
+            remedy = f"Correct include/sql/{name}, or give the connection {self.permissions}."
+        remedy = remedy or f"Correct include/sql/{name}."
         return FatalError(f"The warehouse ({self.conn_id}) refused {name}: {self._said(name, text)} {remedy}")
 
     def failed(self, name: str, text: object) -> RetriableError:

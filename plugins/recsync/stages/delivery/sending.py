@@ -32,6 +32,7 @@ from recsync.core.delivery.batches import Batch
 from recsync.core.delivery.fingerprints import object_fingerprints
 from recsync.core.delivery.ledger import Refusal
 from recsync.core.delivery.outcomes import UNKNOWN_TO_BRAZE, is_unknown
+from recsync.core.formatting import percent
 from recsync.errors import FatalError
 from recsync.stages.delivery.journal import Journal
 from recsync.stages.delivery.read_back import Shown, drifted
@@ -76,7 +77,7 @@ class Brakes:
         if refused - self.known > max(MIN_REJECTED, self.max_rejected_share * self.settled):
             raise FatalError(
                 f"Braze refused {refused} of the first {self.settled} people, more than max_rejected_share "
-                f"({self.max_rejected_share:g}) allows, so nobody else is written. The most frequent reasons: "
+                f"({percent(self.max_rejected_share)}) allows, so nobody else is written. The most frequent reasons: "
                 f"{dict(self.reasons.most_common(3))}. Mend the cause, then run the push again."
             )
 

@@ -236,8 +236,8 @@ def test_the_report_says_everything_about_an_export(tmp_path: Path) -> None:
                 "rows": 1,
                 "share": 0.25,
                 "example": None,
-                "text": "shop/interactions.sql returns 1 row(s) (25 %) without EVENT_TYPE, which the schema says is "
-                "never null. Leave such rows out or make the field a union with null.",
+                "text": "shop/interactions.sql returns 1 row(s) (25%) without EVENT_TYPE, which Amazon Personalize "
+                "takes no row without. Leave such rows out, e.g. WHERE … IS NOT NULL.",
             },
         ],
         "columns": [

@@ -145,6 +145,15 @@ def test_a_missing_permission_is_fatal_and_named(
         warehouse("warehouse").columns("SELECT * FROM secrets", name="x")
 
 
+def test_a_value_that_cannot_be_cast_is_no_question_of_permissions(source: Warehouse) -> None:
+    with (
+        pytest.raises(FatalError) as caught,
+        source.open_csv("SELECT CAST('x' AS int) AS n", name="x") as stream,
+    ):
+        stream.read(1)
+    assert str(caught.value).endswith("Correct include/sql/x.")
+
+
 def test_an_export_only_reads(source: Warehouse, postgres: psycopg.Connection[Any]) -> None:
     postgres.execute("CREATE SEQUENCE IF NOT EXISTS numbers")
     with (
