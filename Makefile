@@ -8,7 +8,7 @@ STACK := PYTHONPATH=local $(BIN)/python -m stack
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status load run trade preflight push costs forget test check programs fix lock clean
+.PHONY: help setup demo up down status load run trade preflight push costs forget retire test check programs fix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -68,6 +68,10 @@ forget: $(READY) ## take people out of everything recsync wrote, one user_id a l
 	@test "$(origin USER)" != "command line" -a "$(origin EXTERNAL_ID)" != "command line" || \
 	  { echo "An id on the command line is seen by everybody on this machine: write it into a file (make forget USERS=<file>) or type it after make forget."; exit 2; }
 	@$(STACK) forget $(PROGRAM) $(if $(USERS),--users "$(USERS)")
+
+retire: $(READY) ## take a program out of Braze, Personalize and S3: make retire PROGRAM=<name> [DRY_RUN=1]
+	@test -n "$(PROGRAM)" || { echo "which program? make retire PROGRAM=<name of a file in include/programs>"; exit 2; }
+	$(STACK) retire "$(PROGRAM)" $(if $(DRY_RUN),--dry-run)
 
 # The longest files first, or one worker would still be at them when the others are done.
 FIRST := tests/e2e/test_restarts.py tests/e2e/test_scheduler.py tests/e2e

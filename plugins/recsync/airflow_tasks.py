@@ -127,6 +127,10 @@ class _Task:
         """Make a sensor of a function, which is :func:`patient`."""
         return lambda given: airflow_task.sensor(**kwargs)(guarded(patient(given)))
 
+    def short_circuit(self, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]:
+        """Make a task that skips what follows it when a function returns False."""
+        return lambda given: airflow_task.short_circuit(**kwargs)(guarded(given))
+
 
 task = _Task()
 

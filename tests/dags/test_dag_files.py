@@ -31,6 +31,7 @@ STAGES = {
     "recommend",
     "push",
     "forget",
+    "retire",
 }
 # tune needs personalize.tuning, which the sample program has not.
 OF_SOME_PROGRAMS = {"tune"}

@@ -94,7 +94,8 @@ def called_on_s3() -> set[str]:
 def called_on_personalize() -> set[str]:
     """Name the operations behind the operators that the DAGs use."""
     folders = (REPO / "dags", REPO / "plugins/recsync/task_groups")
-    texts = [path.read_text() for folder in folders for path in folder.glob("*.py")]
+    # A retirement has a policy of its own.
+    texts = [path.read_text() for f in folders for path in f.glob("*.py") if path.name != "retire.py"]
     names = set(re.findall(r"\bPersonalize(?:Create|Get|Delete|List|Update)\w+Operator\b", "".join(texts)))
     operators = {
         name: getattr(importlib.import_module(module), name)
@@ -143,6 +144,20 @@ def test_deleting_and_stopping_is_limited_to_names_of_the_program() -> None:
     for statement in policy("airflow-policy")["Statement"]:
         ends_something = [a for a in listed(statement["Action"]) if re.match(r"personalize:(Delete|Stop)", a)]
         assert not ends_something or statement["Resource"] == "arn:aws:personalize:REGION:ACCOUNT:*/PROGRAM*"
+
+
+def test_a_retirement_may_delete_all_that_a_dataset_group_holds() -> None:
+    contents = (REPO / "plugins/recsync/hooks/personalize_contents.py").read_text()
+    # Recommenders are of domain dataset groups, which recsync does not make.
+    held = set(re.findall(r"_of_group\(hook, ([A-Z_]+),", contents)) - {"RECOMMENDER"} | {
+        "DATASET_GROUP",
+        "CAMPAIGN",
+    }
+    kinds = {kind.title().replace("_", "") for kind in held}
+    needed = {f"personalize:{verb}{kind}" for kind in kinds for verb in ("Delete", "Describe")}
+    always, retiring = (actions(policy(name), "personalize") for name in ("airflow-policy", "retire-policy"))
+    assert needed <= always | retiring
+    assert retiring <= needed - always
 
 
 def test_every_personalize_action_is_an_operation() -> None:

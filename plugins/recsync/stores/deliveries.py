@@ -36,6 +36,7 @@ class PlanManifest:
     :param delivery: name of the delivery; names sort by time.
     :param recommendations: the recommend run it delivers.
     :param dag_run: the push run that planned it; its retries adopt the plan.
+    :param leave_catalog: whether the Braze catalog stays as it is.
     :param replay_of: the delivery whose dead letters it sends again; empty for a delivery of recommendations.
     :param resync: whether everybody is written anew, whatever the last-sent state says.
     :param brake: why a person must agree to its removals; empty when nobody must.
@@ -51,6 +52,7 @@ class PlanManifest:
     estimate: Estimate
     resync: bool = False
     brake: str = ""
+    leave_catalog: bool = False
 
 
 @dataclass(frozen=True)

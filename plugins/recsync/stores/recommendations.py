@@ -14,6 +14,8 @@ from recsync.stores.bucket import Bucket
 
 # Runs that were published by hand from an existing batch output; the rest of their names sorts as those of others.
 PUSH_PREFIX = "push-"
+# Runs that a retirement published, for nobody; no other push may take them for the newest.
+RETIRE_PREFIX = "retire-"
 _MANIFEST = "/manifest.json"
 
 
@@ -40,6 +42,8 @@ class RecommendationsManifest:
     :param repeated_lines: further answers of a user, equal to the first one.
     :param unreadable_lines: lines in which nobody was found.
     :param source: where the batch output lies.
+    :param keep_attributes: attributes that a delivery of these recommendations removes from nobody.
+    :param leave_catalog: whether a delivery leaves the Braze catalog as it is.
     """
 
     run: str
@@ -63,6 +67,8 @@ class RecommendationsManifest:
     repeated_lines: int = 0
     unreadable_lines: int = 0
     source: str = ""
+    keep_attributes: tuple[str, ...] = ()
+    leave_catalog: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class RecommendationsStore:
             for key in self.bucket.keys(self.keys.all_recommendations)
             if key.endswith(_MANIFEST)
         ]
+        runs = [run for run in runs if not run.startswith(RETIRE_PREFIX)]
         if not by_hand:
             runs = [run for run in runs if not run.startswith(PUSH_PREFIX)]
         return max(runs, key=lambda run: run.removeprefix(PUSH_PREFIX), default=None)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 # Stages that change a dataset group. An hourly update lets those that a person or the calendar wants go first, or a
 # backlog of updates would keep them waiting for ever.
-EXCLUSIVE_STAGES = ("train_full", "tune", "forget")
+EXCLUSIVE_STAGES = ("train_full", "tune", "forget", "retire")
 YIELDING_STAGE = "train_update"
 _ACTIVE = ["queued", "running"]
 # The task in which a run waits for a person, and its state meanwhile: the run's imports and trainings are done.

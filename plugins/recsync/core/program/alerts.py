@@ -89,6 +89,7 @@ class TaskTimeoutHours(Strict):
     maintain: float | None = Field(default=6.0, gt=0)
     rollback: float | None = Field(default=1.0, gt=0)
     forget: float | None = Field(default=24.0, gt=0)
+    retire: float | None = Field(default=24.0, gt=0)
 
     def of(self, stage: str) -> timedelta | None:
         """Return the limit of one stage's tasks; None when they have none."""
@@ -113,6 +114,7 @@ class DeadlineHours(Strict):
     maintain: float | None = Field(default=6.0, gt=0)
     rollback: float | None = Field(default=1.0, gt=0)
     forget: float | None = Field(default=48.0, gt=0)
+    retire: float | None = Field(default=48.0, gt=0)
 
     def of(self, stage: str) -> float | None:
         """Give the hours of one stage; None when a run of it is never late."""

@@ -144,7 +144,7 @@ class _Delivery:
 
     async def _sync_catalog(self, client: BrazeClient) -> None:
         # A replay sends older lists; the catalogue is newer than they are, and stays as it is.
-        if self._braze.catalog is None or self._manifest.replay_of:
+        if self._braze.catalog is None or self._manifest.replay_of or self._manifest.leave_catalog:
             return
         items = pq.read_table(self._folder / "items.parquet")
         self._catalog = CatalogSync(

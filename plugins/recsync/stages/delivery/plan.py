@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsync.core.delivery import budget
@@ -147,6 +148,7 @@ def _publish(
             estimate=estimate(context, figures),
             resync=request.resync,
             brake=brake,
+            leave_catalog=recommendations.leave_catalog,
         )
         context.deliveries.publish(manifest, work / "plan", sample(work / "plan"))
     log.info("Plan %s: %s", name, figures)
@@ -178,6 +180,10 @@ def _inputs(
     context.recommendations.download_lists(recommendations.run, lists)
     table = context.last_sent.download(state, work / "state.parquet")
     without_suppressed(context, [lists, table])
+    if table and recommendations.keep_attributes:
+        held = pq.read_table(table)
+        others = pc.is_in(held["attribute"], value_set=pa.array(recommendations.keep_attributes))
+        pq.write_table(held.filter(pc.invert(others)), table)
     today = datetime.now(UTC).date().isoformat()
     return Inputs(
         braze=braze,

@@ -1,0 +1,138 @@
+"""### Retire
+
+Takes the whole program out of Braze, Amazon Personalize and S3. Start it by hand, and **pause the program's other DAGs
+first**.
+
+* `dry_run` is on unless you turn it off: the task `survey` then logs and returns what would be removed, with names,
+  counts and data points, and nothing is touched.
+* For the real run, turn `dry_run` off and give the program's name as `confirm`.
+
+The run refuses while another run of the program is queued or running. Then, in this order: the program's attributes are
+removed from everybody in Braze who has them, and its items from its catalog, by a delivery like any other; the dataset
+group goes with all it holds; then the schemas that no other dataset uses; last the objects on S3. What another program
+names stays, and so do the suppression list, the certificates of erasures and the books. A run that broke off may be
+cleared or started again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, TriggerRule, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from recsync.airflow_tasks import task
+from recsync.operators.braze import BrazeDeliverOperator
+from recsync.operators.personalize.dataset_groups import PersonalizeDeleteDatasetGroupOperator
+from recsync.stage_dags import optional_text, programs, stage_dag
+from recsync.task_groups import hold
+
+OTHER_STAGES = (
+    "setup",
+    "export",
+    "train_full",
+    "train_update",
+    "tune",
+    "recommend",
+    "push",
+    "rollback",
+    "maintain",
+    "forget",
+)
+PARAMS = {
+    "dry_run": Param(True, type="boolean", description="Only say what would be removed."),
+    "confirm": optional_text("The program's name once more, for a run that removes."),
+}
+
+
+def refuse_while_running(program: str) -> None:
+    """Stop when another run of the program is at work: it would write what is removed."""
+    from recsync.errors import FatalError
+
+    ti = get_current_context()["ti"]
+    states = ["queued", "running"]
+    if busy := [s for s in OTHER_STAGES if ti.get_dr_count(dag_id=f"{program}_{s}", states=states)]:
+        raise FatalError(
+            f"Runs of {', '.join(f'{program}_{stage}' for stage in busy)} are under way. Pause the DAGs of {program}, "
+            "let the runs end, and start the retirement again."
+        )
+
+
+@task(multiple_outputs=True)
+def survey(program: str) -> dict[str, Any]:
+    """Say what would be removed, and what stays because others use it."""
+    from recsync.stages import retire
+
+    refuse_while_running(program)
+    return retire.survey(program)
+
+
+@task.short_circuit(ignore_downstream_trigger_rules=True)
+def confirm(program: str) -> bool:
+    """Go on only when the run is meant to remove something."""
+    from recsync.errors import FatalError
+
+    params = get_current_context()["params"]
+    if params["dry_run"]:
+        return False
+    if params["confirm"] != program:
+        raise FatalError(f"Nothing was removed: give {program} as confirm, or turn dry_run on.")
+    return True
+
+
+@task(multiple_outputs=True)
+def plan_removal(program: str) -> dict[str, Any]:
+    """Plan the delivery that takes the attributes off everybody."""
+    from recsync.core.names import run_key
+    from recsync.stages import retire
+
+    refuse_while_running(program)
+    run = get_current_context()["dag_run"]
+    key = run_key(run.run_id, run.run_after.isoformat())
+    return retire.plan_removal(program, dag_run=run.run_id, run=key, created_at=run.run_after)
+
+
+@task
+def check_removed(program: str, found: dict[str, Any]) -> str:
+    """Make sure that nobody has an attribute of the program any more; skip when there is no dataset group."""
+    from recsync.stages import retire
+
+    retire.check_removed(program)
+    if found["dataset_group_arn"] is None:
+        raise AirflowSkipException(f"{program} has no dataset group in Amazon Personalize.")
+    return str(found["dataset_group_arn"])
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED)
+def remove_schemas(program: str) -> list[str]:
+    """Delete the schemas that no dataset uses any more."""
+    from recsync.stages import retire
+
+    return retire.remove_schemas(program)
+
+
+@task
+def remove_objects(program: str) -> int:
+    """Delete the objects on S3."""
+    from recsync.stages import retire
+
+    refuse_while_running(program)
+    return retire.remove_objects(program)
+
+
+for program in programs("retire"):
+    with stage_dag(program, "retire", schedule=None, doc_md=__doc__, params=PARAMS):
+        found = survey(program.name)
+        planned = plan_removal(program.name)
+        delivered = BrazeDeliverOperator(
+            task_id="deliver", program=program.name, delivery=planned["delivery"]
+        )
+        group = check_removed(program.name, found)
+        deleted = PersonalizeDeleteDatasetGroupOperator(
+            task_id="delete_dataset_group",
+            dataset_group_arn=group,
+            cascade=True,
+            aws_conn_id=program.aws,
+        )
+        found >> confirm(program.name) >> hold(program) >> planned >> delivered >> group >> deleted
+        deleted >> remove_schemas(program.name) >> remove_objects(program.name)
