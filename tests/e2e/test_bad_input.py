@@ -89,6 +89,7 @@ def test_a_few_bad_rows_are_left_out_and_kept_aside(shop: Shop) -> None:
     exported = export(shop, interactions=SQL["interactions"])
     assert (exported.rows, exported.quarantined) == (CUSTOMERS * 25, 2)
     assert sorted(objects(shop)) == [
+        "ids/interactions.users.u64",
         "interactions.csv",
         "quarantine/interactions.jsonl",
         "reports/interactions.html",
