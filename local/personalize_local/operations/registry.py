@@ -44,4 +44,4 @@ OPERATIONS: dict[str, Operation] = {
     **solutions.OPERATIONS,
     **tags.OPERATIONS,
 }
-NEVER_FOUND: dict[str, Operation] = recommenders.NEVER_FOUND
+NEVER_FOUND: dict[str, Operation] = {**recommenders.NEVER_FOUND}
