@@ -21,6 +21,7 @@ from recsync.airflow_tasks import task
 from recsync.operators.personalize import PersonalizeCreateDataDeletionJobOperator
 from recsync.stage_dags import optional_text, programs, stage_dag
 from recsync.task_groups import hold
+from recsync.task_groups.exclusion import any_at_work, runs_at_work
 
 # What may hold rows of the person in its hands; those that import and train are kept away by the lease.
 WRITERS = ("export", "recommend", "push", "maintain")
@@ -42,11 +43,16 @@ def suppress(program: str) -> str:
     return name
 
 
+@task(multiple_outputs=False)
+def under_way(program: str) -> list[list[str]]:
+    """Name the runs that may have read the person before the suppression; later ones, as of a backfill, do not."""
+    return runs_at_work(program, WRITERS)
+
+
 @task.sensor(mode="reschedule", poke_interval=30, timeout=2 * DAY_SECONDS)
-def quiet(program: str) -> bool:
-    """Wait until no run is left that may have read the person before the suppression."""
-    ti = get_current_context()["ti"]
-    return not any(ti.get_dr_count(dag_id=f"{program}_{stage}", states=["running"]) for stage in WRITERS)
+def quiet(runs: list[list[str]]) -> bool:
+    """Wait until those runs have ended."""
+    return not any_at_work(runs)
 
 
 @task(multiple_outputs=False)
@@ -98,5 +104,6 @@ for program in programs("forget"):
             aws_conn_id=program.aws,
         )
         forgotten = braze(program.name, erasure)
-        erasure >> hold(program) >> quiet(program.name) >> swept >> job >> deleted >> forgotten
+        before = under_way(program.name)
+        erasure >> before >> hold(program) >> quiet(before) >> swept >> job >> deleted >> forgotten
         forgotten >> certify(program.name, erasure, deleted.output)

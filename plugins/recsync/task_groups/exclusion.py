@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ YIELDING_STAGE = "train_update"
 _ACTIVE = ["queued", "running"]
 # The task in which a run waits for a person, and its state meanwhile: the run's imports and trainings are done.
 _APPROVAL, _AWAITING = "approve", "awaiting_input"
+_ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 _DAY_SECONDS = 24 * 3600
 
 
@@ -115,3 +116,25 @@ def _at_work(ti: Any, dag_id: str, states: list[str], run_ids: list[str] | None 
     approvals = ti.get_task_states(dag_id=dag_id, task_ids=[_APPROVAL], run_ids=run_ids)
     waiting = sum(str(found.get(_APPROVAL)) == _AWAITING for found in approvals.values())
     return bool(runs > waiting)
+
+
+def runs_at_work(program: str, stages: Sequence[str]) -> list[list[str]]:
+    """Name the runs of these stages that are under way now, each as ``[dag_id, run_id]``."""
+    ti = get_current_context()["ti"]
+    found: list[list[str]] = []
+    for dag_id in (f"{program}_{stage}" for stage in stages):
+        # Airflow gives the task states of all runs of a DAG or of none; most of the time nothing is running.
+        if ti.get_dr_count(dag_id=dag_id, states=["running"]):
+            unfinished = (
+                run_id
+                for run_id, states in ti.get_task_states(dag_id=dag_id).items()
+                if any(state not in _ENDED for state in states.values())
+            )
+            found += [[dag_id, run_id] for run_id in unfinished if any_at_work([[dag_id, run_id]])]
+    return found
+
+
+def any_at_work(runs: Sequence[Sequence[str]]) -> bool:
+    """Say whether one of the runs, given as ``[dag_id, run_id]``, has not ended."""
+    ti = get_current_context()["ti"]
+    return any(ti.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=_ACTIVE) for dag_id, run_id in runs)
