@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import psutil
@@ -338,12 +341,55 @@ def test_a_large_delivery_waits_for_a_person_and_then_leaves_no_old_attribute(st
     assert not [who for who, a in profiles.items() if "recs" in a]
 
 
+def test_what_no_retry_can_help_fails_and_is_told_at_the_first_try(stack: Stack) -> None:
+    told: list[dict[str, Any]] = []
+    name = "lost-shop"
+    with webhook(told) as url:
+        stack.command("airflow", "--", "connections", "add", "team", "--conn-uri", url)
+        alerts = "alerts: [{via: webhook, connection: team, every_minutes: 0}]\n"
+        lost = Shop(stack.services, stack.include, name)
+        # Two programs with one attribute would break each other's push.
+        apart = PROGRAM.replace("attribute: recs", "attribute: lost_recs")
+        lost.write_files(f"warehouse: nowhere\n{alerts}{apart}")
+        dag_id = f"{name}_export"
+        wait_for(lambda: stack.api.tasks(dag_id), "Airflow to read the program file", timeout_seconds=120)
+        run_id = stack.api.trigger(dag_id)["dag_run_id"]
+        assert stack.api.wait_for_run(dag_id, run_id, timeout_seconds=180)["state"] == "failed"
+        wait_for(lambda: told, "the alert", timeout_seconds=60)
+    failed = [task for task in stack.api.task_instances(dag_id, run_id) if task["state"] == "failed"]
+    assert {(task["task_id"], task["try_number"], task["max_tries"]) for task in failed} == {
+        ("export_items", 1, 3)
+    }
+    assert len(told) == 1
+    assert "AIRFLOW_CONN_NOWHERE" in told[0]["text"]
+    (stack.include / "programs" / f"{name}.yaml").unlink()
+
+
 def test_no_log_file_holds_a_key_or_a_person(stack: Stack) -> None:
     secrets = [stack.services.braze_key, *list(stack.services.profiles())[:5]]
     logs = [path for path in stack.plan.settings.airflow_home.rglob("*.log") if path.is_file()]
     assert len(logs) > 20
     texts = {path: path.read_text(errors="replace") for path in logs}
     assert not [(path.name, secret) for path, text in texts.items() for secret in secrets if secret in text]
+
+
+@contextmanager
+def webhook(told: list[dict[str, Any]]) -> Generator[str]:
+    """Serve an address that takes messages; yield it as the URI of an Airflow connection."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def _kill_the_worker_of(stack: Stack, stage: str, run_id: str, task: str) -> None:
