@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import psutil
 import psycopg
 import pytest
+from browser import CHROMIUM, Browser, open_browser
 from shop import CUSTOMERS, FULL_UNTIL, PROGRAM, Shop
 from stacks import (
     STACK_TIMEOUT_SECONDS,
@@ -92,6 +95,59 @@ def test_a_second_run_with_nothing_new_sends_nothing(stack: Stack) -> None:
     printed = stack.command("run", NAME)
     assert "unchanged" in printed
     assert stack.services.meter()["attribute_writes"]["total"] == before
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no browser here: apt-get install chromium")
+def test_every_trigger_form_can_be_sent_and_a_dry_run_ends_by_clicks_alone(
+    stack: Stack, tmp_path: Path
+) -> None:
+    before, seen = stack.services.meter()["attribute_writes"]["total"], ids(stack, "push")
+    dags = sorted(dag["dag_id"] for dag in stack.api.dags(tag=NAME))
+    assert {f"{NAME}_push", f"{NAME}_rollback", f"{NAME}_forget"} < set(dags)
+
+    with open_browser(tmp_path / "profile") as browser:
+        log_in(browser, stack)
+        for dag_id in dags:
+            open_form(browser, stack, dag_id)
+            shoot(browser, tmp_path, dag_id)
+            assert browser.enabled("button", "Trigger"), dag_id
+
+        open_form(browser, stack, f"{NAME}_push")
+        browser.click("[id='switch:element_dry_run']")
+        browser.click("button", "Trigger")
+        browser.until(
+            lambda: re.search(r"manual__\S+\s+Success", browser.text()), "run that ended well", seconds=300
+        )
+        shoot(browser, tmp_path, "ended")
+
+    started = [run for run in new_runs(stack, "push", seen) if run["run_type"] == "manual"]
+    assert [(run["conf"]["dry_run"], run["state"]) for run in started] == [(True, "success")]
+    assert stack.services.meter()["attribute_writes"]["total"] == before
+
+
+def log_in(browser: Browser, stack: Stack) -> None:
+    """Fill the form that Airflow shows a stranger."""
+    browser.open(stack.plan.url("airflow"))
+    browser.write("input[name=username]", "admin")
+    browser.write("input[name=password]", stack.plan.secrets.airflow_admin_password)
+    browser.click("button[type=submit]")
+    browser.until(lambda: browser.there("button", "Browse"), "page for somebody who is logged in")
+
+
+def open_form(browser: Browser, stack: Stack, dag_id: str) -> None:
+    browser.open(f"{stack.plan.url('airflow')}/dags/{dag_id}")
+    browser.until(lambda: dag_id in browser.text(), f"page of {dag_id}")
+    browser.click("button", "Trigger Dag")
+    browser.until(lambda: "Advanced Options" in browser.text(), f"form of {dag_id}")
+    for name in stack.api.dag_details(dag_id)["params"]:
+        browser.until(lambda name=name: name in browser.text().split(), f"field {name} of {dag_id}")
+
+
+def shoot(browser: Browser, folder: Path, name: str) -> None:
+    """Keep what is seen, in light and in dark, for people to look at."""
+    for dark in (False, True):
+        browser.dark(dark)
+        browser.screenshot(folder / f"{name}-{'dark' if dark else 'light'}.png")
 
 
 class TestUnattended:
