@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup demo up down status load run trade preflight push costs forget retire test check programs fix lock clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) ## install everything into .venv (the others do it when needed)
 
@@ -77,6 +77,10 @@ retire: $(READY) ## take a program out of Braze, Personalize and S3: make retire
 FIRST := tests/e2e/test_restarts.py tests/e2e/test_scheduler.py tests/e2e
 test: $(READY) ## run all tests, three files at a time: most of them wait for servers
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(FIRST) tests
+
+.PHONY: test-compose
+test-compose: $(READY) ## docker-compose.yaml in containers, from training to Braze: root, Podman, Debian's Python 3.11
+	RECSYNC_COMPOSE_TESTS=1 $(BIN)/python -m pytest -q -rs tests/deployment/test_containers.py
 
 check: $(READY) ## formatter, linter, types, import layers, program files
 	$(BIN)/ruff format --check --quiet .
