@@ -119,7 +119,8 @@ fix: $(READY) ## let the formatter and the linter mend what they can
 lock: ## resolve requirements*.txt anew for the oldest Python promised, and pin the whole set in constraints.txt
 	rm -rf .lock-venv && $(PYTHON) -m venv .lock-venv
 	.lock-venv/bin/python -m pip install --quiet uv
-	.lock-venv/bin/uv pip compile --quiet --upgrade --python .lock-venv/bin/python \
+	.lock-venv/bin/uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate \
+	  --custom-compile-command "make lock" --python .lock-venv/bin/python \
 	  requirements-dev.txt requirements-optional.txt --output-file constraints.txt >/dev/null
 	rm -rf .lock-venv
 
