@@ -22,7 +22,7 @@ NO_SECRETS = {"local-only", "local"}
 # Read by the scheduler, described nowhere.
 UNDOCUMENTED_SETTINGS = {"scheduler": {"num_stuck_in_queued_retries"}}
 RECSYNC_SETTINGS = {
-    "bucket", "personalize_role_arn", "include_folder", "waiter_delay_seconds", "deferrable",
+    "bucket", "dataset_groups_quota", "personalize_role_arn", "include_folder", "waiter_delay_seconds", "deferrable",
 }  # fmt: skip
 
 
