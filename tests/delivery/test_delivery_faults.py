@@ -72,7 +72,7 @@ def test_refused_people_are_counted_kept_and_tried_again(kit: Kit) -> None:
 
 def test_a_delivery_stops_when_too_many_are_refused(kit: Kit) -> None:
     bad = {f"{kit.name}-{n}-" + "x" * 990: ["p-1", "p-2", "p-3", "p-4", "p-5"] for n in range(200)}
-    with pytest.raises(FatalError, match=r"max_rejected_share \(0.05\).*most frequent reasons"):
+    with pytest.raises(FatalError, match=r"max_rejected_share \(5%\).*most frequent reasons"):
         kit.push(kit.publish("1", {**kit.lists(100), **bad}))
 
 
