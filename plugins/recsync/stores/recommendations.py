@@ -113,7 +113,10 @@ class RecommendationsStore:
             raise FatalError(
                 f"Run {run} published no recommendations; run {self.keys.program}_recommend first."
             )
-        return RecommendationsManifest(**document)
+        # JSON has no tuples; manifests written before the field have none.
+        return RecommendationsManifest(
+            **{**document, "keep_attributes": tuple(document.get("keep_attributes", ()))}
+        )
 
     def download_lists(self, run: str, target: Path) -> None:
         """Read the lists of a published run into a Parquet file of ``core.list_partition.LISTS``."""

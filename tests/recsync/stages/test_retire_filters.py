@@ -28,9 +28,10 @@ def filters(personalize: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in ("programs", "sql/shop", "schemas/shop"):
         (tmp_path / name).mkdir(parents=True)
     chosen = "{expression: INCLUDE ItemID WHERE Items.A = 1}"
-    text = f"braze: {{attribute: recs}}\nfilters:\n  keep: 2\n  recommend: {chosen}\n"
+    filters = f"filters:\n  keep: 2\n  recommend: {chosen}\n"
+    text = f"datasets: {{interactions: {{}}, items: {{}}}}\nbraze: {{attribute: recs}}\n{filters}"
     (tmp_path / "programs/shop.yaml").write_text(text)
-    for query in ("interactions", "audience", "catalogue"):
+    for query in ("interactions", "items", "audience", "catalogue"):
         (tmp_path / f"sql/shop/{query}.sql").write_text("SELECT 1")
     fields = [{"name": name, "type": "string"} for name in ("USER_ID", "ITEM_ID")]
     schema = {
@@ -41,6 +42,8 @@ def filters(personalize: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "fields": [*fields, {"name": "TIMESTAMP", "type": "long"}],
     }
     (tmp_path / "schemas/shop/interactions.json").write_text(json.dumps(schema))
+    items = {**schema, "name": "Items", "fields": [fields[1], {"name": "A", "type": "int"}]}
+    (tmp_path / "schemas/shop/items.json").write_text(json.dumps(items))
     personalize.on("DescribeSolution", {"solution": {"datasetGroupArn": GROUP}})
     personalize.on("ListFilters", {"Filters": [*map(summary, range(6)), summary(0, "other")]})
     personalize.on(

@@ -118,7 +118,7 @@ def check_account(
         for row, status in zip(writes, statuses, strict=True)
         if status == Status.TAKEN
     )
-    kept = (Outcome.REJECTED, Outcome.DEAD_LETTERED, Outcome.DEFERRED)
+    kept = (Outcome.REJECTED, Outcome.DEAD_LETTERED, Outcome.DEFERRED, Outcome.KEPT)
     left = {row["external_id"] for row, f in zip(writes, fates, strict=True) if f in kept}
     left |= {row["external_id"] for row in planned.settled if row["outcome"] in kept}
     assert account.holdouts == len(left & case.shown.keys())
