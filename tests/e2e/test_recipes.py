@@ -271,7 +271,8 @@ def test_each_person_gets_own_actions_and_answers_are_asked_for_once(
     assert len((bucket.get(third) or b"").splitlines()) == CUSTOMERS - 50
 
     # Another number of actions is another question: no answer of the former one may be taken for it.
-    write(shop, text.replace("aws-next-best-action", "aws-next-best-action, num_results: 2"), {})
+    other_text = text.replace("aws-next-best-action", "aws-next-best-action, num_results: 2")
+    write(shop, other_text, {"catalogue": catalogue})
     other = prepare(shop.name, "again", NOW)
     assert other["output"] != plan["output"]
     assert other["job"] != plan["job"]
