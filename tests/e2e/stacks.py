@@ -134,6 +134,20 @@ def wait_until_settled(stack: Stack, *dag_ids: str) -> None:
     wait_for(settled, "all runs to end", timeout_seconds=600)
 
 
+def pause_when_idle(stack: Stack, dag_id: str) -> None:
+    """Pause a DAG while no run of it goes on: Airflow starts no further task of a paused DAG, so its run never ends."""
+
+    def paused() -> bool:
+        wait_until_settled(stack, dag_id)
+        stack.api.set_paused(dag_id, paused=True)
+        if all(run["state"] in FINISHED for run in stack.api.dag_runs(dag_id)):
+            return True
+        stack.api.unpause(dag_id)
+        return False
+
+    wait_for(paused, f"a moment to pause {dag_id}", timeout_seconds=600)
+
+
 def kill_and_restart(stack: Stack, part: str) -> None:
     """Kill a part with no chance to clean up, and start it again."""
     record = processes.find(stack.plan.settings.run, part)

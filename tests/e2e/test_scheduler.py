@@ -25,6 +25,7 @@ from stacks import (
     STACK_TIMEOUT_SECONDS,
     Stack,
     open_shop,
+    pause_when_idle,
     wait_until_scheduled,
     wait_until_settled,
 )
@@ -209,9 +210,9 @@ train_full: {drift: {growth: null, metric_drop: null, min_interactions: 1, min_d
     def test_a_rollback_reaches_braze_also_when_push_was_paused_meanwhile(
         self, stack: Stack, shop: Shop
     ) -> None:
-        stack.api.set_paused(f"{NAME}_export", paused=True)
-        wait_until_settled(stack, *(f"{NAME}_{stage}" for stage in ("export", *FOLLOWING)))
-        stack.api.set_paused(f"{NAME}_push", paused=True)
+        pause_when_idle(stack, f"{NAME}_export")
+        wait_until_settled(stack, *(f"{NAME}_{stage}" for stage in FOLLOWING))
+        pause_when_idle(stack, f"{NAME}_push")
         seen = {stage: ids(stack, stage) for stage in ("recommend", "push")}
         stack.api.unpause(f"{NAME}_rollback")
         stack.api.trigger(f"{NAME}_rollback")
