@@ -190,6 +190,7 @@ def test_a_killed_full_training_leaves_no_lock(stack: Stack, shop: Shop) -> None
 
 def test_after_an_erasure_everything_trains_and_erases_again(stack: Stack, shop: Shop) -> None:
     forget, before = f"{NAME}_forget", len(versions(stack))
+    stack.api.unpause(forget)
 
     def erase(user: str) -> None:
         run_id = stack.api.trigger(forget, {"user": user})["dag_run_id"]
