@@ -147,6 +147,11 @@ def update_after(stack: Stack, hour: int) -> str:
     return str(run["dag_run_id"])
 
 
+def enough_orders(at: datetime) -> list[tuple[str, str, datetime]]:
+    """Make more orders than an import of interactions needs, one a second."""
+    return [(f"c {n % CUSTOMERS}", f"p-{n % PRODUCTS}", at + timedelta(seconds=n)) for n in range(1_100)]
+
+
 def finished(stack: Stack, dag_id: str, run_id: str) -> str:
     return str(stack.api.wait_for_run(dag_id, run_id, timeout_seconds=WAIT_SECONDS)["state"])
 
@@ -188,6 +193,7 @@ def test_a_killed_full_training_leaves_no_lock(stack: Stack, shop: Shop) -> None
     assert [version["trainingMode"] for version in versions(stack)[before:]] == ["UPDATE"]
 
 
+@pytest.mark.skipif("RECSYNC_LONG_TESTS" not in os.environ, reason="takes long: RECSYNC_LONG_TESTS=1 runs it")
 def test_after_an_erasure_everything_trains_and_erases_again(stack: Stack, shop: Shop) -> None:
     forget, before = f"{NAME}_forget", len(versions(stack))
     stack.api.unpause(forget)
@@ -199,7 +205,7 @@ def test_after_an_erasure_everything_trains_and_erases_again(stack: Stack, shop:
     erase("c 1")
     (job,) = deletions(stack)
     assert job["status"] == "COMPLETED"
-    shop.add_products([("after-erasure", 2.0, FULL_UNTIL + timedelta(hours=2, minutes=40))])
+    shop.add_orders(enough_orders(FULL_UNTIL + timedelta(hours=2, minutes=20)))
     assert finished(stack, UPDATE, update_after(stack, 2)) == "success"
     full = stack.api.trigger(FULL)["dag_run_id"]
     assert finished(stack, FULL, full) == "success"
@@ -208,13 +214,12 @@ def test_after_an_erasure_everything_trains_and_erases_again(stack: Stack, shop:
     assert [job["status"] for job in deletions(stack)] == ["COMPLETED", "COMPLETED"]
 
 
+@pytest.mark.skipif("RECSYNC_LONG_TESTS" not in os.environ, reason="takes long: RECSYNC_LONG_TESTS=1 runs it")
 def test_a_killed_update_leaves_no_lock_and_a_person_approves_the_next_version(
     stack: Stack, shop: Shop
 ) -> None:
-    # A late row of an hour that was exported before.
-    shop.add_products([("late-item", 2.0, FULL_UNTIL + timedelta(hours=2, minutes=50))])
-    at = FULL_UNTIL + timedelta(hours=2, minutes=55)
-    shop.add_orders([(f"c {c}", "late-item", at) for c in range(CUSTOMERS // 2)])
+    # Late rows of an hour that was exported before.
+    shop.add_orders(enough_orders(FULL_UNTIL + timedelta(hours=2, minutes=40)))
     update = update_after(stack, 2)
     wait_until_deferred(stack, UPDATE, update, "solution_version")
     kill_and_restart(stack, "triggerer")
