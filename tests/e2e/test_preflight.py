@@ -131,6 +131,7 @@ def braze_key(**changed: Any) -> Mistake:
 
 def sixth_dataset_group(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     client = shop.services.boto3("personalize")
+    # The other files of this process have made theirs already: five or more.
     while len(groups := client.list_dataset_groups()["datasetGroups"]) < 5:
         client.create_dataset_group(name=f"other-{len(groups)}")
     monkeypatch.delenv("AIRFLOW__RECSYNC__DATASET_GROUPS_QUOTA")
@@ -187,7 +188,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "a wrong port": (setting("AIRFLOW_CONN_WAREHOUSE", "postgres://nobody:wrong@127.0.0.1:9/warehouse"), f"{NAME}.yaml:1: warehouse: The warehouse (warehouse) failed"),
     "no bucket": (setting("AIRFLOW__RECSYNC__BUCKET", "not-there"), f"{NAME}.yaml:1: bucket: "),
     "no role": (setting("AIRFLOW__RECSYNC__PERSONALIZE_ROLE_ARN", ""), "AIRFLOW__RECSYNC__PERSONALIZE_ROLE_ARN"),
-    "a sixth dataset group": (sixth_dataset_group, f"{NAME}.yaml:1: aws: the account has 5 dataset groups in its region"),
+    "a sixth dataset group": (sixth_dataset_group, f"{NAME}.yaml:1: aws: the account has "),
     "a wrong key": (braze_key(password="wrong"), f"{NAME}.yaml:8: braze.connection: Braze refused"),
     "a wrong host": (braze_key(host="http://127.0.0.1:9"), f"{NAME}.yaml:8: braze.connection: cannot be reached"),
 }  # fmt: skip
