@@ -143,6 +143,25 @@ def test_after_an_increment_of_items_the_next_full_imports_them_too(shop: Shop, 
     assert [len(imports.rows(job)) for job in jobs] == [40, 1, 41]
 
 
+def test_an_item_counts_as_new_once_be_it_late_or_moved_to_another_hour(
+    shop: Shop, imports: ImportRuns
+) -> None:
+    shop.write_files(PROGRAM)  # the checks keep the ids
+    export(shop, FULL_UNTIL - HOUR)
+    imports.full(FULL_UNTIL)
+    for name in ("late-1", "late-2"):
+        shop.add_products([(name, 3.0, FULL_UNTIL - timedelta(minutes=30))])
+        export(shop, FULL_UNTIL - HOUR)
+        assert imports.update(FULL_UNTIL) == ""
+        assert "0 new interactions and 1 new items are pending" in imports.plan["why"]
+    # A changed row may leave its hour for another one: both hours change, and no item is new.
+    shop.services.execute(
+        f"UPDATE shop.products SET added_at = '{FULL_UNTIL.isoformat()}' WHERE product = 'late-1'"
+    )
+    export(shop, FULL_UNTIL)
+    assert "0 new interactions and 0 new items are pending" in imports.update(FULL_UNTIL + HOUR)
+
+
 def test_a_snapshot_is_imported_again_when_its_job_is_gone_with_the_dataset(
     shop: Shop, imports: ImportRuns
 ) -> None:

@@ -4,8 +4,8 @@
 <program>/exports/manifests/<interval>.json      publishes the interval
 <program>/full/<run>/<dataset>.csv               a fresh snapshot for a FULL import
 <program>/full/<run>/manifest.json
-<program>/exports/{reports,quarantine,ids,staging}/…  what lies beside an exported object: see companion(); for a
-<program>/full/<run>/{reports,quarantine,…}/…     snapshot in its own folder
+<program>/exports/{reports,quarantine,ids,imported,staging}/…  what lies beside an exported object: see companion();
+<program>/full/<run>/{reports,quarantine,…}/…     the same of a snapshot
 <program>/imports/<run>/<dataset>/<interval>.csv what one import takes of the published intervals
 <program>/batch/<run>/input/users.json           input of a batch inference job
 <program>/batch/<run>/output/                    its output
@@ -65,7 +65,8 @@ class Keys:
         """Give what lies beside an exported object, in a folder of its own that no import reads.
 
         :param exported: key of an interval's object or of a snapshot's.
-        :param room: ``reports``, ``quarantine``, ``ids``, or ``staging`` for what a warehouse unloads.
+        :param room: ``reports``, ``quarantine``, ``ids``, ``imported`` for the ids of what was imported, or ``staging``
+            for what a warehouse unloads.
         """
         folder, _, name = exported.removesuffix(".csv").rpartition("/")
         exports = f"{self.program}/exports"

@@ -102,6 +102,22 @@ class Reports:
         """Read the hashes of one object's ids; None when there are none."""
         return self._ids(self.keys.companion(exported, "ids", _suffix(of)))
 
+    def keep_ids(self, exported: str, digest: str) -> None:
+        """Keep the hashes of an object's ids for good: the next export of the interval writes over those of ids().
+
+        :param digest: of the object's rows.
+        """
+        ids = self.ids(exported)
+        if ids is not None:
+            self.bucket.put(self._kept(exported, digest), ids.tobytes())
+
+    def kept_ids(self, exported: str, digest: str) -> NDArray[np.uint64] | None:
+        """Read the hashes of the ids that an object held when its rows had this digest; None when nobody kept them."""
+        return self._ids(self._kept(exported, digest))
+
+    def _kept(self, exported: str, digest: str) -> str:
+        return self.keys.companion(exported, "imported", f".{digest}{_IDS}")
+
     def ids_since(
         self, kind: DatasetType, start: datetime, *, of: DatasetType | None = None
     ) -> list[NDArray[np.uint64]]:

@@ -66,8 +66,12 @@ def new_items(context: StageContext, held: Held, choices: Mapping[DatasetType, C
         return 0
     reports, last = context.reports, held.full[_ITEMS]
     known = [reports.ids(last.snapshot)] if last.snapshot else []
-    intervals = [key for key, kinds in held.intervals.items() if _ITEMS.value in kinds]
-    known += [reports.ids(context.keys.export(_ITEMS, key)) for key in intervals]
+    changed = {piece.interval.key for piece in taken}
+    for interval, digests in held.intervals.items():
+        if digest := digests.get(_ITEMS.value):
+            exported = context.keys.export(_ITEMS, interval)
+            # The ids beside an interval that was exported again are no longer those that were imported.
+            known.append(reports.kept_ids(exported, digest) if interval in changed else reports.ids(exported))
     held_ids = [ids for ids in known if ids is not None]
     if not held_ids:
         return sum(piece.rows for piece in taken)

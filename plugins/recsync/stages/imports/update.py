@@ -218,6 +218,8 @@ def _gather(context: StageContext, run: str, kind: DatasetType, choice: Choice, 
             context.exports.copy(piece.source, key)
         elif content:
             context.bucket.put(key, content)
+        if kind is DatasetType.ITEMS:
+            context.reports.keep_ids(piece.source.key, piece.source.digest)
     return context.bucket.uri(context.keys.import_folder(run, kind))
 
 
