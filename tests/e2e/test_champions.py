@@ -186,3 +186,29 @@ def test_an_approval_outlasts_an_update_of_the_champion_and_the_gate_compares_ag
     with pytest.raises(PromotionRefusedError, match="an update of the one that it was judged beside"):
         promotion.promote(shop.name, asked, approved_by="Ada")
     assert champions(shop).read().solution_version_arn == arns["better"]
+
+
+def test_updates_that_each_lose_a_little_are_refused_beside_the_full_version(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recsync.errors import PromotionRefusedError
+    from recsync.stages import promotion
+
+    # Amazon Personalize does not know the versions of this test.
+    monkeypatch.setattr(promotion, "reason_against_renewal", lambda _: None)
+    shop.write_files(PROGRAM.replace(LENIENT, ""))
+    solution = f"arn:aws:personalize:us-east-1:000000000000:solution/{shop.name}-user-personalization"
+
+    def judged(number: int, mode: str, value: float) -> dict[str, Any]:
+        figures = {"normalized_discounted_cumulative_gain_at_25": value}
+        return promotion.judge_version(shop.name, f"r{number}", f"{solution}/{number}", mode, figures, None)
+
+    promotion.promote(shop.name, judged(0, "FULL", 0.3000))
+    promotion.promote(shop.name, judged(1, "UPDATE", 0.2800))
+    promotion.promote(shop.name, judged(2, "UPDATE", 0.2650))
+    with pytest.raises(
+        PromotionRefusedError, match=r"is 0\.2500, the gate asks for 0\.85 times the FULL version's 0\.3000"
+    ):
+        judged(3, "UPDATE", 0.2500)
+    assert champions(shop).read().solution_version_arn == f"{solution}/2"
+    promotion.promote(shop.name, judged(4, "FULL", 0.2500))  # other data: it descends from none of them
