@@ -149,6 +149,13 @@ def rival(shop: Shop, _: pytest.MonkeyPatch) -> None:
         shutil.copytree(shop.include / kind / shop.name, shop.include / kind / "rival", dirs_exist_ok=True)
 
 
+def rival_by_another_connection(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    rival(shop, monkeypatch)
+    path = shop.include / "programs" / "rival.yaml"
+    path.write_text(PROGRAM.replace("braze:\n", "braze:\n  connection: braze_other\n"))
+    monkeypatch.setenv("AIRFLOW_CONN_BRAZE_OTHER", os.environ["AIRFLOW_CONN_BRAZE_DEFAULT"])
+
+
 NAME = "preflight-shop"
 SQL_FOLDER = f"include/sql/{NAME}"
 CATALOGUE = SQL["catalogue"]
@@ -156,6 +163,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "a typing error": (program("length: 5", "lenght: 5"), f"{NAME}.yaml:6: recommendations.lenght: unknown field; did you mean length?"),
     "a reserved name": (program("attribute: recs", "attribute: first_name"), f"{NAME}.yaml:9: braze.attribute: first_name is a profile field of Braze"),
     "a shared attribute": (rival, f"{NAME}.yaml:9: braze.attribute: rival.yaml writes to the same Braze attribute"),
+    "a shared attribute of two connections to one workspace": (rival_by_another_connection, f"{NAME}.yaml:9: braze.attribute: rival.yaml writes to the same Braze attribute"),
     "no such program": (lambda shop, _: (shop.include / "programs" / f"{NAME}.yaml").rename(shop.include / "programs" / "preflight.yaml") and None, "did you mean preflight?"),
     # SQL.
     "UTF-16": (sql("items", SQL["items"].encode("utf-16")), f"{SQL_FOLDER}/items.sql is UTF-16"),

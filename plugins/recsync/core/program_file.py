@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,7 +13,7 @@ from recsync.core.filters.columns import filter_column_problems
 from recsync.core.formatting import closest
 from recsync.core.program import DatasetType, Program, parse_program
 from recsync.core.program.problem import Problem
-from recsync.core.program.shared_names import shared_name_problems
+from recsync.core.program.shared_names import connection_id, shared_name_problems
 from recsync.core.queries.event_mapping import event_problems
 from recsync.core.recipe_schemas import recipe_schema_problems
 from recsync.core.text_files import read_text_file
@@ -67,9 +67,14 @@ def read_programs(include: Path) -> tuple[dict[str, Program], dict[str, ProgramE
     return sound, broken
 
 
-def shared_problems(programs: Mapping[str, Program], include: Path) -> dict[str, list[str]]:
-    """Return what several programs write to at once, by program; programs without such a problem are not in it."""
-    found = shared_name_problems(programs.values())
+def shared_problems(
+    programs: Mapping[str, Program], include: Path, workspace: Callable[[Program], str] = connection_id
+) -> dict[str, list[str]]:
+    """Return what several programs write to at once, by program; programs without such a problem are not in it.
+
+    :param workspace: tells one Braze workspace from another.
+    """
+    found = shared_name_problems(programs.values(), workspace)
     return {
         name: program_yaml(include / "programs" / f"{name}{SUFFIX}").lines_of(problems)
         for name, problems in found.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from dataclasses import replace
 from functools import cached_property
@@ -48,6 +49,16 @@ class BrazeHook(BaseHook):
         :raises FatalError: naming everything that is wrong with the extra.
         """
         return RatePlan.from_extra(self._connection.extra_dejson, conn_id=self.braze_conn_id)
+
+    @property
+    def workspace(self) -> str:
+        """Name the workspace that the connection leads to by host and key, without telling the key.
+
+        :raises FatalError: when there is no such connection, or it has no host.
+        """
+        host = _base_url(self._connection, self.braze_conn_id).rstrip("/")
+        key = hashlib.blake2b((self._connection.password or "").encode(), digest_size=16).hexdigest()
+        return f"{host} {key}"
 
     def client(self, *, max_tries: int | None = None) -> BrazeClient:
         """Make a client, for ``async with``.

@@ -21,14 +21,17 @@ class Claim(NamedTuple):
     name: str
 
 
+def connection_id(program: Program) -> str:
+    """Tell Braze workspaces apart by connection id, where connections cannot be read."""
+    return program.braze.connection
+
+
 def shared_name_problems(
-    programs: Iterable[Program],
-    *,
-    workspace: Callable[[Program], str] = lambda program: program.braze.connection,
+    programs: Iterable[Program], workspace: Callable[[Program], str] = connection_id
 ) -> dict[str, list[Problem]]:
     """Return the problems of each program that shares something with another one.
 
-    :param workspace: tells one Braze workspace from another; by default the connection's id does.
+    :param workspace: tells one Braze workspace from another.
     """
     claimed: dict[Claim, dict[str, Field]] = defaultdict(dict)
     for program in programs:

@@ -13,6 +13,7 @@ from recsync.core.formatting import did_you_mean
 from recsync.core.program import Catalog, Program
 from recsync.core.program.problem import Field
 from recsync.core.program_file import read_programs, shared_problems
+from recsync.errors import FatalError
 from recsync.hooks.braze import BrazeHook
 from recsync.hooks.connections import connection
 from recsync.hooks.personalize import PersonalizeHook
@@ -55,10 +56,17 @@ def check_connections(context: StageContext, findings: Findings) -> set[str]:
 
 
 def check_shared_names(context: StageContext, findings: Findings) -> None:
-    """Compare the program with the others."""
+    """Compare the program with the others; two connections with one host and key are one workspace."""
     include = settings.include_folder()
     sound, _ = read_programs(include)
-    findings.problems += shared_problems(sound, include).get(context.program.name, ())
+    findings.problems += shared_problems(sound, include, _workspace).get(context.program.name, ())
+
+
+def _workspace(program: Program) -> str:
+    try:
+        return BrazeHook(program.braze.connection).workspace
+    except FatalError:  # told by check_connections, or by the other program's own preflight
+        return program.braze.connection
 
 
 def check_bucket(context: StageContext, findings: Findings) -> None:
