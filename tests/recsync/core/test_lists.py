@@ -205,11 +205,14 @@ def test_a_long_list_does_not_widen_the_others(tmp_path: Path) -> None:
     assert made["b8"][0] == everything[8:11]
 
 
-def test_errors_are_counted_without_their_texts(tmp_path: Path) -> None:
+def test_errors_are_counted_and_their_texts_logged_without_ids(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     people = [Person(f"u{n}", f"b{n}") for n in range(150)]
     world = World(people, {"p": Item()}, [(p.user_id, f"failed for {p.user_id}") for p in people])
     _, report, _ = build(world, policy(), tmp_path)
     assert report.suppressed == report.unanswered == {"the batch output has an error for this person": 150}
+    assert "at least 75 lines have the error: failed for [withheld]" in caplog.text
 
 
 @pytest.mark.parametrize("per_partition", [1, 100])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from recsync.core.byte_stream import ByteStream
 from recsync.core.lists.batch_output import USER, BlockLines, cut_blocks, read_block
 from recsync.core.lists.catalogue import Catalogue
 from recsync.core.lists.partitions import Partitions, Parts
+from recsync.core.privacy import withhold, withhold_literals
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,10 @@ THREADS = 2
 _BLOCKS_AHEAD = 2 * THREADS
 # A broken file should not flood the log.
 _LOGGED_LINES = 20
+_LOGGED_REASONS = 5
+# Failed lines of one block, of some thousand lines, whose reasons are read.
+_READ_REASONS = 200
+_REASON_LENGTH = 300
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -88,19 +93,23 @@ def _spool_object(
     key: str,
 ) -> None:
     unreadable = lines_before = 0
-    for block in in_order(threads, lambda data: _read(data, catalogue, key), cut_blocks(stream)):
+    reasons: Counter[str] = Counter()
+    for block, why in in_order(threads, lambda data: _read(data, catalogue, key), cut_blocks(stream)):
         for line in block.unreadable[: max(0, _LOGGED_LINES - unreadable)]:
             log.error("%s line %d: %s", name, lines_before + line.line, line.reason)
         unreadable += len(block.unreadable)
         lines_before += block.line_ends
         lines.add(block.columns)
+        reasons += why
+    for reason, count in reasons.most_common(_LOGGED_REASONS):
+        log.error("%s: at least %d lines have the error: %s", name, count, reason)
     if unreadable > _LOGGED_LINES:
         log.error("%s: %d unreadable lines, of which %d are named", name, unreadable, _LOGGED_LINES)
     spool.unreadable += unreadable
 
 
-def _read(data: bytes, catalogue: Catalogue, key: str) -> BlockLines:
-    """Read a block and look its items up, without holding Python's lock for most of it."""
+def _read(data: bytes, catalogue: Catalogue, key: str) -> tuple[BlockLines, Counter[str]]:
+    """Read a block and look its items up, without holding Python's lock for most of it; count why lines failed."""
     block = read_block(data, key)
     failed = pc.is_valid(block.columns["error"])
     item_ids = pc.if_else(failed, None, block.columns["item_ids"])
@@ -110,7 +119,16 @@ def _read(data: bytes, catalogue: Catalogue, key: str) -> BlockLines:
     positions = pa.array(catalogue.positions(item_ids.flatten()))
     items = pa.ListArray.from_arrays(pa.array(offsets), positions)
     columns = [block.columns["user_id"], items, failed]
-    return replace(block, columns=pa.RecordBatch.from_arrays(columns, schema=SPOOLED))
+    return replace(block, columns=pa.RecordBatch.from_arrays(columns, schema=SPOOLED)), _reasons(
+        block, failed
+    )
+
+
+def _reasons(block: BlockLines, failed: pa.BooleanArray) -> Counter[str]:
+    """Count what Amazon Personalize says of the first failed lines, without the ids that it names."""
+    lines = block.columns.filter(failed).slice(0, _READ_REASONS)
+    found = zip(lines["user_id"].to_pylist(), lines["error"].to_pylist(), strict=True)
+    return Counter(withhold_literals(withhold(reason, [user]))[:_REASON_LENGTH] for user, reason in found)
 
 
 def in_order(
