@@ -413,8 +413,11 @@ def test_what_no_retry_can_help_fails_and_is_told_at_the_first_try(stack: Stack)
         apart = PROGRAM.replace("attribute: recs", "attribute: lost_recs")
         lost.write_files(f"warehouse: nowhere\n{alerts}{apart}")
         dag_id = f"{name}_export"
-        wait_for(lambda: stack.api.tasks(dag_id), "Airflow to read the program file", timeout_seconds=120)
-        run_id = stack.api.trigger(dag_id)["dag_run_id"]
+        wait_for(lambda: stack.api.dag(dag_id), "Airflow to read the program file", timeout_seconds=120)
+        stack.api.unpause(dag_id)
+        run_id = wait_for(
+            lambda: next(iter(stack.api.dag_runs(dag_id)), None), "the run of the schedule", timeout_seconds=60
+        )["dag_run_id"]
         assert stack.api.wait_for_run(dag_id, run_id, timeout_seconds=180)["state"] == "failed"
         wait_for(lambda: told, "the alert", timeout_seconds=60)
     failed = [task for task in stack.api.task_instances(dag_id, run_id) if task["state"] == "failed"]
