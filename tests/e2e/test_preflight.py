@@ -166,9 +166,9 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "a shared attribute of two connections to one workspace": (rival_by_another_connection, f"{NAME}.yaml:9: braze.attribute: rival.yaml writes to the same Braze attribute"),
     "no such program": (lambda shop, _: (shop.include / "programs" / f"{NAME}.yaml").rename(shop.include / "programs" / "preflight.yaml") and None, "did you mean preflight?"),
     # SQL.
-    "UTF-16": (sql("items", SQL["items"].encode("utf-16")), f"{SQL_FOLDER}/items.sql is UTF-16"),
+    "UTF-16": (sql("items", SQL["items"].encode("utf-16")), f"{SQL_FOLDER}/items.sql:1: UTF-16"),
     "an unknown variable": (sql("audience", "SELECT customer AS user_id\nFROM shop.orders WHERE at > '{{ data_interval_begin }}'"), f"{SQL_FOLDER}/audience.sql:2: unknown variable data_interval_begin; did you mean data_interval_end?"),
-    "an unknown table": (sql("catalogue", CATALOGUE.replace("shop.products", "shop.goods")), 'relation "shop.goods" does not exist'),
+    "an unknown table": (sql("catalogue", CATALOGUE.replace("shop.products", "shop.goods")), f'{SQL_FOLDER}/catalogue.sql:1: The warehouse (warehouse) refused {NAME}/catalogue.sql: relation "shop.goods" does not exist'),
     "a missing column": (program("title, price", "titel, price"), f"{NAME}.yaml:11: braze.item_fields.0: {SQL_FOLDER}/catalogue.sql returns no column titel; it returns item_id, title, price; did you mean title?"),
     "a missing column for the catalog": (program(OBJECTS, CATALOG.replace("title:", "titel:")), f"{NAME}.yaml:13: braze.catalog.fields.titel: {SQL_FOLDER}/catalogue.sql returns no column titel"),
     "ids that no catalog holds": (sql("catalogue", CATALOGUE.replace("product AS item_id", "replace(product, '-', '.') AS item_id"), OBJECTS, CATALOG), "a Braze catalog takes ids of 1 to 250 letters, digits, _ and - only; replace other characters"),

@@ -416,7 +416,9 @@ def test_what_no_retry_can_help_fails_and_is_told_at_the_first_try(stack: Stack)
         wait_for(lambda: stack.api.dag(dag_id), "Airflow to read the program file", timeout_seconds=120)
         stack.api.unpause(dag_id)
         run_id = wait_for(
-            lambda: next(iter(stack.api.dag_runs(dag_id)), None), "the run of the schedule", timeout_seconds=60
+            lambda: next(iter(stack.api.dag_runs(dag_id)), None),
+            "the run of the schedule",
+            timeout_seconds=60,
         )["dag_run_id"]
         assert stack.api.wait_for_run(dag_id, run_id, timeout_seconds=180)["state"] == "failed"
         wait_for(lambda: told, "the alert", timeout_seconds=60)

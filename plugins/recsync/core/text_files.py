@@ -22,7 +22,7 @@ def read_text_file(path: Path, name: str) -> str:
         raise FatalError(f"{name} cannot be read: {error.strerror or error}.") from None
     # UTF-16 without a mark: every other byte of a Latin text is NUL.
     if data.startswith(_UTF16_MARKS) or b"\0" in data:
-        raise FatalError(f"{name} is UTF-16 or binary, not UTF-8. {_remedy('UTF-16')}")
+        raise FatalError(f"{name}:1: UTF-16 or binary, not UTF-8. {_remedy('UTF-16')}")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

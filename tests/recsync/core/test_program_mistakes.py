@@ -118,7 +118,7 @@ def test_a_mistake_in_the_program_file_is_named(tmp_path: Path, right: str, wron
 @pytest.mark.parametrize(
     ("query", "text", "told"),
     [
-        ("items", SQL["items"].encode("utf-16"), "include/sql/vod/items.sql is UTF-16"),
+        ("items", SQL["items"].encode("utf-16"), "include/sql/vod/items.sql:1: UTF-16"),
         ("items", "-- Übersicht\n".encode("latin-1") + SQL["items"].encode(), "include/sql/vod/items.sql:1: byte 0xdc is not UTF-8"),
         ("items", "SELECT 1\nWHERE x > '{{ data_interval_begin }}'", "include/sql/vod/items.sql:2: unknown variable data_interval_begin; did you mean data_interval_end?"),
         ("items", "SELECT 1\n\nWHERE x > '{{ ds }}'", "include/sql/vod/items.sql:3: unknown variable ds; did you mean data_interval_start?"),

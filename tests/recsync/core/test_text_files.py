@@ -21,9 +21,9 @@ def test_utf_8_is_read_with_and_without_a_mark(tmp_path: Path, encoding: str) ->
     [
         ("latin-1", r"a\.sql:1: byte 0xe9 is not UTF-8.*iconv -f WINDOWS-1252"),
         ("cp1252", r"a\.sql:1: byte 0xe9 is not UTF-8"),
-        ("utf-16", r"a\.sql is UTF-16 or binary, not UTF-8.*iconv -f UTF-16"),
-        ("utf-16-le", r"a\.sql is UTF-16"),
-        ("utf-16-be", r"a\.sql is UTF-16"),
+        ("utf-16", r"a\.sql:1: UTF-16 or binary, not UTF-8.*iconv -f UTF-16"),
+        ("utf-16-le", r"a\.sql:1: UTF-16"),
+        ("utf-16-be", r"a\.sql:1: UTF-16"),
     ],
 )
 def test_another_encoding_names_the_file_and_the_remedy(tmp_path: Path, encoding: str, words: str) -> None:

@@ -35,10 +35,11 @@ class Findings:
         self.problems.append(self.file.line_of(Problem(where, text, value)))
 
     @contextmanager
-    def collecting(self, where: Field | None = None) -> Generator[None]:
+    def collecting(self, where: Field | str) -> Generator[None]:
         """Keep what the block raises instead of ending with it.
 
-        :param where: field of the program file that the error is about; None when its text names a file.
+        :param where: what the error is about: a field of the program file, or a file and its line, for an error whose
+            text does not begin with one.
         """
         try:
             yield
@@ -51,8 +52,10 @@ class Findings:
         except BotoCoreError as error:
             self.unreachable.append(self._placed(where, error))
 
-    def _placed(self, where: Field | None, error: Exception) -> str:
-        return str(error) if where is None else self.file.line_of(Problem(where, str(error)))
+    def _placed(self, where: Field | str, error: Exception) -> str:
+        if not isinstance(where, str):
+            return self.file.line_of(Problem(where, str(error)))
+        return str(error) if str(error).startswith("include/") else f"{where}: {error}"
 
     def raise_any(self) -> None:
         """Raise what was found.

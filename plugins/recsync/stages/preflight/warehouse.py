@@ -38,7 +38,11 @@ class _Described:
     @property
     def path(self) -> str:
         """The SQL file with its first line, for messages about what it returns."""
-        return f"include/sql/{self.query.name}:1"
+        return _first_line(self.query.name)
+
+
+def _first_line(name: str) -> str:
+    return f"include/sql/{name}:1"
 
 
 def check_warehouse(context: StageContext, findings: Findings, moment: datetime) -> None:
@@ -81,7 +85,7 @@ class _Check:
         """Decode, render and describe a query, for everything and for an hour, and compare its columns."""
         include, before = settings.include_folder(), len(self._findings.problems)
         found = None
-        with self._findings.collecting():
+        with self._findings.collecting(_first_line(query.name)):
             text = read_text_file(include / "sql" / query.name, f"include/sql/{query.name}")
             hour = Interval(self._moment - timedelta(hours=1), self._moment)
             rendered = [
@@ -105,14 +109,14 @@ class _Check:
         program = self._context.program
         for kind, schema in self.schemas.items():
             if kind.folder in described:
-                with self._findings.collecting():
-                    name = program.sql_file(kind.folder)
+                name = program.sql_file(kind.folder)
+                with self._findings.collecting(_first_line(name)):
                     self._columns(export_query(program, kind, self._full, schema, self._source), name)
 
     def audience(self, described: dict[str, _Described]) -> None:
         """Look for people, for rows without an id, and for Braze users that are there more than once."""
         if "audience" in described:
-            with self._findings.collecting():
+            with self._findings.collecting(described["audience"].path):
                 self._people(described["audience"])
 
     def _people(self, audience: _Described) -> None:
@@ -146,7 +150,7 @@ class _Check:
     def catalogue(self, described: dict[str, _Described]) -> None:
         """Read the catalogue as the lists will, so that nothing is found wrong with it after a billed job."""
         if "catalogue" in described:
-            with self._findings.collecting():
+            with self._findings.collecting(described["catalogue"].path):
                 catalogue = query_catalogue(self._context, self._moment)
                 report, path = catalogue.report, described["catalogue"].path
                 if message := report.stop_message(self._context.program.checks):
@@ -168,7 +172,7 @@ class _Check:
         own, other = described.get(kind), described.get(dataset.folder)
         if own is None or other is None:
             return
-        with self._findings.collecting():
+        with self._findings.collecting(own.path):
             for interval in self._intervals(dataset):
                 if self._in_common(own, column, dataset, its_column, interval):
                     return
@@ -203,7 +207,7 @@ class _Check:
         return self._numbers(question, COMMON, own.query.name)[0]
 
     def _need_a_row(self, found: _Described, column: str, text: str) -> None:
-        with self._findings.collecting():
+        with self._findings.collecting(found.path):
             if self._example(found, found.columns[column]) is None:
                 self._findings.problems.append(f"{found.path}: returns {text}. Correct the query.")
 
