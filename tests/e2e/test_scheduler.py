@@ -405,8 +405,9 @@ def test_a_large_delivery_waits_for_a_person_and_then_leaves_no_old_attribute(st
 def test_what_no_retry_can_help_fails_and_is_told_at_the_first_try(stack: Stack) -> None:
     told: list[dict[str, Any]] = []
     name = "lost-shop"
-    with webhook(told) as url:
-        stack.command("airflow", "--", "connections", "add", "team", "--conn-uri", url)
+    with webhook(told) as port:
+        address = ("--conn-host", "http://127.0.0.1", "--conn-port", str(port))
+        stack.command("airflow", "--", "connections", "add", "team", "--conn-type", "http", *address)
         alerts = "alerts: [{via: webhook, connection: team, every_minutes: 0}]\n"
         lost = Shop(stack.services, stack.include, name)
         # Two programs with one attribute would break each other's push.
@@ -440,8 +441,8 @@ def test_no_log_file_holds_a_key_or_a_person(stack: Stack) -> None:
 
 
 @contextmanager
-def webhook(told: list[dict[str, Any]]) -> Generator[str]:
-    """Serve an address that takes messages; yield it as the URI of an Airflow connection."""
+def webhook(told: list[dict[str, Any]]) -> Generator[int]:
+    """Serve an address that takes messages; yield its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -452,7 +453,7 @@ def webhook(told: list[dict[str, Any]]) -> Generator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/hook"
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()

@@ -74,11 +74,16 @@ class WebhookNotifier(BaseNotifier):
 def address(connection: Connection) -> str:
     """Put a webhook's address together from its connection.
 
-    :raises FatalError: the connection has no host.
+    :raises FatalError: the connection has no host, or a path as its schema.
     """
     host = (connection.host or "").rstrip("/")
     if not host:
         raise FatalError(f"Connection {connection.conn_id} has no host: the address of the webhook.")
+    if (connection.schema or "https") not in {"http", "https"}:
+        raise FatalError(
+            f"Connection {connection.conn_id}: the schema must be http or https, or empty. Airflow reads the path of a "
+            "URI as the schema; put the address into host as https://…, and what follows in it into password."
+        )
     if "://" not in host:
         host = f"{connection.schema or 'https'}://{host}"
     if connection.port:

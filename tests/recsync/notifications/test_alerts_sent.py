@@ -42,6 +42,15 @@ def test_a_webhook_gets_the_fields_apart(program: Any, webhook: Any) -> None:
     ]
 
 
+def test_a_path_in_the_uri_of_a_connection_is_told_from_a_scheme(
+    program: Any, webhook: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_TEAM", "http://127.0.0.1:9/hook")
+    send(program(SLACK), Event.FAILURE, "push failed", "Look.")
+    assert webhook.bodies == []
+    assert "Connection team: the schema must be http or https, or empty" in caplog.text
+
+
 def test_each_destination_is_told_what_it_asked_for(program: Any, webhook: Any) -> None:
     shop = program(
         {"via": "webhook", "connection": "team", "events": ["failure", "late"]},
