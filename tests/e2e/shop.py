@@ -67,6 +67,17 @@ SQL = {
 }
 
 
+def write_files(include: Path, name: str, program: str, sql: dict[str, str] | None = None) -> None:
+    """Write the program file of a shop, its SQL and its schemas."""
+    for folder in ("programs", f"sql/{name}", f"schemas/{name}"):
+        (include / folder).mkdir(parents=True, exist_ok=True)
+    (include / "programs" / f"{name}.yaml").write_text(program)
+    for query, text in {**SQL, **(sql or {})}.items():
+        (include / "sql" / name / f"{query}.sql").write_text(text)
+    for dataset, schema in SCHEMAS.items():
+        (include / "schemas" / name / f"{dataset}.json").write_text(json.dumps(schema))
+
+
 @dataclass(frozen=True)
 class Shop:
     """The shop's warehouse and its files."""
@@ -106,10 +117,4 @@ class Shop:
 
     def write_files(self, program: str = PROGRAM, sql: dict[str, str] | None = None) -> None:
         """Write the program file, its SQL and its schemas."""
-        for folder in ("programs", f"sql/{self.name}", f"schemas/{self.name}"):
-            (self.include / folder).mkdir(parents=True, exist_ok=True)
-        (self.include / "programs" / f"{self.name}.yaml").write_text(program)
-        for query, text in {**SQL, **(sql or {})}.items():
-            (self.include / "sql" / self.name / f"{query}.sql").write_text(text)
-        for dataset, schema in SCHEMAS.items():
-            (self.include / "schemas" / self.name / f"{dataset}.json").write_text(json.dumps(schema))
+        write_files(self.include, self.name, program, sql)

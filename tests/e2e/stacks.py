@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 from services import REPO, Services, free_port
-from shop import PROGRAM, ROW_CONTENT, Shop
+from shop import PROGRAM, ROW_CONTENT, Shop, write_files
 
 from stack import processes
 from stack.airflow_api import FINISHED, AirflowApi, wait_for
@@ -36,6 +36,8 @@ class Stack:
             "STACK_SAMPLE": "0",
             "STACK_TIME_SCALE": "0",
             "AIRFLOW__RECSYNC__INCLUDE_FOLDER": str(self.include),
+            # Parsing every 15 s takes a third of a core; the tests ask for it when they change a program file.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
             # Two stacks that start at the same time would choose the same ports.
             **{variable(part): str(free_port()) for part in DEFAULT_PORTS},
         }
@@ -68,6 +70,11 @@ class Stack:
 
         wait_for(created, "the earlier backfill to be over", timeout_seconds=300, poll_seconds=5)
 
+    def change_program(self, name: str, program: str = PROGRAM) -> None:
+        """Write a program file, and have Airflow read it."""
+        write_files(self.include, name, program)
+        self.api.parse_files()
+
     def connect(self) -> None:
         """Find out where everything listens."""
         self.plan = make_plan(self.environ)
@@ -91,13 +98,12 @@ def open_shop(folder: Path, name: str, *options: str, program: str = PROGRAM) ->
     :param program: the program file.
     """
     running = Stack(folder)
-    running.include.mkdir()
+    # Before the start, so that the first parsing finds the program.
+    write_files(running.include, name, program)
     try:
         running.command("up")
         running.connect()
-        shop = Shop(running.services, running.include, name)
-        shop.load()
-        shop.write_files(program)
+        Shop(running.services, running.include, name).load()
         running.command("run", name, *options)
         yield running
         assert not telling(folder), telling(folder)[:5]

@@ -225,7 +225,7 @@ def test_a_killed_update_leaves_no_lock_and_a_person_approves_the_next_version(
     kill_and_restart(stack, "triggerer")
     stack.api.set_run_state(UPDATE, update, "failed")
 
-    shop.write_files(APPROVED)
+    stack.change_program(NAME, APPROVED)
     asks = lambda: "approve" in {task["task_id"] for task in stack.api.tasks(FULL)}  # ruff: ignore[lambda-assignment]
     wait_for(asks, "Airflow to read the program file", timeout_seconds=WAIT_SECONDS)
     full = stack.api.trigger(FULL)["dag_run_id"]
@@ -253,7 +253,7 @@ def test_a_run_survives_kills_while_it_waits_and_makes_each_job_once(
     for dag_id in (EXPORT, UPDATE):
         stack.api.set_paused(dag_id, paused=True)
     stack.api.unpause(RECOMMEND)
-    shop.write_files()
+    stack.change_program(NAME)
     wait_until_settled(stack, *DAG_IDS)
     # One more purchase per customer: new interactions to import, and lists that change.
     at = FULL_UNTIL - timedelta(minutes=30 + first)

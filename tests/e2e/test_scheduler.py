@@ -166,13 +166,12 @@ train_full: {drift: {growth: null, metric_drop: null, min_interactions: 1, min_d
 
     @pytest.fixture(scope="class")
     def shop(self, stack: Stack) -> Iterator[Shop]:
-        opened = Shop(stack.services, stack.include, NAME)
-        opened.write_files(self.PROGRAM)
+        stack.change_program(NAME, self.PROGRAM)
         wait_until_scheduled(stack, f"{NAME}_export", "*/2 * * * *")
         wait_until_scheduled(stack, f"{NAME}_train_full", "Asset or ")
         wait_until_scheduled(stack, f"{NAME}_push", "*/2 * * * *")
-        yield opened
-        opened.write_files()
+        yield Shop(stack.services, stack.include, NAME)
+        stack.change_program(NAME)
         wait_until_scheduled(stack, f"{NAME}_export", "0 * * * *")
         wait_until_settled(stack, *(f"{NAME}_{stage}" for stage in ("export", *FOLLOWING)))
 
@@ -364,7 +363,7 @@ def test_everybody_has_what_the_last_delivery_says(stack: Stack) -> None:
 
 def test_a_large_delivery_waits_for_a_person_and_then_leaves_no_old_attribute(stack: Stack) -> None:
     program = PROGRAM.replace("attribute: recs", "attribute: recs_new\n  delivery: {approve_above_users: 10}")
-    Shop(stack.services, stack.include, NAME).write_files(program)
+    stack.change_program(NAME, program)
     dag_id, before = f"{NAME}_push", lists(stack)
     wait_for(
         lambda: "approve" in {task["task_id"] for task in stack.api.tasks(dag_id)},
@@ -409,10 +408,9 @@ def test_what_no_retry_can_help_fails_and_is_told_at_the_first_try(stack: Stack)
         address = ("--conn-host", "http://127.0.0.1", "--conn-port", str(port))
         stack.command("airflow", "--", "connections", "add", "team", "--conn-type", "http", *address)
         alerts = "alerts: [{via: webhook, connection: team, every_minutes: 0}]\n"
-        lost = Shop(stack.services, stack.include, name)
         # Two programs with one attribute would break each other's push.
         apart = PROGRAM.replace("attribute: recs", "attribute: lost_recs")
-        lost.write_files(f"warehouse: nowhere\n{alerts}{apart}")
+        stack.change_program(name, f"warehouse: nowhere\n{alerts}{apart}")
         dag_id = f"{name}_export"
         wait_for(lambda: stack.api.dag(dag_id), "Airflow to read the program file", timeout_seconds=120)
         stack.api.unpause(dag_id)
