@@ -292,15 +292,19 @@ class Chain:
         :raises ChainError: when one of them failed.
         """
         followed = set[str]()
+        events = self.api.asset_events(
+            source_dag_id=str(source["dag_id"]), source_run_id=str(source["dag_run_id"])
+        )
+        handed_over = min((e["timestamp"] for e in events), key=_moment, default=source["start_date"])
 
         def next_run() -> Json | None:
-            # A run that ended before the source began cannot have taken anything of it.
+            # A run that ended before cannot have taken anything of the source; whether it failed is its own affair.
             return next(
                 (
                     run
                     for run in self.api.dag_runs(self.dag_id(stage))
                     if run["dag_run_id"] not in followed
-                    and (not run["end_date"] or _moment(run["end_date"]) > _moment(source["start_date"]))
+                    and (not run["end_date"] or _moment(run["end_date"]) > _moment(handed_over))
                 ),
                 None,
             )
