@@ -134,17 +134,20 @@ def new_items(shop: Shop, hour: int) -> None:
 
 def update_after(stack: Stack, hour: int) -> str:
     """Export one hour, and name the update that its announcement starts."""
-    seen = {run["dag_run_id"] for run in stack.api.dag_runs(UPDATE)}
     # The data interval of a manual run is the last one before its logical date, which no other run may have.
-    moment = FULL_UNTIL + timedelta(hours=hour + 1, minutes=1, seconds=len(seen))
+    moment = FULL_UNTIL + timedelta(hours=hour + 1, minutes=1, seconds=len(run_ids(stack, EXPORT)))
     exported = stack.api.trigger(EXPORT, logical_date=moment)["dag_run_id"]
-    assert stack.api.wait_for_run(EXPORT, exported, timeout_seconds=WAIT_SECONDS)["state"] == "success"
-    run = wait_for(
-        lambda: next((r for r in stack.api.dag_runs(UPDATE) if r["dag_run_id"] not in seen), None),
-        "an update",
-        timeout_seconds=WAIT_SECONDS,
-    )
-    return str(run["dag_run_id"])
+    assert finished(stack, EXPORT, exported) == "success"
+    events = stack.api.asset_events(source_dag_id=EXPORT, source_run_id=exported)
+    announced = next(datetime.fromisoformat(e["timestamp"]) for e in events if e["name"] == f"{NAME}_exports")
+
+    def taken() -> str | None:
+        # Not one that an export of the schedule has started meanwhile.
+        runs = stack.api.dag_runs(UPDATE, run_type="asset_triggered")
+        later = (run for run in runs if datetime.fromisoformat(run["queued_at"]) >= announced)
+        return next((str(run["dag_run_id"]) for run in later), None)
+
+    return wait_for(taken, "an update", timeout_seconds=WAIT_SECONDS)
 
 
 def enough_orders(at: datetime) -> list[tuple[str, str, datetime]]:
