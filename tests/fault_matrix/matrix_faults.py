@@ -87,7 +87,16 @@ def scenarios(share: float = SHARE) -> list[Scenario]:
         Scenario("500 for two records, one applied", "2 people", faults=lambda world: deadly(world)),
         Scenario("calls applied out of order", "2 % of calls", settings=REORDER, mends=True),
         *catalogue(),
-        Scenario("all at once", "2 % each", faults=everything, settings=REORDER, catalog=True, mends=True),
+        # A third of the calls fail, so each is tried as often as the connection's default says.
+        Scenario(
+            "all at once",
+            "2 % each",
+            faults=everything,
+            settings=REORDER,
+            catalog=True,
+            mends=True,
+            max_tries=6,
+        ),
     ]
 
 

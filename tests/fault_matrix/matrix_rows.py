@@ -142,6 +142,7 @@ class Scenario:
     :param catalog: whether the program keeps a catalogue.
     :param verify_users: how many people are read back.
     :param mends: whether verification may have to write people again.
+    :param max_tries: of a call, by the Braze connection.
     """
 
     fault: str
@@ -153,6 +154,7 @@ class Scenario:
     catalog: bool = False
     mends: bool = False
     verify_users: int = 500
+    max_tries: int = CONNECTION["max_tries"]
 
 
 def retried(call: Callable[[], T]) -> tuple[T, int]:
@@ -179,7 +181,7 @@ def run(scenario: Scenario, name: str, place: Place, people: int) -> Row:
     stage = Stage(kit, World(name, people), place.door)
     stage.connect(max_objects=75)
     stage.push(1)
-    stage.connect()
+    stage.connect(max_tries=scenario.max_tries)
     kit.write_program(**catalog, **scenario.braze, delivery={"verify_users": scenario.verify_users})
     stage.tries = 0
     kit.servers.control("POST", "flush")
