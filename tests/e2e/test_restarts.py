@@ -1,7 +1,7 @@
 """Long waits under a real scheduler: what excludes what, what a kill leaves behind, and what is paid for.
 
 Each round of the last test kills the triggerer, the scheduler and Amazon Personalize's local server, each while the run
-waits for another kind of job; RECSYNC_LONG_TESTS=1 runs these rounds, which take some minutes more.
+waits for another kind of job. RECSYNC_LONG_TESTS=1 runs these rounds and the chain of erasures, some minutes each.
 """
 
 from __future__ import annotations
@@ -217,7 +217,6 @@ def test_after_an_erasure_everything_trains_and_erases_again(stack: Stack, shop:
     assert [job["status"] for job in deletions(stack)] == ["COMPLETED", "COMPLETED"]
 
 
-@pytest.mark.skipif("RECSYNC_LONG_TESTS" not in os.environ, reason="takes long: RECSYNC_LONG_TESTS=1 runs it")
 def test_a_killed_update_leaves_no_lock_and_a_person_approves_the_next_version(
     stack: Stack, shop: Shop
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import signal
 import time
@@ -400,7 +399,6 @@ def test_a_large_delivery_waits_for_a_person_and_then_leaves_no_old_attribute(st
     assert not [who for who, a in profiles.items() if "recs" in a]
 
 
-@pytest.mark.skipif("RECSYNC_LONG_TESTS" not in os.environ, reason="takes long: RECSYNC_LONG_TESTS=1 runs it")
 def test_what_no_retry_can_help_fails_and_is_told_at_the_first_try(stack: Stack) -> None:
     told: list[dict[str, Any]] = []
     name = "lost-shop"
