@@ -87,10 +87,10 @@ check: $(READY) ## formatter, linter, types, import layers, program files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=plugins:local $(BIN)/lint-imports
-	PYTHONPATH=plugins $(BIN)/python -m recsync.core.check_programs include
+	PYTHONPATH=plugins $(BIN)/python -m recsync.preflight.check_programs include
 
 programs: $(READY) ## the part of check for program files, prices and SQL alone, in about a second
-	@PYTHONPATH=plugins $(BIN)/python -m recsync.core.check_programs include
+	@PYTHONPATH=plugins $(BIN)/python -m recsync.preflight.check_programs include
 
 .PHONY: bench
 bench: $(READY) .bench-venv/.ready ## measure against floors and peers: make bench [ONLY="plan delivery …"] [USERS=n] [FULL=1]

@@ -21,17 +21,17 @@ from airflow.sdk import CronDataIntervalTimetable, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
-from recsync.core.intervals import Interval, last_interval
-from recsync.core.keys import Keys
-from recsync.core.program import DatasetType, Program
-from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
-from recsync.stage_dags import asset, interactions_last, programs, stage_dag
+from recsync.dag_kit import asset, interactions_last, programs, stage_dag
+from recsync.export.tasks import WarehouseToS3Operator
+from recsync.program import DatasetType, Program
+from recsync.program.intervals import Interval, last_interval
+from recsync.storage.keys import Keys
 
 
 @task(multiple_outputs=False)
 def intervals(program: str, cron: str | None) -> list[dict[str, Any]]:
     """Fix the run's own interval, and those before it to read too; a manual run takes the last that is over."""
-    from recsync.stages.export.spans import spans
+    from recsync.export.spans import spans
 
     context = get_current_context()
     ti = context["ti"]
@@ -60,7 +60,7 @@ def publish(
     program: str, spans: list[dict[str, Any]], exported: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
     """Publish the manifest of each interval; imports see its objects from now on."""
-    from recsync.stages.export.publish import publish_spans
+    from recsync.export.publish import publish_spans
 
     return publish_spans(program, spans, exported)
 

@@ -17,9 +17,9 @@ from typing import Any
 from airflow.sdk import TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_personalize.operators import PersonalizeCreateDataDeletionJobOperator
 from recsync.airflow_tasks import task
-from recsync.operators.personalize import PersonalizeCreateDataDeletionJobOperator
-from recsync.stage_dags import optional_text, programs, stage_dag
+from recsync.dag_kit import optional_text, programs, stage_dag
 from recsync.task_groups import hold
 from recsync.task_groups.exclusion import any_at_work, runs_at_work
 
@@ -35,7 +35,7 @@ PARAMS = {
 @task
 def suppress(program: str) -> str:
     """Keep the person out of everything from now on; return the name of the erasure."""
-    from recsync.stages.erasure import request
+    from recsync.forget import request
 
     params = get_current_context()["params"]
     name: str = params["request"] or request.ask(program, params["user"] or "", in_run_conf=True)
@@ -58,7 +58,7 @@ def quiet(runs: list[list[str]]) -> bool:
 @task(multiple_outputs=False)
 def objects(program: str, erasure: str) -> dict[str, Any]:
     """Rewrite every object on S3 that names the person."""
-    from recsync.stages.erasure.sweep import sweep
+    from recsync.forget.sweep import sweep
 
     return sweep(program, erasure)
 
@@ -66,7 +66,7 @@ def objects(program: str, erasure: str) -> dict[str, Any]:
 @task(multiple_outputs=True)
 def deletion(program: str, erasure: str) -> dict[str, Any]:
     """Write the input of the data deletion job; skip while there is no dataset group."""
-    from recsync.stages.erasure.personalize import deletion_job
+    from recsync.forget.deletion_job import deletion_job
 
     job = deletion_job(program, erasure, get_current_context()["run_id"])
     if job is None:
@@ -77,7 +77,7 @@ def deletion(program: str, erasure: str) -> dict[str, Any]:
 @task(multiple_outputs=False, trigger_rule=TriggerRule.NONE_FAILED)
 def braze(program: str, erasure: str) -> dict[str, Any]:
     """Delete the profile, or what recsync wrote to it."""
-    from recsync.stages.erasure.braze import forget_in_braze
+    from recsync.forget.braze import forget_in_braze
 
     return forget_in_braze(program, erasure)
 
@@ -85,7 +85,7 @@ def braze(program: str, erasure: str) -> dict[str, Any]:
 @task(trigger_rule=TriggerRule.NONE_FAILED)
 def certify(program: str, erasure: str, job_arn: str | None) -> str:
     """Look once more, certify, and delete the request."""
-    from recsync.stages.erasure import certify as stage
+    from recsync.forget import certify as stage
 
     return stage.certify(program, erasure, job_arn)
 

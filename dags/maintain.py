@@ -14,8 +14,8 @@ from typing import Any
 from airflow.sdk import Param, get_current_context
 
 from recsync.airflow_tasks import task
-from recsync.stage_dags import cron_trigger, programs, stage_dag
-from recsync.task_groups.booking import book
+from recsync.books.tasks import book
+from recsync.dag_kit import cron_trigger, programs, stage_dag
 from recsync.task_groups.exclusion import must_hold
 
 PARAMS = {"dry_run": Param(False, type="boolean", description="Only say what would be removed.")}
@@ -23,7 +23,7 @@ PARAMS = {"dry_run": Param(False, type="boolean", description="Only say what wou
 
 def this_run() -> dict[str, Any]:
     """Give what each task of a run needs: the run's key, its time, and whether it only looks."""
-    from recsync.core.names import run_key
+    from recsync.program.names import run_key
 
     context = get_current_context()
     run = context["dag_run"]
@@ -44,7 +44,7 @@ def is_recommending(program: str) -> bool:
 @task(multiple_outputs=False)
 def remove_objects(program: str) -> dict[str, int]:
     """Remove objects that nothing needs any more."""
-    from recsync.stages.maintain import run
+    from recsync.maintain import run
 
     return run.keep_objects(program, **this_run())
 
@@ -52,7 +52,7 @@ def remove_objects(program: str) -> dict[str, int]:
 @task(multiple_outputs=False)
 def remove_resources(program: str) -> dict[str, int]:
     """Remove solutions, filters and schemas that nothing needs any more."""
-    from recsync.stages.maintain import run
+    from recsync.maintain import run
 
     return run.keep_resources(
         program, **this_run(), hold=lambda: must_hold(program), recommending=is_recommending
@@ -62,7 +62,7 @@ def remove_resources(program: str) -> dict[str, int]:
 @task
 def report(program: str) -> str:
     """Keep and log the report."""
-    from recsync.stages.maintain import run
+    from recsync.maintain import run
 
     return run.report(program, this_run()["run"])
 

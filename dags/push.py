@@ -25,13 +25,13 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from recsync.operators.braze import (
+from recsync.dag_kit import asset, optional_text, programs, schedule, stage_dag
+from recsync.push.tasks import (
     BrazeApproveDeliveryOperator,
     BrazeDeliverOperator,
     BrazePlanDeliveryOperator,
     BrazeVerifyDeliveryOperator,
 )
-from recsync.stage_dags import asset, optional_text, programs, schedule, stage_dag
 
 DELIVERY = "{{ ti.xcom_pull(task_ids='plan')['delivery'] }}"
 PARAMS = {

@@ -22,14 +22,14 @@ from typing import Any
 from airflow.sdk import TriggerRule, get_current_context
 
 from recsync.airflow_tasks import task
-from recsync.stage_dags import asset, programs, schedule, stage_dag
+from recsync.dag_kit import asset, programs, schedule, stage_dag
 from recsync.task_groups import answers, audience_segment, check_first
 
 
 @task(multiple_outputs=True)
 def prepare(program: str, segment_job_arn: str | None) -> dict[str, Any]:
     """Read the audience and write the job's input."""
-    from recsync.stages import recommend
+    from recsync.recommend import recommend
 
     run = get_current_context()["dag_run"]
     return recommend.prepare(program, run.run_id, run.run_after, segment_job_arn)
@@ -40,7 +40,7 @@ def publish(
     program: str, prepared: dict[str, Any], batch_inference_job_arn: str, second_job_arn: str | None
 ) -> dict[str, Any]:
     """Publish the lists that may be mailed, and tell push."""
-    from recsync.stages import recommend
+    from recsync.recommend import recommend
 
     context = get_current_context()
     manifest = recommend.decorate(program, prepared, batch_inference_job_arn, second_job_arn)

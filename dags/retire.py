@@ -21,10 +21,10 @@ from typing import Any
 from airflow.sdk import Param, TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_personalize.operators.dataset_groups import PersonalizeDeleteDatasetGroupOperator
 from recsync.airflow_tasks import task
-from recsync.operators.braze import BrazeDeliverOperator
-from recsync.operators.personalize.dataset_groups import PersonalizeDeleteDatasetGroupOperator
-from recsync.stage_dags import optional_text, programs, stage_dag
+from recsync.dag_kit import optional_text, programs, stage_dag
+from recsync.push.tasks import BrazeDeliverOperator
 from recsync.task_groups import hold
 
 OTHER_STAGES = (
@@ -61,7 +61,7 @@ def refuse_while_running(program: str) -> None:
 @task(multiple_outputs=True)
 def survey(program: str) -> dict[str, Any]:
     """Say what would be removed, and what stays because others use it."""
-    from recsync.stages import retire
+    from recsync import retire
 
     refuse_while_running(program)
     return retire.survey(program)
@@ -83,8 +83,8 @@ def confirm(program: str) -> bool:
 @task(multiple_outputs=True)
 def plan_removal(program: str) -> dict[str, Any]:
     """Plan the delivery that takes the attributes off everybody."""
-    from recsync.core.names import run_key
-    from recsync.stages import retire
+    from recsync import retire
+    from recsync.program.names import run_key
 
     refuse_while_running(program)
     run = get_current_context()["dag_run"]
@@ -95,7 +95,7 @@ def plan_removal(program: str) -> dict[str, Any]:
 @task
 def check_removed(program: str, found: dict[str, Any]) -> str:
     """Make sure that nobody has an attribute of the program any more; skip when there is no dataset group."""
-    from recsync.stages import retire
+    from recsync import retire
 
     retire.check_removed(program)
     if found["dataset_group_arn"] is None:
@@ -106,7 +106,7 @@ def check_removed(program: str, found: dict[str, Any]) -> str:
 @task(trigger_rule=TriggerRule.NONE_FAILED)
 def remove_schemas(program: str) -> list[str]:
     """Delete the schemas that no dataset uses any more."""
-    from recsync.stages import retire
+    from recsync import retire
 
     return retire.remove_schemas(program)
 
@@ -114,7 +114,7 @@ def remove_schemas(program: str) -> list[str]:
 @task
 def remove_objects(program: str) -> int:
     """Delete the objects on S3."""
-    from recsync.stages import retire
+    from recsync import retire
 
     refuse_while_running(program)
     return retire.remove_objects(program)

@@ -14,7 +14,7 @@ from typing import Any
 from airflow.sdk import get_current_context
 
 from recsync.airflow_tasks import task
-from recsync.stage_dags import asset, optional_text, programs, stage_dag
+from recsync.dag_kit import asset, optional_text, programs, stage_dag
 
 PARAMS = {"version": optional_text("ARN of the solution version to go back to; empty: the champion before")}
 
@@ -22,7 +22,7 @@ PARAMS = {"version": optional_text("ARN of the solution version to go back to; e
 @task(multiple_outputs=False)
 def roll_back(program: str) -> dict[str, Any]:
     """Bring the former champion back, and tell recommend."""
-    from recsync.stages import promotion
+    from recsync.evaluation import promotion
 
     context = get_current_context()
     run = context["dag_run"]

@@ -9,7 +9,7 @@ A resource that is there but differs from the program file is an error that name
 from __future__ import annotations
 
 # Airflow reads a file as DAGs only if it holds the words airflow and dag.
-from recsync.stage_dags import programs, stage_dag
+from recsync.dag_kit import programs, stage_dag
 from recsync.task_groups import setup
 
 for program in programs("setup"):

@@ -27,10 +27,10 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
-from recsync.core.intervals import EPOCH
-from recsync.core.program import DatasetType
-from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
-from recsync.stage_dags import asset, interactions_last, optional_text, programs, schedule, stage_dag
+from recsync.dag_kit import asset, interactions_last, optional_text, programs, schedule, stage_dag
+from recsync.export.tasks import WarehouseToS3Operator
+from recsync.program import DatasetType
+from recsync.program.intervals import EPOCH
 from recsync.task_groups import PLAN, check_first, hold, setup, train
 
 PLANNED_KEY = "{{ ti.xcom_pull(task_ids='plan')['keys']['%s'] }}"
@@ -45,8 +45,8 @@ PARAMS = {
 @task(multiple_outputs=False)
 def plan(program: str) -> dict[str, Any]:
     """Decide whether the training is worth its price, and fix the end of the data and the names of the jobs."""
-    from recsync.stages.imports.full import plan_full
-    from recsync.stages.imports.need import full_needed
+    from recsync.imports.full import plan_full
+    from recsync.training.training_triggers import full_needed
 
     context = get_current_context()
     run, until = context["dag_run"], context["params"].get("until")
@@ -61,7 +61,7 @@ def plan(program: str) -> dict[str, Any]:
 @task(multiple_outputs=False)
 def gather_intervals(program: str, plan: dict[str, Any]) -> dict[str, Any]:
     """Take the interactions from the published intervals instead of the warehouse."""
-    from recsync.stages.imports import full
+    from recsync.imports import full
 
     return full.gather_intervals(program, plan)
 
@@ -69,7 +69,7 @@ def gather_intervals(program: str, plan: dict[str, Any]) -> dict[str, Any]:
 @task(multiple_outputs=False)
 def publish(program: str, plan: dict[str, Any], exported: dict[str, dict[str, Any]]) -> dict[str, int]:
     """Publish the snapshot, now that every dataset passed its checks."""
-    from recsync.stages.imports.full import publish_full
+    from recsync.imports.full import publish_full
 
     return publish_full(program, plan, exported)
 

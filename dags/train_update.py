@@ -19,15 +19,15 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
-from recsync.stage_dags import asset, programs, schedule, stage_dag
+from recsync.dag_kit import asset, programs, schedule, stage_dag
 from recsync.task_groups import hold, setup, train
 
 
 @task(multiple_outputs=False)
 def plan(program: str) -> dict[str, Any]:
     """Gather the pending intervals, or skip with the reason."""
-    from recsync.stages.imports.need import reason_against_renewal
-    from recsync.stages.imports.update import NothingToTrain, plan_update
+    from recsync.training.training_triggers import reason_against_renewal
+    from recsync.training.update_plan import NothingToTrain, plan_update
 
     run = get_current_context()["dag_run"]
     try:
@@ -41,7 +41,7 @@ def plan(program: str) -> dict[str, Any]:
 @task
 def look_for_drift(program: str) -> str:
     """Wake train_full when the data or the champion's figure drifted, or skip."""
-    from recsync.stages.imports.need import drifted
+    from recsync.training.training_triggers import drifted
 
     found = drifted(program, get_current_context()["dag_run"].run_after)
     if found is None:

@@ -18,7 +18,7 @@ from airflow.sdk import Param, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
-from recsync.stage_dags import cron_trigger, programs, stage_dag
+from recsync.dag_kit import cron_trigger, programs, stage_dag
 from recsync.task_groups import hold, setup, tune
 
 PARAMS = {
@@ -33,7 +33,7 @@ PARAMS = {
 @task(multiple_outputs=False)
 def plan(program: str) -> dict[str, Any]:
     """Fix what the search does, or skip with the reason."""
-    from recsync.stages import tuning
+    from recsync.training import tuning
 
     context = get_current_context()
     run = context["dag_run"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from recsync.links import personalize
-from recsync.links.export_report import ExportReportLink
+from airflow_personalize.links import personalize
+from recsync.export.link import ExportReportLink
 from recsync.ui.mount import EXTERNAL_VIEWS, FASTAPI_APP
 
 

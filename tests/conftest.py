@@ -56,8 +56,8 @@ def no_record_content(row_content: re.Pattern[str], monkeypatch: pytest.MonkeyPa
 
     :param row_content: what the ids and values of the test's data look like; a fixture of the folder.
     """
+    from recsync.alerts.message import Message
     from recsync.errors import RecsyncError
-    from recsync.notifications.message import Message
 
     told: list[str] = []
     handle, make = logging.Logger.handle, Message.__init__

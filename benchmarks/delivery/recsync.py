@@ -33,8 +33,8 @@ def deliver(job: DeliveryJob) -> None:
     """Plan beforehand, deliver inside the clock, claim what the ledger says."""
     with _s3() as endpoint:
         os.environ.update(_environment(job, endpoint))
-        from recsync.stages.context import StageContext
-        from recsync.stages.delivery.deliver import deliver as stage
+        from recsync.context import StageContext
+        from recsync.push.deliver import deliver as stage
 
         context = StageContext.of(_PROGRAM)
         manifest = _publish(job, context)
@@ -47,9 +47,9 @@ def deliver(job: DeliveryJob) -> None:
 
 
 def _publish(job: DeliveryJob, context: Any) -> Any:
-    from recsync.core.delivery.budget import Estimate
-    from recsync.core.delivery.schemas import PARTS, SETTLED, WRITES, Figures
-    from recsync.stores.deliveries import PlanManifest
+    from recsync.push.delivery_budget import Estimate
+    from recsync.push.schemas import PARTS, SETTLED, WRITES, Figures
+    from recsync.push.store import PlanManifest
 
     folder = job.state / "plan"
     (folder / "writes").mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def _chunks(path: Path) -> Generator[list[bytes]]:
 
 
 def _claim(job: DeliveryJob, context: Any, manifest: Any) -> None:
-    from recsync.core.delivery.ledger import Status
+    from recsync.push.ledger import Status
 
     ledger, _ = context.deliveries.read_ledger(manifest.delivery, manifest.figures.total_rows)
     table = pq.read_table(job.state / "plan" / "writes" / "rest.parquet", columns=["external_id"])

@@ -31,8 +31,8 @@ def _export(job: ExportJob, kinds: tuple[str, ...], *, checked: bool) -> None:
     program = write_program(job.state, job.rows, checked=checked)
     # Imported here so that it is not timed.
     for module in ("context", "export.dataset", "export.publish"):
-        importlib.import_module(f"recsync.stages.{module}")
-    from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
+        importlib.import_module(f"recsync.{module}")
+    from recsync.export.tasks import WarehouseToS3Operator
 
     def operators() -> list[Any]:
         return [

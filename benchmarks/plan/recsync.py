@@ -17,16 +17,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.job import PlanJob
-from recsync.core.delivery.accounts import merge_state
-from recsync.core.delivery.comparison import Inputs
-from recsync.core.delivery.ledger import Ledger, Status
-from recsync.core.delivery.plan import plan_files
-from recsync.core.delivery.schemas import PARTS, Figures
-from recsync.core.lists.audience import AUDIENCE
-from recsync.core.lists.build import build_lists
-from recsync.core.lists.catalogue import read_catalogue
-from recsync.core.program import Braze, Recommendations
-from recsync.core.queries.columns import Kind
+from recsync.program import Braze, Recommendations
+from recsync.push.accounts import merge_state
+from recsync.push.diff import Inputs
+from recsync.push.ledger import Ledger, Status
+from recsync.push.plan_files import plan_files
+from recsync.push.schemas import PARTS, Figures
+from recsync.recommend.lists.audience import AUDIENCE
+from recsync.recommend.lists.build import build_lists
+from recsync.recommend.lists.catalogue import read_catalogue
+from recsync.warehouse.query_columns import Kind
 
 _FIELDS = ("name", "department", "price", "image_url")
 _STATE, _AUDIENCE = "state.parquet", "audience.parquet"

@@ -17,7 +17,7 @@ from airflow.utils.db import initdb
 from dag_runs import DAGS, serialise, states
 from services import Services, started
 
-from recsync.stages.context import StageContext
+from recsync.context import StageContext
 from warehouse_local.sample import load_sample
 
 STAGES = ("train_full", "recommend", "push")

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from botocore.exceptions import ParamValidationError
 from jinja2 import TemplateError
 
-from recsync.clients.aws_errors import is_permanent
+from airflow_personalize.aws_errors import is_permanent
 from recsync.errors import FatalError, RejectedError, RetriableError, UnexpectedError
 
 if TYPE_CHECKING:

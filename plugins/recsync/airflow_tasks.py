@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from jinja2 import TemplateError
 
-from recsync.clients.aws_errors import may_pass
+from airflow_personalize.aws_errors import may_pass
 from recsync.errors import RecsyncError, UnexpectedError
 
 log = logging.getLogger(__name__)

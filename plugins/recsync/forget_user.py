@@ -14,9 +14,9 @@ import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own comman
 import sys
 from pathlib import Path
 
+from recsync.context import StageContext
 from recsync.errors import FatalError, RecsyncError
-from recsync.stages.context import StageContext
-from recsync.stages.erasure.request import ask
+from recsync.forget.request import ask
 
 
 def main() -> int:

@@ -14,9 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from recsync.context import StageContext
 from recsync.errors import FatalError, RecsyncError
-from recsync.stages.context import StageContext
-from recsync.stages.recommend import publish_output
+from recsync.recommend.recommend import publish_output
 
 
 def main() -> int:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from airflow.configuration import conf
 
-from recsync.core.avro import AvroSchema
-from recsync.core.program import DatasetType, Program
-from recsync.core.program_file import SUFFIX, read_program
-from recsync.core.text_files import read_text_file
 from recsync.errors import FatalError
+from recsync.program import DatasetType, Program
+from recsync.program.avro import AvroSchema
+from recsync.program.files import SUFFIX, read_program
+from recsync.program.text_files import read_text_file
 
 SECTION = "recsync"
 

@@ -65,7 +65,7 @@ def test_every_task_that_touches_records_withholds_their_content(bag: DagBag) ->
     of_personalize = {
         task.task_id
         for task in tasks
-        if getattr(task, "operator_class", type(task)).__module__.startswith("recsync.operators.personalize")
+        if getattr(task, "operator_class", type(task)).__module__.startswith("airflow_personalize.operators")
     }
     assert open_ones == of_personalize  # they see names and ARNs only
     assert len(tasks) > len(of_personalize) > 10
@@ -186,7 +186,7 @@ def test_airflow_executes_only_the_plugin_module() -> None:
 
 
 def test_every_sql_file_is_used_by_a_program() -> None:
-    from recsync.core.program_file import program_files, read_program
+    from recsync.program.files import program_files, read_program
 
     include = REPO / "include"
     used = {name for path in program_files(include) for name in read_program(path, include).files()}

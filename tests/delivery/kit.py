@@ -118,7 +118,7 @@ class Kit:
     @property
     def context(self) -> Any:
         """Give the stage's context of the program as it is now."""
-        from recsync.stages.context import StageContext
+        from recsync.context import StageContext
 
         return StageContext.of(self.name)
 
@@ -137,7 +137,7 @@ class Kit:
         :param run: begins with a number, the day of the run.
         :param unanswered: why the job has no answer for somebody.
         """
-        from recsync.stores.recommendations import RecommendationsManifest
+        from recsync.recommend.store import RecommendationsManifest
 
         names = list(lists)
         columns = {
@@ -176,8 +176,8 @@ class Kit:
 
         :param asked: of the plan: ``resync``, ``allow_removals``.
         """
-        from recsync.stages.delivery.deliver import deliver
-        from recsync.stages.delivery.plan import plan
+        from recsync.push.deliver import deliver
+        from recsync.push.plan import plan
 
         return deliver(self.name, plan(self.name, run, dag_run=dag_run, **asked).delivery)
 

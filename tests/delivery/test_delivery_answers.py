@@ -16,7 +16,7 @@ TRACK = "/users/track"
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    from recsync.stages.delivery import read_back
+    from recsync.push import read_back
 
     monkeypatch.setattr(read_back, "WAITS_SECONDS", (0.3, 0.7))
 
@@ -99,7 +99,7 @@ def test_a_2xx_of_any_shape_is_decided_by_what_braze_shows(kit: Kit, body: Any) 
 
 
 def test_people_unknown_to_a_silent_braze_are_rejected_and_block_nothing(silent: Kit, tmp_path: Any) -> None:
-    from recsync.stages.delivery.verify import verify
+    from recsync.push.verify import verify
 
     silent.write_program(update_existing_only=True, delivery={"canary_share": 0.1})
     lists = silent.lists(PEOPLE)
@@ -125,7 +125,7 @@ def test_people_unknown_to_a_silent_braze_are_rejected_and_block_nothing(silent:
 
 
 def test_somebody_deleted_in_a_silent_braze_is_no_drift_for_ever(silent: Kit) -> None:
-    from recsync.stages.delivery.verify import verify
+    from recsync.push.verify import verify
 
     lists = silent.lists(40)
     make_profiles(silent, list(lists))

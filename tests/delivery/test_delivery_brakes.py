@@ -41,8 +41,8 @@ def test_removals_come_before_a_cap_bites(kit: Kit) -> None:
 
 
 def test_a_dry_run_plans_and_sends_nothing(kit: Kit) -> None:
-    from recsync.stages.delivery.deliver import DryRunError, deliver
-    from recsync.stages.delivery.plan import plan, summary
+    from recsync.push.deliver import DryRunError, deliver
+    from recsync.push.plan import plan, summary
 
     manifest = plan(kit.name, kit.publish("1", kit.lists(PEOPLE)), dag_run="test", dry_run=True)
     figures = summary(manifest)
@@ -69,7 +69,7 @@ def test_the_canary_is_sent_first_and_read_back(kit: Kit, caplog: pytest.LogCapt
 def test_nobody_else_is_written_when_braze_shows_nothing_of_the_canary(
     kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsync.stages.delivery import read_back
+    from recsync.push import read_back
 
     monkeypatch.setattr(read_back, "WAITS_SECONDS", (0.5, 0.5))
     kit.write_program(delivery={"canary_share": 0.1})
@@ -84,8 +84,8 @@ def test_nobody_else_is_written_when_braze_shows_nothing_of_the_canary(
 def test_people_whom_braze_took_and_lost_are_found_and_written_again(
     kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsync.stages.delivery import read_back
-    from recsync.stages.delivery.verify import verify
+    from recsync.push import read_back
+    from recsync.push.verify import verify
 
     monkeypatch.setattr(read_back, "WAITS_SECONDS", (0.5, 1, 1))
     lists = kit.lists(PEOPLE)
@@ -101,7 +101,7 @@ def test_people_whom_braze_took_and_lost_are_found_and_written_again(
 
 
 def test_a_key_that_may_not_read_back_does_not_fail_the_delivery(kit: Kit) -> None:
-    from recsync.stages.delivery.verify import verify
+    from recsync.push.verify import verify
 
     kit.servers.control("POST", "faults", json={"path": "/users/export/ids", "status": 403, "times": 100})
     report = kit.push(kit.publish("1", kit.lists(10)))
@@ -110,7 +110,7 @@ def test_a_key_that_may_not_read_back_does_not_fail_the_delivery(kit: Kit) -> No
 
 
 def test_a_short_audience_takes_nobodys_list_away(kit: Kit) -> None:
-    from recsync.stages.delivery.plan import RemovalBrakeError, plan, summary
+    from recsync.push.plan import RemovalBrakeError, plan, summary
 
     lists = kit.lists(PEOPLE)
     kit.push(kit.publish("1", lists))
@@ -146,7 +146,7 @@ def test_a_short_audience_takes_nobodys_list_away(kit: Kit) -> None:
 def test_the_brake_on_removals_needs_more_than_ten_people_and_more_than_the_share(
     kit: Kit, people: int, leave: int, delivery: dict[str, float], stops: bool
 ) -> None:
-    from recsync.stages.delivery.plan import RemovalBrakeError, plan
+    from recsync.push.plan import RemovalBrakeError, plan
 
     lists = kit.lists(people)
     kit.push(kit.publish("1", lists))
@@ -157,8 +157,8 @@ def test_the_brake_on_removals_needs_more_than_ten_people_and_more_than_the_shar
 
 
 def test_where_people_approve_the_brake_asks_them(kit: Kit) -> None:
-    from recsync.operators.braze import _question
-    from recsync.stages.delivery.plan import plan, summary
+    from recsync.push.plan import plan, summary
+    from recsync.push.tasks import _question
 
     lists = kit.lists(PEOPLE)
     kit.push(kit.publish("1", lists))

@@ -11,9 +11,9 @@ import pytest
 import requests
 from kit import CATALOG, ITEMS, Kit
 
-from recsync.core.lists.catalogue import read_catalogue
-from recsync.core.program import Rules
-from recsync.core.queries.columns import Kind
+from recsync.program import Rules
+from recsync.recommend.lists.catalogue import read_catalogue
+from recsync.warehouse.query_columns import Kind
 
 PEOPLE = 200
 

@@ -86,7 +86,7 @@ def test_people_refused_before_do_not_stop_a_small_delivery(kit: Kit) -> None:
 
 
 def test_older_recommendations_are_never_written_over_newer_ones(kit: Kit) -> None:
-    from recsync.stages.delivery.plan import SupersededError
+    from recsync.push.plan import SupersededError
 
     kit.publish("1", kit.lists(50))
     kit.push(kit.publish("2", kit.lists(50, shift=1)))
@@ -96,8 +96,8 @@ def test_older_recommendations_are_never_written_over_newer_ones(kit: Kit) -> No
 
 
 def test_a_push_of_the_schedule_delivers_only_what_braze_was_not_told_of(kit: Kit) -> None:
-    from recsync.stages.delivery.deliver import deliver
-    from recsync.stages.delivery.plan import SupersededError, plan
+    from recsync.push.deliver import deliver
+    from recsync.push.plan import SupersededError, plan
 
     def scheduled(dag_run: str = "look", run_type: str = "scheduled") -> Any:
         return plan(kit.name, None, dag_run=dag_run, run_type=run_type)
@@ -160,10 +160,10 @@ def test_what_may_have_been_written_is_written_again_even_if_nothing_seems_to_ha
 
 
 def test_a_try_that_was_taken_over_stops(kit: Kit) -> None:
-    from recsync.core.delivery.ledger import Entry, Kind
-    from recsync.stages.delivery.deliver import deliver
-    from recsync.stages.delivery.plan import plan
-    from recsync.stores.deliveries import TakenOverError
+    from recsync.push.deliver import deliver
+    from recsync.push.ledger import Entry, Kind
+    from recsync.push.plan import plan
+    from recsync.push.store import TakenOverError
 
     manifest = plan(kit.name, kit.publish("1", kit.lists(PEOPLE)), dag_run="test")
     deliveries = kit.context.deliveries
@@ -176,7 +176,7 @@ def test_a_try_that_was_taken_over_stops(kit: Kit) -> None:
 
 
 def test_a_finished_delivery_is_not_sent_again(kit: Kit) -> None:
-    from recsync.stages.delivery.deliver import deliver
+    from recsync.push.deliver import deliver
 
     report = kit.push(kit.publish("1", kit.lists(50)))
     assert len(kit.in_braze()) == 50, "applied, so that the meter is complete"
@@ -186,8 +186,8 @@ def test_a_finished_delivery_is_not_sent_again(kit: Kit) -> None:
 
 
 def test_dead_letters_are_replayed_after_repair(kit: Kit) -> None:
-    from recsync.stages.delivery.deliver import deliver
-    from recsync.stages.delivery.replay import replay
+    from recsync.push.deliver import deliver
+    from recsync.push.replay import replay
 
     bad = kit.name + "x" * 990
     first = kit.push(kit.publish("1", {**kit.lists(20), bad: ["p-1", "p-2", "p-3", "p-4", "p-5"]}))
@@ -203,8 +203,8 @@ def test_dead_letters_are_replayed_after_repair(kit: Kit) -> None:
 
 
 def test_a_replay_leaves_people_alone_whom_a_newer_delivery_wrote(kit: Kit) -> None:
-    from recsync.stages.delivery.deliver import deliver
-    from recsync.stages.delivery.replay import replay
+    from recsync.push.deliver import deliver
+    from recsync.push.replay import replay
 
     bad = kit.name + "x" * 990
     first = kit.push(kit.publish("1", {**kit.lists(5), bad: ["p-1", "p-2", "p-3", "p-4", "p-5"]}))
@@ -220,7 +220,7 @@ def test_a_replay_leaves_people_alone_whom_a_newer_delivery_wrote(kit: Kit) -> N
 
 
 def test_a_broken_dead_letter_is_named(kit: Kit) -> None:
-    from recsync.stages.delivery.replay import replay
+    from recsync.push.replay import replay
 
     first = kit.push(kit.publish("1", kit.lists(5)))
     lines = b'{"object": {"external_id": "a", "recs": 3}}\nnot json\n{"object": {"recs": []}}\n'

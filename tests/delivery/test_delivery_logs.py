@@ -24,7 +24,7 @@ class _Everything(logging.Handler):
 @pytest.fixture
 def everything(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Collect what every logger says, whatever its own level."""
-    from recsync.stages.delivery import read_back
+    from recsync.push import read_back
 
     monkeypatch.setattr(read_back, "WAITS_SECONDS", (0.5, 1, 1))
     # Airflow sets up logging anew at its first connection, and takes other handlers away.
@@ -42,9 +42,9 @@ def everything(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
 
 
 def test_no_log_holds_a_key_an_id_or_an_item(kit: Kit, everything: list[str]) -> None:
-    from recsync.stages.delivery.deliver import deliver
-    from recsync.stages.delivery.replay import replay
-    from recsync.stages.delivery.verify import verify
+    from recsync.push.deliver import deliver
+    from recsync.push.replay import replay
+    from recsync.push.verify import verify
 
     kit.write_program(catalog=CATALOG | {"name": kit.name}, delivery={"canary_share": 0.1})
     refused, gone, mailbox = "x" * 990, "person-who-left", "somebody@example.com"

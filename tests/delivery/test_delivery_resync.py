@@ -26,7 +26,7 @@ def lose(kit: Kit, people: list[str]) -> None:
 
 
 def test_people_who_were_deleted_and_made_anew_in_braze_get_their_lists_back(kit: Kit) -> None:
-    from recsync.stages.delivery.plan import plan, summary
+    from recsync.push.plan import plan, summary
 
     lists = kit.lists(PEOPLE)
     kit.push(kit.publish("1", lists))
@@ -92,7 +92,7 @@ def test_the_retry_of_a_resync_goes_on_with_its_own_plan(kit: Kit) -> None:
 
 
 def test_a_resync_that_nobody_approved_forgets_nothing(kit: Kit) -> None:
-    from recsync.stages.delivery.plan import plan
+    from recsync.push.plan import plan
 
     lists = kit.lists(50)
     kit.push(kit.publish("1", lists))

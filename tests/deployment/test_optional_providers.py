@@ -80,7 +80,7 @@ def test_a_connection_of_the_type_has_a_hook_that_reads_rows(
     conn_type: str, installed: Path, tmp_path: Path
 ) -> None:
     code = (
-        "from recsync.hooks.warehouse.factory import warehouse\n"
+        "from recsync.warehouse.hooks.factory import warehouse\n"
         "found = warehouse('warehouse')\n"
         "assert getattr(found, '_rows', found).hook.conn_type == "
         f"{conn_type!r}\n"

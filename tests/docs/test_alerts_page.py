@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import yaml
 from airflow.sdk import Connection
 
-from recsync.core.program import Event, Program
-from recsync.core.program.alerts import Via
+from recsync.alerts.failure import told
+from recsync.alerts.webhook import address
 from recsync.errors import FatalError
-from recsync.notifications.failure import told
-from recsync.notifications.webhook import address
+from recsync.program import Event, Program
+from recsync.program.alerts import Via
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "alerts.md").read_text()
 

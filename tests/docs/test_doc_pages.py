@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from recsync.core.checks import CheckContext, RowChecks
-from recsync.core.csv_text import cut_records
-from recsync.core.intervals import Interval
-from recsync.core.program import DatasetType, Program
-from recsync.core.program_file import read_program
-from recsync.hooks.warehouse import warehouse as opened
+from recsync.export.checks import CheckContext, RowChecks
+from recsync.program import DatasetType, Program
+from recsync.program.files import read_program
+from recsync.program.intervals import Interval
+from recsync.storage.csv_text import cut_records
+from recsync.warehouse.hooks import warehouse as opened
 from warehouse_local.load import load_folder
 from warehouse_local.server import EmbeddedServer, running
 
@@ -92,7 +92,7 @@ def test_the_second_program_is_sound_and_exports_what_personalize_reads(
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", warehouse)
     include = bookshop / "include"
     monkeypatch.setenv("AIRFLOW__RECSYNC__INCLUDE_FOLDER", str(include))
-    from recsync.stages.queries import read_query
+    from recsync.warehouse.program_sql import read_query
 
     program = read_program(include / "programs" / "books.yaml", include)
     hook = opened(program.warehouse)
@@ -129,7 +129,7 @@ def test_the_second_program_is_sound_and_exports_what_personalize_reads(
 def exported_rows(program: Program, kind: DatasetType, interval: Interval, folder: Path) -> int:
     """Count the rows that pass the checks."""
     from recsync import settings
-    from recsync.stages.queries import export_query
+    from recsync.warehouse.program_sql import export_query
 
     hook, schema = opened(program.warehouse), settings.schema(program, kind)
     checks = RowChecks(

@@ -12,8 +12,8 @@ from typing import Any
 import boto3
 import pytest
 
-from recsync.core.keys import Keys
-from recsync.core.program import DatasetType
+from recsync.program import DatasetType
+from recsync.storage.keys import Keys
 
 REPO = Path(__file__).resolve().parents[2]
 IAM = REPO / "include" / "iam"
@@ -85,7 +85,7 @@ def actions(document: dict[str, Any], service: str) -> set[str]:
 
 
 def called_on_s3() -> set[str]:
-    files = ("stores/bucket.py", "stores/object_writer.py", "hooks/warehouse/staging.py")
+    files = ("storage/bucket.py", "storage/object_writer.py", "warehouse/hooks/staging.py")
     code = "".join((REPO / "plugins/recsync" / name).read_text() for name in files)
     methods = set(re.findall(r"client\.(\w+)\(", code)) - {"get_paginator"}
     return methods | set(re.findall(r'get_paginator\("(\w+)"\)', code))
@@ -93,13 +93,13 @@ def called_on_s3() -> set[str]:
 
 def called_on_personalize() -> set[str]:
     """Name the operations behind the operators that the DAGs use."""
-    folders = (REPO / "dags", REPO / "plugins/recsync/task_groups")
+    folders = (REPO / "dags", REPO / "plugins/recsync/task_groups", REPO / "plugins/recsync/recommend")
     # A retirement has a policy of its own.
     texts = [path.read_text() for f in folders for path in f.glob("*.py") if path.name != "retire.py"]
     names = set(re.findall(r"\bPersonalize(?:Create|Get|Delete|List|Update)\w+Operator\b", "".join(texts)))
     operators = {
         name: getattr(importlib.import_module(module), name)
-        for module in (f"recsync.operators.personalize.{m}" for m in MODULES)
+        for module in (f"airflow_personalize.operators.{m}" for m in MODULES)
         for name in names
         if hasattr(importlib.import_module(module), name)
     }
@@ -111,9 +111,9 @@ def called_on_personalize() -> set[str]:
             verb = next(verb for verb in ("Delete", "Update", "Create") if verb in name)
             used |= {f"{verb}{kind}", f"Describe{kind}", f"List{kind}s"}
     # What has no operator of its own in the DAGs.
-    clients = (REPO / "plugins/recsync/clients/campaign_calls.py").read_text()
+    clients = (REPO / "plugins/recsync/recommend/campaign_calls.py").read_text()
     used |= {word.title().replace("_", "") for word in re.findall(r"client\.(get_\w+)", clients)}
-    if "hook.delete(FILTER" in (REPO / "plugins/recsync/stages/filters.py").read_text():
+    if "hook.delete(FILTER" in (REPO / "plugins/recsync/recommend/filters.py").read_text():
         used.add("DeleteFilter")
     used |= called_by_maintain()
     return {f"personalize:{operation}" for operation in used}
@@ -121,9 +121,9 @@ def called_on_personalize() -> set[str]:
 
 def called_by_maintain() -> set[str]:
     """Name the operations that the maintain stage alone needs."""
-    folder = REPO / "plugins/recsync/stages/maintain"
+    folder = REPO / "plugins/recsync/maintain"
     removed = re.findall(r"Judged\((\w+),", (folder / "resources.py").read_text())
-    made_by_hand = re.findall(r"for resource in \(([^)]+)\)", (folder / "unowned.py").read_text())[0].split(
+    made_by_hand = re.findall(r"for resource in \(([^)]+)\)", (folder / "orphans.py").read_text())[0].split(
         ", "
     )
     camel = [{"verb": "Delete", "kind": kind, "end": ""} for kind in removed]
@@ -147,7 +147,7 @@ def test_deleting_and_stopping_is_limited_to_names_of_the_program() -> None:
 
 
 def test_a_retirement_may_delete_all_that_a_dataset_group_holds() -> None:
-    contents = (REPO / "plugins/recsync/hooks/personalize_contents.py").read_text()
+    contents = (REPO / "plugins/airflow_personalize/hooks/personalize_contents.py").read_text()
     # Recommenders are of domain dataset groups, which recsync does not make.
     held = set(re.findall(r"_of_group\(hook, ([A-Z_]+),", contents)) - {"RECOMMENDER"} | {
         "DATASET_GROUP",
@@ -199,8 +199,8 @@ def test_nothing_is_allowed_on_everything(path: Path) -> None:
 def test_the_page_explains_every_file_and_every_braze_permission_is_one_that_the_client_needs() -> None:
     page = (REPO / "docs/real-services.md").read_text()
     assert [path.name for path in IAM.glob("*.json") if f"`{path.name}`" not in page] == []
-    clients = REPO / "plugins/recsync/clients"
-    code = "".join((clients / name).read_text() for name in ("braze.py", "braze_track.py"))
+    clients = REPO / "plugins/braze_client"
+    code = "".join((clients / name).read_text() for name in ("client.py", "track.py"))
     # https://www.braze.com/docs/api/basics#rest-api-key
     permissions = {
         "track_attributes": {"users.track", "users.track.bulk"},
@@ -215,7 +215,7 @@ def test_the_page_explains_every_file_and_every_braze_permission_is_one_that_the
     }
     verbs = set(re.findall(r"^    (?:async )?def ([a-z]\w+)\(", code, re.MULTILINE)) & permissions.keys()
     assert verbs == permissions.keys()
-    stages = "".join(path.read_text() for path in (REPO / "plugins/recsync/stages").rglob("*.py"))
+    stages = "".join(path.read_text() for path in (REPO / "plugins/recsync").rglob("*.py"))
     called = {verb for verb in verbs if f"client.{verb}(" in stages}
     listed = set(re.findall(r"^\| `((?:users|catalogs)\.[\w.]+)` \|", page, re.MULTILINE))
     assert listed == set().union(*(permissions[verb] for verb in called))

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from recsync.core.program import Program
+from recsync.program import Program
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "program-file.md"
 # Defaults that the model computes from the program's name rather than holds.

@@ -31,9 +31,9 @@ class ImportRuns:
     def set_up(self) -> None:
         """Make the datasets, and a champion, without which no update runs."""
         from recsync import settings
-        from recsync.core import names
-        from recsync.stages.context import StageContext
-        from recsync.stores.champion import Champion
+        from recsync.context import StageContext
+        from recsync.evaluation.champion_store import Champion
+        from recsync.program import names
 
         context, personalize = StageContext.of(self.shop.name), self.shop.services.boto3("personalize")
         group = personalize.create_dataset_group(name=names.dataset_group_name(context.program))
@@ -68,12 +68,12 @@ class ImportRuns:
 
     def full(self, until: datetime) -> None:
         """Do what train_full does."""
-        from recsync.core.intervals import Interval
-        from recsync.stages import train
-        from recsync.stages.context import StageContext
-        from recsync.stages.export.dataset import export_dataset
-        from recsync.stages.export.publish import to_xcom
-        from recsync.stages.imports import full
+        from recsync.context import StageContext
+        from recsync.export.dataset import export_dataset
+        from recsync.export.publish import to_xcom
+        from recsync.imports import full
+        from recsync.program.intervals import Interval
+        from recsync.training import train
 
         self.runs += 1
         context = StageContext.of(self.shop.name)
@@ -95,8 +95,8 @@ class ImportRuns:
         :param noted: False lets the run die when its import jobs are ACTIVE.
         :returns: why it skipped; empty when it imported.
         """
-        from recsync.stages import train
-        from recsync.stages.imports.update import NothingToTrain, plan_update
+        from recsync.training import train
+        from recsync.training.update_plan import NothingToTrain, plan_update
 
         self.runs += 1
         try:
@@ -111,7 +111,7 @@ class ImportRuns:
         return ""
 
     def _import(self, plan: dict[str, Any]) -> None:
-        from recsync.stages import train
+        from recsync.training import train
 
         personalize = self.shop.services.boto3("personalize")
         for job in train.import_jobs(self.shop.name, plan, self.arns):

@@ -19,7 +19,7 @@ def metered(services: Services) -> dict[str, float]:
 
 def booked(shop: Shop) -> dict[str, float]:
     """Add up a program's ledger over all months, by kind of use."""
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     store, sums = StageContext.of(shop.name).money, dict[str, float]()
     for month in store.months():

@@ -56,10 +56,10 @@ def _client(shop: Shop, service: str) -> Any:
 
 def export(shop: Shop, start: datetime) -> None:
     """Export the interactions of one hour."""
-    from recsync.core.intervals import Interval
-    from recsync.core.program import DatasetType
-    from recsync.stages.context import StageContext
-    from recsync.stages.export.dataset import export_dataset
+    from recsync.context import StageContext
+    from recsync.export.dataset import export_dataset
+    from recsync.program import DatasetType
+    from recsync.program.intervals import Interval
 
     context, hour = StageContext.of(shop.name), Interval(start, start + timedelta(hours=1))
     key = context.keys.export(DatasetType.INTERACTIONS, hour.key)

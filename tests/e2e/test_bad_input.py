@@ -12,15 +12,15 @@ from dag_runs import load_dag, states
 from services import BUCKET
 from shop import CUSTOMERS, FULL_UNTIL, SQL, Shop
 
-from recsync.core.intervals import Interval
-from recsync.core.program import DatasetType
 from recsync.errors import FatalError, RetriableError
-from recsync.stores.exports import ExportedObject
+from recsync.export.store import ExportedObject
+from recsync.program import DatasetType
+from recsync.program.intervals import Interval
 
 
 def export(shop: Shop, **sql: str) -> ExportedObject:
-    from recsync.stages.context import StageContext
-    from recsync.stages.export.dataset import export_dataset
+    from recsync.context import StageContext
+    from recsync.export.dataset import export_dataset
 
     shop.write_files(sql=sql)
     kind = DatasetType.ITEMS if "items" in sql else DatasetType.INTERACTIONS
@@ -131,7 +131,7 @@ def test_a_query_that_fails_at_a_late_row_leaves_the_former_object(shop: Shop) -
 def test_s3_refusing_in_the_middle_of_an_upload_is_tried_again_and_leaves_nothing(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsync.stores.object_writer import ObjectWriter
+    from recsync.storage.object_writer import ObjectWriter
 
     real, s3 = ObjectWriter._upload, shop.services.boto3("s3")
 

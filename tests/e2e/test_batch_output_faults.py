@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from shop import NOW, Shop
 
-from recsync.core.lists.audience import AUDIENCE
 from recsync.errors import FatalError
+from recsync.recommend.lists.audience import AUDIENCE
 
 RUN = "20261122T050000-00000000"
 
@@ -25,8 +25,8 @@ def line(user: str, items: list[str], error: str | None = None) -> bytes:
 def decorate(
     shop: Shop, folder: Path, lines: list[bytes] | None
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    from recsync.stages.context import StageContext
-    from recsync.stages.recommend import decorate
+    from recsync.context import StageContext
+    from recsync.recommend.recommend import decorate
 
     context = StageContext.of(shop.name)
     people = ["good", "failed", "missing", "short", "twice"]
@@ -80,7 +80,7 @@ def test_everybody_is_accounted_for(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_an_output_that_is_mostly_missing_publishes_nothing(shop: Shop, tmp_path: Path) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     lines = [line("good", ["p-1"] * 5), line("failed", [], "no"), b"{", line("short", ["p-1"])]
     missing = (

@@ -27,7 +27,7 @@ def lists(shop: Shop) -> dict[str, list[str]]:
 
 
 def champions(shop: Shop) -> Any:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     return StageContext.of(shop.name).champions
 
@@ -102,7 +102,7 @@ def test_a_worse_version_is_refused_with_figures_a_better_one_promoted_and_a_rol
 
 def test_a_cleared_run_does_not_bring_back_what_was_rolled_back_from(shop: Shop) -> None:
     from recsync.errors import FatalError, PromotionRefusedError
-    from recsync.stages import promotion
+    from recsync.evaluation import promotion
 
     metric = {"normalized_discounted_cumulative_gain_at_25": 0.4}
     solution = f"arn:aws:personalize:us-east-1:000000000000:solution/{shop.name}-user-personalization"
@@ -132,8 +132,8 @@ def test_a_cleared_run_does_not_bring_back_what_was_rolled_back_from(shop: Shop)
 
 def test_a_rollback_beside_a_run_is_not_undone_by_it(shop: Shop) -> None:
     from recsync.errors import PromotionRefusedError
-    from recsync.stages import promotion
-    from recsync.stores.champion import Outcome
+    from recsync.evaluation import promotion
+    from recsync.evaluation.champion_store import Outcome
 
     metric = {"normalized_discounted_cumulative_gain_at_25": 0.4}
     solution = f"arn:aws:personalize:us-east-1:000000000000:solution/{shop.name}-user-personalization"
@@ -162,8 +162,8 @@ def test_a_rollback_beside_a_run_is_not_undone_by_it(shop: Shop) -> None:
 
 def test_an_approval_outlasts_an_update_of_the_champion_and_the_gate_compares_again(shop: Shop) -> None:
     from recsync.errors import PromotionRefusedError
-    from recsync.stages import promotion
-    from recsync.stores.champion import Champion
+    from recsync.evaluation import promotion
+    from recsync.evaluation.champion_store import Champion
 
     def figure(value: float) -> dict[str, float]:
         return {"normalized_discounted_cumulative_gain_at_25": value}
@@ -192,7 +192,7 @@ def test_updates_that_each_lose_a_little_are_refused_beside_the_full_version(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from recsync.errors import PromotionRefusedError
-    from recsync.stages import promotion
+    from recsync.evaluation import promotion
 
     # Amazon Personalize does not know the versions of this test.
     monkeypatch.setattr(promotion, "reason_against_renewal", lambda _: None)

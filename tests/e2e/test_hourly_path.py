@@ -131,9 +131,9 @@ def test_a_recipe_without_update_and_exploration_runs_too(shop: Shop, run: Run) 
 
 
 def test_a_cleared_recommend_run_with_another_audience_pays_for_another_job(shop: Shop) -> None:
-    from recsync.stages.context import StageContext
-    from recsync.stages.recommend import prepare
-    from recsync.stores.champion import Champion
+    from recsync.context import StageContext
+    from recsync.evaluation.champion_store import Champion
+    from recsync.recommend.recommend import prepare
 
     StageContext.of(shop.name).champions.promote(Champion("arn:1", "FULL", "2026", "run", {}))
     first = prepare(shop.name, "run", NOW)

@@ -37,11 +37,11 @@ def orders(shop: Shop, count: int, minutes: int, name: str) -> None:
 
 def export(shop: Shop, start: datetime) -> None:
     """Do what a run of the export does for the hour that begins at ``start``."""
-    from recsync.core.intervals import Interval
-    from recsync.stages.context import StageContext
-    from recsync.stages.export.dataset import export_dataset
-    from recsync.stages.export.publish import publish_spans, to_xcom
-    from recsync.stages.export.spans import interval_of, spans
+    from recsync.context import StageContext
+    from recsync.export.dataset import export_dataset
+    from recsync.export.publish import publish_spans, to_xcom
+    from recsync.export.spans import interval_of, spans
+    from recsync.program.intervals import Interval
 
     context = StageContext.of(shop.name)
     found = spans(shop.name, Interval(start, start + HOUR), backfill=False)
@@ -165,7 +165,7 @@ def test_an_item_counts_as_new_once_be_it_late_or_moved_to_another_hour(
 def test_a_snapshot_is_imported_again_when_its_job_is_gone_with_the_dataset(
     shop: Shop, imports: ImportRuns
 ) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     imports.full(FULL_UNTIL)
     state = StageContext.of(shop.name).imports
@@ -198,7 +198,7 @@ def test_few_interactions_wait_for_more_however_old_and_items_go_without_them(
 
 def test_rows_of_an_import_that_nobody_noted_are_not_imported_again(shop: Shop, imports: ImportRuns) -> None:
     from recsync.errors import FatalError
-    from recsync.stages import train
+    from recsync.training import train
 
     imports.full(FULL_UNTIL)
     orders(shop, MINIMUM, 10, "on time")
@@ -219,7 +219,7 @@ def test_runs_that_are_cleared_late_import_what_is_missing_and_nothing_twice(
     shop: Shop, imports: ImportRuns
 ) -> None:
     from recsync.errors import FatalError
-    from recsync.stages import train
+    from recsync.training import train
 
     imports.full(FULL_UNTIL)
     orders(shop, MINIMUM, 10, "on time")
@@ -241,11 +241,11 @@ def test_runs_that_are_cleared_late_import_what_is_missing_and_nothing_twice(
 
 
 def test_an_import_that_another_run_gave_up_is_not_begun(shop: Shop, imports: ImportRuns) -> None:
+    from recsync.context import StageContext
     from recsync.errors import FatalError
-    from recsync.stages import train
-    from recsync.stages.context import StageContext
-    from recsync.stages.imports.unfinished import check_written_down, settle
-    from recsync.stages.imports.update import plan_update
+    from recsync.imports.pending_imports import check_written_down, settle
+    from recsync.training import train
+    from recsync.training.update_plan import plan_update
 
     imports.full(FULL_UNTIL)
     orders(shop, MINIMUM, 10, "on time")
@@ -266,9 +266,9 @@ def test_an_import_that_another_run_gave_up_is_not_begun(shop: Shop, imports: Im
 def test_an_update_lets_a_full_training_go_first_unless_that_waits_for_it(
     shop: Shop, imports: ImportRuns
 ) -> None:
-    from recsync.stages.context import StageContext
-    from recsync.stages.lease import take, waits_for
-    from recsync.stores.lease import Holder
+    from recsync.context import StageContext
+    from recsync.training.lock import take, waits_for
+    from recsync.training.lock_store import Holder
 
     context = StageContext.of(shop.name)
     update, full, running = Holder("update", "run-1"), Holder("full", "run-2"), lambda _: True
@@ -285,7 +285,7 @@ def test_an_update_lets_a_full_training_go_first_unless_that_waits_for_it(
 def test_late_rows_wait_for_the_next_full_when_its_snapshot_was_written_over(
     shop: Shop, imports: ImportRuns
 ) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     imports.full(FULL_UNTIL)
     context = StageContext.of(shop.name)
@@ -299,9 +299,9 @@ def test_late_rows_wait_for_the_next_full_when_its_snapshot_was_written_over(
 
 
 def test_a_full_import_takes_all_intervals_and_names_a_gap(shop: Shop, imports: ImportRuns) -> None:
+    from recsync.context import StageContext
     from recsync.errors import FatalError
-    from recsync.stages.context import StageContext
-    from recsync.stages.export.past import export_past
+    from recsync.export.past import export_past
 
     hours = 24
     assert export_past(shop.name, FULL_UNTIL - hours * HOUR, FULL_UNTIL) == hours
@@ -332,8 +332,8 @@ def test_a_full_import_takes_all_intervals_and_names_a_gap(shop: Shop, imports: 
 def test_a_backfill_exports_its_own_intervals_only(shop: Shop) -> None:
     from airflow.utils.types import DagRunType
 
-    from recsync.core.intervals import Interval
-    from recsync.stages.export.spans import spans
+    from recsync.export.spans import spans
+    from recsync.program.intervals import Interval
 
     for hours in (4, 2):
         export(shop, FULL_UNTIL - hours * HOUR)
@@ -348,8 +348,8 @@ def test_a_backfill_exports_its_own_intervals_only(shop: Shop) -> None:
 
 def published(shop: Shop) -> dict[datetime, int]:
     """Give the published intervals since the FULL, with their interactions."""
-    from recsync.core.program import DatasetType
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
+    from recsync.program import DatasetType
 
     found = StageContext.of(shop.name).exports.intervals_since(FULL_UNTIL)
     return {manifest.interval.start: manifest.objects[DatasetType.INTERACTIONS].rows for manifest in found}
@@ -359,8 +359,8 @@ def published(shop: Shop) -> dict[datetime, int]:
 def test_an_interval_whose_export_failed_is_exported_by_a_later_run(
     shop: Shop, imports: ImportRuns, run: Run
 ) -> None:
-    from recsync.core.program import DatasetType
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
+    from recsync.program import DatasetType
 
     imports.full(FULL_UNTIL)
     shop.write_files(PROGRAM + "checks: {tolerated_rows: 0}\n")
@@ -384,8 +384,8 @@ def test_an_interval_whose_export_failed_is_exported_by_a_later_run(
 
 
 def test_what_nobody_exported_is_read_oldest_first_up_to_a_bound(shop: Shop, imports: ImportRuns) -> None:
-    from recsync.core.intervals import Interval
-    from recsync.stages.export.spans import spans
+    from recsync.export.spans import spans
+    from recsync.program.intervals import Interval
 
     def starts(own_hour: float, **options: Any) -> list[datetime]:
         own = Interval(FULL_UNTIL + own_hour * HOUR, FULL_UNTIL + (own_hour + 0.5) * HOUR)

@@ -15,10 +15,10 @@ from dag_runs import states
 from meters import booked, metered, used
 from shop import CUSTOMERS, FULL_UNTIL, PROGRAM, Shop
 
-from recsync.core.money.charges import Charge, Kind
-from recsync.core.money.ledger import Entry, month_of
+from recsync.costs.budget import authorise, next_steps
+from recsync.costs.charges import Charge, Kind
+from recsync.costs.ledger import Entry, month_of
 from recsync.errors import BudgetExceededError, FatalError
-from recsync.stages.money import authorise, next_steps
 from stack.airflow_api import wait_for
 
 Run = Callable[..., Any]
@@ -38,7 +38,7 @@ personalize:
 
 
 def forget(shop: Shop) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     context = StageContext.of(shop.name)
     for month in context.money.months():
@@ -49,9 +49,9 @@ def forget(shop: Shop) -> None:
 def test_the_ledger_says_what_the_servers_metered(
     shop: Shop, run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsync.stages.context import StageContext
-    from recsync.stages.costs import report
-    from recsync.stages.costs.reconcile import reconcile
+    from recsync.books import report
+    from recsync.books.reconcile import reconcile
+    from recsync.context import StageContext
 
     (shop.include / "prices.yaml").write_text(PRICES)
     shop.write_files(PROGRAM.replace("personalize: {", THREE_SOLUTIONS) + "budget: {monthly: 100}\n")
@@ -95,8 +95,8 @@ def test_the_ledger_says_what_the_servers_metered(
 
 def check_a_campaign(shop: Shop) -> None:
     """Compare what is booked of a campaign with what the server metered right before and right after."""
-    from recsync.stages.context import StageContext
-    from recsync.stages.costs.booking import book_campaign
+    from recsync.context import StageContext
+    from recsync.costs.usage import book_campaign
 
     context, before = StageContext.of(shop.name), metered(shop.services)["campaign_tps_hours"]
     champion, personalize = context.champions.read(), shop.services.boto3("personalize")
@@ -118,7 +118,7 @@ def check_a_campaign(shop: Shop) -> None:
 
 
 def test_a_budget_too_small_stops_a_training_before_anything_of_it_exists(shop: Shop, run: Run) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     (shop.include / "prices.yaml").write_text(PRICES)
     shop.write_files(f"{PROGRAM}budget: {{monthly: 0.4}}\n")
@@ -139,12 +139,12 @@ def test_a_budget_too_small_stops_a_training_before_anything_of_it_exists(shop: 
 
 
 def test_data_points_beyond_their_limit_are_not_planned(shop: Shop, tmp_path: Path) -> None:
-    from recsync.stages.context import StageContext
-    from recsync.stages.costs.reconcile import reconcile
-    from recsync.stages.delivery.deliver import deliver
-    from recsync.stages.delivery.plan import plan
-    from recsync.stages.money import cost_of_delivery
-    from recsync.stages.recommend import publish_output
+    from recsync.books.reconcile import reconcile
+    from recsync.context import StageContext
+    from recsync.costs.budget import cost_of_delivery
+    from recsync.push.deliver import deliver
+    from recsync.push.plan import plan
+    from recsync.recommend.recommend import publish_output
 
     items = [f"p-{number}" for number in range(10)]
     lines = [
@@ -179,7 +179,7 @@ def test_data_points_beyond_their_limit_are_not_planned(shop: Shop, tmp_path: Pa
 
 
 def test_two_runs_cannot_both_spend_what_is_left(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     (shop.include / "prices.yaml").write_text(PRICES)
     shop.write_files(f"{PROGRAM}budget: {{monthly: 10}}\n")
@@ -201,7 +201,7 @@ def test_two_runs_cannot_both_spend_what_is_left(shop: Shop, caplog: pytest.LogC
 
 
 def test_a_limit_without_prices_is_refused(shop: Shop) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     shop.write_files(f"{PROGRAM}budget: {{monthly: 10}}\n")
     with pytest.raises(FatalError, match=r"prices\.yaml, which says what things cost, is not there"):

@@ -108,8 +108,8 @@ class Month:
 
     def check(self) -> None:
         """The account is within its quotas, and nothing that state, the champions or Braze refer to is gone."""
-        from recsync.core.imports.exported import Manifest
-        from recsync.stages.context import StageContext
+        from recsync.context import StageContext
+        from recsync.export.manifest import Manifest
 
         context = StageContext.of(self.shop.name)
         bucket, keys = context.bucket, context.keys
@@ -151,7 +151,7 @@ class Month:
 def test_thirty_days_hold_the_quotas_lose_nothing_in_use_and_are_booked_as_metered(
     shop: Shop, airflow_database: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     (shop.include / "prices.yaml").write_text(
         (Path(__file__).parents[2] / "include" / "prices.yaml").read_text()

@@ -60,7 +60,7 @@ def shop(shared_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 
 
 def look(shop: Shop) -> Any:
-    from recsync.stages.preflight.run import look
+    from recsync.preflight.run import look
 
     return look(shop.name)
 
@@ -203,7 +203,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
 
 
 def test_a_sound_program_passes_and_nothing_is_changed(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
-    from recsync.stages.preflight.run import main
+    from recsync.preflight.run import main
 
     shop.write_files(PROGRAM.replace(OBJECTS, CATALOG))
     before = everything(shop.services)
@@ -229,7 +229,7 @@ def test_a_mistake_is_named_and_nothing_is_billed(
 def test_all_mistakes_are_told_at_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from recsync.stages.preflight.run import main
+    from recsync.preflight.run import main
 
     rival(shop, monkeypatch)
     for query in ("catalogue", "items"):

@@ -88,7 +88,7 @@ class Published:
     """What a shop's last recommend run made."""
 
     def __init__(self, shop: Shop, folder: Path) -> None:
-        from recsync.stages.context import StageContext
+        from recsync.context import StageContext
 
         self.context = StageContext.of(shop.name)
         newest = self.context.recommendations.latest_run()
@@ -232,8 +232,8 @@ def test_everybody_gets_what_rises_and_the_campaign_is_deleted(
 def test_each_person_gets_own_actions_and_answers_are_asked_for_once(
     shop: Shop, run: Run, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsync.stages import ask_campaign
-    from recsync.stages.recommend import prepare
+    from recsync.recommend import campaign_inference as ask_campaign
+    from recsync.recommend.recommend import prepare
 
     sql = {name: query for name, (_, query) in ACTIONS.items()}
     catalogue = "SELECT 'a-' || n AS item_id, 'Action ' || n AS title FROM generate_series(1, 6) AS n"

@@ -43,7 +43,7 @@ def filters(shop: Shop) -> dict[str, str]:
 
 
 def lists(shop: Shop, folder: Path) -> dict[str, dict[str, Any]]:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     store = StageContext.of(shop.name).recommendations
     store.download_lists(str(store.latest_run()), folder / "lists.parquet")

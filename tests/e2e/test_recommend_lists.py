@@ -12,7 +12,7 @@ import pytest
 from shop import FULL_UNTIL, NOW, PROGRAM, SQL, Shop
 
 from recsync.errors import FatalError
-from recsync.stores.recommendations import RecommendationsManifest
+from recsync.recommend.store import RecommendationsManifest
 
 RULES = PROGRAM.replace(
     "recommendations: {length: 5}",
@@ -50,20 +50,20 @@ def line(user: str, items: list[str]) -> bytes:
 
 
 def published(shop: Shop, run: str, folder: Path) -> dict[str, dict[str, Any]]:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     StageContext.of(shop.name).recommendations.download_lists(run, folder / f"{run}.parquet")
     return {row["external_id"]: row for row in pq.read_table(folder / f"{run}.parquet").to_pylist()}
 
 
 def publish(shop: Shop, uri: str) -> RecommendationsManifest:
-    from recsync.stages.recommend import publish_output
+    from recsync.recommend.recommend import publish_output
 
     return publish_output(shop.name, uri)
 
 
 def test_rules_and_fallback_use_the_programs_own_queries(shop: Shop, tmp_path: Path) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     shop.write_files(RULES, RULES_SQL)
     shop.add_orders([("c 1", "p-0", NOW)])
@@ -94,7 +94,7 @@ def test_rules_and_fallback_use_the_programs_own_queries(shop: Shop, tmp_path: P
 
 
 def test_an_output_is_found_on_s3_and_on_disk_packed_or_not(shop: Shop, tmp_path: Path) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     shop.write_files(PROGRAM.replace("{length: 5}", "{length: 5, min_answered: 0}"))
     context = StageContext.of(shop.name)
@@ -179,9 +179,9 @@ def test_a_query_that_does_not_fit_is_named(
 
 
 def prepare(shop: Shop) -> dict[str, Any]:
-    from recsync.stages.context import StageContext
-    from recsync.stages.recommend import prepare
-    from recsync.stores.champion import Champion
+    from recsync.context import StageContext
+    from recsync.evaluation.champion_store import Champion
+    from recsync.recommend.recommend import prepare
 
     champion = Champion("arn:version", "FULL", NOW.isoformat(), "run", {})
     StageContext.of(shop.name).champions.promote(champion)
@@ -189,7 +189,7 @@ def prepare(shop: Shop) -> dict[str, Any]:
 
 
 def test_the_jobs_input_holds_each_user_once_in_a_fixed_order(shop: Shop) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     people = "SELECT u AS user_id, 'b-' || u AS external_id FROM (VALUES {}) AS p(u)"
     shop.write_files(sql={"audience": people.format("('z'), ('a'), ('\"é\\ x'), ('z')")})
@@ -223,11 +223,11 @@ def test_nothing_is_paid_for_an_audience_that_cannot_be_mailed(
 
 def snapshot(shop: Shop) -> None:
     """Export and publish a snapshot, as train_full does."""
-    from recsync.core.intervals import Interval
-    from recsync.core.program import DatasetType
-    from recsync.stages.context import StageContext
-    from recsync.stages.export.dataset import export_dataset
-    from recsync.stages.export.publish import manifest_of, to_xcom
+    from recsync.context import StageContext
+    from recsync.export.dataset import export_dataset
+    from recsync.export.publish import manifest_of, to_xcom
+    from recsync.program import DatasetType
+    from recsync.program.intervals import Interval
 
     context, interval, run = StageContext.of(shop.name), Interval.until(FULL_UNTIL), "20261122T030000-full"
     exported = {
@@ -238,7 +238,7 @@ def snapshot(shop: Shop) -> None:
 
 
 def figures(shop: Shop, run: str) -> dict[str, Any]:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     context = StageContext.of(shop.name)
     found: dict[str, Any] = context.bucket.get_json(context.keys.known_ids_report(run))
@@ -267,7 +267,7 @@ def test_an_audience_of_other_ids_stops_before_anything_is_paid_for(shop: Shop) 
 
 
 def test_a_share_of_unknown_people_that_jumps_is_told(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     snapshot(shop)
     context = StageContext.of(shop.name)
@@ -300,7 +300,7 @@ def test_ids_that_pandas_wrote_as_floats_are_refused_by_name(shop: Shop, query: 
 def test_a_bad_catalog_value_leaves_out_its_item_and_is_named_on_s3_only(
     shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     program = PROGRAM.replace(
         "payload: objects\n  item_fields: [title, price]",

@@ -67,7 +67,7 @@ def neighbour(shop: Shop) -> Shop:
 
 def fill(run: Run, shop: Shop, folder: Path) -> None:
     """Make what a program has in Amazon Personalize, on S3 and in Braze, without a training."""
-    from recsync.stages.recommend import publish_output
+    from recsync.recommend.recommend import publish_output
 
     output = folder / "users.json.out"
     lists = (
@@ -89,8 +89,8 @@ def retire(run: Run, shop: Shop, **conf: Any) -> Any:
 def test_a_retired_program_is_gone_and_its_neighbour_whole(
     shop: Shop, neighbour: Shop, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from recsync.stages import retire as stage
-    from recsync.stages.context import StageContext
+    from recsync import retire as stage
+    from recsync.context import StageContext
 
     for each in (shop, neighbour):
         fill(run, each, tmp_path)
@@ -172,9 +172,9 @@ def test_a_run_of_the_program_under_way_stops_a_retirement(shop: Shop, run: Run)
 
 @pytest.mark.timeout(300)
 def test_what_another_program_names_stays(shop: Shop, neighbour: Shop) -> None:
-    from recsync.stages import retire as stage
-    from recsync.stages.context import StageContext
-    from recsync.stages.retire import Retirement, Shared
+    from recsync import retire as stage
+    from recsync.context import StageContext
+    from recsync.retire import Retirement, Shared
 
     shop.write_files(program("one_for_both", "items_for_both") + "  tier_attribute: own_tier\n")
     neighbour.write_files(program("one_for_both", "items_for_both"))

@@ -29,7 +29,7 @@ def services(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def test_what_a_job_did_not_answer_is_asked_once_more_and_paid_for_once(
     shop: Shop, run: Run, tmp_path: Path
 ) -> None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     full = run(f"{shop.name}_train_full", run_conf={"until": FULL_UNTIL.isoformat()})
     assert full.state == "success", states(full)

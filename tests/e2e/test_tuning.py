@@ -32,7 +32,7 @@ def solutions(shop: Shop) -> dict[str, dict[str, Any]]:
 
 
 def champion(shop: Shop) -> Any:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     found = StageContext.of(shop.name).champions.read()
     assert found is not None
@@ -40,7 +40,7 @@ def champion(shop: Shop) -> Any:
 
 
 def pinned(shop: Shop) -> dict[str, str] | None:
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
 
     context = StageContext.of(shop.name)
     found = context.tuning.pinned(context.program.personalize.recipe)
@@ -55,7 +55,7 @@ def succeeded(run: Run, dag_id: str, **kwargs: Any) -> dict[str, str]:
 
 @pytest.mark.timeout(600)
 def test_what_a_search_found_is_used_by_the_next_full_training(shop: Shop, run: Run) -> None:
-    from recsync.stages import tuning
+    from recsync.training import tuning
 
     def write(ratio: str) -> None:
         search = f"tuning: {{max_training_jobs: 2, ranges: {{hidden_dimension: [32, 40]}}, {ratio}}}"

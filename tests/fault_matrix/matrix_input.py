@@ -5,7 +5,7 @@ from __future__ import annotations
 from matrix_rows import Scenario, Stage
 from matrix_truth import shown
 
-from recsync.stages.delivery.plan import RemovalBrakeError
+from recsync.push.plan import RemovalBrakeError
 
 
 def scenarios() -> list[Scenario]:

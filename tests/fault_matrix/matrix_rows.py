@@ -109,13 +109,13 @@ class Stage:
 
     def plan(self, version: int | str, dag_run: str) -> str:
         """Plan the delivery of a version, with Airflow's retries; name it."""
-        from recsync.stages.delivery.plan import plan
+        from recsync.push.plan import plan
 
         return str(retried(lambda: plan(self.kit.name, str(version), dag_run=dag_run))[0].delivery)
 
     def deliver(self, delivery: str) -> None:
         """Deliver, with Airflow's retries."""
-        from recsync.stages.delivery.deliver import deliver
+        from recsync.push.deliver import deliver
 
         self.tries += retried(lambda: deliver(self.kit.name, delivery))[1]
 
@@ -240,7 +240,7 @@ def _judged(row: Row, stage: Stage, scenario: Scenario) -> Row:
 
 
 def _verify(kit: Kit, delivery: str) -> dict[str, Any]:
-    from recsync.stages.delivery.verify import verify
+    from recsync.push.verify import verify
 
     return retried(lambda: verify(kit.name, delivery, dag_run="run-2"))[0]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.loaders import JSONFileLoader
 
-from recsync.stages.delivery import read_back
+from recsync.push import read_back
 
 # Braze needs up to half a minute to apply a call, the sandbox 0.2 s, or 2 s where a fault delays it.
 _WAITS_SECONDS = (0.3, 0.7, 2.5)

@@ -98,9 +98,9 @@ def _run(
 
 
 def _call(what: str, arguments: tuple[Any, ...]) -> Any:
-    from recsync.stages.delivery.deliver import deliver
-    from recsync.stages.delivery.plan import plan
-    from recsync.stages.delivery.verify import verify
+    from recsync.push.deliver import deliver
+    from recsync.push.plan import plan
+    from recsync.push.verify import verify
 
     stages: dict[str, Any] = {"plan": plan, "deliver": deliver, "verify": verify}
     plain = [argument for argument in arguments if not isinstance(argument, dict)]

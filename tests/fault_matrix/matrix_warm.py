@@ -8,6 +8,6 @@ import boto3
 import matrix_speed
 
 for stage in ("plan", "deliver", "verify"):
-    import_module(f"recsync.stages.delivery.{stage}")
+    import_module(f"recsync.push.{stage}")
 matrix_speed.hasten()
 boto3.session.Session().client("s3", region_name="us-east-1")

@@ -176,5 +176,5 @@ def account(
             }
             connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
             patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-            patch.setattr("recsync.hooks.personalize_client.QUICK_LOOK_SECONDS", 0.05)
+            patch.setattr("airflow_personalize.hooks.personalize_client.QUICK_LOOK_SECONDS", 0.05)
             yield PersonalizeAccount(server.url, s3, data)

@@ -19,13 +19,7 @@ from botocore.exceptions import (
 )
 
 from recsync.airflow_errors import RETRY_POLICY
-from recsync.errors import (
-    FatalError,
-    ProgramError,
-    QuotaFullError,
-    RejectedError,
-    RetriableError,
-)
+from recsync.errors import FatalError, ProgramError, QuotaFullError, RejectedError, RetriableError
 
 
 def client_error(code: str, status: int) -> ClientError:

@@ -34,6 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
         *(["--month", arguments.month] if arguments.month else []),
         *(["--json"] if arguments.json else []),
     ]
-    command = [sys.executable, "-m", "recsync.stages.costs.report", *options]
+    command = [sys.executable, "-m", "recsync.books.report", *options]
     # Our own command, in the stack's environment.
     return subprocess.run(command, env=environ, check=False).returncode  # ruff: ignore[subprocess-without-shell-equals-true]

@@ -26,6 +26,6 @@ def run(arguments: argparse.Namespace) -> int:
     environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(plan.settings.plugins), environ.get("PYTHONPATH")])
     )
-    command = [sys.executable, "-m", "recsync.stages.preflight.run", arguments.program]
+    command = [sys.executable, "-m", "recsync.preflight.run", arguments.program]
     # Our own command, in the stack's environment.
     return subprocess.run(command, env=environ, check=False).returncode  # ruff: ignore[subprocess-without-shell-equals-true]

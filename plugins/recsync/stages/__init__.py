@@ -1,1 +1,1 @@
-"""What the stages do, one module each: bodies for the tasks of the DAGs."""
+"""Old paths of commands, kept for one release; see the modules."""

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import get_current_context
 
 from recsync.airflow_tasks import task
-from recsync.core.program import Program
+from recsync.program import Program
 from recsync.task_groups.setup import Output
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,11 @@ def must_hold(program: str, context: Mapping[str, Any] | None = None) -> None:
     :param context: of the task; None takes the present one, which is there inside of a task only.
     :raises RetriableError: when another run has it.
     """
-    from recsync.stages import lease
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
+    from recsync.training import lock
 
     here = context or get_current_context()
-    lease.must_hold(StageContext.of(program), _run_of(here), partial(_is_running, here["ti"]))
+    lock.must_hold(StageContext.of(program), _run_of(here), partial(_is_running, here["ti"]))
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class HoldsLease:
         :raises RetriableError: when another run has it.
         :raises FatalError: when the import is not written down any more.
         """
-        from recsync.stages.context import StageContext
-        from recsync.stages.imports.unfinished import check_written_down
+        from recsync.context import StageContext
+        from recsync.imports.pending_imports import check_written_down
 
         must_hold(self.program, context)
         if self.imports:
@@ -76,12 +76,12 @@ class HoldsLease:
 @task.sensor(task_id="hold", mode="reschedule", poke_interval=15, timeout=2 * _DAY_SECONDS)
 def wait_for_lease(program: str) -> bool:
     """Take the lease once nobody has it and nothing of a former run is under way."""
-    from recsync.stages import lease
-    from recsync.stages.context import StageContext
+    from recsync.context import StageContext
+    from recsync.training import lock
 
     context = get_current_context()
     ti = context["ti"]
-    waits_for = lease.waits_for(
+    waits_for = lock.waits_for(
         StageContext.of(program), _run_of(context), partial(_is_running, ti), _goes_first(program, ti)
     )
     if waits_for:
@@ -98,7 +98,7 @@ def _goes_first(program: str, ti: Any) -> str | None:
 
 
 def _run_of(context: Mapping[str, Any]) -> Any:
-    from recsync.stores.lease import Holder
+    from recsync.training.lock_store import Holder
 
     run = context["dag_run"]
     return Holder(run.dag_id, run.run_id)

@@ -8,9 +8,9 @@ from typing import Any
 from airflow.sdk import get_current_context
 
 from recsync.airflow_tasks import task
-from recsync.core.program import Program
-from recsync.operators.promotion import ApprovePromotionOperator
-from recsync.stage_dags import asset
+from recsync.dag_kit import asset
+from recsync.evaluation.approval import ApprovePromotionOperator
+from recsync.program import Program
 from recsync.task_groups.setup import Output
 
 
@@ -46,7 +46,7 @@ def judge(
     segment_version_arn: str | None,
 ) -> dict[str, Any]:
     """Compare the version with the champion and its baseline; one that does not pass fails with the figures."""
-    from recsync.stages import promotion
+    from recsync.evaluation import promotion
 
     run_id = get_current_context()["dag_run"].run_id
     return promotion.judge_version(
@@ -63,7 +63,7 @@ def judge(
 @task(multiple_outputs=False)
 def promote(program: str, judged: dict[str, Any], answer: dict[str, Any] | None) -> dict[str, Any]:
     """Make the version the champion, and tell recommend."""
-    from recsync.stages import promotion
+    from recsync.evaluation import promotion
 
     context = get_current_context()
     champion = promotion.promote(program, judged, approved_by=(answer or {}).get("by", ""))

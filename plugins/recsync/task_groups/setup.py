@@ -7,18 +7,17 @@ from typing import Any, TypeAlias
 
 from airflow.sdk import task_group
 
-from recsync import settings
-from recsync.airflow_tasks import task
-from recsync.core import names
-from recsync.core.program import Program
-from recsync.core.solutions import SolutionSpec, trained_by_full
-from recsync.operators.personalize.resources import (
+from airflow_personalize.operators.resources import (
     PersonalizeCreateDatasetGroupOperator,
     PersonalizeCreateDatasetOperator,
     PersonalizeCreateSchemaOperator,
     PersonalizeCreateSolutionOperator,
 )
-from recsync.operators.personalize.update import PersonalizeUpdateSolutionOperator
+from airflow_personalize.operators.update import PersonalizeUpdateSolutionOperator
+from recsync import settings
+from recsync.airflow_tasks import task
+from recsync.program import Program, names
+from recsync.training.solutions import SolutionSpec, trained_by_full
 
 # A reference to a task's result while the DAG is parsed, the result itself when a task runs.
 Output: TypeAlias = Any
@@ -29,7 +28,7 @@ class Resources:
     """ARNs that the setup tasks return.
 
     :param datasets: dataset type -> dataset.
-    :param solutions: solutions by the prefix of their tasks; see :mod:`recsync.core.solutions`.
+    :param solutions: solutions by the prefix of their tasks; see :mod:`recsync.training.solutions`.
     """
 
     dataset_group: Output
@@ -119,6 +118,6 @@ def _solution(
 @task(multiple_outputs=True)
 def solution_settings(program: str, dataset_group_arn: str) -> dict[str, Any]:
     """Say how the solutions are set now."""
-    from recsync.stages import solutions
+    from recsync.training import pinned_solutions as solutions
 
     return solutions.solution_settings(program, dataset_group_arn)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from recsync.airflow_tasks import task
-from recsync.core.program import Program
-from recsync.core.solutions import BASELINE, OWN, SEGMENT, challenger_prefix
-from recsync.operators.personalize.jobs import (
+from airflow_personalize.operators.jobs import (
     PersonalizeCreateDatasetImportJobOperator,
     PersonalizeCreateSolutionVersionOperator,
 )
-from recsync.operators.personalize.metrics import PersonalizeGetSolutionMetricsOperator
-from recsync.task_groups.booking import BookTraining
+from airflow_personalize.operators.metrics import PersonalizeGetSolutionMetricsOperator
+from recsync.airflow_tasks import task
+from recsync.books.tasks import BookTraining
+from recsync.program import Program
 from recsync.task_groups.exclusion import HoldsLease, must_hold
 from recsync.task_groups.promoting import promote_version
 from recsync.task_groups.setup import Output, Resources
+from recsync.training.solutions import BASELINE, OWN, SEGMENT, challenger_prefix
 
 PLAN = "{{ ti.xcom_pull(task_ids='plan')['%s'] }}"
 VERSION = "{{ ti.xcom_pull(task_ids='version_names')['%s'] }}"
@@ -91,7 +91,7 @@ def _compared(
 @task
 def import_jobs(program: str, plan: dict[str, Any], dataset_arns: dict[str, str]) -> list[dict[str, str]]:
     """Say which import jobs the plan pays for."""
-    from recsync.stages import train
+    from recsync.training import train
 
     must_hold(program)
     return train.import_jobs(program, plan, dataset_arns)
@@ -100,7 +100,7 @@ def import_jobs(program: str, plan: dict[str, Any], dataset_arns: dict[str, str]
 @task(multiple_outputs=False)
 def version_names(program: str, plan: dict[str, Any]) -> dict[str, str]:
     """Name the solution versions that the plan pays for."""
-    from recsync.stages import train
+    from recsync.training import train
 
     must_hold(program)
     return train.version_names(program, plan)
@@ -109,7 +109,7 @@ def version_names(program: str, plan: dict[str, Any]) -> dict[str, str]:
 @task
 def record_imports(program: str, plan: dict[str, Any]) -> None:
     """Note that the import jobs are ACTIVE."""
-    from recsync.stages import train
+    from recsync.training import train
 
     train.record_imports(program, plan)
 
@@ -124,6 +124,6 @@ def compare(
     baseline_metrics: dict[str, float] | None,
 ) -> dict[str, Any]:
     """Put the program's own solution and its challengers side by side."""
-    from recsync.stages import comparing
+    from recsync.evaluation import compare as comparing
 
     return comparing.compare(program, plan["run"], versions, metrics, baseline_metrics)

@@ -6,16 +6,15 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
+from airflow_personalize.operators.jobs import PersonalizeCreateSolutionVersionOperator
+from airflow_personalize.operators.metrics import PersonalizeGetSolutionMetricsOperator
+from airflow_personalize.operators.resources import PersonalizeCreateSolutionOperator
 from recsync.airflow_tasks import task
-from recsync.core import names
-from recsync.core.program import Program
-from recsync.core.solutions import searching
-from recsync.operators.personalize.jobs import PersonalizeCreateSolutionVersionOperator
-from recsync.operators.personalize.metrics import PersonalizeGetSolutionMetricsOperator
-from recsync.operators.personalize.resources import PersonalizeCreateSolutionOperator
-from recsync.task_groups.booking import BookTraining
+from recsync.books.tasks import BookTraining
+from recsync.program import Program, names
 from recsync.task_groups.exclusion import HoldsLease, must_hold
 from recsync.task_groups.setup import Output, Resources
+from recsync.training.solutions import searching
 
 
 def tune(program: Program, plan: Output, resources: Resources) -> None:
@@ -54,7 +53,7 @@ def tune(program: Program, plan: Output, resources: Resources) -> None:
 @task
 def version_name(program: str, plan: dict[str, Any]) -> str:
     """Name the solution version that the search pays for."""
-    from recsync.stages import tuning
+    from recsync.training import tuning
 
     must_hold(program)
     return tuning.version_name(program, plan)
@@ -63,7 +62,7 @@ def version_name(program: str, plan: dict[str, Any]) -> str:
 @task(multiple_outputs=False)
 def pin(program: str, solution_version_arn: str, metrics: dict[str, float]) -> dict[str, Any]:
     """Pin the winners into later FULL trainings, unless they are worse than the champion."""
-    from recsync.stages import tuning
+    from recsync.training import tuning
 
     run_id = get_current_context()["dag_run"].run_id
     return tuning.conclude(program, run_id, solution_version_arn, metrics)

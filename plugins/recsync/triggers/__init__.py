@@ -1,1 +1,1 @@
-"""Triggers: what the triggerer awaits while no worker slot is held."""
+"""Old paths of triggers, kept for one release; see the modules."""

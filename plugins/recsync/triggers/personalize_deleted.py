@@ -1,71 +1,7 @@
-"""Await in the triggerer that Amazon Personalize no longer knows a resource."""
+"""Old path of airflow_personalize.triggers.personalize_deleted, kept for one release.
 
-from __future__ import annotations
+A task that was deferred before an upgrade has this path of its trigger in Airflow's database; the triggerer
+imports it after the upgrade. It can go when no task deferred by the older release waits any more.
+"""
 
-from recsync.hooks.personalize_resource import deleted
-from recsync.hooks.personalize_resources import (
-    CAMPAIGN,
-    DATASET,
-    DATASET_GROUP,
-    EVENT_TRACKER,
-    FILTER,
-    METRIC_ATTRIBUTION,
-    RECOMMENDER,
-    SCHEMA,
-    SOLUTION,
-)
-from recsync.triggers.personalize_base import PersonalizeBaseTrigger
-
-
-class PersonalizeDatasetGroupDeletedTrigger(PersonalizeBaseTrigger):
-    """Await the end of the deletion of a dataset group."""
-
-    wait = deleted(DATASET_GROUP)
-
-
-class PersonalizeSchemaDeletedTrigger(PersonalizeBaseTrigger):
-    """Await the end of the deletion of a schema."""
-
-    wait = deleted(SCHEMA)
-
-
-class PersonalizeDatasetDeletedTrigger(PersonalizeBaseTrigger):
-    """Await the end of the deletion of a dataset."""
-
-    wait = deleted(DATASET)
-
-
-class PersonalizeSolutionDeletedTrigger(PersonalizeBaseTrigger):
-    """Await the end of the deletion of a solution."""
-
-    wait = deleted(SOLUTION)
-
-
-class PersonalizeFilterDeletedTrigger(PersonalizeBaseTrigger):
-    """Await the end of the deletion of a filter."""
-
-    wait = deleted(FILTER)
-
-
-class PersonalizeCampaignDeletedTrigger(PersonalizeBaseTrigger):
-    """Await the end of the deletion of a campaign."""
-
-    wait = deleted(CAMPAIGN)
-
-
-class PersonalizeEventTrackerDeletedTrigger(PersonalizeBaseTrigger):
-    """Await the end of the deletion of an event tracker."""
-
-    wait = deleted(EVENT_TRACKER)
-
-
-class PersonalizeMetricAttributionDeletedTrigger(PersonalizeBaseTrigger):
-    """Await the end of the deletion of a metric attribution."""
-
-    wait = deleted(METRIC_ATTRIBUTION)
-
-
-class PersonalizeRecommenderDeletedTrigger(PersonalizeBaseTrigger):
-    """Await the end of the deletion of a recommender."""
-
-    wait = deleted(RECOMMENDER)
+from airflow_personalize.triggers.personalize_deleted import *  # ruff: ignore[undefined-local-with-import-star]

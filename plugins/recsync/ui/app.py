@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException as AnyHttpError
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import RedirectResponse, Response
 
-from recsync.core.report_page import page
-from recsync.core.report_page.addresses import MODELS, REPORTS, report_key
+from recsync.export.report_page import page
+from recsync.export.report_page.addresses import MODELS, REPORTS, report_key
 from recsync.ui import models, pages, reports
 
 HEADERS = {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from recsync.core.judging.comparison import Comparison
-from recsync.core.judging.gate import COVERAGE
-from recsync.core.recipes import NDCG_25
-from recsync.core.report_page.addresses import MODELS
-from recsync.core.report_page.figures import iso_moment
-from recsync.core.report_page.html import Html, document, element, join, link, section, table, text
-from recsync.stages.context import StageContext
-from recsync.stores.champion import Champion, Outcome
+from recsync.context import StageContext
+from recsync.evaluation.champion_store import Champion, Outcome
+from recsync.evaluation.comparison import Comparison
+from recsync.evaluation.gate import COVERAGE
+from recsync.export.report_page.addresses import MODELS
+from recsync.export.report_page.figures import iso_moment
+from recsync.export.report_page.html import Html, document, element, join, link, section, table, text
+from recsync.program.recipes import NDCG_25
 from recsync.ui.reports import NOT_READ
 
 _TITLE = "Models"

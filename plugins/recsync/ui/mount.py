@@ -10,7 +10,7 @@ import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from recsync.core.report_page.addresses import MODELS, MOUNT, REPORTS
+from recsync.export.report_page.addresses import MODELS, MOUNT, REPORTS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 
-from recsync.core.report_page.addresses import MOUNT, REPORTS, report_route
-from recsync.core.report_page.figures import iso_moment, number
-from recsync.core.report_page.html import Html, document, element, join, link, section, table
-from recsync.core.report_page.sections import verdict
+from recsync.export.report_page.addresses import MOUNT, REPORTS, report_route
+from recsync.export.report_page.figures import iso_moment, number
+from recsync.export.report_page.html import Html, document, element, join, link, section, table
+from recsync.export.report_page.sections import verdict
 from recsync.ui.reports import Latest
 
 OVERVIEW_REPORTS = 6

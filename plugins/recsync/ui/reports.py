@@ -13,9 +13,9 @@ from botocore.exceptions import BotoCoreError
 from fastapi import HTTPException
 
 from recsync import settings
-from recsync.core.program_file import program_files
+from recsync.context import StageContext
 from recsync.errors import RecsyncError
-from recsync.stages.context import StageContext
+from recsync.program.files import program_files
 
 # A broken program file, a connection that is not there, a bucket that refuses: each says so in its message.
 NOT_READ = (RecsyncError, AirflowException, BotoCoreError)

@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from scripted_http import Reply, Script, scripted
 
-from recsync.clients.braze import BrazeClient, BrazeRefused, BrazeUnclear, TrackError, TrackResult
-from recsync.clients.braze_answers import read_track
-from recsync.clients.braze_plan import RatePlan
-from recsync.clients.braze_transport import AiohttpTransport
+from braze_client.answers import read_track
+from braze_client.client import BrazeClient, BrazeRefused, BrazeUnclear, TrackError, TrackResult
+from braze_client.rate_plan import RatePlan
+from braze_client.transport import AiohttpTransport
 from recsync.errors import FatalError, RecsyncError, RejectedError, RetriableError
 
 KEY = "secret-key-0123"

@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from recsync.clients.braze_limits import Family, Limiter, Limiters, burst_of
-from recsync.clients.braze_plan import RatePlan
-from recsync.clients.braze_shared_pace import SharedPace
-from recsync.clients.braze_window import Burst
+from braze_client.limits import Family, Limiter, Limiters, burst_of
+from braze_client.rate_plan import RatePlan
+from braze_client.shared_pace import SharedPace
+from braze_client.window import Burst
 
 NOW = 1_800_000_000.0
 

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from pace_simulation import START, Server, run
 
-from recsync.clients.braze_pace import RECENT_SECONDS, Pace
-from recsync.clients.braze_window import Burst
+from braze_client.pace import RECENT_SECONDS, Pace
+from braze_client.window import Burst
 
 BURST = Burst(3_000, 3)
 latencies = st.tuples(st.floats(0, 0.05), st.floats(0, 0.05)).map(lambda two: (two[0], sum(two)))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.clients.braze_plan import RatePlan
+from braze_client.rate_plan import RatePlan
 from recsync.errors import FatalError
 
 

@@ -9,8 +9,8 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
-from recsync.clients.campaign_calls import Campaign, Pace
 from recsync.errors import FatalError, RecsyncError, RejectedError, RetriableError
+from recsync.recommend.campaign_calls import Campaign, Pace
 
 ARN = "arn:aws:personalize:us-east-1:000000000000:campaign/shop-recommend"
 

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from recsync.core.program import Recommendations
+from recsync.program import Recommendations
 
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
 DAY_SECONDS = 86_400

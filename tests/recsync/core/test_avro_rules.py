@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from personalize_local.datasets.avro import parse_schema
-from recsync.core.avro import AvroField, AvroSchema
-from recsync.core.program import DatasetType
+from recsync.program import DatasetType
+from recsync.program.avro import AvroField, AvroSchema
 
 REPO = Path(__file__).resolve().parents[3]
 USER = {"name": "USER_ID", "type": "string"}

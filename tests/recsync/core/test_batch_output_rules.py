@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsync.core.lists import batch_output
-from recsync.core.lists.batch_output import UnreadableLine, UserList, cut_blocks, read_block, read_lines
-from recsync.core.lists.catalogue import Catalogue, Categories
-from recsync.core.lists.output_files import output_names
-from recsync.core.lists.rules import BOUGHT, CATEGORY, DUPLICATE, OUT_OF_STOCK, Bought, ListRules, pack
-from recsync.core.lists.usual_lines import read_usual
+from recsync.recommend.lists import batch_output
+from recsync.recommend.lists.batch_output import UnreadableLine, UserList, cut_blocks, read_block, read_lines
+from recsync.recommend.lists.catalogue import Catalogue, Categories
+from recsync.recommend.lists.fast_parser import read_usual
+from recsync.recommend.lists.output_files import output_names
+from recsync.recommend.lists.rules import BOUGHT, CATEGORY, DUPLICATE, OUT_OF_STOCK, Bought, ListRules, pack
 
 GOOD = b'{"input":{"userId":"2"},"output":{"recommendedItems":["a","b"],"scores":[0.1,0.2]},"error":null}'
 NO_SCORES = b'{"input":{"userId":"1"},"output":{"recommendedItems":["c"]}}'

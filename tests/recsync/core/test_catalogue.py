@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from recsync.core.lists.catalogue import CATALOGUE, Catalogue, read_catalogue
-from recsync.core.lists.catalogue_report import BAD_ID, DUPLICATE
-from recsync.core.payloads import CATALOG_ID
-from recsync.core.program import Checks, Rules
-from recsync.core.queries.columns import Kind
+from braze_client.payloads import CATALOG_ID
+from recsync.program import Checks, Rules
+from recsync.recommend.lists.catalogue import CATALOGUE, Catalogue, read_catalogue
+from recsync.recommend.lists.catalogue_report import BAD_ID, DUPLICATE
+from recsync.warehouse.query_columns import Kind
 
 COLUMNS = ["item_id", "name", "price", "stock", "aisle"]
 KINDS = dict(zip(COLUMNS, [Kind.TEXT, Kind.TEXT, Kind.DECIMAL, Kind.BOOLEAN, Kind.TEXT], strict=True))

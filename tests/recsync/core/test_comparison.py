@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from recsync.core.judging.comparison import Contender, best, refusals, table
-from recsync.core.judging.gate import Side
-from recsync.core.program import Gate
+from recsync.evaluation.comparison import Contender, best, refusals, table
+from recsync.evaluation.gate import Side
+from recsync.program import Gate
 
 NDCG = "normalized_discounted_cumulative_gain_at_25"
 

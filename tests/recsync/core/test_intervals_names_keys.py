@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsync.core.intervals import EPOCH, Interval, floor_tick, last_interval, parse_key
-from recsync.core.keys import Keys
-from recsync.core.names import MAX_LENGTH, job_name, run_key
-from recsync.core.program import NAME_PATTERN, DatasetType
+from recsync.program import NAME_PATTERN, DatasetType
+from recsync.program.intervals import EPOCH, Interval, floor_tick, last_interval, parse_key
+from recsync.program.names import MAX_LENGTH, job_name, run_key
+from recsync.storage.keys import Keys
 
 FIVE = datetime(2026, 11, 22, 5, tzinfo=UTC)
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsync.core.duck import opened
-from recsync.core.lists import job_input
-from recsync.core.lists.audience import AUDIENCE, sort_audience, write_audience, write_audience_items
 from recsync.errors import FatalError
+from recsync.recommend.lists import job_input
+from recsync.recommend.lists.audience import AUDIENCE, sort_audience, write_audience, write_audience_items
+from recsync.storage.duck import opened
 
 
 def people(folder: Path, *users: str) -> Path:

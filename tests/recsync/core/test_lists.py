@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from list_reference import NOW, Event, Item, Person, Reference, Row, World
 from pydantic import ValidationError
 
-from recsync.core.lists.audience import AUDIENCE
-from recsync.core.lists.build import ListsReport, build_lists
-from recsync.core.lists.catalogue import read_catalogue
-from recsync.core.lists.history import EVENTS
-from recsync.core.lists.list_partition import LISTS
-from recsync.core.program import Recommendations
-from recsync.core.queries.columns import Kind
 from recsync.errors import FatalError
+from recsync.program import Recommendations
+from recsync.recommend.lists.audience import AUDIENCE
+from recsync.recommend.lists.build import ListsReport, build_lists
+from recsync.recommend.lists.catalogue import read_catalogue
+from recsync.recommend.lists.history import EVENTS
+from recsync.recommend.lists.list_partition import LISTS
+from recsync.warehouse.query_columns import Kind
 
 
 def policy(**fields: Any) -> Recommendations:

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsync.core import payloads
-from recsync.core.program import Braze
+from braze_client import payloads
+from recsync.program import Braze
 
 IDS = Braze(attribute="recs")
 OBJECTS = Braze(attribute="recs", payload="objects", item_fields=("name", "price"))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.core.privacy import WITHHELD, withhold, withhold_literals
+from recsync.privacy import WITHHELD, withhold, withhold_literals
 
 QUERY = "SELECT user_id, 'shop' AS kind FROM shop.orders WHERE total::int > 5 -- café"
 

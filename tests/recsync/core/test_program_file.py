@@ -7,9 +7,9 @@ import pytest
 import yaml
 from croniter import croniter
 
-from recsync.core.program import DatasetType, parse_program
-from recsync.core.program_file import program_files, read_program
 from recsync.errors import ProgramError
+from recsync.program import DatasetType, parse_program
+from recsync.program.files import program_files, read_program
 
 REPO = Path(__file__).resolve().parents[3]
 SCHEMA = (

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from recsync.core.check_programs import check
-from recsync.core.program import Program
-from recsync.core.program.braze import RESERVED_ATTRIBUTES
+from recsync.preflight.check_programs import check
+from recsync.program import Program
+from recsync.program.braze import RESERVED_ATTRIBUTES
 
 REPO = Path(__file__).resolve().parents[3]
 PROGRAM = """\
@@ -211,7 +211,7 @@ def test_no_field_shows_a_regular_expression() -> None:
 
 def test_the_command_loads_no_airflow() -> None:
     code = (
-        "import sys; from pathlib import Path; from recsync.core.check_programs import main\n"
+        "import sys; from pathlib import Path; from recsync.preflight.check_programs import main\n"
         "status = main(Path('include'))\n"
         "sys.exit(status or any(name.split('.')[0] == 'airflow' for name in sys.modules))"
     )

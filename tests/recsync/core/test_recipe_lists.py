@@ -17,16 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from list_reference import NOW
 
-from recsync.core.lists import joins
-from recsync.core.lists.audience import AUDIENCE
-from recsync.core.lists.build import ListsReport, build_lists
-from recsync.core.lists.catalogue import read_catalogue
-from recsync.core.lists.job_input import write_segments
-from recsync.core.lists.joins import SEEDS, Join, by_seed, by_some_users, for_everybody
-from recsync.core.lists.list_partition import FAILED, NO_LINE, NOT_ASKED
-from recsync.core.lists.segments import by_segment, write_found_people
-from recsync.core.program import Recommendations
 from recsync.errors import FatalError
+from recsync.program import Recommendations
+from recsync.recommend.lists import output_mapping as joins
+from recsync.recommend.lists.audience import AUDIENCE
+from recsync.recommend.lists.build import ListsReport, build_lists
+from recsync.recommend.lists.catalogue import read_catalogue
+from recsync.recommend.lists.job_input import write_segments
+from recsync.recommend.lists.list_partition import FAILED, NO_LINE, NOT_ASKED
+from recsync.recommend.lists.output_mapping import SEEDS, Join, by_seed, by_some_users, for_everybody
+from recsync.recommend.lists.segments import by_segment, write_found_people
 
 ITEMS = [f"p{n}" for n in range(8)]
 USERS = [f"u{n}" for n in range(6)]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recsync.core.program import Program
-from recsync.core.program_file import program_files, read_program
-from recsync.core.recipes import RECIPES, Asks
 from recsync.errors import ProgramError
+from recsync.program import Program
+from recsync.program.files import program_files, read_program
+from recsync.program.recipes import RECIPES, Asks
 
 _AVRO = {"type": "record", "namespace": "com.amazonaws.personalize.schema", "version": "1.0"}
 TEXT, NUMBER = ["null", "string"], ["null", "float"]

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from recsync.core import names
-from recsync.core.avro import AvroSchema
-from recsync.core.program import DatasetType, Program, Solution, parse_program
-from recsync.core.program.hpo import found_by, hpo_config
-from recsync.core.recipes import RECIPES
-from recsync.core.solution_schemas import solution_schema_problems
-from recsync.core.solutions import own, searching, trained_by_full
+from recsync.program import DatasetType, Program, Solution, names, parse_program
+from recsync.program.avro import AvroSchema
+from recsync.program.hpo import found_by, hpo_config
+from recsync.program.recipes import RECIPES
+from recsync.program.solution_schemas import solution_schema_problems
+from recsync.training.solutions import own, searching, trained_by_full
 
 V1, V2 = "aws-user-personalization", "aws-user-personalization-v2"
 _ITEMS = {

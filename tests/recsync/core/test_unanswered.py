@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from recsync.core.duck import opened
-from recsync.core.lists.unanswered import Questions, write_unanswered
-from recsync.core.recipes import Asks
+from recsync.program.recipes import Asks
+from recsync.recommend.lists.unanswered import Questions, write_unanswered
+from recsync.storage.duck import opened
 
 Json = dict[str, Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from recsync.clients.braze_plan import RatePlan
+from braze_client.rate_plan import RatePlan
 from recsync.errors import FatalError
-from recsync.hooks.braze import BrazeHook
+from recsync.push.braze_hook import BrazeHook
 
 KEY = "secret-key-0123"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from recsync.connections import connection
 from recsync.errors import FatalError
-from recsync.hooks.braze import BrazeHook
-from recsync.hooks.connections import connection
-from recsync.hooks.warehouse import warehouse
+from recsync.push.braze_hook import BrazeHook
+from recsync.warehouse.hooks import warehouse
 
 
 def test_a_connection_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from airflow_personalize.hooks.personalize import PersonalizeHook
+from airflow_personalize.hooks.personalize_contents import steps
+from airflow_personalize.resources import CAMPAIGN, DATASET, FILTER, RESOURCES, SCHEMA, SOLUTION
 from recsync.errors import FatalError, RetriableError
-from recsync.hooks.personalize import PersonalizeHook
-from recsync.hooks.personalize_contents import steps
-from recsync.hooks.personalize_resources import CAMPAIGN, DATASET, FILTER, RESOURCES, SCHEMA, SOLUTION
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP, VERSION = PREFIX + "dataset-group/shop", PREFIX + "solution/up/0a1b2c3d"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.hooks.personalize_drift import drift, unasked_hyperparameters
-from recsync.hooks.personalize_resources import BATCH_INFERENCE_JOB, CAMPAIGN, SOLUTION
+from airflow_personalize.drift import drift, unasked_hyperparameters
+from airflow_personalize.resources import BATCH_INFERENCE_JOB, CAMPAIGN, SOLUTION
 
 COLUMNS = {"INTERACTIONS": ["A", "B"]}
 

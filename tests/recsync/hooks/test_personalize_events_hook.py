@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from recsync.errors import FatalError, RetriableError
-from recsync.hooks import personalize_events
-from recsync.hooks.personalize_events import (
+from airflow_personalize.hooks import personalize_events
+from airflow_personalize.hooks.personalize_events import (
     PUT_ACTION_INTERACTIONS,
     PUT_ACTIONS,
     PUT_EVENTS,
@@ -18,6 +17,7 @@ from recsync.hooks.personalize_events import (
     PersonalizeEventsHook,
     Put,
 )
+from recsync.errors import FatalError, RetriableError
 
 DATASET = "arn:aws:personalize:eu-west-1:123456789012:dataset/shop/ITEMS"
 

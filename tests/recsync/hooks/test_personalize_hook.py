@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from recsync.errors import FatalError, RetriableError
-from recsync.hooks.personalize import PersonalizeHook, suffixed
-from recsync.hooks.personalize_resource import Resource
-from recsync.hooks.personalize_resources import (
+from airflow_personalize.hooks.personalize import PersonalizeHook, suffixed
+from airflow_personalize.resource import Resource
+from airflow_personalize.resources import (
     BATCH_INFERENCE_JOB,
     BATCH_SEGMENT_JOB,
     CAMPAIGN,
@@ -26,6 +25,7 @@ from recsync.hooks.personalize_resources import (
     SOLUTION,
     SOLUTION_VERSION,
 )
+from recsync.errors import FatalError, RetriableError
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP = PREFIX + "dataset-group/shop"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import botocore.session
 import pytest
 
-from recsync.hooks.personalize_resource import Arn, ready
-from recsync.hooks.personalize_resources import CAMPAIGN, DATASET, RESOURCES, SOLUTION_VERSION
-from recsync.triggers import personalize_deleted
+from airflow_personalize.resource import Arn, ready
+from airflow_personalize.resources import CAMPAIGN, DATASET, RESOURCES, SOLUTION_VERSION
+from airflow_personalize.triggers import personalize_deleted
 
 MODEL = botocore.session.get_session().get_service_model("personalize")
 GROUP = "arn:aws-cn:personalize:cn-north-1:123456789012:dataset-group/shop"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_personalize.hooks.personalize_runtime import PersonalizeRuntimeHook
 from recsync.errors import FatalError
-from recsync.hooks.personalize_runtime import PersonalizeRuntimeHook
 
 CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/mail"
 CASES = {

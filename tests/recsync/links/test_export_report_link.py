@@ -17,7 +17,7 @@ ADDRESS = "recsync/reports/shop/exports/reports/items/2025-11-22T0500Z"
 def test_link_of_a_task_that_ends(airflow_db, ending, state):
     from airflow.sdk import DAG, BaseOperator
 
-    from recsync.links.export_report import ExportReportLink
+    from recsync.export.link import ExportReportLink
 
     class Exporting(BaseOperator):
         operator_extra_links = (ExportReportLink(),)

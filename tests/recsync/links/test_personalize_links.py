@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.links.personalize import (
+from airflow_personalize.links.personalize import (
     ALL,
     PersonalizeBatchInferenceJobLink,
     PersonalizeBatchSegmentJobLink,

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from recsync.core.program import Program
+from recsync.program import Program
 
 BUCKET = "alerts"
 REGION = "us-east-1"

@@ -14,7 +14,7 @@ import pytest
 import time_machine
 from moto.backends import get_backend
 
-from recsync.notifications import Event, send
+from recsync.alerts import Event, send
 
 # Without a distance S3 is not asked, which saves most of a test's time.
 SLACK = {"via": "slack", "connection": "team", "every_minutes": 0}

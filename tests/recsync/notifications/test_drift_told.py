@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from recsync.core.checks import Report
-from recsync.core.checks.report import DriftFinding
-from recsync.notifications.export import tell_of_drift
+from recsync.export.checks import Report
+from recsync.export.checks.report import DriftFinding
+from recsync.export.drift_alert import tell_of_drift
 
 WEBHOOK = {"via": "webhook", "connection": "team", "every_minutes": 0}
 MIX = DriftFinding(

@@ -12,7 +12,8 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import ClientError
 
-from recsync.core.program import Event
+from recsync.alerts.failure import FailureNotifier, told
+from recsync.dag_kit import stage_dag
 from recsync.errors import (
     BudgetExceededError,
     DriftError,
@@ -22,8 +23,7 @@ from recsync.errors import (
     RejectedError,
     RetriableError,
 )
-from recsync.notifications.failure import FailureNotifier, told
-from recsync.stage_dags import stage_dag
+from recsync.program import Event
 
 WEBHOOK = {"via": "webhook", "connection": "team", "every_minutes": 0}
 TI = SimpleNamespace(

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from airflow.sdk import task
 
-from recsync.core.program import Program
-from recsync.notifications.late import deadline
-from recsync.stage_dags import stage_dag
+from recsync.alerts.late import deadline
+from recsync.dag_kit import stage_dag
+from recsync.program import Program
 
 WEBHOOK = {"via": "webhook", "connection": "team", "every_minutes": 0}
 

@@ -29,4 +29,4 @@ def context():
 @pytest.fixture(autouse=True)
 def _looks_in_quick_succession(monkeypatch):
     """The servers here answer at once: no need to look at them at the pace of the real one."""
-    monkeypatch.setattr("recsync.hooks.personalize_client.QUICK_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("airflow_personalize.hooks.personalize_client.QUICK_LOOK_SECONDS", 0.02)

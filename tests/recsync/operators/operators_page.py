@@ -16,8 +16,9 @@ sys.path.insert(0, str(REPO / "plugins"))
 HEAD = """# Operators for Amazon Personalize
 
 Airflow's Amazon provider has nothing for Amazon Personalize; these follow its grammar. They live in
-`recsync.operators.personalize`, `recsync.sensors.personalize`, `recsync.triggers.personalize` and
-`recsync.links.personalize`; the waiters are models in `recsync/waiters/personalize.json`.
+`airflow_personalize.operators`, `airflow_personalize.sensors.personalize`,
+`airflow_personalize.triggers.personalize` and `airflow_personalize.links.personalize`; the waiters are models in
+`airflow_personalize/waiters/personalize.json`.
 This page is written by `tests/recsync/operators/operators_page.py`, and a test fails when it is out of date.
 
 What all of them promise:
@@ -64,8 +65,8 @@ def classes(module: ModuleType) -> list[type[Any]]:
 
 def page() -> str:
     """Return the page's text."""
-    from recsync.hooks.personalize_resources import RECOMMENDER, RESOURCES
-    from recsync.operators import personalize as operators
+    from airflow_personalize import operators
+    from airflow_personalize.resources import RECOMMENDER, RESOURCES
 
     rows = "".join(_row(resource) for resource in (*RESOURCES, RECOMMENDER))
     others = [each for each in classes(operators) if not hasattr(each, "resource")]
@@ -74,11 +75,11 @@ def page() -> str:
 
 
 def _row(resource: Any) -> str:
-    from recsync.links import personalize as links
-    from recsync.operators import personalize as operators
-    from recsync.sensors import personalize as sensors
-    from recsync.triggers import personalize as triggers
-    from recsync.triggers import personalize_deleted
+    from airflow_personalize import operators
+    from airflow_personalize.links import personalize as links
+    from airflow_personalize.sensors import personalize as sensors
+    from airflow_personalize.triggers import personalize as triggers
+    from airflow_personalize.triggers import personalize_deleted
 
     acting = [each for each in classes(operators) if getattr(each, "resource", None) is resource]
     sensing = [each for each in classes(sensors) if _awaits(getattr(each, "trigger_class", None), resource)]

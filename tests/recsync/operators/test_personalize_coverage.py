@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from operators_page import PAGE, classes, page
 
-from recsync.links import personalize as links
-from recsync.operators import personalize as operators
-from recsync.sensors import personalize as sensors
-from recsync.triggers import personalize as triggers
-from recsync.triggers import personalize_deleted, personalize_quota
+from airflow_personalize import operators
+from airflow_personalize.links import personalize as links
+from airflow_personalize.sensors import personalize as sensors
+from airflow_personalize.triggers import personalize as triggers
+from airflow_personalize.triggers import personalize_deleted, personalize_quota
 
 TESTS = Path(__file__).parents[1]
 # Folder of tests: the modules whose classes it tests.
@@ -67,7 +67,7 @@ def test_every_parameter_of_a_call_is_templated(operator):
     own = {
         name
         for each in operator.__mro__
-        if each.__module__.startswith("recsync.")
+        if each.__module__.startswith("airflow_personalize.")
         for name in inspect.signature(each.__init__).parameters
     }
     assert own - OF_THE_TASK | {"aws_conn_id", "region_name", "verify"} == set(operator.template_fields)

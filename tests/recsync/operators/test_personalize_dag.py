@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from airflow_personalize.hooks.personalize import PersonalizeHook
+from airflow_personalize.resources import SOLUTION_VERSION
 from personalize_local.server import Server
 from personalize_local.service import Settings
-from recsync.hooks.personalize import PersonalizeHook
-from recsync.hooks.personalize_resources import SOLUTION_VERSION
 
 SCHEMA = {
     "type": "record",
@@ -45,7 +45,7 @@ def build(expression: str) -> Any:
     """A DAG whose tasks hand their ARNs on as XComArgs and by template."""
     from airflow.sdk import DAG
 
-    from recsync.operators.personalize import (
+    from airflow_personalize.operators import (
         PersonalizeCreateDatasetGroupOperator,
         PersonalizeCreateDatasetOperator,
         PersonalizeCreateFilterOperator,
@@ -147,7 +147,7 @@ def test_a_run_and_its_repetition(account, airflow_db):
 def test_a_sixth_dataset_group_fails_at_the_first_try(account, airflow_db):
     from airflow.sdk import DAG
 
-    from recsync.operators.personalize import PersonalizeCreateDatasetGroupOperator
+    from airflow_personalize.operators import PersonalizeCreateDatasetGroupOperator
 
     client = PersonalizeHook().conn
     names = {group["name"] for group in client.list_dataset_groups()["datasetGroups"]}

@@ -9,20 +9,8 @@ from types import SimpleNamespace
 import pytest
 from operator_runs import call, run
 
-from recsync.errors import FatalError, RetriableError
-from recsync.hooks.personalize import PersonalizeHook
-from recsync.hooks.personalize_resources import (
-    BATCH_INFERENCE_JOB,
-    CAMPAIGN,
-    DATA_DELETION_JOB,
-    DATASET,
-    DATASET_EXPORT_JOB,
-    DATASET_GROUP,
-    SCHEMA,
-    SOLUTION,
-    SOLUTION_VERSION,
-)
-from recsync.operators.personalize import (
+from airflow_personalize.hooks.personalize import PersonalizeHook
+from airflow_personalize.operators import (
     PersonalizeCreateBatchInferenceJobOperator,
     PersonalizeCreateBatchSegmentJobOperator,
     PersonalizeCreateCampaignOperator,
@@ -62,6 +50,18 @@ from recsync.operators.personalize import (
     PersonalizeUpdateMetricAttributionOperator,
     PersonalizeUpdateSolutionOperator,
 )
+from airflow_personalize.resources import (
+    BATCH_INFERENCE_JOB,
+    CAMPAIGN,
+    DATA_DELETION_JOB,
+    DATASET,
+    DATASET_EXPORT_JOB,
+    DATASET_GROUP,
+    SCHEMA,
+    SOLUTION,
+    SOLUTION_VERSION,
+)
+from recsync.errors import FatalError, RetriableError
 
 ROLE = "arn:aws:iam::123456789012:role/personalize"
 RECIPE = "arn:aws:personalize:::recipe/aws-"
@@ -537,7 +537,8 @@ def test_each_part_of_a_group_can_be_deleted_in_order(account):
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_a_cascade_takes_the_group_and_nothing_beside_it(account, shop, deferrable, monkeypatch, capsys):
     if deferrable:
-        monkeypatch.setattr("recsync.hooks.personalize_client.QUICK_LOOKS", 0)  # every step defers
+        # Every step defers.
+        monkeypatch.setattr("airflow_personalize.hooks.personalize_client.QUICK_LOOKS", 0)
     group, datasets = make_group(f"doomed-{deferrable}")
     import_rows(
         account, f"doomed-{deferrable}", datasets["interactions"], "in/doomed.csv", interactions_csv()

@@ -11,9 +11,8 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from operator_runs import first_event, rebuilt
 
-from recsync.errors import FatalError, RetriableError
-from recsync.operators import personalize as package
-from recsync.operators.personalize import (
+from airflow_personalize import operators as package
+from airflow_personalize.operators import (
     PersonalizeCreateBatchInferenceJobOperator,
     PersonalizeCreateBatchSegmentJobOperator,
     PersonalizeCreateCampaignOperator,
@@ -35,7 +34,8 @@ from recsync.operators.personalize import (
     PersonalizePutItemsOperator,
     PersonalizeUpdateCampaignOperator,
 )
-from recsync.operators.personalize.create import PersonalizeCreateBaseOperator
+from airflow_personalize.operators.create import PersonalizeCreateBaseOperator
+from recsync.errors import FatalError, RetriableError
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP, SOLUTION, VERSION = (
@@ -285,7 +285,7 @@ def test_every_operator_that_creates_has_a_case():
 def test_defers_with_arn_and_link_known_and_returns_the_arn(
     personalize, context, operator_class, monkeypatch
 ):
-    monkeypatch.setattr("recsync.hooks.personalize_client.QUICK_LOOKS", 0)
+    monkeypatch.setattr("airflow_personalize.hooks.personalize_client.QUICK_LOOKS", 0)
     arn, word = serve(personalize, operator_class, "CREATE PENDING", DONE.get(operator_class, "ACTIVE"))
     operator = make(operator_class)
     with pytest.raises(TaskDeferred) as deferred:
@@ -305,7 +305,7 @@ def test_defers_with_arn_and_link_known_and_returns_the_arn(
 def test_only_jobs_defer_when_the_resource_is_ready_at_once(
     personalize, context, operator_class, monkeypatch
 ):
-    monkeypatch.setattr("recsync.hooks.personalize_client.QUICK_LOOK_SECONDS", 0)
+    monkeypatch.setattr("airflow_personalize.hooks.personalize_client.QUICK_LOOK_SECONDS", 0)
     done = DONE.get(operator_class, "ACTIVE")
     arn, _ = serve(personalize, operator_class, "CREATE PENDING", "CREATE IN_PROGRESS", done)
     operator = make(operator_class)

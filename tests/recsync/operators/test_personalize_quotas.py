@@ -12,14 +12,14 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from operator_runs import PushedNowhere, first_event, rebuilt, run
 
-from personalize_local.quotas import Quotas
-from recsync.hooks.personalize import PersonalizeHook
-from recsync.operators.personalize import (
+from airflow_personalize.hooks.personalize import PersonalizeHook
+from airflow_personalize.operators import (
     PersonalizeCreateDatasetGroupOperator,
     PersonalizeCreateDatasetImportJobOperator,
     PersonalizeCreateDatasetOperator,
     PersonalizeCreateSchemaOperator,
 )
+from personalize_local.quotas import Quotas
 
 LONG = pytest.mark.skipif(not os.environ.get("RECSYNC_LONG_TESTS"), reason="takes half a minute of CPU")
 PROGRAMS = (6, 20)

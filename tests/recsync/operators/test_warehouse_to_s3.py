@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from moto.server import ThreadedMotoServer
 
 from recsync.errors import FatalError
-from recsync.operators.warehouse_to_s3 import WarehouseToS3Operator
+from recsync.export.tasks import WarehouseToS3Operator
 
 BUCKET = "exports"
 KEY = "shop/exports/interactions/2026-11-22T0500Z.csv"

@@ -8,10 +8,9 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from operator_runs import run
 
-from recsync.errors import FatalError, RetriableError
-from recsync.hooks.personalize_resources import RESOURCES
-from recsync.sensors import personalize as module
-from recsync.sensors.personalize import (
+from airflow_personalize.resources import RESOURCES
+from airflow_personalize.sensors import personalize as module
+from airflow_personalize.sensors.personalize import (
     PersonalizeBaseSensor,
     PersonalizeBatchInferenceJobSensor,
     PersonalizeBatchSegmentJobSensor,
@@ -30,6 +29,7 @@ from recsync.sensors.personalize import (
     PersonalizeSolutionUpdateSensor,
     PersonalizeSolutionVersionSensor,
 )
+from recsync.errors import FatalError, RetriableError
 
 ARN = "arn:aws:personalize:eu-west-1:123456789012:thing/one"
 # Sensor: operation, where the status is, the status that ends it well.

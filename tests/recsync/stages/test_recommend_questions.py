@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from moto.server import ThreadedMotoServer
 
+from recsync.context import StageContext
 from recsync.errors import FatalError
-from recsync.stages import ask_campaign
-from recsync.stages.context import StageContext
-from recsync.stages.recommend import prepare, prepare_segment
-from recsync.stores.champion import Champion
+from recsync.evaluation.champion_store import Champion
+from recsync.recommend import campaign_inference as ask_campaign
+from recsync.recommend.recommend import prepare, prepare_segment
 
 NOW = datetime(2026, 11, 22, 5, tzinfo=UTC)
 ARN = "arn:aws:personalize:us-east-1:000000000000:"

@@ -53,7 +53,7 @@ def filters(personalize: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_room_is_made_before_the_runs_own_filter(filters: Any) -> None:
-    from recsync.stages.filters import make_room
+    from recsync.recommend.filters import make_room
 
     chosen = {"name": "shop-filter-ffffffffffff", "expression": "INCLUDE ItemID WHERE Items.A = 1"}
     found = make_room("shop", {"filter": chosen, "solution_version_arn": VERSION})
@@ -65,7 +65,7 @@ def test_room_is_made_before_the_runs_own_filter(filters: Any) -> None:
 
 
 def test_a_filter_in_use_stays_and_the_others_go(filters: Any) -> None:
-    from recsync.stages.filters import retire_filters
+    from recsync.recommend.filters import retire_filters
 
     busy = summary(1)["filterArn"]
     in_use = filters.refusal("ResourceInUseException", "a job uses it")
@@ -75,7 +75,7 @@ def test_a_filter_in_use_stays_and_the_others_go(filters: Any) -> None:
 
 
 def test_another_refusal_is_told(filters: Any) -> None:
-    from recsync.stages.filters import retire_filters
+    from recsync.recommend.filters import retire_filters
 
     filters.on("DeleteFilter", filters.refusal("AccessDeniedException", "not you"))
     with pytest.raises(FatalError, match="not you"):

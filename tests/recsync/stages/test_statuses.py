@@ -12,11 +12,9 @@ import pytest
 from botocore.exceptions import WaiterError
 from moto.server import ThreadedMotoServer
 
-from recsync.core.imports.held import Held
-from recsync.errors import FatalError
-from recsync.hooks.personalize import PersonalizeHook
-from recsync.hooks.personalize_resource import Resource, ready
-from recsync.hooks.personalize_resources import (
+from airflow_personalize.hooks.personalize import PersonalizeHook
+from airflow_personalize.resource import Resource, ready
+from airflow_personalize.resources import (
     BATCH_INFERENCE_JOB,
     BATCH_SEGMENT_JOB,
     CAMPAIGN,
@@ -26,12 +24,14 @@ from recsync.hooks.personalize_resources import (
     SOLUTION,
     SOLUTION_VERSION,
 )
-from recsync.hooks.personalize_status import State, state_of
-from recsync.stages.context import StageContext
-from recsync.stages.costs.booking import billed
-from recsync.stages.imports.unfinished import import_state, settle
-from recsync.stages.lease import under_way
-from recsync.stages.maintain.account import Account
+from airflow_personalize.status import State, state_of
+from recsync.context import StageContext
+from recsync.costs.usage import billed
+from recsync.errors import FatalError
+from recsync.imports.dataset_state import Held
+from recsync.imports.pending_imports import import_state, settle
+from recsync.maintain.account import Account
+from recsync.training.lock import under_way
 
 PENDING, READY, FAILED, GONE = State
 MADE = {"CREATE PENDING": PENDING, "CREATE IN_PROGRESS": PENDING, "ACTIVE": READY, "CREATE FAILED": FAILED}
@@ -112,7 +112,7 @@ def context(personalize: Any, s3_url: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
     monkeypatch.setenv("AIRFLOW__RECSYNC__INCLUDE_FOLDER", str(tmp_path))
     monkeypatch.setenv("AIRFLOW__RECSYNC__BUCKET", "statuses")
-    monkeypatch.setattr("recsync.hooks.personalize_client.QUICK_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("airflow_personalize.hooks.personalize_client.QUICK_LOOK_SECONDS", 0.0)
     found = StageContext.of("shop")
     found.bucket.client.create_bucket(Bucket="statuses")
     for name in found.bucket.keys("shop/"):

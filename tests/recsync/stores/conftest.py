@@ -9,8 +9,8 @@ import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from recsync.core.keys import Keys
-from recsync.stores.bucket import Bucket
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "fault_matrix"))
 from matrix_s3 import Door, served

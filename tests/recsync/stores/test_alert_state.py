@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from recsync.core.keys import Keys
-from recsync.stores.alerts import AlertState
-from recsync.stores.bucket import Bucket
+from recsync.alerts.store import AlertState
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)

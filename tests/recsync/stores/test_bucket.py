@@ -10,12 +10,12 @@ import pytest
 from botocore.config import Config
 from matrix_s3 import Door, Refusal
 
-from recsync.core.delivery.ledger import Entry, Kind
-from recsync.core.keys import Keys
-from recsync.core.local_disk import local_disk
 from recsync.errors import FatalError, RetriableError
-from recsync.stores.bucket import Bucket
-from recsync.stores.deliveries import Deliveries
+from recsync.push.ledger import Entry, Kind
+from recsync.push.store import Deliveries
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
+from recsync.storage.local_disk import local_disk
 
 
 def test_objects_come_back_whole_and_missing_ones_are_none(bucket: Bucket, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_after_a_409_another_writer_may_have_been_faster(door: Door, door_bucket
 def test_a_write_that_s3_never_decides_is_left_to_the_retries(
     door: Door, door_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsync.stores.bucket._FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("recsync.storage.bucket._FIRST_PAUSE_SECONDS", 0.001)
     door.before = lambda key: CONFLICT
     with pytest.raises(RetriableError, match="did not decide between writers"):
         door_bucket.put_if("a", b"x", etag=None)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from recsync.core.keys import Keys
 from recsync.errors import FatalError, RetriableError
-from recsync.stores.bucket import Bucket
-from recsync.stores.last_sent import LastSent, LastSentState, Newest
+from recsync.push.last_sent import LastSent, LastSentState, Newest
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from recsync.core.keys import Keys
 from recsync.errors import RetriableError
-from recsync.stages.lease import must_hold, take
-from recsync.stores.bucket import Bucket
-from recsync.stores.lease import Holder, LeaseStore
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
+from recsync.training.lock import must_hold, take
+from recsync.training.lock_store import Holder, LeaseStore
 
 UPDATE, FULL = Holder("shop_train_update", "run-1"), Holder("shop_train_full", "run-2")
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.core.keys import Keys
-from recsync.core.money.charges import Kind
-from recsync.core.money.ledger import Entry, Month
+from recsync.costs.charges import Kind
+from recsync.costs.ledger import Entry, Month
+from recsync.costs.store import MoneyStore
 from recsync.errors import FatalError
-from recsync.stores.bucket import Bucket
-from recsync.stores.money import MoneyStore
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
 
 POINT = Entry(Kind.DATA_POINTS, 1, "2026-11-22T05:00:00+00:00")
 

@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from recsync.errors import RetriableError
-from recsync.stores.bucket import Bucket
-from recsync.stores.object_writer import PART_BYTES, object_writer
+from recsync.storage.bucket import Bucket
+from recsync.storage.object_writer import PART_BYTES, object_writer
 
 BODY = random.Random(5).randbytes(2 * PART_BYTES + 12_345)
 

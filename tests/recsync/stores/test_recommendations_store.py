@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsync.core.keys import Keys
-from recsync.core.lists.catalogue import CATALOGUE
-from recsync.core.lists.list_partition import LISTS
 from recsync.errors import FatalError
-from recsync.stores.bucket import Bucket
-from recsync.stores.recommendations import RecommendationsManifest, RecommendationsStore
+from recsync.recommend.lists.catalogue import CATALOGUE
+from recsync.recommend.lists.list_partition import LISTS
+from recsync.recommend.store import RecommendationsManifest, RecommendationsStore
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
 
 
 def manifest(run: str) -> RecommendationsManifest:

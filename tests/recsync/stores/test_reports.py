@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from recsync.core.keys import Keys
-from recsync.core.program import DatasetType
-from recsync.stores.bucket import Bucket
-from recsync.stores.reports import Reports
+from recsync.export.report_store import Reports
+from recsync.program import DatasetType
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
 
 HOUR = "2026-11-20T0500Z"
 RUN = "20261122T030000-abcd"

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from recsync.core.imports.held import Held, LastFull, Late, Taken
-from recsync.core.intervals import Interval
-from recsync.core.keys import Keys
-from recsync.core.program import DatasetType
 from recsync.errors import FatalError, RetriableError
-from recsync.stores.bucket import Bucket
-from recsync.stores.champion import Champion, ChampionStore
-from recsync.stores.exports import ExportedObject, Exports, Manifest
-from recsync.stores.imports import ImportState
+from recsync.evaluation.champion_store import Champion, ChampionStore
+from recsync.export.store import ExportedObject, Exports, Manifest
+from recsync.imports.dataset_state import Held, LastFull, Late, Taken
+from recsync.imports.store import ImportState
+from recsync.program import DatasetType
+from recsync.program.intervals import Interval
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
 
 FIVE = datetime(2026, 11, 22, 5, tzinfo=UTC)
 KIND, ITEMS = DatasetType.INTERACTIONS, DatasetType.ITEMS

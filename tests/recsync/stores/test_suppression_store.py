@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from recsync.core.erasure.suppression import USER
-from recsync.core.keys import Keys
-from recsync.stores.bucket import Bucket
-from recsync.stores.suppression import SuppressionStore
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
+from recsync.suppression.store import SuppressionStore
+from recsync.suppression.suppression_list import USER
 
 
 def test_the_list_grows_with_one_key_for_ever_and_adding_again_changes_nothing(

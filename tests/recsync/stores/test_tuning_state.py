@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from recsync.core.keys import Keys
-from recsync.stores.bucket import Bucket
-from recsync.stores.tuning import Found, Tuned, TuningStore
+from recsync.storage.bucket import Bucket
+from recsync.storage.keys import Keys
+from recsync.training.tuning_store import Found, Tuned, TuningStore
 
 RECIPE = "aws-sims"
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from airflow.sdk import DAG, task
 
-from recsync.core.program import parse_program
-from recsync.hooks.personalize_resources import CAMPAIGN
-from recsync.stage_dags import DEFAULT_ARGS
+from airflow_personalize.resources import CAMPAIGN
+from recsync.dag_kit import DEFAULT_ARGS
+from recsync.program import parse_program
 from recsync.task_groups import answers
 
 

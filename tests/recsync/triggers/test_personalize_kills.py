@@ -13,18 +13,8 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from operator_runs import PushedNowhere, first_event, rebuilt, run
 
-from personalize_local.server import Server
-from personalize_local.service import Settings
-from recsync.hooks.personalize import PersonalizeHook
-from recsync.hooks.personalize_resources import (
-    DATASET_GROUP,
-    DATASET_IMPORT_JOB,
-    EVENT_TRACKER,
-    FILTER,
-    SOLUTION,
-    SOLUTION_VERSION,
-)
-from recsync.operators.personalize import (
+from airflow_personalize.hooks.personalize import PersonalizeHook
+from airflow_personalize.operators import (
     PersonalizeCreateDatasetGroupOperator,
     PersonalizeCreateDatasetImportJobOperator,
     PersonalizeCreateDatasetOperator,
@@ -37,6 +27,16 @@ from recsync.operators.personalize import (
     PersonalizeStopSolutionVersionCreationOperator,
     PersonalizeUpdateSolutionOperator,
 )
+from airflow_personalize.resources import (
+    DATASET_GROUP,
+    DATASET_IMPORT_JOB,
+    EVENT_TRACKER,
+    FILTER,
+    SOLUTION,
+    SOLUTION_VERSION,
+)
+from personalize_local.server import Server
+from personalize_local.service import Settings
 
 BUCKET = "personalize-kills"
 ROLE = "arn:aws:iam::123456789012:role/personalize"
@@ -84,7 +84,7 @@ def stack(tmp_path, s3_url, monkeypatch):
     import boto3
 
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_url)
-    monkeypatch.setattr("recsync.hooks.personalize_client.QUICK_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_personalize.hooks.personalize_client.QUICK_LOOK_SECONDS", 0.05)
     s3 = boto3.client("s3", region_name="us-east-1")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_object(Bucket=BUCKET, Key="rows.csv", Body=ROWS.encode())
@@ -171,7 +171,7 @@ def test_each_waiting_stage_survives_a_kill_of_triggerer_and_server(stack, caplo
     ]
     caplog.set_level(logging.INFO, logger="airflow.providers.amazon.aws.utils.waiter_with_logging")
     with monkeypatch.context() as patch, stack.serving(LONG_SECONDS):
-        patch.setattr("recsync.hooks.personalize_client.QUICK_LOOKS", 0)
+        patch.setattr("airflow_personalize.hooks.personalize_client.QUICK_LOOKS", 0)
         deferred = [deferral(operator_class, **parameters) for operator_class, parameters in stages]
         for each in deferred:
             asyncio.run(killed_in_the_middle(rebuilt(each.trigger), caplog))
@@ -220,7 +220,7 @@ def test_a_training_is_stopped_by_the_kill_of_its_deferred_task(stack):
 
 def deferral_of_a_stop(arn):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recsync.hooks.personalize_client.QUICK_LOOKS", 0)
+        patch.setattr("airflow_personalize.hooks.personalize_client.QUICK_LOOKS", 0)
         return deferral(PersonalizeStopSolutionVersionCreationOperator, solution_version_arn=arn)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from operator_runs import first_event, rebuilt
 
-from recsync.hooks.personalize_resources import RESOURCES
-from recsync.triggers import personalize, personalize_deleted
-from recsync.triggers.personalize import (
+from airflow_personalize.resources import RESOURCES
+from airflow_personalize.triggers import personalize, personalize_deleted
+from airflow_personalize.triggers.personalize import (
     PersonalizeBatchInferenceJobCompletedTrigger,
     PersonalizeBatchSegmentJobCompletedTrigger,
     PersonalizeCampaignActiveTrigger,
@@ -32,8 +32,8 @@ from recsync.triggers.personalize import (
     PersonalizeSolutionVersionCompletedTrigger,
     PersonalizeSolutionVersionStoppedTrigger,
 )
-from recsync.triggers.personalize_base import PersonalizeBaseTrigger
-from recsync.triggers.personalize_deleted import (
+from airflow_personalize.triggers.personalize_base import PersonalizeBaseTrigger
+from airflow_personalize.triggers.personalize_deleted import (
     PersonalizeCampaignDeletedTrigger,
     PersonalizeDatasetDeletedTrigger,
     PersonalizeDatasetGroupDeletedTrigger,
@@ -44,7 +44,7 @@ from recsync.triggers.personalize_deleted import (
     PersonalizeSchemaDeletedTrigger,
     PersonalizeSolutionDeletedTrigger,
 )
-from recsync.triggers.personalize_quota import PersonalizeQuotaTrigger
+from airflow_personalize.triggers.personalize_quota import PersonalizeQuotaTrigger
 
 ARN = "arn:aws:personalize:eu-west-1:123456789012:thing/one"
 NO_RETRIES = {"retries": {"max_attempts": 0}}

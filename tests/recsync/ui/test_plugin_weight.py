@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
-HEAVY = ("fastapi", "starlette", "pyarrow", "pandas", "numpy", "boto3", "recsync.ui.app", "recsync.stages")
+HEAVY = ("fastapi", "starlette", "pyarrow", "pandas", "numpy", "boto3", "recsync.ui.app", "recsync.context")
 
 
 def test_the_plugin_loads_nothing_heavy():

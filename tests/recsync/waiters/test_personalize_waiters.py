@@ -11,9 +11,9 @@ from typing import NamedTuple
 import pytest
 from botocore.exceptions import WaiterError
 
-from recsync.hooks.personalize import PersonalizeHook
-from recsync.hooks.personalize_resources import RESOURCES
-from recsync.triggers import personalize, personalize_deleted
+from airflow_personalize.hooks.personalize import PersonalizeHook
+from airflow_personalize.resources import RESOURCES
+from airflow_personalize.triggers import personalize, personalize_deleted
 
 PENDING = ["CREATE PENDING", "CREATE_PENDING", "CREATE IN_PROGRESS", "CREATE_IN_PROGRESS"]
 FAILED = ["CREATE FAILED", "CREATE_FAILED"]
@@ -123,7 +123,7 @@ def each_status(choose):
 
 
 def test_every_waiter_has_a_case():
-    text = resources.files("recsync.waiters").joinpath("personalize.json").read_text()
+    text = resources.files("airflow_personalize.waiters").joinpath("personalize.json").read_text()
     models = json.loads(text)["waiters"]
     assert set(models) == set(CASES)
     assert {name: model["operation"] for name, model in models.items()} == {

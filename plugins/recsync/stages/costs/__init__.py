@@ -1,1 +1,1 @@
-"""What runs use: expected before a step, booked after it, looked for when a run died in between."""
+"""Old path of a command, kept for one release; see the module."""

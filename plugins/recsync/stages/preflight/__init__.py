@@ -1,1 +1,1 @@
-"""Check everything that a run needs before anything is billed; nothing is created, written or deleted."""
+"""Old path of a command, kept for one release; see the module."""

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsync.core.avro import AvroSchema
-from recsync.core.checks import QUARANTINE_FILE, CheckContext, Report, RowChecks
-from recsync.core.csv_text import cut_records
-from recsync.core.intervals import Interval
-from recsync.core.program import Checks, DatasetType
+from recsync.export.checks import QUARANTINE_FILE, CheckContext, Report, RowChecks
+from recsync.program import Checks, DatasetType
+from recsync.program.avro import AvroSchema
+from recsync.program.intervals import Interval
+from recsync.storage.csv_text import cut_records
 
 HOUR = Interval(datetime(2026, 11, 22, 5, tzinfo=UTC), datetime(2026, 11, 22, 6, tzinfo=UTC))
 AT = int(HOUR.start.timestamp())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from check_runs import AT, HOUR, INTERACTIONS, run
 
-from recsync.core.program import DatasetType
+from recsync.program import DatasetType
 
 GOOD = f"a,x,{AT},buy,1.5\n".encode()
 GOOD_ITEM = b"x,red|blue,a shirt,acme,1700000000,3,9.99\n"
@@ -238,7 +238,7 @@ def test_a_rule_that_is_off_lets_rows_pass(tmp_path: Path) -> None:
 
 
 def test_the_quarantine_keeps_so_many_rows_and_the_report_counts_all(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("recsync.core.checks.quarantine.MAX_KEPT_ROWS", 5)
+    monkeypatch.setattr("recsync.export.checks.quarantine.MAX_KEPT_ROWS", 5)
     found = run(tmp_path, b",x,1,buy,1\n" * 7 + GOOD, block_bytes=30)
     assert (len(found.quarantine), found.report.quarantined) == (5, 7)
     assert found.finding("missing")["rows"] == 7

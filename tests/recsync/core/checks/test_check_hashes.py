@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsync.core.checks.hashes import column_hashes, string_hashes
-from recsync.core.checks.seen import SeenIds, among
-from recsync.core.checks.spool import HashSpool, Partition, counted
+from recsync.export.checks.id_set import SeenIds, among
+from recsync.export.checks.spool import HashSpool, Partition, counted
+from recsync.storage.hashes import column_hashes, string_hashes
 
 _MASK = 2**64 - 1
 
@@ -66,8 +66,8 @@ def test_similar_ids_have_different_hashes() -> None:
 def test_equal_hashes_are_counted_wherever_they_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
 ) -> None:
-    monkeypatch.setattr("recsync.core.checks.spool._HELD", held)
-    monkeypatch.setattr("recsync.core.checks.spool._COUNTED", 200)
+    monkeypatch.setattr("recsync.export.checks.spool._HELD", held)
+    monkeypatch.setattr("recsync.export.checks.spool._COUNTED", 200)
     spool, wanted = HashSpool(tmp_path / "hashes"), Counter[int]()
     random = np.random.default_rng(7)
     for _ in range(40):

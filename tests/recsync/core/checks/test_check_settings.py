@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from recsync.core.lists.known_ids import UnknownIds
-from recsync.core.program import Checks
-from recsync.core.program.checks import RULES, Limits
+from recsync.program import Checks
+from recsync.program.checks import RULES, Limits
+from recsync.recommend.lists.known_ids import UnknownIds
 
 
 @pytest.mark.parametrize(

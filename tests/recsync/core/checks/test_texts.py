@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.core.checks.texts import row_text, rows_and_share
-from recsync.core.formatting import percent
+from recsync.export.checks.texts import row_text, rows_and_share
+from recsync.formatting import percent
 
 
 def told(rule: str, column: str, example: str = "") -> str:

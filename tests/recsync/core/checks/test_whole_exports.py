@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 from check_runs import AT, HOUR, INTERACTIONS, ITEMS, USERS, Run, run
 
-from recsync.core.checks.hashes import string_hashes
-from recsync.core.intervals import Interval
-from recsync.core.program import DatasetType
-from recsync.core.program.checks import RULES
+from recsync.program import DatasetType
+from recsync.program.checks import RULES
+from recsync.program.intervals import Interval
+from recsync.storage.hashes import string_hashes
 
 ITEM_TYPES = DatasetType.ITEMS
 FULL = {"full": True, "interval": Interval.until(HOUR.end)}
@@ -193,7 +193,7 @@ def test_event_types_and_metadata_together_are_limited(
 
 
 def test_an_object_too_large_to_import_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsync.core.checks.dataset_rules.MAX_INCREMENT_BYTES", 100)
+    monkeypatch.setattr("recsync.export.checks.dataset_rules.MAX_INCREMENT_BYTES", 100)
     assert "INCREMENTAL import" in (run(tmp_path, interactions(10, 2)).report.stop_message() or "")
     assert full(tmp_path / "full", 1000, 30).report.stop_message() is None
 

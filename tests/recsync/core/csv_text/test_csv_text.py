@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsync.core.csv_text import (
+from recsync.errors import FatalError, RetriableError
+from recsync.storage.csv_text import (
     MAX_VALUE_BYTES,
     blocks,
     cells_of,
@@ -20,7 +21,6 @@ from recsync.core.csv_text import (
     unix_line_ends,
     without_empty_strings,
 )
-from recsync.errors import FatalError, RetriableError
 
 CELLS = st.one_of(st.none(), st.text(st.sampled_from('ab",\\\n\r é'), max_size=6))
 TABLES = st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=12)

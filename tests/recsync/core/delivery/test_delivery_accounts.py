@@ -16,12 +16,12 @@ from delivery_reference import Case, Person, Planned, cases, data_points, digest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsync.core.delivery.accounts import Account, dead_letters, merge_state, settle
-from recsync.core.delivery.ledger import Entry, Kind, Ledger, Refusal, Status, ranges
-from recsync.core.delivery.outcomes import Outcome
-from recsync.core.delivery.replay import parse_letters, plan_replay
-from recsync.core.program import Braze
 from recsync.errors import FatalError
+from recsync.program import Braze
+from recsync.push.accounts import Account, dead_letters, merge_state, settle
+from recsync.push.ledger import Entry, Kind, Ledger, Refusal, Status, ranges
+from recsync.push.outcomes import Outcome
+from recsync.push.replay_rows import parse_letters, plan_replay
 
 GONE = "external_id is not an existing user"
 IDS = Braze(attribute="recs")

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsync.core.delivery import batches
-from recsync.core.delivery.batches import Batch, open_batches
-from recsync.core.delivery.schemas import PARTS, WRITES
+from recsync.push import batches
+from recsync.push.batches import Batch, open_batches
+from recsync.push.schemas import PARTS, WRITES
 
 
 def write_plan(folder: Path, sizes: dict[str, list[int]]) -> list[bytes]:

@@ -10,13 +10,13 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from recsync.core.delivery.fingerprints import (
+from braze_client.payloads import dumps
+from recsync.push.fingerprints import (
     element_fingerprints,
     list_fingerprints,
     text_fingerprint,
     value_fingerprint,
 )
-from recsync.core.payloads import dumps
 
 SCALARS = st.one_of(
     st.text(max_size=6),

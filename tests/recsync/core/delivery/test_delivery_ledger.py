@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsync.core.delivery.ledger import Entry, Kind, Ledger, Refusal, Status, ranges
 from recsync.errors import FatalError
+from recsync.push.ledger import Entry, Kind, Ledger, Refusal, Status, ranges
 
 ROWS = 30
 MOMENT = "2026-11-22T05:00:00+00:00"

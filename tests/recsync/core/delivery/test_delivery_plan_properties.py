@@ -17,11 +17,11 @@ from delivery_reference import UNKNOWN, Case, Person, Planned, cases, digest, st
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsync.core.delivery.accounts import merge_state, settle
-from recsync.core.delivery.ledger import Entry, Kind, Ledger
-from recsync.core.payloads import MAX_VALUE_BYTES
-from recsync.core.program import Braze
+from braze_client.payloads import MAX_VALUE_BYTES
 from recsync.errors import FatalError
+from recsync.program import Braze
+from recsync.push.accounts import merge_state, settle
+from recsync.push.ledger import Entry, Kind, Ledger
 
 IDS = Braze(attribute="recs")
 

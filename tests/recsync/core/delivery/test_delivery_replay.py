@@ -12,10 +12,10 @@ from delivery_reference import ODD, Shown, state_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsync.core.delivery.replay import Letter, parse_letters, plan_replay
-from recsync.core.delivery.schemas import PARTS, Figures
-from recsync.core.payloads import MAX_VALUE_BYTES, dumps
+from braze_client.payloads import MAX_VALUE_BYTES, dumps
 from recsync.errors import FatalError
+from recsync.push.replay_rows import Letter, parse_letters, plan_replay
+from recsync.push.schemas import PARTS, Figures
 
 
 def letter(external_id: str = "a", **attributes: Any) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsync.core.erasure import csv_rows, json_text, parquet_rows
-from recsync.core.erasure.csv_rows import Removed
-from recsync.core.erasure.identity import Identity
-from recsync.core.erasure.places import Way, way_of
+from recsync.forget import csv_rows, json_text, parquet_rows
+from recsync.forget.csv_rows import Removed
+from recsync.forget.erasure_rules import Way, way_of
+from recsync.forget.identity import Identity
 
 ANN = Identity('a"n,n', ("b-7",))
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsync.core.erasure.csv_rows import without_suppressed
-from recsync.core.erasure.suppression import PERSON, USER, Suppression
+from recsync.forget.csv_rows import without_suppressed
+from recsync.suppression.suppression_list import PERSON, USER, Suppression
 
 COLUMNS = ("ITEM_ID", "USER_ID", "TIMESTAMP")
 ANN = Suppression(b"key").having(["ann"], ["braze-ann"])

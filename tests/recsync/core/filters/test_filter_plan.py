@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from recsync.core.filters.plan import active_filter
-from recsync.core.filters.template import (
+from recsync.errors import ProgramError
+from recsync.program import Program, parse_program
+from recsync.program.files import read_program
+from recsync.program.filter_template import (
     MAX_CHARACTERS,
     check_expression,
     placeholders,
     render_expression,
     subject_of,
 )
-from recsync.core.program import Program, parse_program
-from recsync.core.program_file import read_program
-from recsync.errors import ProgramError
-from recsync.stages.filters import to_retire
+from recsync.recommend.filter_plan import active_filter
+from recsync.recommend.filters import to_retire
 
 MORNING = datetime(2026, 11, 19, 5, 30, 7, tzinfo=UTC)
 MIDNIGHT = int(datetime(2026, 11, 19, tzinfo=UTC).timestamp())

@@ -9,9 +9,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from recsync.core.filters.values import add_values, filter_values, keep_values
-from recsync.core.queries.columns import Kind
 from recsync.errors import FatalError
+from recsync.recommend.filter_values import add_values, filter_values, keep_values
+from recsync.warehouse.query_columns import Kind
 
 
 @pytest.mark.parametrize(

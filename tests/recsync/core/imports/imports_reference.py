@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from recsync.core.imports.choice import Choice, up_to_limit
-from recsync.core.imports.exported import ExportedObject, Manifest
-from recsync.core.imports.held import Held, LastFull, Late, Taken
-from recsync.core.imports.new_rows import new_interactions
-from recsync.core.intervals import Interval
-from recsync.core.program import DatasetType
+from recsync.export.manifest import ExportedObject, Manifest
+from recsync.imports.choice import Choice, up_to_limit
+from recsync.imports.dataset_state import Held, LastFull, Late, Taken
+from recsync.imports.new_rows import new_interactions
+from recsync.program import DatasetType
+from recsync.program.intervals import Interval
 
 EVENTS = DatasetType.INTERACTIONS
 START = datetime(2026, 11, 22, tzinfo=UTC)

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from imports_reference import EVENTS, World, hour, manifest
 
-from recsync.core.imports.chain import check_chain
-from recsync.core.imports.choice import Choice, importable, unchanged, up_to_limit
-from recsync.core.imports.held import Held, LastFull, Taken
-from recsync.core.imports.new_rows import Piece, whole
-from recsync.core.program import DatasetType
 from recsync.errors import FatalError
+from recsync.imports.chain import check_chain
+from recsync.imports.choice import Choice, importable, unchanged, up_to_limit
+from recsync.imports.dataset_state import Held, LastFull, Taken
+from recsync.imports.new_rows import Piece, whole
+from recsync.program import DatasetType
 
 ITEMS = DatasetType.ITEMS
 

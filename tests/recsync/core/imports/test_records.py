@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from imports_reference import hour, manifest
 
-from recsync.core.imports.new_rows import whole
-from recsync.core.imports.newest import newest_rows
-from recsync.core.imports.records import records
-from recsync.core.program import DatasetType
+from recsync.imports.new_rows import whole
+from recsync.imports.newest import newest_rows
+from recsync.program import DatasetType
+from recsync.storage.csv_text.exported import records
 
 ITEMS = DatasetType.ITEMS
 CELLS = st.text(st.sampled_from('ab,"\\\n|ü '), max_size=6)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.core.judging.gate import Side, judge
-from recsync.core.program import Gate, Threshold
-from recsync.core.recipes import NDCG_25
+from recsync.evaluation.gate import Side, judge
+from recsync.program import Gate, Threshold
+from recsync.program.recipes import NDCG_25
 
 MRR = "mean_reciprocal_rank_at_25"
 

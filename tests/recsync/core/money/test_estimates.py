@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from recsync.core.money.charges import Charge, Kind
-from recsync.core.money.estimates import last, training
-from recsync.core.money.ledger import Entry
+from recsync.costs.charges import Charge, Kind
+from recsync.costs.ledger import Entry
+from recsync.costs.training_estimates import last, training
 
 UP, V2 = "aws-user-personalization", "aws-user-personalization-v2"
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from recsync.core.money.charges import Charge, Kind
-from recsync.core.money.ledger import Entry, Month, first_name
+from recsync.costs.charges import Charge, Kind
+from recsync.costs.ledger import Entry, Month, first_name
 
 NOW = datetime(2026, 11, 22, 5, tzinfo=UTC)
 AT = "2026-11-22T05:00:00+00:00"

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from recsync.core.money.charges import Charge, Kind
-from recsync.core.money.ledger import Entry, Month
-from recsync.core.money.prices import Price, PriceList, Prices
-from recsync.core.money.report import Bill, report
-from recsync.core.program.budget import Budget
+from recsync.costs.charges import Charge, Kind
+from recsync.costs.ledger import Entry, Month
+from recsync.costs.prices import Price, PriceList, Prices
+from recsync.costs.report import Bill, report
+from recsync.program.budget import Budget
 
 PRICES = Prices(
     lists=(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from recsync.core.money.charges import Kind
-from recsync.core.money.prices import Price, Prices, Tier, read_prices
+from recsync.costs.charges import Kind
+from recsync.costs.prices import Price, Prices, Tier, read_prices
 from recsync.errors import FatalError
 
 INCLUDE = Path(__file__).resolve().parents[4] / "include"

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.core.money.charges import Charge, Kind
-from recsync.core.money.prices import Price, PriceList
-from recsync.core.money.verdict import Verdict, judge
-from recsync.core.program.budget import Budget
+from recsync.costs.charges import Charge, Kind
+from recsync.costs.prices import Price, PriceList
+from recsync.costs.verdict import Verdict, judge
+from recsync.program.budget import Budget
 
 PRICES = PriceList(since="2026-01", prices={Kind.TRAINING_HOURS: Price(price=2)})
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import sqlglot
 
-from recsync.core.queries import dialects
-from recsync.core.queries.dialects import Dialect, dialect_named
+from recsync.warehouse import dialects
+from recsync.warehouse.dialects import Dialect, dialect_named
 
 ALL = [
     dialects.POSTGRES, dialects.REDSHIFT, dialects.SNOWFLAKE, dialects.DUCKDB, dialects.SQLITE, dialects.MYSQL,

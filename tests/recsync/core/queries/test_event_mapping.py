@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from recsync.core.avro import AvroSchema
-from recsync.core.program import DatasetType, Events
-from recsync.core.queries.dialects import DUCKDB, POSTGRES, SQLITE, Dialect, dialect_named
-from recsync.core.queries.event_mapping import ReturnedQuery, event_problems, map_events
 from recsync.errors import FatalError
+from recsync.program import DatasetType, Events
+from recsync.program.avro import AvroSchema
+from recsync.warehouse.dialects import DUCKDB, POSTGRES, SQLITE, Dialect, dialect_named
+from recsync.warehouse.event_mapping import ReturnedQuery, event_problems, map_events
 from warehouse_local.server import EmbeddedServer, running
 
 HOUR = 1_763_798_400  # a full hour

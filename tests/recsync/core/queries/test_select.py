@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.core.queries.dialects import DUCKDB, MYSQL, POSTGRES
-from recsync.core.queries.select import map_columns, select_columns
 from recsync.errors import FatalError
+from recsync.warehouse.dialects import DUCKDB, MYSQL, POSTGRES
+from recsync.warehouse.select import map_columns, select_columns
 
 
 def test_columns_are_found_whatever_their_case() -> None:

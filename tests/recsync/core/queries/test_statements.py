@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.core.queries.dialects import BIGQUERY, DUCKDB, MSSQL, MYSQL, POSTGRES, SNOWFLAKE, SQLITE, Dialect
-from recsync.core.queries.statements import single_query
 from recsync.errors import FatalError
+from recsync.warehouse.dialects import BIGQUERY, DUCKDB, MSSQL, MYSQL, POSTGRES, SNOWFLAKE, SQLITE, Dialect
+from recsync.warehouse.statements import single_query
 
 
 @pytest.mark.parametrize(

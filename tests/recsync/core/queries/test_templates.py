@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from recsync.core.intervals import Interval
-from recsync.core.queries.dialects import DUCKDB, POSTGRES
-from recsync.core.queries.templates import render
 from recsync.errors import FatalError
+from recsync.program.intervals import Interval
+from recsync.warehouse.dialects import DUCKDB, POSTGRES
+from recsync.warehouse.templates import render
 
 HOUR = Interval(datetime(2026, 11, 22, 5, tzinfo=UTC), datetime(2026, 11, 22, 6, tzinfo=UTC))
 

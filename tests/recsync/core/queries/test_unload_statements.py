@@ -8,9 +8,9 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from recsync.core.queries.dialects import REDSHIFT, SNOWFLAKE
-from recsync.core.queries.select import select_columns
-from recsync.core.queries.unload_statements import redshift_unload, snowflake_copy
+from recsync.warehouse.dialects import REDSHIFT, SNOWFLAKE
+from recsync.warehouse.select import select_columns
+from recsync.warehouse.unload_statements import redshift_unload, snowflake_copy
 
 URI = "s3://bucket/shop/exports/interactions/x.unload/1/"
 ROLE = "arn:aws:iam::000000000000:role/unload"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.core.keys import Keys
-from recsync.core.program import DatasetType
-from recsync.core.report_page.addresses import REPORTS, report_key, report_link, report_route
+from recsync.export.report_page.addresses import REPORTS, report_key, report_link, report_route
+from recsync.program import DatasetType
+from recsync.storage.keys import Keys
 
 KEYS = Keys("shop")
 

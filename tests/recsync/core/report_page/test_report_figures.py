@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.core.report_page.figures import duration, iso_moment, moment, number, of, share
+from recsync.export.report_page.figures import duration, iso_moment, moment, number, of, share
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 import report_samples as samples
 
-from recsync.core.report_page import page
-from recsync.core.report_page.style import STYLE
+from recsync.export.report_page import page
+from recsync.export.report_page.style import STYLE
 
 VOID = {"meta"}
 TEXT_TAGS = (

@@ -6,11 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from recsync.core import names
-from recsync.core.program import Program
-from recsync.core.program.retention import Retention
-from recsync.core.retention.objects import InUse, judge
-from recsync.core.retention.resources import (
+from recsync.maintain.object_retention import InUse, judge
+from recsync.maintain.resource_retention import (
     Held,
     judge_solutions,
     owns_filter,
@@ -18,7 +15,9 @@ from recsync.core.retention.resources import (
     owns_solution,
     versions_needed,
 )
-from recsync.core.retention.units import Name, Stored, gather, name_of
+from recsync.maintain.units import Name, Stored, gather, name_of
+from recsync.program import Program, names
+from recsync.program.retention import Retention
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 OLD = NOW - timedelta(days=200)

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from recsync.core.imports.choice import Choice
-from recsync.core.imports.exported import ExportedObject
-from recsync.core.imports.new_rows import Piece
-from recsync.core.intervals import Interval
-from recsync.core.program import DatasetType, Drift, TrainFull, TrainUpdate
-from recsync.core.training.full import Situation, decide_full, drift
-from recsync.core.training.lineage import full_version_of
-from recsync.core.training.update import decide_update
+from recsync.export.manifest import ExportedObject
+from recsync.imports.choice import Choice
+from recsync.imports.new_rows import Piece
+from recsync.program import DatasetType, Drift, TrainFull, TrainUpdate
+from recsync.program.intervals import Interval
+from recsync.training.full_training import Situation, decide_full, drift
+from recsync.training.lineage import full_version_of
+from recsync.training.update_training import decide_update
 
 EVENTS = DatasetType.INTERACTIONS
 HOUR = Interval(datetime(2026, 5, 1, 9, tzinfo=UTC), datetime(2026, 5, 1, 10, tzinfo=UTC))

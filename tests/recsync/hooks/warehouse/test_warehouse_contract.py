@@ -15,13 +15,13 @@ import pytest
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from sqlalchemy.engine import URL
 
-from recsync.core.intervals import Interval
-from recsync.core.queries.columns import Kind
-from recsync.core.queries.select import map_columns, select_columns
-from recsync.core.queries.templates import render
 from recsync.errors import FatalError, RecsyncError
-from recsync.hooks.warehouse import Warehouse, warehouse
-from recsync.hooks.warehouse.dbapi import DbApiWarehouse
+from recsync.program.intervals import Interval
+from recsync.warehouse.hooks import Warehouse, warehouse
+from recsync.warehouse.hooks.dbapi import DbApiWarehouse
+from recsync.warehouse.query_columns import Kind
+from recsync.warehouse.select import map_columns, select_columns
+from recsync.warehouse.templates import render
 
 TEXTS = [
     "plain", "", None, 'a"b', '"', '""', "a,b", "line\nbreak", "carriage\rreturn\r\n", "back\\slash", "\\", "\\.",

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from recsync.errors import FatalError, RetriableError
-from recsync.hooks.warehouse import warehouse
-from recsync.hooks.warehouse.csv_cells import csv_blocks
-from recsync.hooks.warehouse.dbapi import DbApiWarehouse
+from recsync.warehouse.hooks import warehouse
+from recsync.warehouse.hooks.csv_cells import csv_blocks
+from recsync.warehouse.hooks.dbapi import DbApiWarehouse
 
 COLUMNS = ["A", "B"]
 

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from recsync.errors import FatalError, RetriableError
-from recsync.hooks.warehouse import Warehouse, warehouse
+from recsync.warehouse.hooks import Warehouse, warehouse
 
 ENDLESS = "SELECT i, repeat('x', 100) FROM range(1000000000) AS numbers(i)"
 

@@ -5,8 +5,8 @@ from typing import BinaryIO
 
 import pytest
 
-from recsync.hooks.warehouse import pipe
-from recsync.hooks.warehouse.pipe import piped
+from recsync.warehouse.hooks import pipe
+from recsync.warehouse.hooks.pipe import piped
 
 
 def nothing() -> None:

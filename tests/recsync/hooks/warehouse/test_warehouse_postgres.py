@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from recsync.core.queries.select import select_columns
 from recsync.errors import FatalError, RetriableError
-from recsync.hooks.warehouse import Warehouse, warehouse
-from recsync.hooks.warehouse.postgres import libpq_parameters
+from recsync.warehouse.hooks import Warehouse, warehouse
+from recsync.warehouse.hooks.postgres import libpq_parameters
+from recsync.warehouse.select import select_columns
 
 OURS = "FROM pg_stat_activity WHERE application_name = 'recsync'"
 # A series in the FROM clause would be made as a whole before its first row.

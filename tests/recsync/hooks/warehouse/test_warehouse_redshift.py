@@ -12,10 +12,10 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.redshiftdata.models import redshiftdata_backends
 from moto.s3.models import s3_backends
 
-from recsync.core.queries.columns import Kind
 from recsync.errors import FatalError, RetriableError
-from recsync.hooks.warehouse import UnloadingWarehouse, warehouse
-from recsync.hooks.warehouse.unload import Unload
+from recsync.warehouse.hooks import UnloadingWarehouse, warehouse
+from recsync.warehouse.hooks.unload import Unload
+from recsync.warehouse.query_columns import Kind
 
 BUCKET = "staging"
 URI = f"s3://{BUCKET}/shop/hour.unload/"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-from recsync.core.queries.columns import Kind
 from recsync.errors import FatalError, RetriableError
-from recsync.hooks.warehouse import warehouse
-from recsync.hooks.warehouse.snowflake import SnowflakeWarehouse
+from recsync.warehouse.hooks import warehouse
+from recsync.warehouse.hooks.snowflake import SnowflakeWarehouse
+from recsync.warehouse.query_columns import Kind
 
 BUCKET = "staging"
 URI = f"s3://{BUCKET}/shop/full.unload/"

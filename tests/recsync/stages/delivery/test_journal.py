@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsync.core.delivery.ledger import Entry, Kind, Ledger, Refusal, Status
 from recsync.errors import RetriableError
-from recsync.stages.delivery.journal import Journal
+from recsync.push.ledger import Entry, Kind, Ledger, Refusal, Status
+from recsync.push.write_ahead_log import Journal
 
 TAKE_OVER = Entry(Kind.TAKE_OVER, "now", "me")
 

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from recsync.clients.braze import MAX_EXPORT_IDS, BrazeClient
-from recsync.core.delivery.fingerprints import text_fingerprint, value_fingerprint
-from recsync.stages.delivery import read_back
-from recsync.stages.delivery.read_back import Shown, drifted, unknown_people
+from braze_client.client import MAX_EXPORT_IDS, BrazeClient
+from recsync.push import read_back
+from recsync.push.fingerprints import text_fingerprint, value_fingerprint
+from recsync.push.read_back import Shown, drifted, unknown_people
 
 LIST = value_fingerprint(["1", "2"])
 OBJECTS = value_fingerprint([{"id": "1", "price": 2, "name": "x"}])

@@ -15,22 +15,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recsync.clients.braze import (
-    BrazeClient,
-    BrazeDenied,
-    BrazeRefused,
-    BrazeUnclear,
-    TrackError,
-    TrackResult,
-)
-from recsync.clients.braze_answers import read_track
-from recsync.clients.braze_plan import RatePlan
-from recsync.core.delivery.batches import Batch
-from recsync.core.delivery.ledger import Entry, Kind, Ledger, Status
+from braze_client.answers import read_track
+from braze_client.client import BrazeClient, BrazeDenied, BrazeRefused, BrazeUnclear, TrackError, TrackResult
+from braze_client.rate_plan import RatePlan
 from recsync.errors import FatalError, RetriableError
-from recsync.stages.delivery import read_back
-from recsync.stages.delivery.journal import Journal
-from recsync.stages.delivery.sending import MIN_REJECTED, OUTAGE_CALLS, Brakes, Sender
+from recsync.push import read_back
+from recsync.push.batches import Batch
+from recsync.push.ledger import Entry, Kind, Ledger, Status
+from recsync.push.sending import MIN_REJECTED, OUTAGE_CALLS, Brakes, Sender
+from recsync.push.write_ahead_log import Journal
 
 # How Braze speaks of the objects it does not like. In the last two it takes none of the call.
 NAMING = (

@@ -13,18 +13,18 @@ import pyarrow as pa
 import pytest
 from moto.server import ThreadedMotoServer
 
-from recsync.core.checks.hashes import string_hashes
-from recsync.core.erasure.identity import Identity
-from recsync.core.erasure.places import way_of
-from recsync.core.imports.held import Held, LastFull
-from recsync.core.intervals import Interval
-from recsync.core.program import DatasetType, Program
-from recsync.core.report_page import page
-from recsync.stages.context import StageContext
-from recsync.stages.erasure.objects import erase
-from recsync.stages.erasure.published import mend
-from recsync.stores.bucket import Bucket
-from recsync.stores.exports import ExportedObject, Manifest
+from recsync.context import StageContext
+from recsync.export.report_page import page
+from recsync.export.store import ExportedObject, Manifest
+from recsync.forget.erase_objects import erase
+from recsync.forget.erasure_rules import way_of
+from recsync.forget.identity import Identity
+from recsync.forget.manifests import mend
+from recsync.imports.dataset_state import Held, LastFull
+from recsync.program import DatasetType, Program
+from recsync.program.intervals import Interval
+from recsync.storage.bucket import Bucket
+from recsync.storage.hashes import string_hashes
 
 KIND = DatasetType.INTERACTIONS
 ANN = Identity("ann", ("b-ann",))

@@ -16,18 +16,17 @@ from moto.server import ThreadedMotoServer
 
 from personalize_local.server import Server
 from personalize_local.service import Settings
-from recsync.core import names
-from recsync.core.filters.plan import active_filter
-from recsync.core.imports.exported import ExportedObject, Manifest
-from recsync.core.imports.held import Held, LastFull, Taken
-from recsync.core.intervals import Interval
-from recsync.core.program import DatasetType
-from recsync.core.retention.report import QUOTAS
+from recsync.context import StageContext
 from recsync.errors import RetriableError
-from recsync.stages.context import StageContext
-from recsync.stages.maintain import run as maintain
-from recsync.stores.champion import Champion
-from recsync.stores.last_sent import Newest
+from recsync.evaluation.champion_store import Champion
+from recsync.export.manifest import ExportedObject, Manifest
+from recsync.imports.dataset_state import Held, LastFull, Taken
+from recsync.maintain import run as maintain
+from recsync.maintain.report import QUOTAS
+from recsync.program import DatasetType, names
+from recsync.program.intervals import Interval
+from recsync.push.last_sent import Newest
+from recsync.recommend.filter_plan import active_filter
 
 EVENTS = DatasetType.INTERACTIONS
 START = datetime(2026, 1, 4, 3, tzinfo=UTC)

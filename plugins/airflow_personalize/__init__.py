@@ -1,0 +1,1 @@
+"""Amazon Personalize for Airflow: hooks, operators, sensors, triggers, links and waiters."""

@@ -1,0 +1,205 @@
+"""Change what is there: campaigns, schemas of datasets, solutions; wait until the change is in force."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+
+from airflow_personalize.links.personalize import (
+    PersonalizeCampaignLink,
+    PersonalizeDatasetLink,
+    PersonalizeSolutionLink,
+)
+from airflow_personalize.operators.base import PersonalizeBaseOperator
+from airflow_personalize.resource import Arn
+from airflow_personalize.resources import CAMPAIGN, DATASET, SOLUTION
+from airflow_personalize.triggers.personalize import (
+    PersonalizeCampaignUpdatedTrigger,
+    PersonalizeDatasetUpdatedTrigger,
+    PersonalizeSolutionUpdatedTrigger,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PersonalizeUpdateBaseOperator(PersonalizeBaseOperator):
+    """Update a resource, unless that is in force or under way; wait until it is in force; return the ARN.
+
+    Members left out keep what they have, and what has all that is asked for, and perhaps more, is left as it
+    is: the service fills in defaults that cannot be told from what somebody asked for. Another update that is
+    under way raises for a retry. An update that fails raises with the service's reason; what was in force
+    before stays so.
+    """
+
+    @abstractmethod
+    def request(self) -> dict[str, Any]:
+        """Return the members of the Update operation; those that are None are left out."""
+
+    def execute(self, context: Context) -> str:
+        """Update or adopt the update, wait, look that it is in force."""
+        request = self.request()
+        arn = str(request[self.resource.arn_member])
+        in_force = self.update()
+        self.persist_link(context, arn)
+        if self.wait_for_completion and not (in_force or self.hook.soon(self.is_in_force)):
+            # The newest update described may still be the one before: only the trigger looks that late.
+            self.await_end(arn, quick=False)
+            self.check()
+        return arn
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
+        """Return the ARN, or raise what the trigger saw, or that the update is not in force."""
+        arn = super().execute_complete(context, event)
+        self.check()
+        return arn
+
+    def update(self) -> bool:
+        """Update; tell whether it is in force already."""
+        return self.hook.update_or_adopt(self.resource, self.request())
+
+    def is_in_force(self) -> bool | None:
+        """Tell whether the update is in force; None while it is under way, False when it failed."""
+        return self.hook.is_in_force(self.resource, self.request())
+
+    def check(self) -> None:
+        """Look whether the update is in force."""
+        self.hook.check_in_force(self.resource, self.request())
+
+
+class PersonalizeUpdateCampaignOperator(PersonalizeUpdateBaseOperator):
+    """Move a campaign to another solution version, capacity or configuration.
+
+    .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UpdateCampaign.html
+
+    :param campaign_arn: ARN of the campaign; it goes on answering while it is updated.
+    :param solution_version_arn: ARN of the solution version, or ``SOLUTION_ARN/$LATEST``. Default: as it is.
+    :param min_provisioned_tps: requests per second that are billed at least. Default: as it is.
+    :param campaign_config: as the API's CampaignConfig. Default: as it is.
+    """
+
+    resource = CAMPAIGN
+    trigger_class = PersonalizeCampaignUpdatedTrigger
+    link_class = PersonalizeCampaignLink
+    operator_extra_links = (PersonalizeCampaignLink(),)
+    template_fields: Sequence[str] = aws_template_fields(
+        "campaign_arn", "solution_version_arn", "min_provisioned_tps", "campaign_config"
+    )
+
+    def __init__(
+        self,
+        *,
+        campaign_arn: str,
+        solution_version_arn: str | None = None,
+        min_provisioned_tps: int | str | None = None,
+        campaign_config: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.campaign_arn = campaign_arn
+        self.solution_version_arn = solution_version_arn
+        self.min_provisioned_tps = min_provisioned_tps
+        self.campaign_config = campaign_config
+
+    def request(self) -> dict[str, Any]:
+        """Return the members of UpdateCampaign."""
+        return {
+            "campaignArn": self.campaign_arn,
+            "solutionVersionArn": self.solution_version_arn,
+            "minProvisionedTPS": None if self.min_provisioned_tps is None else int(self.min_provisioned_tps),
+            "campaignConfig": self.campaign_config,
+        }
+
+    def dataset_group_arn_for_link(self) -> str:
+        """Ask for the dataset group of the solution that the campaign serves."""
+        return self.hook.dataset_group_of_campaign(self.campaign_arn)
+
+
+class PersonalizeUpdateDatasetOperator(PersonalizeUpdateBaseOperator):
+    """Replace the schema of an Items or Users dataset.
+
+    The new schema keeps every field of the old one; fields it adds have to allow null. Solutions there are do
+    not train on new columns until their configuration includes them.
+
+    .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UpdateDataset.html
+
+    :param dataset_arn: ARN of the dataset.
+    :param schema_arn: ARN of the new schema.
+    """
+
+    resource = DATASET
+    trigger_class = PersonalizeDatasetUpdatedTrigger
+    link_class = PersonalizeDatasetLink
+    operator_extra_links = (PersonalizeDatasetLink(),)
+    template_fields: Sequence[str] = aws_template_fields("dataset_arn", "schema_arn")
+
+    def __init__(self, *, dataset_arn: str, schema_arn: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dataset_arn = dataset_arn
+        self.schema_arn = schema_arn
+
+    def request(self) -> dict[str, Any]:
+        """Return the members of UpdateDataset."""
+        return {"datasetArn": self.dataset_arn, "schemaArn": self.schema_arn}
+
+    def dataset_group_arn_for_link(self) -> str:
+        """Read the dataset group off the dataset's ARN, ``dataset/GROUP/TYPE``."""
+        return dataset_group_of_dataset(self.dataset_arn)
+
+
+class PersonalizeUpdateSolutionOperator(PersonalizeUpdateBaseOperator):
+    """Change the automatic training, incremental update or event weights of a solution.
+
+    .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UpdateSolution.html
+
+    :param solution_arn: ARN of the solution.
+    :param perform_auto_training: let the service train on its own schedule. Default: as it is.
+    :param perform_incremental_update: only for Semantic-Similarity. Default: as it is.
+    :param solution_update_config: as the API's SolutionUpdateConfig: autoTrainingConfig, eventsConfig.
+        Default: as it is.
+    """
+
+    resource = SOLUTION
+    trigger_class = PersonalizeSolutionUpdatedTrigger
+    link_class = PersonalizeSolutionLink
+    operator_extra_links = (PersonalizeSolutionLink(),)
+    template_fields: Sequence[str] = aws_template_fields(
+        "solution_arn", "perform_auto_training", "perform_incremental_update", "solution_update_config"
+    )
+
+    def __init__(
+        self,
+        *,
+        solution_arn: str,
+        perform_auto_training: bool | None = None,
+        perform_incremental_update: bool | None = None,
+        solution_update_config: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.solution_arn = solution_arn
+        self.perform_auto_training = perform_auto_training
+        self.perform_incremental_update = perform_incremental_update
+        self.solution_update_config = solution_update_config
+
+    def request(self) -> dict[str, Any]:
+        """Return the members of UpdateSolution."""
+        return {
+            "solutionArn": self.solution_arn,
+            "performAutoTraining": self.perform_auto_training,
+            "performIncrementalUpdate": self.perform_incremental_update,
+            "solutionUpdateConfig": self.solution_update_config,
+        }
+
+    def dataset_group_arn_for_link(self) -> str:
+        """Ask for the solution's dataset group."""
+        return str(self.hook.describe(SOLUTION, self.solution_arn)["datasetGroupArn"])
+
+
+def dataset_group_of_dataset(dataset_arn: str) -> str:
+    """Return the ARN of the dataset group that a dataset's ARN names."""
+    dataset = Arn.parse(dataset_arn)
+    return dataset.sibling(f"dataset-group/{dataset.tail.split('/')[1]}")

@@ -1,0 +1,146 @@
+"""Turn what Amazon Personalize refuses or fails into recsync's errors: class and advice in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from airflow.providers.amazon.aws.exceptions import WaiterMaxAttemptsError, WaiterTerminalFailure
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_personalize import aws_errors
+from airflow_personalize.aws_errors import error_code
+from airflow_personalize.resource import Resource, Wait
+from recsync.errors import FatalError, QuotaFullError, RecsyncError, RetriableError
+
+# A small import or batch job was seen to take 4 to 13 minutes, so a slot frees up in about that time.
+QUOTA_RETRY_SECONDS = 300.0
+
+# Words of LimitExceededException about what is under way, or about the request rate, whatever the resource:
+# "More than 5 resources with PENDING or IN_PROGRESS status."
+_PASSING_LIMITS = ("pending", "in_progress", "in progress", "rate exceeded", "too many requests")
+# AWS's own projects report this refusal of an UPDATE; the guide does not name it.
+_UNCHANGED = "There should be updates to at least one dataset"
+_UNCHANGED_ADVICE = (
+    "Nothing is to be renewed: the next run with new rows trains, or train_full does. Clear nothing."
+)
+_FATAL_ADVICE = {
+    "AccessDeniedException": "Allow the action to the identity of the AWS connection "
+    "(and iam:PassRole on the role it passes).",
+    "InvalidInputException": "Correct the parameter the message names.",
+    "ResourceAlreadyExistsException": "Choose another name, or remove the one there is.",
+    "ResourceNotFoundException": "Create what the request refers to first, or correct its ARN.",
+    "TooManyTagKeysException": "Name fewer tags at a time.",
+    "TooManyTagsException": "Remove some tags.",
+    "ValidationException": "Correct the parameter the message names.",
+}
+
+
+@contextmanager
+def personalize_errors(
+    action: str, resource: Resource | None, *, conn_id: str | None = None
+) -> Generator[None]:
+    """Raise the service's refusals as recsync's errors; what botocore may still retry passes unchanged.
+
+    :param action: what was tried, for the message, e.g. ``create filter 'not-bought'``.
+    :param resource: whose quota LimitExceededException is about; None when no quota is known.
+    :param conn_id: Airflow connection of the call, for the message.
+    :raises FatalError: wrong input, missing rights, missing parent, no credentials, a quota of what stays until it is
+        deleted.
+    :raises QuotaFullError: as many jobs run as the account may have.
+    :raises RetriableError: too many requests, or a parent is busy.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise (_translated(action, resource, error, conn_id) or error) from error
+    except BotoCoreError as error:
+        raise (aws_errors.fatal(action, error, conn_id=conn_id) or error) from error
+
+
+def _translated(
+    action: str, resource: Resource | None, error: ClientError, conn_id: str | None
+) -> RecsyncError | None:
+    code = error_code(error)
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    refusal = f"Cannot {action}: {code}: {message}"
+    if code == "LimitExceededException":
+        return _limit_exceeded(refusal, message, resource)
+    if code == "ResourceInUseException":
+        return RetriableError(
+            f"{refusal} Something it depends on, or that depends on it, is there or being changed; the task's "
+            "retry tries again.",
+            retry_after_seconds=QUOTA_RETRY_SECONDS,
+        )
+    remedy = _UNCHANGED_ADVICE if _UNCHANGED in message else _FATAL_ADVICE.get(code)
+    return aws_errors.fatal(action, error, conn_id=conn_id, remedy=remedy)
+
+
+def _limit_exceeded(refusal: str, message: str, resource: Resource | None) -> RecsyncError:
+    """Tell apart the three uses of LimitExceededException: running jobs, resources that stay, and the request rate.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+    """
+    quota = resource.quota if resource else "not published"
+    if any(words in message.casefold() for words in _PASSING_LIMITS) or (resource and resource.single_use):
+        return QuotaFullError(
+            f"{refusal} The quota is {quota}. A retry succeeds once a running one ends; schedules at other times, "
+            "or a higher quota from AWS, avoid the wait.",
+            retry_after_seconds=QUOTA_RETRY_SECONDS,
+        )
+    if resource is None:
+        return RetriableError(f"{refusal} A retry tries again.", retry_after_seconds=QUOTA_RETRY_SECONDS)
+    return FatalError(
+        f"{refusal} The quota is {quota}. Delete {resource.noun}s that nothing uses, or ask AWS for a higher quota; "
+        "then clear the task."
+    )
+
+
+def ended_badly(resource: Resource, arn: str, description: Mapping[str, Any]) -> str:
+    """Say that a resource ended as failed or stopped, why, and what to do."""
+    reason = description.get("failureReason") or "the service gave no reason"
+    advice = (
+        "Mend the cause and retry the task: this name is used up, so the retry takes the next suffix."
+        if resource.single_use
+        else f"Mend the cause, delete this {resource.noun} and retry the task."
+    )
+    status = str(description.get("status"))
+    return f"{resource.noun} {arn} ended as {status}: {str(reason).rstrip('.')}. {advice}"
+
+
+def update_failed(resource: Resource, arn: str, update: Mapping[str, Any]) -> str:
+    """Say that an update ended as failed, why, and what is in force now."""
+    reason = str(update.get("failureReason") or "the service gave no reason").rstrip(".")
+    return (
+        f"The update of {resource.noun} {arn} ended as {update.get('status')}: {reason}. What was in force "
+        "before is still in force. Mend the cause and retry the task: the retry asks for the update again."
+    )
+
+
+def failure(wait: Wait, arn: str, found: Mapping[str, Any]) -> str:
+    """Say how a wait failed, from the part of the description it is about."""
+    told = update_failed if wait.path != wait.resource.member else ended_badly
+    return told(wait.resource, arn, found)
+
+
+def wait_error(wait: Wait, arn: str, error: Exception) -> FatalError | RetriableError:
+    """Translate the end of an unsuccessful wait, the same for the worker and the triggerer."""
+    resource = wait.resource
+    if isinstance(error, WaiterTerminalFailure):
+        return RetriableError(failure(wait, arn, wait.watched(error.last_response)))
+    if isinstance(error, WaiterMaxAttemptsError):
+        return RetriableError(
+            f"{resource.noun} {arn} was not {wait.outcome} within the polls allowed. It goes on running: the "
+            f"task's retry waits for it again. Raise waiter_max_attempts if it needs longer. ({error})"
+        )
+    # waiter_with_logging raises a refused poll as bare text; the answer hangs on the botocore error under it.
+    answer: Any = getattr(error.__context__, "last_response", None) or {}
+    cause = ClientError(answer, "Describe") if "Error" in answer else error
+    advice = _FATAL_ADVICE.get(error_code(cause)) if isinstance(cause, ClientError) else None
+    if refused := aws_errors.fatal(f"watch {resource.noun} {arn}", cause, conn_id=None, remedy=advice):
+        return refused
+    return RetriableError(
+        f"Lost sight of {resource.noun} {arn}: {answer.get('Error') or error}. It goes on running: the task's retry "
+        "waits for it again."
+    )

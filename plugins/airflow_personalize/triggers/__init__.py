@@ -1,0 +1,1 @@
+"""Triggers: what the triggerer awaits while no worker slot is held."""

@@ -1,0 +1,1 @@
+"""The Braze REST API: transport, retries, rate limits, users and catalogs."""

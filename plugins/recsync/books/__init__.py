@@ -1,0 +1,1 @@
+"""Books: find usage that no run recorded, and report what each program cost."""

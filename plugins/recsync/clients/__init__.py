@@ -1,1 +1,0 @@
-"""Clients of services that Airflow's providers do not cover."""

@@ -1,1 +1,0 @@
-"""The judgement between a trained solution version and its promotion."""

@@ -1,5 +1,0 @@
-"""The page about one export: its report as HTML that needs nothing but itself."""
-
-from recsync.core.report_page.page import page
-
-__all__ = ["page"]

@@ -1,1 +1,0 @@
-"""What may go, what stays, and why: decided without looking at anything."""

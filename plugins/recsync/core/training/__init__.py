@@ -1,1 +1,0 @@
-"""Whether a training is worth what it costs."""

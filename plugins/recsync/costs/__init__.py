@@ -1,0 +1,1 @@
+"""Costs: what is billed, prices, the ledger of used amounts, and the budget."""

@@ -1,0 +1,1 @@
+"""Evaluation: metrics, gate, champion, rollback and comparison of solution versions."""

@@ -1,0 +1,1 @@
+"""Export: rows of the warehouse become checked CSV objects on S3."""

@@ -1,0 +1,7 @@
+"""Check exported rows before a cent is spent on them, while they stream from the warehouse to S3."""
+
+from recsync.export.checks.context import CheckContext
+from recsync.export.checks.report import DriftFinding, Finding, Report
+from recsync.export.checks.row_checks import QUARANTINE_FILE, RowChecks
+
+__all__ = ["QUARANTINE_FILE", "CheckContext", "DriftFinding", "Finding", "Report", "RowChecks"]

@@ -1,0 +1,1 @@
+"""Forget: remove one person from Braze, Amazon Personalize and S3, and certify it."""

@@ -1,1 +1,0 @@
-"""Hooks: the seams between Airflow connections and the services."""

@@ -1,0 +1,1 @@
+"""Imports: what a dataset group holds, and what the next import takes."""

@@ -1,1 +1,0 @@
-"""Links from a task instance to the page of what it made."""

@@ -1,0 +1,1 @@
+"""Maintain: remove objects and resources that are no longer needed."""

@@ -1,1 +1,0 @@
-"""Operators: one step of a DAG each."""

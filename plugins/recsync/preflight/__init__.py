@@ -1,0 +1,1 @@
+"""Preflight: check everything that a run needs before anything is billed."""

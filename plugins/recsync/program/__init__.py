@@ -1,0 +1,60 @@
+"""The model of the program file."""
+
+from recsync.program.alerts import Alert, DeadlineHours, Event
+from recsync.program.braze import ATTRIBUTE_PATTERN, CATALOG_NAME_PATTERN, Braze, Catalog, Delivery
+from recsync.program.budget import Budget
+from recsync.program.checks import Checks
+from recsync.program.datasets import Datasets, DatasetSource, DatasetType
+from recsync.program.events import Events
+from recsync.program.exports import Exports
+from recsync.program.gate import Gate, Threshold
+from recsync.program.inputs import Audience, Inputs, Segment
+from recsync.program.model import NAME_PATTERN, Program
+from recsync.program.parse import parse_program
+from recsync.program.personalize import Challenger, Exploration, Personalize
+from recsync.program.recommendations import FallbackTier, Recommendations, Rules
+from recsync.program.schedules import CronExpression, Schedules
+from recsync.program.section import Strict
+from recsync.program.solution import Solution
+from recsync.program.training import Drift, TrainFull, TrainUpdate
+from recsync.program.tuning import Tuning
+
+__all__ = [
+    "ATTRIBUTE_PATTERN",
+    "CATALOG_NAME_PATTERN",
+    "NAME_PATTERN",
+    "Alert",
+    "Audience",
+    "Braze",
+    "Budget",
+    "Catalog",
+    "Challenger",
+    "Checks",
+    "CronExpression",
+    "DatasetSource",
+    "DatasetType",
+    "Datasets",
+    "DeadlineHours",
+    "Delivery",
+    "Drift",
+    "Event",
+    "Events",
+    "Exploration",
+    "Exports",
+    "FallbackTier",
+    "Gate",
+    "Inputs",
+    "Personalize",
+    "Program",
+    "Recommendations",
+    "Rules",
+    "Schedules",
+    "Segment",
+    "Solution",
+    "Strict",
+    "Threshold",
+    "TrainFull",
+    "TrainUpdate",
+    "Tuning",
+    "parse_program",
+]

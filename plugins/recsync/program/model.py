@@ -1,0 +1,165 @@
+"""The program file: one e-mail programme in one YAML file, checked by one model.
+
+The same model runs in CI (``make check``), when Airflow parses the DAGs and in the UI.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import model_validator
+
+from recsync.program.alerts import Alert, DeadlineHours, TaskTimeoutHours
+from recsync.program.braze import Braze
+from recsync.program.budget import Budget
+from recsync.program.checks import Checks
+from recsync.program.datasets import Datasets, DatasetSource, DatasetType
+from recsync.program.erasure import Erasure
+from recsync.program.events import Events
+from recsync.program.exports import Exports
+from recsync.program.filters import Filters
+from recsync.program.gate import Gate
+from recsync.program.inputs import Audience, Inputs
+from recsync.program.personalize import Personalize
+from recsync.program.problem import Field
+from recsync.program.recipes import Asks
+from recsync.program.recommendations import Recommendations
+from recsync.program.retention import Retention
+from recsync.program.schedules import Schedules
+from recsync.program.section import Strict, matching, with_underscores
+from recsync.program.training import TrainFull, TrainUpdate
+
+# Amazon Personalize names: 1-63 of these, and recsync appends up to 30 characters to a program's name.
+# https://docs.aws.amazon.com/personalize/latest/dg/API_CreateSolution.html
+NAME_PATTERN = r"^[a-z0-9][a-z0-9\-_]{0,31}$"
+
+
+class Program(Strict):
+    """One e-mail programme.
+
+    :param name: the file's stem; prefix of every DAG, resource, job and key.
+    :param warehouse: Airflow connection of the warehouse.
+    :param aws: Airflow connection used for S3 and Amazon Personalize.
+    :param bucket: S3 bucket; None takes Airflow's setting ``[recsync] bucket``.
+    :param role_arn: the role that Amazon Personalize assumes to read and write the bucket; None takes
+        ``[recsync] personalize_role_arn``.
+    """
+
+    name: Annotated[
+        str,
+        matching(
+            NAME_PATTERN,
+            "be at most 32 lower-case letters, digits, - and _, beginning with a letter or digit: rename the file",
+            suggest=lambda text: with_underscores(text.lower())[:32],
+        ),
+    ]
+    description: str = ""
+    warehouse: str = "warehouse"
+    aws: str = "aws_default"
+    bucket: (
+        Annotated[
+            str,
+            matching(
+                r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$",
+                "be the name of an S3 bucket alone: 3 to 63 lower-case letters, digits, . and -",
+                suggest=lambda text: text.removeprefix("s3://").strip("/"),
+            ),
+        ]
+        | None
+    ) = None
+    role_arn: (
+        Annotated[
+            str,
+            matching(
+                r"^arn:([a-z\d-]+):iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$",
+                "be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/personalize",
+            ),
+        ]
+        | None
+    ) = None
+    datasets: Datasets = Datasets()
+    events: Events = Events()
+    exports: Exports = Exports()
+    checks: Checks = Checks()
+    personalize: Personalize = Personalize()
+    gate: Gate = Gate()
+    train_full: TrainFull = TrainFull()
+    train_update: TrainUpdate = TrainUpdate()
+    audience: Audience = Audience()
+    inputs: Inputs = Inputs()
+    filters: Filters = Filters()
+    recommendations: Recommendations = Recommendations()
+    braze: Braze
+    schedules: Schedules = Schedules()
+    erasure: Erasure = Erasure()
+    retention: Retention = Retention()
+    budget: Budget = Budget()
+    alerts: tuple[Alert, ...] = ()
+    deadline_hours: DeadlineHours = DeadlineHours()
+    task_timeout_hours: TaskTimeoutHours = TaskTimeoutHours()
+
+    @model_validator(mode="after")
+    def _schedules_have_minutes(self) -> Self:
+        # The model is frozen; a validator may still complete it.
+        object.__setattr__(self, "schedules", self.schedules.resolve(self.name))
+        return self
+
+    @property
+    def dataset_types(self) -> tuple[DatasetType, ...]:
+        """The datasets this program fills, interactions first."""
+        return tuple(t for t in DatasetType if getattr(self.datasets, t.folder) is not None)
+
+    @property
+    def gate_metric(self) -> str | None:
+        """The metric of ``GetSolutionMetrics`` that the gate looks at; None: none that is known for sure."""
+        return self.gate.metric or self.personalize.traits.default_metric
+
+    @property
+    def input_queries(self) -> tuple[str, ...]:
+        """What is read beside the audience for the lines of a job: ``candidates``, ``seeds`` or ``segments``."""
+        segments = self.personalize.traits.asks in {Asks.SEGMENT_ITEM, Asks.SEGMENT_ATTRIBUTES}
+        return tuple(
+            name
+            for name in ("candidates", "seeds", "segments")
+            if getattr(self.inputs, name) or (segments and name == "segments")
+        )
+
+    def sql_file(self, query: str) -> str:
+        """Path below ``include/sql`` of a dataset's query, ``audience``, ``catalogue`` or one of ``inputs``."""
+        source: DatasetSource | None = getattr(self.datasets, query, None)
+        named = source.sql if source else getattr(self.inputs, query, None)
+        return named or f"{self.name}/{query}.sql"
+
+    def schema_file(self, dataset_type: DatasetType) -> str:
+        """Path below ``include/schemas`` of the dataset's Avro schema."""
+        source: DatasetSource = getattr(self.datasets, dataset_type.folder)
+        return source.avro_schema or f"{self.name}/{dataset_type.folder}.json"
+
+    def files(self) -> tuple[str, ...]:
+        """Every file below ``include/`` that the program needs."""
+        return tuple(self._named_files())
+
+    def field_of_file(self, name: str) -> Field:
+        """The field that names a file below ``include/``, or would name another one."""
+        return self._named_files()[name]
+
+    def _named_files(self) -> dict[str, Field]:
+        """Every file below ``include/`` that the program needs, and the field that names it."""
+        kinds = self.dataset_types
+        sql: dict[str, Field] = {
+            **{self.sql_file(kind.folder): ("datasets", kind.folder, "sql") for kind in kinds},
+            **{
+                self.sql_file(query): ("inputs", query)
+                for query in ("audience", "catalogue", *self.input_queries)
+            },
+        }
+        if self.audience.segment and self.audience.segment.sql:
+            sql[self.audience.segment.sql] = ("audience", "segment", "sql")
+        if self.events.exclude_users:
+            sql[self.events.exclude_users] = ("events", "exclude_users")
+        schemas: dict[str, Field] = {
+            self.schema_file(kind): ("datasets", kind.folder, "schema") for kind in kinds
+        }
+        return {f"sql/{name}": field for name, field in sql.items()} | {
+            f"schemas/{name}": field for name, field in schemas.items()
+        }

@@ -1,0 +1,218 @@
+"""The end of a delivery: the account of every person, the proof that it adds up, and the new last-sent state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from recsync.errors import FatalError
+from recsync.push.diff import select_state
+from recsync.push.ledger import Ledger, Status
+from recsync.push.outcomes import Outcome, is_unknown
+from recsync.push.schemas import PARTS, UNANSWERED_FILE, Figures
+from recsync.storage import duck
+
+
+@dataclass(frozen=True)
+class Account:
+    """How the audience of a delivery is counted.
+
+    :param outcomes: people by :class:`Outcome`; the sum is the audience.
+    :param reasons: people by reason, for those who were not sent.
+    :param left_audience: people outside the audience who lost the attribute.
+    :param left_audience_kept: those of them who still have it, because Braze refused or never answered.
+    :param data_points: of what Braze took, as Braze bills it:
+        https://www.braze.com/docs/user_guide/data/infrastructure/data_points
+    :param holdouts: people whose former attribute is still there: rejected, given up, deferred or kept, and sent
+        before.
+    """
+
+    audience: int
+    outcomes: dict[str, int]
+    reasons: dict[str, int]
+    left_audience: int
+    left_audience_kept: int
+    data_points: int
+    holdouts: int
+
+
+def settle(
+    folder: Path, figures: Figures, ledger: Ledger, state: Path | None, target: Path, work: Path
+) -> Account:
+    """Write the account of every person of the audience, and prove that it adds up.
+
+    :param folder: the plan's files.
+    :param target: Parquet file to write: external_id, outcome, reason, data_points.
+    :raises FatalError: when a write is not settled, or somebody is counted twice or not at all.
+    """
+    if not ledger.complete:
+        raise FatalError(
+            f"{len(ledger.open_rows)} writes are not settled; the delivery cannot be closed yet."
+        )
+    with duck.opened(work) as database:
+        _register(database, folder, figures, ledger)
+        database.execute(
+            f"COPY (SELECT external_id, outcome, reason, 0::BIGINT AS data_points "
+            f"  FROM read_parquet('{folder / 'settled.parquet'}') "
+            "UNION ALL SELECT external_id, outcome, reason, data_points FROM written WHERE in_audience"
+            f") TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+        accounts = f"read_parquet('{target}')"
+        outcomes = dict(database.sql(f"SELECT outcome, count(*) FROM {accounts} GROUP BY 1").fetchall())
+        different = _value(database, f"SELECT count(DISTINCT external_id) FROM {accounts}")
+        _prove(figures.audience, outcomes, different)
+        reasons = database.sql(
+            f"SELECT reason, count(*) FROM {accounts} WHERE reason <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20"
+        ).fetchall()
+        left = "FROM written WHERE NOT in_audience"
+        removed = _value(database, f"SELECT count(*) {left} AND outcome = '{Outcome.REMOVED}'")
+        return Account(
+            audience=figures.audience,
+            outcomes={outcome.value: outcomes.get(outcome, 0) for outcome in Outcome},
+            reasons=dict(reasons),
+            left_audience=removed,
+            left_audience_kept=_value(database, f"SELECT count(*) {left}") - removed,
+            data_points=_value(database, "SELECT coalesce(sum(data_points), 0)::BIGINT FROM written"),
+            holdouts=_holdouts(database, accounts, state),
+        )
+
+
+def _holdouts(database: duckdb.DuckDBPyConnection, accounts: str, state: Path | None) -> int:
+    if state is None:
+        return 0
+    left_behind = f"'{Outcome.REJECTED}', '{Outcome.DEAD_LETTERED}', '{Outcome.DEFERRED}', '{Outcome.KEPT}'"
+    return _value(
+        database,
+        f"SELECT count(*) FROM (SELECT external_id FROM {accounts} WHERE outcome IN ({left_behind}) "
+        f"UNION ALL SELECT external_id FROM written WHERE outcome IN ({left_behind}) AND NOT in_audience) "
+        f"SEMI JOIN read_parquet('{state}') USING (external_id)",
+    )
+
+
+def _prove(audience: int, outcomes: dict[str, int], different: int) -> None:
+    counted = sum(outcomes.values())
+    if counted == different == audience and not outcomes.keys() - {outcome.value for outcome in Outcome}:
+        return
+    raise FatalError(
+        f"The delivery does not add up: {audience} people in the audience, {counted} counted, {different} different "
+        f"ones: {outcomes}. The last-sent state was not changed; please report this."
+    )
+
+
+def merge_state(
+    state: Path | None,
+    folder: Path,
+    figures: Figures,
+    ledger: Ledger,
+    delivery: str,
+    target: Path,
+    work: Path,
+) -> None:
+    """Write the new last-sent state: what Braze took replaces what it had; what nobody knows is marked unknown.
+
+    :param state: the former state, None when there was none.
+    :param target: Parquet file to write.
+    """
+    with duck.opened(work) as database:
+        _register(database, folder, figures, ledger)
+        former = (
+            f"({select_state(state)})" if state else "(SELECT *, NULL AS kept_since FROM changed LIMIT 0)"
+        )
+        database.execute(
+            "CREATE TABLE changed AS SELECT external_id, change.attribute AS attribute, "
+            "CASE WHEN unknown OR nobody THEN NULL ELSE change.fingerprint END AS fingerprint, "
+            f"'{delivery}' AS delivery, unknown FROM (SELECT external_id, unnest(changes) AS change, unknown, nobody "
+            f"FROM written WHERE unknown OR nobody OR outcome IN ('{Outcome.SENT}', '{Outcome.REMOVED}'))"
+        )
+        # A replay asks nobody anew, so it leaves the time as it is.
+        unanswered, since, join = folder / UNANSWERED_FILE, "s.kept_since", ""
+        if unanswered.exists():
+            since, join = "u.kept_since", f"LEFT JOIN read_parquet('{unanswered}') u USING (external_id)"
+        database.execute(
+            f"COPY (SELECT external_id, attribute, fingerprint, delivery, {since}::BIGINT AS kept_since FROM ("
+            "SELECT external_id, attribute, fingerprint, delivery, kept_since "
+            f"FROM {former} ANTI JOIN changed USING (external_id, attribute) "
+            "ANTI JOIN (SELECT external_id FROM written WHERE nobody) USING (external_id) "
+            "UNION ALL SELECT external_id, attribute, fingerprint, delivery, NULL AS kept_since FROM changed "
+            "WHERE unknown OR fingerprint IS NOT NULL"
+            f") s {join}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+
+
+def forget(state: Path, target: Path, work: Path) -> None:
+    """Write the last-sent state with every fingerprint unknown, so that everybody in it is written anew.
+
+    :param target: Parquet file to write.
+    """
+    with duck.opened(work) as database:
+        database.execute(
+            f"COPY (SELECT * REPLACE (NULL::UBIGINT AS fingerprint) FROM ({select_state(state)})) "
+            f"TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+
+
+def taken_data_points(folder: Path, figures: Figures, ledger: Ledger, work: Path) -> int:
+    """Sum up the data points of what Braze took, also of a delivery that is not complete.
+
+    :param folder: the plan's files.
+    """
+    with duck.opened(work) as database:
+        _register(database, folder, figures, ledger)
+        return _value(database, "SELECT coalesce(sum(data_points), 0)::BIGINT FROM written")
+
+
+def dead_letters(folder: Path, figures: Figures, ledger: Ledger, work: Path) -> pa.Table:
+    """Collect what Braze did not take, with reason and payload, so that it can be repaired and replayed.
+
+    :returns: columns external_id, outcome, reason, object (JSON text), changes, in_audience, removal.
+    """
+    with duck.opened(work) as database:
+        _register(database, folder, figures, ledger)
+        return database.sql(
+            "SELECT external_id, outcome, reason, decode(object) AS object, changes, in_audience, removal "
+            f"FROM written WHERE outcome IN ('{Outcome.REJECTED}', '{Outcome.DEAD_LETTERED}') ORDER BY row"
+        ).to_arrow_table()
+
+
+def _register(database: duckdb.DuckDBPyConnection, folder: Path, figures: Figures, ledger: Ledger) -> None:
+    """Make the view ``written``: every write of the plan with its outcome; rows still open have none."""
+    first, parts = 0, []
+    for part in PARTS:
+        parts.append(
+            f"SELECT file_row_number + {first} AS row, external_id, in_audience, removal, object, changes, data_points "
+            f"FROM read_parquet('{folder / 'writes' / f'{part}.parquet'}', file_row_number = true)"
+        )
+        first += figures.rows[part]
+    unknown = np.zeros(len(ledger.statuses), dtype=np.bool_)
+    unknown[ledger.unknown_rows] = True
+    rows = pa.array(np.arange(len(ledger.statuses)))
+    statuses = {"row": rows, "status": pa.array(ledger.statuses), "unknown": pa.array(unknown)}
+    database.register("statuses", pa.table(statuses))
+    why = {
+        "row": pa.array(list(ledger.reasons), pa.int64()),
+        "reason": pa.array(list(ledger.reasons.values()), pa.string()),
+        "nobody": pa.array([is_unknown(reason) for reason in ledger.reasons.values()], pa.bool_()),
+    }
+    database.register("why", pa.table(why))
+    nobody = f"(s.status = {Status.REJECTED:d} AND coalesce(y.nobody, false))"
+    # Somebody whom Braze does not have has nothing left to remove.
+    gone = f"(w.removal AND {nobody})"
+    database.execute(
+        "CREATE VIEW written AS SELECT w.row, w.external_id, w.in_audience, w.removal, w.object, w.changes, s.unknown, "
+        f"{nobody} AS nobody, "
+        f"CASE WHEN {gone} OR (s.status = {Status.TAKEN:d} AND w.removal) THEN '{Outcome.REMOVED}' "
+        f"WHEN s.status = {Status.TAKEN:d} THEN '{Outcome.SENT}' "
+        f"WHEN s.status = {Status.REJECTED:d} THEN '{Outcome.REJECTED}' "
+        f"WHEN s.status = {Status.DEAD:d} THEN '{Outcome.DEAD_LETTERED}' ELSE 'open' END AS outcome, "
+        f"CASE WHEN {gone} THEN '' ELSE coalesce(y.reason, '') END AS reason, "
+        f"CASE WHEN s.status = {Status.TAKEN:d} THEN w.data_points ELSE 0 END AS data_points "
+        f"FROM ({' UNION ALL '.join(parts)}) w JOIN statuses s USING (row) LEFT JOIN why y USING (row)"
+    )
+
+
+def _value(database: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(database.sql(query).fetchall()[0][0])

@@ -1,0 +1,198 @@
+"""Deliver recommendations to Braze: plan, ask, deliver, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from recsync.airflow_tasks import WithholdsRecords
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# pyarrow and DuckDB are heavy: the stages are imported when a task runs, so that DAG files parse fast.
+
+# By then the next day's recommendations are there to be delivered.
+_RESPONSE_TIMEOUT = timedelta(hours=24)
+
+
+class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
+    """Plan what must be written so that Braze shows what the recommendations say; nothing is sent.
+
+    :param program: name of the program; its file names the connection and the attribute.
+    :param recommendations: the recommend run to deliver; empty takes the newest. (templated) Runs that nobody started
+        by hand leave out what ``make push`` published, and a scheduled one skips when Braze was told of the newest.
+    :param plan_only: ``true``: write the plan and sample payloads, and let nobody deliver them. (templated)
+    :param replay: send the dead letters of this delivery again instead; empty for none. (templated)
+    :param resync: ``true``: write everybody anew, whatever Braze was told last. (templated)
+    :param allow_removals: ``true``: the people who lose their list are meant to. (templated)
+    :return: the plan's figures and estimate; ``delivery`` names it.
+    """
+
+    template_fields: Sequence[str] = ("recommendations", "plan_only", "replay", "resync", "allow_removals")
+    ui_color = "#ffe3d8"
+
+    def __init__(
+        self,
+        *,
+        program: str,
+        recommendations: str = "",
+        plan_only: str | bool = False,
+        replay: str = "",
+        resync: str | bool = False,
+        allow_removals: str | bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.program = program
+        self.recommendations = recommendations
+        self.plan_only = plan_only
+        self.replay = replay
+        self.resync = resync
+        self.allow_removals = allow_removals
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan, and return the figures; skip when there is nothing newer than what was delivered already."""
+        from recsync.costs.budget import cost_of_delivery
+        from recsync.push.plan import SupersededError, plan, summary
+        from recsync.push.replay import replay
+
+        run_id, dry_run = context["run_id"], _is_true(self.plan_only)
+        if self.replay:
+            manifest = replay(self.program, self.replay, dag_run=run_id, dry_run=dry_run)
+        else:
+            try:
+                manifest = plan(
+                    self.program,
+                    self.recommendations or None,
+                    dag_run=run_id,
+                    run_type=context["dag_run"].run_type,
+                    dry_run=dry_run,
+                    resync=_is_true(self.resync),
+                    allow_removals=_is_true(self.allow_removals),
+                )
+            except SupersededError as error:
+                raise AirflowSkipException(str(error)) from None
+        cost = cost_of_delivery(self.program, manifest.delivery, manifest.estimate.data_points)
+        return {**summary(manifest), "cost": cost}
+
+
+class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
+    """Ask a person, with the plan's figures, before a large delivery or one that takes many lists away.
+
+    :param plan: the plan's figures, as the planning task returned them. (templated)
+    :param above_users: ask when more people than this would be written.
+    :param response_timeout: after this the task fails, and nothing is delivered. Default: 24 hours.
+    """
+
+    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "plan")
+    ui_color = "#ffe3d8"
+
+    def __init__(
+        self,
+        *,
+        plan: Any,
+        above_users: int,
+        response_timeout: timedelta = _RESPONSE_TIMEOUT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            subject="Deliver recommendations to Braze?", body="", response_timeout=response_timeout, **kwargs
+        )
+        self.plan = plan
+        self.above_users = above_users
+
+    def execute(self, context: Context) -> Any:
+        """Ask; return at once when the delivery is small and takes few lists away."""
+        if self.plan["dry_run"]:
+            raise AirflowSkipException("A dry run delivers nothing, so there is nothing to approve.")
+        if self.plan["people"] <= self.above_users and not self.plan.get("brake"):
+            self.log.info(
+                "%s people are written, no more than %s: nobody is asked",
+                self.plan["people"],
+                self.above_users,
+            )
+            return None
+        self.body = _question(self.plan)
+        return super().execute(context)
+
+
+class BrazeDeliveryBaseOperator(WithholdsRecords, BaseOperator):
+    """Hold what the steps after the plan have in common.
+
+    :param program: name of the program.
+    :param delivery: name of the plan, as the planning task returned it. (templated)
+    """
+
+    template_fields: Sequence[str] = ("delivery",)
+    ui_color = "#ffe3d8"
+
+    def __init__(self, *, program: str, delivery: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.program = program
+        self.delivery = delivery
+
+
+class BrazeDeliverOperator(BrazeDeliveryBaseOperator):
+    """Send a plan to Braze and account for every person; a retry goes on where the former try stopped.
+
+    https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
+
+    :return: the delivery's report.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Deliver, and return the report."""
+        from recsync.push.deliver import DryRunError, deliver
+
+        try:
+            report = deliver(self.program, self.delivery)
+        except DryRunError as error:
+            raise AirflowSkipException(str(error)) from None
+        self.log.info("Delivery %s: %s", report.delivery, report.outcomes)
+        return asdict(report)
+
+
+class BrazeVerifyDeliveryOperator(BrazeDeliveryBaseOperator):
+    """Read a sample of a delivery back from Braze, and write again what Braze took and lost.
+
+    https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/
+
+    :return: how many people were read back, drifted and were mended.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Verify, and return what was found."""
+        from recsync.push.verify import verify
+
+        return verify(self.program, self.delivery, dag_run=context["run_id"])
+
+
+def _is_true(value: str | bool) -> bool:
+    return str(value).lower() == "true"
+
+
+def _question(plan: dict[str, Any]) -> str:
+    rows = {
+        "people of the audience": plan["audience"],
+        "get another list": plan["writes"],
+        "lose their list": plan["removals"],
+        "outside the audience, lose their list": plan["left_audience"],
+        "requests": plan["requests"],
+        "minutes at the rate limit": plan["minutes"],
+        "data points": plan["data_points"],
+        **{f"not written: {outcome}": people for outcome, people in plan["settled"].items()},
+    }
+    table = "\n".join(f"| {name} | {value:,} |" for name, value in rows.items())
+    title = f"Delivery `{plan['delivery']}` of recommendations `{plan['recommendations']}`"
+    if plan.get("resync"):
+        title += ", a resync: everybody is written anew"
+    if plan.get("brake"):
+        title += f"\n\n**Many lists go: {plan['brake']}.** Missing input looks like this; approve it if it is meant."
+    return f"{title}\n\n| | |\n|---|---|\n{table}\n\n{plan.get('cost', '')}"

@@ -1,0 +1,331 @@
+"""Recommend: the audience goes into a batch inference job, lists fit to mail come out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from recsync import settings
+from recsync.context import StageContext
+from recsync.costs import budget, estimate, usage
+from recsync.errors import FatalError
+from recsync.evaluation.champion_store import Champion
+from recsync.program import names
+from recsync.program.recipes import RECIPES
+from recsync.recommend.filter_plan import active_filter
+from recsync.recommend.job_inputs import join_of, write_inputs, write_segment_of_audience
+from recsync.recommend.list_inputs import (
+    open_files,
+    open_objects,
+    people_of_output,
+    read_audience,
+    read_catalogue,
+    read_events,
+    sources,
+)
+from recsync.recommend.lists.build import ListsReport, build_lists
+from recsync.recommend.lists.catalogue import Catalogue
+from recsync.recommend.lists.catalogue_report import BAD_ID, DUPLICATE
+from recsync.recommend.lists.output_files import output_names
+from recsync.recommend.lists.output_mapping import Join, by_user
+from recsync.recommend.lists.output_staging import Source
+from recsync.recommend.store import PUSH_PREFIX, RecommendationsManifest
+from recsync.storage.bucket import Bucket
+from recsync.storage.work_folder import work_folder
+
+log = logging.getLogger(__name__)
+
+
+def prepare_segment(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
+    """Write the input of the segment job that says who gets lists.
+
+    :returns: arguments of the job.
+    """
+    context = StageContext.of(program_name)
+    version = _champion(context).segment_version_arn
+    if not version:
+        raise FatalError(
+            f"The champion of {program_name} was trained before the program had an audience.segment; run "
+            f"{program_name}_train_full."
+        )
+    run = names.run_key(run_id, created_at.isoformat())
+    with work_folder() as folder:
+        digest = write_segment_of_audience(context, run, created_at, folder)
+    segment = context.program.audience.segment
+    people = segment.users_per_item if segment else 0
+    job = {
+        "job": names.job_name(program_name, "segment", f"{run_id}{digest}{version}{people}"),
+        "solution_version_arn": version,
+        "input": context.bucket.uri(context.keys.segment_input(run)),
+        "output": context.bucket.uri(context.keys.segment_output(run)),
+        "role_arn": settings.role_arn_of(context.program),
+    }
+    budget.authorise(context, run, estimate.audience_segment(context, job))
+    return job
+
+
+def prepare(
+    program_name: str, run_id: str, created_at: datetime, segment_job_arn: str | None = None
+) -> dict[str, Any]:
+    """Read the audience, write the job's input, and fix what the run does, so that each retry does the same.
+
+    :param segment_job_arn: the segment job of this run, when the program takes its audience from one.
+    """
+    context = StageContext.of(program_name)
+    usage.book(context, segment_job_arn)
+    champion_arn = _champion(context).solution_version_arn
+    run = names.run_key(run_id, created_at.isoformat())
+    with work_folder() as folder:
+        found_in = context.keys.segment_output(run) if segment_job_arn else None
+        people, digest = write_inputs(context, run, created_at, folder, found_in=found_in)
+    log.info("The audience of %s holds %d people", program_name, people)
+    chosen = active_filter(context.program, created_at)
+    # With what goes in: a cleared run with another audience, champion, filter or settings must neither adopt the former
+    # job's output nor be refused because that job differs.
+    config = _job_config(context, champion_arn)
+    settled = f"{context.program.personalize.results}{config}"
+    asked_of = f"{run_id}{digest}{champion_arn}{chosen.name if chosen else ''}{settled}"
+    job = names.job_name(program_name, "recommend", asked_of)
+    # What a campaign answers is written in parts, so the parts of other questions must lie elsewhere.
+    asked = context.program.personalize.traits.way == "campaign"
+    output = context.keys.batch_output(f"{run}-{job.rsplit('-', 1)[-1]}" if asked else run)
+    plan = {
+        "run": run,
+        "created_at": created_at.isoformat(),
+        "job": job,
+        "solution_version_arn": champion_arn,
+        "input": context.bucket.uri(context.keys.batch_input(run)),
+        "output": context.bucket.uri(output),
+        "role_arn": settings.role_arn_of(context.program),
+        "config": config,
+        "users": people,
+        "filter": asdict(chosen) if chosen else None,
+        "campaign": names.campaign_name(context.program),
+        "campaign_arn": _campaign_arn(champion_arn, names.campaign_name(context.program)),
+    }
+    budget.authorise(context, run, estimate.answers(context, plan))
+    return plan
+
+
+def _job_config(context: StageContext, champion_arn: str) -> dict[str, Any] | None:
+    """Give the settings of a job that asks the champion, which a challenger of another recipe may have become."""
+    personalize = context.program.personalize
+    recipe = names.recipe_of_version(context.program, champion_arn)
+    return personalize.job_config_of(RECIPES[recipe] if recipe else personalize.traits)
+
+
+def _campaign_arn(solution_version_arn: str, name: str) -> str:
+    """Derive the ARN of a campaign of the same account and region."""
+    return f"{solution_version_arn.rsplit(':', 1)[0]}:campaign/{name}"
+
+
+def _champion(context: StageContext) -> Champion:
+    champion, name, personalize = context.champions.read(), context.program.name, context.program.personalize
+    if champion is None:
+        raise FatalError(f"Program {name} has no champion; run {name}_train_full first.")
+    recipe, wanted = (
+        names.recipe_of_version(context.program, champion.solution_version_arn),
+        personalize.recipe,
+    )
+    if recipe and RECIPES[recipe].asks is not personalize.traits.asks:
+        raise FatalError(
+            f"The champion of {name} is of {recipe}, which cannot be asked as personalize.recipe {wanted} is; run "
+            f"{name}_train_full first, or take the former recipe until it has run."
+        )
+    return champion
+
+
+def decorate(
+    program_name: str, plan: dict[str, Any], batch_inference_job_arn: str, second_job_arn: str | None = None
+) -> dict[str, Any]:
+    """Turn the job's output into lists fit to mail, and publish them with the catalogue.
+
+    Every person of the audience gets an entry: a list, or a reason why there is none.
+
+    :param second_job_arn: the job that was asked what the first one did not answer; None without one.
+    :returns: the manifest, for the asset event.
+    """
+    context, run = StageContext.of(program_name), plan["run"]
+    moment = datetime.fromisoformat(plan["created_at"])
+    prefix = plan["output"].removeprefix(context.bucket.uri(""))
+    keys = sources(context.bucket, prefix)
+    if second_job_arn:
+        usage.book(context, second_job_arn)
+        keys += sources(context.bucket, context.keys.second_output(run))
+    with work_folder() as folder:
+        audience = folder / "audience.parquet"
+        if context.bucket.etag(context.keys.audience(run)) is None:
+            raise FatalError(f"The audience of run {run} is gone from S3; start a new run.")
+        context.bucket.download(context.keys.audience(run), audience)
+        catalogue = read_catalogue(context, moment, run)
+        outputs = open_objects(context.bucket, keys)
+        join = join_of(context, run, folder)
+        report = _build(context, outputs, audience, catalogue, moment, folder, join=join)
+        _check_complete(context, report, plan["output"])
+        manifest = _manifest(report, catalogue, run, moment, plan["output"])
+        manifest |= {
+            "solution_version_arn": plan["solution_version_arn"],
+            "batch_inference_job_arn": batch_inference_job_arn,
+        }
+        context.recommendations.publish(
+            RecommendationsManifest(**manifest), folder / "lists.parquet", catalogue.table
+        )
+    # A campaign is booked while it is asked: it may be gone by now.
+    if context.program.personalize.traits.way != "campaign":
+        usage.book(context, batch_inference_job_arn)
+    return manifest
+
+
+def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
+    """Publish an existing batch output as a recommendations run, without Amazon Personalize.
+
+    The people are those of ``audience.sql``; when it knows none of the output's, they are the output's own.
+
+    :param uri: an ``s3://`` folder or object, a local folder or file; ``.out``, ``.jsonl`` or ``.json``, also packed
+        (``.gz``).
+    :raises FatalError: when nothing is there, or no list would come of it.
+    """
+    context, moment = StageContext.of(program_name), datetime.now(UTC)
+    outputs = _outputs(context, uri)
+    run = PUSH_PREFIX + names.run_key(f"{uri} {moment.isoformat()}", moment.isoformat())
+    with work_folder() as folder:
+        audience = folder / "audience.parquet"
+        catalogue = read_catalogue(context, moment, run)
+        known = read_audience(context, moment, audience)
+        report = _build(context, outputs(), audience, catalogue, moment, folder)
+        if not report.matched:
+            people = people_of_output(outputs(), audience, context.suppression.read())
+            log.warning(
+                "%s knows none of the people of %s (it returns %d): its own %d people are the audience, and Braze is "
+                "taken to know them by the same ids",
+                context.program.sql_file("audience"), uri, known, people,
+            )  # fmt: skip
+            report = _build(context, outputs(), audience, catalogue, moment, folder, segmented=False)
+        _check_complete(context, report, uri)
+        if not report.lists and report.unreadable and not report.matched:
+            raise FatalError(
+                f"{uri} gives nobody a list: none of its {report.unreadable} lines can be read. Each must be a JSON "
+                'object with input.userId, a text in quotes ("17" and not 17), and output.recommendedItems, a list of '
+                "texts."
+            )
+        if not report.lists:
+            raise FatalError(
+                f"{uri} gives nobody a list: {dict(report.suppressed)}, dropped {dict(report.dropped)}. "
+                f"Compare its item ids with those of {context.program.sql_file('catalogue')}."
+            )
+        manifest = RecommendationsManifest(**_manifest(report, catalogue, run, moment, uri))
+        context.recommendations.publish(manifest, folder / "lists.parquet", catalogue.table)
+    return manifest
+
+
+def _outputs(context: StageContext, uri: str) -> Callable[[], Generator[Source]]:
+    """Find the objects or files of a batch output; the result opens them, as often as it is called."""
+    if uri.startswith("s3://"):
+        bucket_name, _, prefix = uri.removeprefix("s3://").partition("/")
+        bucket = Bucket(context.bucket.client, bucket_name)
+        is_object = bool(prefix) and bucket.etag(prefix) is not None
+        keys = [prefix] if is_object and not prefix.endswith("/") else sources(bucket, prefix)
+        return lambda: open_objects(bucket, keys)
+    path = Path(uri.removeprefix("file://")).expanduser()
+    files = [path] if path.is_file() else [path / name for name in output_names(_files_in(path))]
+    if not files:
+        raise FatalError(
+            f"{path} is no file and no folder with a batch output (.out, .jsonl or .json, also .gz)."
+        )
+    return lambda: open_files(files)
+
+
+def _files_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+
+
+def _build(
+    context: StageContext,
+    outputs: Generator[Source],
+    audience: Path,
+    catalogue: Catalogue,
+    moment: datetime,
+    folder: Path,
+    *,
+    segmented: bool = True,
+    join: Join = by_user,
+) -> ListsReport:
+    events = read_events(context, moment, folder / "events.parquet")
+    policy = context.program.recommendations
+    if not segmented:
+        known = tuple(tier for tier in policy.fallback if tier != "popular_in_segment")
+        policy = policy.model_copy(update={"fallback": known})
+    with closing(outputs), TemporaryDirectory(prefix="spool-", dir=folder) as work:
+        report = build_lists(
+            outputs,
+            audience,
+            catalogue,
+            policy,
+            folder / "lists.parquet",
+            Path(work),
+            moment=moment,
+            events=events,
+            join=join,
+        )
+    if report.strangers:
+        log.info("%d lines are of people outside the audience", report.strangers)
+    if report.repeated:
+        log.warning("%d further lines of the same people were left out", report.repeated)
+    for reason, people in report.unanswered.most_common():
+        log.warning("%d people are not answered: %s", people, reason)
+    for reason, people in report.suppressed.most_common():
+        log.warning("%d people get no list: %s", people, reason)
+    return report
+
+
+def _check_complete(context: StageContext, report: ListsReport, output: str) -> None:
+    """Stop before anything is published when most answers are missing.
+
+    :raises FatalError: with the figures.
+    """
+    policy = context.program.recommendations
+    if report.answered >= policy.min_answered * report.questions:
+        return
+    reasons = "; ".join(f"{people} people: {reason}" for reason, people in report.unanswered.most_common())
+    raise FatalError(
+        f"The batch output has answers to {report.answered} of {report.questions} questions, fewer than "
+        f"recommendations.min_answered ({policy.min_answered:.0%}) asks for: {reasons}. {report.unreadable} lines are "
+        f"unreadable. Nothing was published, and everybody keeps the present list. Look at {output}; run recommend "
+        "again, or lower min_answered in the program file."
+    )
+
+
+def _manifest(
+    report: ListsReport, catalogue: Catalogue, run: str, moment: datetime, source: str
+) -> dict[str, Any]:
+    return asdict(
+        RecommendationsManifest(
+            run=run,
+            created_at=moment.isoformat(),
+            solution_version_arn="",
+            batch_inference_job_arn="",
+            users=report.users,
+            lists=report.lists,
+            suppressed=dict(report.suppressed),
+            unanswered=dict(report.unanswered),
+            questions=report.questions,
+            answered=report.answered,
+            items=report.items,
+            tiers=dict(report.tiers),
+            dropped=dict(report.dropped),
+            catalogue_items=len(catalogue),
+            unusable_items=catalogue.report.count(BAD_ID),
+            quarantined_items=catalogue.report.quarantined,
+            repeated_items=catalogue.report.count(DUPLICATE),
+            strangers=report.strangers,
+            repeated_lines=report.repeated,
+            unreadable_lines=report.unreadable,
+            source=source,
+        )
+    )

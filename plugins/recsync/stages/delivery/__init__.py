@@ -1,1 +1,0 @@
-"""The push: plan a delivery, send it, account for everybody, verify it."""

@@ -1,1 +1,0 @@
-"""What export does: rows of the warehouse become one checked CSV object per dataset and interval."""

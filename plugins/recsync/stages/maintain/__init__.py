@@ -1,1 +1,0 @@
-"""The maintain stage: look, decide, remove, report."""

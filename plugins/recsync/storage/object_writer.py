@@ -1,0 +1,114 @@
+"""Write one S3 object while its bytes are still being made: readers see it whole or not at all."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from recsync.storage.bucket import Bucket
+
+# The least that S3 takes, because two parts in flight and one being filled count. S3 takes 10,000 parts, and a FULL
+# import 100 GB, so later parts are larger. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+PART_BYTES = 5 * 1024 * 1024
+LATE_PART_BYTES = 32 * 1024 * 1024
+EARLY_PARTS = 5_000
+_PARTS_IN_FLIGHT = 2
+
+
+@contextmanager
+def object_writer(bucket: Bucket, key: str) -> Generator[ObjectWriter]:
+    """Open an object to be written in pieces; it is there when the block ends, and not at all when it raises."""
+    with ThreadPoolExecutor(_PARTS_IN_FLIGHT, thread_name_prefix="upload") as threads:
+        writer = ObjectWriter(bucket, key, threads)
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            writer.abort()
+            raise
+
+
+@dataclass
+class ObjectWriter:
+    """Gather bytes into parts and upload them, at most two at a time.
+
+    The same bytes give the same parts however they are cut into writes, so a rerun gives the same ETag.
+
+    :param etag: of the finished object, once the writer is closed.
+    """
+
+    bucket: Bucket
+    key: str
+    threads: ThreadPoolExecutor
+    size_bytes: int = 0
+    etag: str = ""
+    _upload_id: str = ""
+    _buffer: bytearray = field(default_factory=bytearray)
+    _etags: list[str] = field(default_factory=list)
+    _in_flight: deque[Future[str]] = field(default_factory=deque)
+
+    def write(self, data: bytes) -> None:
+        """Take some bytes; waits while two parts are on their way."""
+        self.size_bytes += len(data)
+        rest = memoryview(data)
+        while len(self._buffer) + len(rest) >= self._part_bytes:
+            room = self._part_bytes - len(self._buffer)
+            self._buffer += rest[:room]
+            rest = rest[room:]
+            self._send_part()
+        self._buffer += rest
+
+    def close(self) -> None:
+        """Finish the object."""
+        if not self._upload_id:
+            self.etag = self.bucket.put(self.key, bytes(self._buffer))
+            return
+        if self._buffer:
+            self._send_part()
+        while self._in_flight:
+            self._etags.append(self._in_flight.popleft().result())
+        parts = [{"ETag": etag, "PartNumber": number} for number, etag in enumerate(self._etags, 1)]
+        with self.bucket.errors(self.key):
+            answer = self.bucket.client.complete_multipart_upload(
+                **self._target, UploadId=self._upload_id, MultipartUpload={"Parts": parts}
+            )
+        self.etag = str(answer["ETag"])
+
+    def abort(self) -> None:
+        """Throw away what was uploaded; what S3 refuses here its life-cycle rule for parts clears away."""
+        for future in self._in_flight:
+            future.cancel()
+        # A part that arrives after the abort would stay.
+        wait(self._in_flight)
+        if self._upload_id:
+            self.bucket.forget_parts(self.key, self._upload_id)
+
+    @property
+    def _target(self) -> dict[str, str]:
+        return {"Bucket": self.bucket.name, "Key": self.key}
+
+    @property
+    def _part_bytes(self) -> int:
+        started = len(self._etags) + len(self._in_flight)
+        return PART_BYTES if started < EARLY_PARTS else LATE_PART_BYTES
+
+    def _send_part(self) -> None:
+        if not self._upload_id:
+            with self.bucket.errors(self.key):
+                self._upload_id = str(self.bucket.client.create_multipart_upload(**self._target)["UploadId"])
+        if len(self._in_flight) == _PARTS_IN_FLIGHT:
+            self._etags.append(self._in_flight.popleft().result())
+        number = len(self._etags) + len(self._in_flight) + 1
+        self._in_flight.append(self.threads.submit(self._upload, number, self._buffer))
+        self._buffer = bytearray()
+
+    def _upload(self, number: int, body: bytearray) -> str:
+        with self.bucket.errors(self.key):
+            answer: Any = self.bucket.client.upload_part(
+                **self._target, UploadId=self._upload_id, PartNumber=number, Body=body
+            )
+        return str(answer["ETag"])

@@ -1,1 +1,0 @@
-"""What recsync keeps on S3: exports, recommendations and state, each published whole."""

@@ -1,0 +1,1 @@
+"""The suppression list: users that are left out everywhere."""

@@ -1,0 +1,219 @@
+"""Wrap the interactions query in what the program file says about events.
+
+The SQL is the part that PostgreSQL, Redshift, Snowflake, DuckDB and sqlite share, with the same meaning in each;
+other warehouses differ from it in the names of types and little else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from recsync.program.avro import AvroSchema
+from recsync.program.events import MAX_TYPES_AND_METADATA, Events
+from recsync.program.problem import Problem
+from recsync.warehouse.dialects import ANSI, Dialect
+from recsync.warehouse.query_columns import ReturnedColumn
+from recsync.warehouse.select import map_columns
+
+_EVENTS, _EXCLUDED, _NUMBERED = "recsync_events", "recsync_excluded", "recsync_numbered"
+_EXCLUDED_USER, _IN_HOUR, _IN_SESSION = "recsync_user", "recsync_in_hour", "recsync_in_session"
+_SECONDS_PER_MINUTE, _SECONDS_PER_HOUR = 60, 3_600
+USER, ITEM, TIME, TYPE, VALUE = "USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE", "EVENT_VALUE"
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a dialect calls the types, and how it writes a remainder."""
+
+    text: str = "VARCHAR"
+    integer: str = "BIGINT"
+    double: str = "DOUBLE PRECISION"
+    remainder: str = "{0} % {1}"
+
+
+_WORDS = {
+    "mysql": _Words("CHAR", "SIGNED", "DOUBLE"),
+    # Without a length a cast cuts texts to 30 characters; ids have at most 256.
+    "mssql": _Words("NVARCHAR(256)", "BIGINT", "FLOAT"),
+    "bigquery": _Words("STRING", "INT64", "FLOAT64", "MOD({0}, {1})"),
+}
+
+
+@dataclass(frozen=True)
+class ReturnedQuery:
+    """A rendered query with what it returns.
+
+    :param name: the SQL file below ``include/sql``, for errors.
+    :param columns: the columns that it returns, as the warehouse names them.
+    :param types: what these are, by name.
+    """
+
+    name: str
+    query: str
+    columns: Sequence[str]
+    types: Mapping[str, ReturnedColumn] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, query: str, columns: Sequence[ReturnedColumn]) -> ReturnedQuery:
+        """Take a query with what the warehouse says of its columns."""
+        return cls(
+            name, query, [column.name for column in columns], {column.name: column for column in columns}
+        )
+
+
+def map_events(
+    interactions: ReturnedQuery,
+    events: Events,
+    *,
+    exported: Sequence[str],
+    excluded: ReturnedQuery | None = None,
+    dialect: Dialect = ANSI,
+) -> str:
+    """Wrap the interactions query so that it returns the events that count, with their values.
+
+    It returns the same columns under the same names, and ``EVENT_VALUE`` too when every type has a weight.
+
+    :param exported: the schema's columns: among events of the same second, they decide which is the first.
+    :param excluded: the query of ``events.exclude_users``.
+    :param dialect: of the warehouse.
+    :raises FatalError: naming every column that is needed and missing.
+    :raises ValueError: when ``excluded`` is given without ``events.exclude_users``, or missing with it.
+    """
+    if (excluded is None) != (events.exclude_users is None):
+        raise ValueError("events.exclude_users and its query belong together")
+    if events.change_nothing:
+        return interactions.query
+    return _Mapping(interactions, events, exported, excluded, dialect).sql()
+
+
+def text_type(dialect: Dialect) -> str:
+    """Name the type of texts, for a cast."""
+    return _WORDS.get(dialect.name, _Words()).text
+
+
+def event_problems(events: Events, schema: AvroSchema) -> Iterator[Problem]:
+    """Yield what in ``events`` cannot be met with the schema of the interactions."""
+    if events.weights and VALUE not in schema.columns:
+        yield Problem(
+            ("events", "types"),
+            f"gives values to {', '.join(events.weights)}, but the schema has no {VALUE}; add the field "
+            f'{{"name": "{VALUE}", "type": ["null", "float"]}} or leave the values empty',
+        )
+    taken = len(schema.metadata)
+    if taken + len(events.types) > MAX_TYPES_AND_METADATA:
+        yield Problem(
+            ("events", "types"),
+            f"names {len(events.types)} types and the schema has {taken} metadata fields; "
+            f"Amazon Personalize takes at most {MAX_TYPES_AND_METADATA} of both together",
+        )
+
+
+class _Mapping:
+    def __init__(
+        self,
+        interactions: ReturnedQuery,
+        events: Events,
+        exported: Sequence[str],
+        excluded: ReturnedQuery | None,
+        dialect: Dialect,
+    ) -> None:
+        self._interactions, self._events, self._excluded = interactions, events, excluded
+        self._dialect, self._words = dialect, _WORDS.get(dialect.name, _Words())
+        returned = {column.casefold() for column in interactions.columns}
+        optional = [column for column in (TYPE, VALUE, *exported) if column.casefold() in returned]
+        wanted = dict.fromkeys([*self._needed(), *optional])
+        self._columns = map_columns(interactions.columns, list(wanted), name=interactions.name)
+        self._exported = [self._columns[column] for column in exported if column in self._columns]
+
+    def _needed(self) -> Iterator[str]:
+        yield from (USER, ITEM, TIME)
+        if self._events.types:
+            yield TYPE
+        # A type without a weight keeps its own value, so there must be one.
+        if 0 < len(self._events.weights) < len(self._events.types):
+            yield VALUE
+
+    def sql(self) -> str:
+        numbered = ", ".join([f"{_EVENTS}.*", *self._numbers()])
+        lines = [
+            f"SELECT {', '.join(self._selected())}",
+            f"FROM (SELECT {numbered} FROM (",
+            self._interactions.query,
+            f") AS {_EVENTS}) AS {_NUMBERED}",
+            *self._without_excluded(),
+        ]
+        conditions = list(self._conditions())
+        return "\n".join([*lines, f"WHERE {' AND '.join(conditions)}"] if conditions else lines)
+
+    def _column(self, column: str, table: str = _NUMBERED) -> str:
+        return f"{table}.{self._dialect.quoted(self._columns[column])}"
+
+    def _cast(self, expression: str, kind: str) -> str:
+        return f"CAST({expression} AS {kind})"
+
+    def _numbers(self) -> Iterator[str]:
+        user, item = (self._column(column, _EVENTS) for column in (USER, ITEM))
+        if self._events.max_per_user_and_hour is not None:
+            yield f"COUNT(*) OVER (PARTITION BY {user}, {self._window(_SECONDS_PER_HOUR)}) AS {_IN_HOUR}"
+        if self._events.session_minutes is not None:
+            window = self._window(self._events.session_minutes * _SECONDS_PER_MINUTE)
+            kind = [self._column(TYPE, _EVENTS)] if TYPE in self._columns else []
+            same = ", ".join([user, item, *kind, window])
+            # All that is exported decides, so that a rerun gives the same rows.
+            ties = [
+                self._dialect.sort_key(f"{_EVENTS}.{self._dialect.quoted(name)}") for name in self._exported
+            ]
+            first = ", ".join([self._column(TIME, _EVENTS), *ties])
+            yield f"ROW_NUMBER() OVER (PARTITION BY {same} ORDER BY {first}) AS {_IN_SESSION}"
+
+    def _window(self, seconds: int) -> str:
+        time = self._cast(self._column(TIME, _EVENTS), self._words.integer)
+        return f"{time} - {self._words.remainder.format(time, seconds)}"
+
+    def _selected(self) -> Iterator[str]:
+        quoted, value = self._dialect.quoted, self._columns.get(VALUE)
+        # Nobody can choose one of two columns of the same name, so those are left out.
+        for name in [name for name, count in Counter(self._interactions.columns).items() if count == 1]:
+            if name == value and self._events.weights:
+                yield f"{self._value()} AS {quoted(name)}"
+            else:
+                yield f"{_NUMBERED}.{quoted(name)} AS {quoted(name)}"
+        if value is None and self._events.weights:
+            yield f"{self._value()} AS {quoted(VALUE)}"
+
+    def _value(self) -> str:
+        kind = self._column(TYPE)
+        cases = " ".join(
+            f"WHEN {kind} = {self._dialect.literal(name)} THEN {self._cast(repr(weight), self._words.double)}"
+            for name, weight in self._events.weights.items()
+        )
+        otherwise = f" ELSE {self._column(VALUE)}" if VALUE in self._columns else ""
+        return f"CASE {cases}{otherwise} END"
+
+    def _without_excluded(self) -> Iterator[str]:
+        if self._excluded is None:
+            return
+        names = map_columns(self._excluded.columns, [USER], name=self._excluded.name)
+        staff = self._cast(f"{_EXCLUDED}.{self._dialect.quoted(names[USER])}", self._words.text)
+        # A join and not NOT EXISTS: Redshift does not run every correlated subquery. Ids are compared as the
+        # texts that are exported, so 7 and '7' are the same user.
+        yield f"LEFT JOIN (SELECT DISTINCT {staff} AS {_EXCLUDED_USER} FROM ("
+        yield self._excluded.query
+        yield f") AS {_EXCLUDED}) AS {_EXCLUDED}"
+        user = self._cast(self._column(USER), self._words.text)
+        yield f"ON {_EXCLUDED}.{_EXCLUDED_USER} = {user}"
+
+    def _conditions(self) -> Iterator[str]:
+        if self._excluded is not None:
+            yield f"{_EXCLUDED}.{_EXCLUDED_USER} IS NULL"
+        if self._events.types:
+            yield f"{self._column(TYPE)} IN ({', '.join(map(self._dialect.literal, self._events.types))})"
+        # What has no user, item or time belongs to nobody's hour or session: the checks must see it.
+        broken = [f"{self._column(column)} IS NULL" for column in (USER, TIME)]
+        if (most := self._events.max_per_user_and_hour) is not None:
+            yield f"({' OR '.join([f'{_NUMBERED}.{_IN_HOUR} <= {most}', *broken])})"
+        if self._events.session_minutes is not None:
+            broken.append(f"{self._column(ITEM)} IS NULL")
+            yield f"({' OR '.join([f'{_NUMBERED}.{_IN_SESSION} = 1', *broken])})"

@@ -1,0 +1,210 @@
+"""Any other warehouse with an Airflow hook of its own: a server-side cursor where the driver has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import cached_property
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
+from sqlalchemy.pool import NullPool
+
+from recsync.errors import FatalError, RecsyncError
+from recsync.storage.byte_stream import ByteStream
+from recsync.storage.csv_text import text_batches
+from recsync.warehouse.dialects import Dialect, dialect_named
+from recsync.warehouse.hooks.base import BLOCK_ROWS, Rows, Warehouse, checked_ids
+from recsync.warehouse.hooks.csv_cells import csv_blocks
+from recsync.warehouse.query_columns import Kind, ReturnedColumn, check_ids
+from recsync.warehouse.select import select_none
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from sqlalchemy.engine import Engine
+
+Fetch = Callable[[int], Sequence[Sequence[Any]]]
+# PEP 249's own classes, which every driver has under these names: about the query, or about the moment.
+_REFUSALS = frozenset({"ProgrammingError", "DataError", "IntegrityError", "NotSupportedError"})
+_FAILURES = frozenset({"OperationalError", "InterfaceError", "InternalError"})
+# A boolean is an int and a moment a date to Python, so the order counts.
+_KINDS: tuple[tuple[type, Kind], ...] = (
+    (bool, Kind.BOOLEAN), (int, Kind.INTEGER), (Decimal, Kind.DECIMAL), (float, Kind.FLOAT), (date, Kind.MOMENT),
+    (timedelta, Kind.INTERVAL), (bytes, Kind.BINARY), (memoryview, Kind.BINARY), (list, Kind.ARRAY),
+    (tuple, Kind.ARRAY), (dict, Kind.JSON), (str, Kind.TEXT), (UUID, Kind.TEXT),
+)  # fmt: skip
+# Some drivers call these operational too.
+_REFUSING_WORDS = (
+    "no such table", "no such column", "no such function", "syntax error", "doesn't exist", "does not exist",
+    "unknown column", "unknown table", "access denied", "permission denied", "not authorized",
+)  # fmt: skip
+
+
+class DbApiWarehouse(Warehouse):
+    """Read a connection whose hook is a DbApiHook.
+
+    :param hook: default: the connection's own.
+    :param type_names: what the driver's type codes stand for; without it, a code that is itself a name.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        hook: DbApiHook | None = None,
+        *,
+        type_names: Mapping[int, str] | None = None,
+    ) -> None:
+        super().__init__(connection)
+        self._hook = hook
+        self._type_names = type_names or {}
+
+    @property
+    def dialect(self) -> Dialect:  # type: ignore[override] # the others know theirs beforehand
+        """The dialect that the connection's type is known for."""
+        return dialect_named(self.connection.conn_type or "")
+
+    def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
+        """Ask the warehouse for the columns of ``query``; some drivers tell no types."""
+        with self._executed(select_none(query), name) as (columns, _):
+            return columns
+
+    @contextmanager
+    def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
+        """Stream the rows of ``query`` as CSV."""
+        with self._executed(query, name) as (columns, fetch):
+            names = [column.name for column in columns]
+            yield _Blocks(csv_blocks(self._blocks(fetch, name), names, name=name))
+
+    @contextmanager
+    def read(
+        self, query: str, columns: Sequence[str], *, name: str, ids: Collection[str] = ()
+    ) -> Generator[Rows]:
+        """Read columns of ``query`` as texts; a type that the driver does not tell is that of the first values."""
+        described, select = self._select(query, columns, name=name)
+        with self._executed(select, name) as (_, fetch):
+            blocks = self._blocks(fetch, name)
+            first = next(blocks, [])
+            chosen = {
+                column: known if known.kind is not Kind.UNKNOWN else _column_of_values(column, values)
+                for (column, known), values in zip(
+                    described.items(), zip(*first, strict=True) if first else repeat(()), strict=False
+                )
+            }
+            check_ids(chosen, ids, name=name)
+            text = csv_blocks(chain([first], blocks), list(chosen), name=name, moments=True)
+            batches = text_batches(_Blocks(text), list(chosen), name=name)
+            yield Rows(chosen, checked_ids(batches, chosen, ids, name=name))
+
+    @cached_property
+    def hook(self) -> DbApiHook:
+        """The hook of the connection's type.
+
+        :raises FatalError: when its provider is not installed, or reads no rows.
+        """
+        if self._hook is not None:
+            return self._hook
+        kind = self.connection.conn_type
+        try:
+            hook = self.connection.get_hook()  # type: ignore[no-untyped-call] # Airflow left it untyped
+        except (AirflowException, ImportError) as error:
+            raise FatalError(
+                f"Connection {self.conn_id} is of type {kind}, which nothing installed here can open ({error}): "
+                "install its provider with the pins of constraints.txt, as docs/warehouses.md says."
+            ) from None
+        if not isinstance(hook, DbApiHook):
+            raise FatalError(f"Connection {self.conn_id} is of type {kind}, which is no database.")
+        return hook
+
+    def _blocks(self, fetch: Fetch, name: str) -> Iterator[Sequence[Sequence[Any]]]:
+        while True:
+            with self.errors(name):
+                block = fetch(BLOCK_ROWS)
+            if not block:
+                return
+            yield block
+
+    @contextmanager
+    def _executed(self, query: str, name: str) -> Generator[tuple[list[ReturnedColumn], Fetch]]:
+        engine = self._engine()
+        with self.errors(name):
+            if engine is None:
+                with closing(self.hook.get_conn()) as session, closing(session.cursor()) as cursor:
+                    cursor.execute(query)
+                    yield list(map(self._column, cursor.description)), cursor.fetchmany
+                return
+            with engine.connect() as session:
+                try:
+                    # Without no_parameters, some drivers take % in the query for a placeholder.
+                    streaming = session.execution_options(
+                        stream_results=True, max_row_buffer=BLOCK_ROWS, no_parameters=True
+                    )
+                    result = streaming.exec_driver_sql(query)
+                    yield list(map(self._column, result.cursor.description)), result.fetchmany
+                finally:
+                    # Closing a cursor before its end makes some drivers read the rest; dropping the connection never.
+                    session.invalidate()
+
+    def _column(self, described: Sequence[Any]) -> ReturnedColumn:
+        """Read PEP 249's description of a column: name, type code, …, precision, scale."""
+        code = described[1]
+        kind = (
+            self._type_names.get(code, "") if isinstance(code, int) else code if isinstance(code, str) else ""
+        )
+        return ReturnedColumn.of(str(described[0]), kind, described[5] if len(described) > 5 else None)
+
+    def _engine(self) -> Engine | None:
+        """Give an engine, which knows how its driver streams; None for a driver that SQLAlchemy does not know."""
+        try:
+            return self.hook.get_sqlalchemy_engine(engine_kwargs={"poolclass": NullPool})
+        except (ArgumentError, ImportError, NotImplementedError, AirflowException):
+            return None
+
+    @contextmanager
+    def errors(self, name: str) -> Generator[None]:
+        """Say in recsync's own errors what the driver raises."""
+        try:
+            yield
+        except RecsyncError:
+            raise
+        except Exception as error:
+            if (explained := self._explained(error, name)) is None:
+                raise
+            raise explained from None
+
+    def _explained(self, error: Exception, name: str) -> RecsyncError | None:
+        cause = error.orig if isinstance(error, DBAPIError | StatementError) and error.orig else error
+        kinds = {kind.__name__ for kind in type(cause).__mro__}
+        if not kinds & (_REFUSALS | _FAILURES):
+            return None
+        if kinds & _REFUSALS or any(words in str(cause).casefold() for words in _REFUSING_WORDS):
+            return self.refused(name, cause)
+        return self.failed(name, cause)
+
+
+def _column_of_values(name: str, values: Sequence[Any]) -> ReturnedColumn:
+    value = next((value for value in values if value is not None), None)
+    kind = next((kind for python, kind in _KINDS if isinstance(value, python)), Kind.UNKNOWN)
+    return ReturnedColumn(name, type(value).__name__ if value is not None else "", kind)
+
+
+class _Blocks:
+    """Blocks of bytes, read in pieces of any size."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        while not self._rest:
+            block = next(self._blocks, None)
+            if block is None:
+                return b""
+            self._rest = memoryview(block)
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(piece)

@@ -1,0 +1,92 @@
+"""DuckDB: ``COPY … TO`` a pipe, streamed.
+
+https://duckdb.org/docs/stable/sql/statements/copy
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+import duckdb
+
+from recsync.errors import RecsyncError
+from recsync.storage.byte_stream import ByteStream
+from recsync.warehouse.dialects import DUCKDB
+from recsync.warehouse.hooks.base import Warehouse
+from recsync.warehouse.hooks.pipe import piped
+from recsync.warehouse.query_columns import ReturnedColumn
+from recsync.warehouse.select import select_none
+
+# What DuckDB may hold before it spills to disk; the connection's extra can say more.
+_MEMORY_LIMIT = "256MB"
+# The disk, the memory, a lock, somebody who cancelled; the rest is about the query.
+_PASSING = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.InterruptException,
+    duckdb.ConnectionException,
+)
+
+
+class DuckDbWarehouse(Warehouse):
+    """Read a connection of type ``duckdb``: ``host`` is the path of the database file.
+
+    Every key of ``extra`` is one of DuckDB's settings. https://duckdb.org/docs/stable/configuration/overview
+    """
+
+    dialect = DUCKDB
+    permissions = "the tables it reads"
+
+    def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
+        """Ask the warehouse for the columns of ``query``."""
+        with self._session(name) as session:
+            described = session.execute(f"DESCRIBE {select_none(query)}").fetchall()
+        return [ReturnedColumn.of(column[0], column[1]) for column in described]
+
+    @contextmanager
+    def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
+        """Stream the rows of ``query`` as CSV."""
+
+        def write(file: BinaryIO) -> None:
+            with self._errors(name):
+                # USE_TMP_FILE would write a file beside the pipe and rename it at the end.
+                target = f"'/dev/fd/{file.fileno()}' (FORMAT csv, HEADER false, USE_TMP_FILE false)"
+                session.execute(f"COPY (\n{query}\n) TO {target}")
+
+        with self._session(name) as session, piped(write, cancel=session.interrupt) as stream:
+            yield stream
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.connection.host or self.connection.schema or "")
+
+    @contextmanager
+    def _session(self, name: str) -> Generator[duckdb.DuckDBPyConnection]:
+        if not self._path.is_file():
+            remedy = "Give the path of the database file as the connection's host."
+            raise self.refused(name, f"there is no database file {str(self._path)!r}", remedy=remedy)
+        with TemporaryDirectory(prefix="recsync-") as spill, self._errors(name):
+            config = {"memory_limit": _MEMORY_LIMIT, "temp_directory": spill, **self.connection.extra_dejson}
+            session = duckdb.connect(str(self._path), read_only=True, config=config)
+            try:
+                session.execute("SET TimeZone = 'UTC'")
+                yield session
+            finally:
+                session.close()
+
+    @contextmanager
+    def _errors(self, name: str) -> Generator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise self._explained(error, name) from None
+
+    def _explained(self, error: duckdb.Error, name: str) -> RecsyncError:
+        gone = isinstance(error, duckdb.CatalogException) and self.was_described(name)
+        if gone or isinstance(error, _PASSING):
+            return self.failed(name, error)
+        return self.refused(name, error)
