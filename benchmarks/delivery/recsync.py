@@ -21,6 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.job import DeliveryJob
+from recsync.push.last_sent import LastSent
+from recsync.push.store import Deliveries
 
 _PROGRAM = "bench"
 _DELIVERY = "20260101T000000-bench"  # begins with its time, as all do
@@ -67,9 +69,9 @@ def _publish(job: DeliveryJob, context: Any) -> Any:
     manifest = PlanManifest(
         _DELIVERY, "bench", now, "bench", False, "", figures, Estimate(users, users // 75, 0.0, users)
     )
-    context.deliveries.publish(manifest, folder, [])
-    state, etag = context.last_sent.read()
-    context.last_sent.replace(type(state)(open_delivery=_DELIVERY), etag)
+    context.store(Deliveries).publish(manifest, folder, [])
+    state, etag = context.store(LastSent).read()
+    context.store(LastSent).replace(type(state)(open_delivery=_DELIVERY), etag)
     return manifest
 
 
@@ -101,7 +103,7 @@ def _chunks(path: Path) -> Generator[list[bytes]]:
 def _claim(job: DeliveryJob, context: Any, manifest: Any) -> None:
     from recsync.push.ledger import Status
 
-    ledger, _ = context.deliveries.read_ledger(manifest.delivery, manifest.figures.total_rows)
+    ledger, _ = context.store(Deliveries).read_ledger(manifest.delivery, manifest.figures.total_rows)
     table = pq.read_table(job.state / "plan" / "writes" / "rest.parquet", columns=["external_id"])
     taken = pa.array(ledger.statuses == Status.TAKEN)
     job.claim([{"external_id": who} for who in table["external_id"].filter(taken).to_pylist()])

@@ -18,6 +18,8 @@ from dag_runs import DAGS, serialise, states
 from services import Services, started
 
 from recsync.context import StageContext
+from recsync.evaluation.champion_store import ChampionStore
+from recsync.recommend.store import RecommendationsStore
 from warehouse_local.sample import load_sample
 
 STAGES = ("train_full", "recommend", "push")
@@ -71,10 +73,10 @@ def _run(name: str, services: Services) -> Outcome:
             outcome.failure = f"{stage}: {', '.join(failed)}"
             break
     outcome.seconds = time.monotonic() - began
-    if champion := context.champions.read():
+    if champion := context.store(ChampionStore).read():
         outcome.metrics, outcome.baseline = champion.metrics, champion.baseline_metrics
-    if run := context.recommendations.latest_run():
-        manifest = context.recommendations.manifest(run)
+    if run := context.store(RecommendationsStore).latest_run():
+        manifest = context.store(RecommendationsStore).manifest(run)
         outcome.people, outcome.lists = manifest.users, manifest.lists
     outcome.held = sum(
         bool(profile.get(context.program.braze.attribute)) for profile in services.profiles().values()

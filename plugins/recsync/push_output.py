@@ -16,6 +16,7 @@ from typing import Any
 
 from recsync.context import StageContext
 from recsync.errors import FatalError, RecsyncError
+from recsync.push.store import Deliveries
 from recsync.recommend.recommend import publish_output
 
 
@@ -62,7 +63,7 @@ def _airflow() -> str:
 
 def _report(program: str) -> dict[str, Any]:
     """Read what the newest delivery left on S3; of a dry run, its plan."""
-    deliveries = StageContext.of(program).deliveries
+    deliveries = StageContext.of(program).store(Deliveries)
     delivery = deliveries.newest()
     report = deliveries.report(delivery, "report")
     if report is None:

@@ -30,10 +30,11 @@ from recsync.maintain.units import Stored
 from recsync.program import Program, names
 from recsync.program.files import read_programs
 from recsync.push.catalog import known_items
+from recsync.push.last_sent import LastSent
 from recsync.push.plan import plan
 from recsync.recommend.lists.catalogue import CATALOGUE
 from recsync.recommend.lists.list_partition import LISTS
-from recsync.recommend.store import RETIRE_PREFIX, RecommendationsManifest
+from recsync.recommend.store import RETIRE_PREFIX, RecommendationsManifest, RecommendationsStore
 from recsync.storage.work_folder import work_folder
 
 log = logging.getLogger(__name__)
@@ -115,9 +116,9 @@ class Retirement:
 
     def attributes(self) -> Counter[str]:
         """Count the people whom Braze shows each attribute of the program's, by the last-sent state."""
-        state, _ = self.context.last_sent.read()
+        state, _ = self.context.store(LastSent).read()
         with work_folder() as folder:
-            table = self.context.last_sent.download(state, folder / "state.parquet")
+            table = self.context.store(LastSent).download(state, folder / "state.parquet")
             if table is None:
                 return Counter()
             counted = pc.value_counts(pq.read_table(table, columns=["attribute"])["attribute"])
@@ -214,7 +215,7 @@ def plan_removal(program_name: str, *, dag_run: str, run: str, created_at: datet
     with work_folder() as folder:
         lists = folder / "lists.parquet"
         pq.write_table(LISTS.empty_table(), lists)
-        context.recommendations.publish(manifest, lists, CATALOGUE.empty_table())
+        context.store(RecommendationsStore).publish(manifest, lists, CATALOGUE.empty_table())
     planned = plan(program_name, run, dag_run=dag_run, allow_removals=True)
     return {"delivery": planned.delivery, "people": planned.figures.left_audience}
 

@@ -24,6 +24,8 @@ import pyarrow.parquet as pq
 import requests
 from moto.server import ThreadedMotoServer
 
+from recsync.recommend.store import RecommendationsStore
+
 REPO = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 BUCKET = "recsync-delivery"
@@ -168,7 +170,7 @@ class Kit:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "lists.parquet"
             pq.write_table(pa.Table.from_pydict(columns, LISTS), path)
-            self.context.recommendations.publish(manifest, path, catalogue)
+            self.context.store(RecommendationsStore).publish(manifest, path, catalogue)
         return run
 
     def push(self, run: str | None = None, *, dag_run: str = "test", **asked: bool) -> Any:

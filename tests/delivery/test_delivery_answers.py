@@ -10,6 +10,8 @@ import pytest
 import requests
 from kit import Kit
 
+from recsync.push.store import Deliveries
+
 PEOPLE = 150
 TRACK = "/users/track"
 
@@ -42,7 +44,7 @@ def make_profiles(kit: Kit, people: list[str]) -> None:
 
 
 def outcomes(kit: Kit, delivery: str, folder: Any) -> dict[str, str]:
-    kit.context.deliveries.download_accounts(delivery, folder / "accounts.parquet")
+    kit.context.store(Deliveries).download_accounts(delivery, folder / "accounts.parquet")
     rows = pq.read_table(folder / "accounts.parquet").to_pylist()
     assert len(rows) == len({row["external_id"] for row in rows})
     return {row["external_id"]: row["outcome"] for row in rows}

@@ -12,6 +12,7 @@ import requests
 from kit import CATALOG, ITEMS, Kit
 
 from recsync.program import Rules
+from recsync.push.store import Deliveries
 from recsync.recommend.lists.catalogue import read_catalogue
 from recsync.warehouse.query_columns import Kind
 
@@ -111,7 +112,7 @@ def test_the_account_names_every_person_once(kit: Kit, tmp_path_factory: pytest.
     lists = {**kit.lists(20), **dict(list(kit.lists(40, shift=3).items())[30:]), f"{kit.name}-x": []}
     report = kit.push(kit.publish("2", lists), dag_run="second")
     path = tmp_path_factory.mktemp("accounts") / "accounts.parquet"
-    kit.context.deliveries.download_accounts(report.delivery, path)
+    kit.context.store(Deliveries).download_accounts(report.delivery, path)
     rows = pq.read_table(path).to_pylist()
     assert sorted(row["external_id"] for row in rows) == sorted(lists)
     outcomes = {row["external_id"]: row["outcome"] for row in rows}

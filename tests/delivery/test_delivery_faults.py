@@ -9,6 +9,8 @@ import pytest
 from kit import Kit
 
 from recsync.errors import FatalError, RetriableError
+from recsync.push.last_sent import LastSent
+from recsync.push.store import Deliveries
 
 PEOPLE = 300
 TRACK = "/users/track"
@@ -61,7 +63,7 @@ def test_refused_people_are_counted_kept_and_tried_again(kit: Kit) -> None:
     report = kit.push(kit.publish("1", people))
     assert (report.outcomes["sent"], report.outcomes["rejected"]) == (PEOPLE, 1)
     assert kit.in_braze() == kit.lists(PEOPLE)
-    (letter,) = (kit.context.deliveries.dead_letters(report.delivery) or b"").splitlines()
+    (letter,) = (kit.context.store(Deliveries).dead_letters(report.delivery) or b"").splitlines()
     document = json.loads(letter)
     assert document["outcome"] == "rejected"
     assert document["reason"] in report.reasons
@@ -138,8 +140,8 @@ def test_only_those_whose_calls_were_made_are_unknown_when_a_delivery_is_given_u
     fault(kit, status=401, times=1000, skip=1)
     with pytest.raises(FatalError, match="401"):
         kit.push(kit.publish("1", kit.lists(1_200)))
-    state, _ = kit.context.last_sent.read()
-    ledger, _ = kit.context.deliveries.read_ledger(state.open_delivery, 1_200)
+    state, _ = kit.context.store(LastSent).read()
+    ledger, _ = kit.context.store(Deliveries).read_ledger(state.open_delivery, 1_200)
     calls = sum(ledger.answers.values())
     assert ledger.answers["201"] == 1
     assert 75 <= ledger.under_way <= 75 * (calls - 1) < 16 * 75
@@ -166,7 +168,7 @@ def test_a_try_that_was_taken_over_stops(kit: Kit) -> None:
     from recsync.push.store import TakenOverError
 
     manifest = plan(kit.name, kit.publish("1", kit.lists(PEOPLE)), dag_run="test")
-    deliveries = kit.context.deliveries
+    deliveries = kit.context.store(Deliveries)
     _, number = deliveries.take_over(
         manifest.delivery, manifest.figures.total_rows, kind=Kind.TAKE_OVER, by="first", at="t"
     )
@@ -191,7 +193,7 @@ def test_dead_letters_are_replayed_after_repair(kit: Kit) -> None:
 
     bad = kit.name + "x" * 990
     first = kit.push(kit.publish("1", {**kit.lists(20), bad: ["p-1", "p-2", "p-3", "p-4", "p-5"]}))
-    deliveries = kit.context.deliveries
+    deliveries = kit.context.store(Deliveries)
     letter = json.loads(deliveries.dead_letters(first.delivery) or b"")
     repaired = {**json.loads(letter["object"]), "external_id": f"{kit.name}-mended"}
     key = f"{kit.name}/deliveries/{first.delivery}/dead_letters.jsonl"

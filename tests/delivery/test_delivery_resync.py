@@ -9,6 +9,7 @@ import requests
 from kit import CATALOG, ITEMS, Kit
 
 from recsync.errors import FatalError, RetriableError
+from recsync.push.last_sent import LastSent
 
 PEOPLE = 300
 
@@ -110,7 +111,7 @@ def test_a_capped_resync_goes_on_until_everybody_is_written(kit: Kit) -> None:
         assert report.outcomes["sent"] == min(40, people)
         assert report.outcomes["unchanged"] == 100 - people
     assert kit.servers.control("GET", "writes", params={"min": 2})["by_user"] == {}
-    assert kit.context.last_sent.read()[0].resync == ""
+    assert kit.context.store(LastSent).read()[0].resync == ""
 
 
 def test_a_resync_writes_the_catalog_anew(kit: Kit) -> None:

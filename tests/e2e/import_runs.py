@@ -13,6 +13,8 @@ from typing import Any
 from services import BUCKET
 from shop import SCHEMAS, Shop
 
+from recsync.evaluation.champion_store import ChampionStore
+
 
 @dataclass
 class ImportRuns:
@@ -55,7 +57,7 @@ class ImportRuns:
                 datasetType=kind.value,
             )
             self.arns[kind.value] = dataset["datasetArn"]
-        context.champions.promote(Champion("arn:1", "FULL", "2026", "run", {}))
+        context.store(ChampionStore).promote(Champion("arn:1", "FULL", "2026", "run", {}))
 
     def tear_down(self) -> None:
         """Delete the datasets: an account holds only a few dataset groups."""

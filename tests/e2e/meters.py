@@ -9,6 +9,8 @@ import requests
 from services import Services
 from shop import Shop
 
+from recsync.costs.store import MoneyStore
+
 
 def metered(services: Services) -> dict[str, float]:
     """Read both meters, by kind of use."""
@@ -21,7 +23,7 @@ def booked(shop: Shop) -> dict[str, float]:
     """Add up a program's ledger over all months, by kind of use."""
     from recsync.context import StageContext
 
-    store, sums = StageContext.of(shop.name).money, dict[str, float]()
+    store, sums = StageContext.of(shop.name).store(MoneyStore), dict[str, float]()
     for month in store.months():
         for kind, quantity in store.read(month).without_expected().used().items():
             sums[kind.value] = sums.get(kind.value, 0.0) + quantity

@@ -13,6 +13,7 @@ from shop import NOW, Shop
 
 from recsync.errors import FatalError
 from recsync.recommend.lists.audience import AUDIENCE
+from recsync.recommend.store import RecommendationsStore
 
 RUN = "20261122T050000-00000000"
 
@@ -42,7 +43,7 @@ def decorate(
         "output": context.bucket.uri(context.keys.batch_output(RUN)),
     }
     manifest = decorate(shop.name, plan, "arn:job")
-    context.recommendations.download_lists(RUN, folder / "lists.parquet")
+    context.store(RecommendationsStore).download_lists(RUN, folder / "lists.parquet")
     return manifest, {row["external_id"]: row for row in pq.read_table(folder / "lists.parquet").to_pylist()}
 
 
@@ -88,7 +89,7 @@ def test_an_output_that_is_mostly_missing_publishes_nothing(shop: Shop, tmp_path
     )
     with pytest.raises(FatalError, match=missing):
         decorate(shop, tmp_path, lines)
-    assert StageContext.of(shop.name).recommendations.latest_run() is None
+    assert StageContext.of(shop.name).store(RecommendationsStore).latest_run() is None
 
 
 def test_a_job_without_output_is_an_error(shop: Shop, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 from dag_runs import states
 from shop import CUSTOMERS, FULL_UNTIL, LENIENT, PRODUCTS, PROGRAM, Shop
 
+from recsync.evaluation.champion_store import ChampionStore
+
 Run = Callable[..., Any]
 GATED = PROGRAM.replace(LENIENT, "").replace(
     "personalize: {", "personalize: {baseline_recipe: aws-popularity-count, "
@@ -29,7 +31,7 @@ def lists(shop: Shop) -> dict[str, list[str]]:
 def champions(shop: Shop) -> Any:
     from recsync.context import StageContext
 
-    return StageContext.of(shop.name).champions
+    return StageContext.of(shop.name).store(ChampionStore)
 
 
 def deliver(shop: Shop, run: Run) -> dict[str, list[str]]:

@@ -13,6 +13,8 @@ from dag_runs import states
 from services import BUCKET, Services
 from shop import CUSTOMERS, FULL_UNTIL, NOW, PROGRAM, Shop
 
+from recsync.evaluation.champion_store import ChampionStore
+
 Run = Callable[..., Any]
 
 
@@ -135,7 +137,7 @@ def test_a_cleared_recommend_run_with_another_audience_pays_for_another_job(shop
     from recsync.evaluation.champion_store import Champion
     from recsync.recommend.recommend import prepare
 
-    StageContext.of(shop.name).champions.promote(Champion("arn:1", "FULL", "2026", "run", {}))
+    StageContext.of(shop.name).store(ChampionStore).promote(Champion("arn:1", "FULL", "2026", "run", {}))
     first = prepare(shop.name, "run", NOW)
     assert prepare(shop.name, "run", NOW) == first, "a retry finds the job of the first try"
     shop.add_orders([("c new", "p-1", FULL_UNTIL)])

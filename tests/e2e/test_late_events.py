@@ -11,6 +11,10 @@ from dag_runs import load_dag, states
 from import_runs import ImportRuns
 from shop import FULL_UNTIL, PRODUCTS, PROGRAM, Shop
 
+from recsync.export.report_store import Reports
+from recsync.export.store import Exports
+from recsync.imports.store import ImportState
+
 Run = Callable[..., Any]
 HOUR = timedelta(hours=1)
 # The checks have tests of their own, and without them an export takes a quarter of the time.
@@ -168,7 +172,7 @@ def test_a_snapshot_is_imported_again_when_its_job_is_gone_with_the_dataset(
     from recsync.context import StageContext
 
     imports.full(FULL_UNTIL)
-    state = StageContext.of(shop.name).imports
+    state = StageContext.of(shop.name).store(ImportState)
     document = state.bucket.get_json(state.keys.state("imports.json"))
     document["datasets"]["ITEMS"]["job"] = "a-job-of-a-dataset-that-was-deleted"
     state.bucket.put_json(state.keys.state("imports.json"), document)
@@ -289,7 +293,7 @@ def test_late_rows_wait_for_the_next_full_when_its_snapshot_was_written_over(
 
     imports.full(FULL_UNTIL)
     context = StageContext.of(shop.name)
-    context.bucket.put(str(context.imports.read().snapshot), b"another try\n")
+    context.bucket.put(str(context.store(ImportState).read().snapshot), b"another try\n")
     orders(shop, 6, -10, "late")
     orders(shop, MINIMUM, 10, "on time")
     for start in (FULL_UNTIL - HOUR, FULL_UNTIL):
@@ -351,7 +355,7 @@ def published(shop: Shop) -> dict[datetime, int]:
     from recsync.context import StageContext
     from recsync.program import DatasetType
 
-    found = StageContext.of(shop.name).exports.intervals_since(FULL_UNTIL)
+    found = StageContext.of(shop.name).store(Exports).intervals_since(FULL_UNTIL)
     return {manifest.interval.start: manifest.objects[DatasetType.INTERACTIONS].rows for manifest in found}
 
 
@@ -378,7 +382,7 @@ def test_an_interval_whose_export_failed_is_exported_by_a_later_run(
     assert published(shop) == {FULL_UNTIL: 4, FULL_UNTIL + HOUR: 5, FULL_UNTIL + 2 * HOUR: 6}
     context = StageContext.of(shop.name)
     exported = context.keys.export(DatasetType.INTERACTIONS, f"{FULL_UNTIL:%Y-%m-%dT%H%M}Z")
-    found = context.reports.get(context.reports.path_of(exported))
+    found = context.store(Reports).get(context.store(Reports).path_of(exported))
     assert found is not None
     assert "late_export" in {finding["rule"] for finding in found["findings"]}
 

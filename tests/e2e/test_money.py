@@ -18,7 +18,11 @@ from shop import CUSTOMERS, FULL_UNTIL, PROGRAM, Shop
 from recsync.costs.budget import authorise, next_steps
 from recsync.costs.charges import Charge, Kind
 from recsync.costs.ledger import Entry, month_of
+from recsync.costs.store import MoneyStore
 from recsync.errors import BudgetExceededError, FatalError
+from recsync.evaluation.champion_store import ChampionStore
+from recsync.imports.store import ImportState
+from recsync.push.last_sent import LastSent
 from stack.airflow_api import wait_for
 
 Run = Callable[..., Any]
@@ -41,7 +45,7 @@ def forget(shop: Shop) -> None:
     from recsync.context import StageContext
 
     context = StageContext.of(shop.name)
-    for month in context.money.months():
+    for month in context.store(MoneyStore).months():
         context.bucket.delete(context.keys.money(month))
 
 
@@ -77,7 +81,7 @@ def test_the_ledger_says_what_the_servers_metered(
     }
     assert booked(shop) == truth
     context = StageContext.of(shop.name)
-    this_month = context.money.read(f"{datetime.now(UTC):%Y-%m}")
+    this_month = context.store(MoneyStore).read(f"{datetime.now(UTC):%Y-%m}")
     assert this_month.without_expected() == this_month, "what was booked is not expected any more"
 
     assert reconcile(context) == 0, "everything is booked"
@@ -99,7 +103,7 @@ def check_a_campaign(shop: Shop) -> None:
     from recsync.costs.usage import book_campaign
 
     context, before = StageContext.of(shop.name), metered(shop.services)["campaign_tps_hours"]
-    champion, personalize = context.champions.read(), shop.services.boto3("personalize")
+    champion, personalize = context.store(ChampionStore).read(), shop.services.boto3("personalize")
     assert champion
     arn = personalize.create_campaign(
         name=f"{shop.name}-recommend", solutionVersionArn=champion.solution_version_arn, minProvisionedTPS=500
@@ -134,8 +138,8 @@ def test_a_budget_too_small_stops_a_training_before_anything_of_it_exists(shop: 
     assert not [job for job in jobs if job["jobName"].startswith(shop.name)]
     assert not personalize.list_solution_versions(solutionArn=solution)["solutionVersions"]
     context = StageContext.of(shop.name)
-    assert context.imports.read().unfinished is None
-    assert context.money.months() == [], "nothing is used, and nothing promised"
+    assert context.store(ImportState).read().unfinished is None
+    assert context.store(MoneyStore).months() == [], "nothing is used, and nothing promised"
 
 
 def test_data_points_beyond_their_limit_are_not_planned(shop: Shop, tmp_path: Path) -> None:
@@ -160,7 +164,7 @@ def test_data_points_beyond_their_limit_are_not_planned(shop: Shop, tmp_path: Pa
     assert plan(shop.name, run, dag_run="dry", dry_run=True).estimate.data_points == CUSTOMERS * 15
     with pytest.raises(BudgetExceededError, match="900 Braze data points expected > 899"):
         plan(shop.name, run, dag_run="run")
-    assert context.last_sent.read()[0].open_delivery == ""
+    assert context.store(LastSent).read()[0].open_delivery == ""
 
     shop.write_files(limited.replace("899", "900"))
     manifest = plan(shop.name, run, dag_run="run")
@@ -194,7 +198,7 @@ def test_two_runs_cannot_both_spend_what_is_left(shop: Shop, caplog: pytest.LogC
     assert "comes to 84% of 10.00 USD" in caplog.text
 
     entry = Entry(Kind.TRAINING_HOURS, 1, datetime.now(UTC).isoformat(), name="job-a")
-    context.money.change(month_of(datetime.now(UTC)), lambda month: month.booked("arn:a", entry))
+    context.store(MoneyStore).change(month_of(datetime.now(UTC)), lambda month: month.booked("arn:a", entry))
     authorise(context, "c", [replace(six, job="job-c")])
     authorise(context, "a", [replace(six, quantity=1000)])  # a former try of the run did that
     assert "8.64 USD" in next_steps(context)

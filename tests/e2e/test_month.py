@@ -21,6 +21,9 @@ from shop import CUSTOMERS, FULL_UNTIL, LENIENT, PRODUCTS, PROGRAM, Shop
 
 from personalize_local.server import Server
 from personalize_local.service import Settings
+from recsync.evaluation.champion_store import ChampionStore
+from recsync.imports.store import ImportState
+from recsync.push.last_sent import LastSent
 
 DAYS = 30
 DAY = timedelta(days=1)
@@ -123,14 +126,14 @@ class Month:
             self.most[kind] = max(self.most[kind], len(arns))
             assert len(arns) <= QUOTAS[kind]
         self.created |= there["solutions"]
-        for champion in context.champions.history()[-2:]:
+        for champion in context.store(ChampionStore).history()[-2:]:
             version = self.personalize.describe_solution_version(
                 solutionVersionArn=champion.solution_version_arn
             )
             assert version["solutionVersion"]["status"] == "ACTIVE"
 
-        held, everything = context.imports.read(), set(bucket.keys(f"{self.shop.name}/"))
-        state, _ = context.last_sent.read()
+        held, everything = context.store(ImportState).read(), set(bucket.keys(f"{self.shop.name}/"))
+        state, _ = context.store(LastSent).read()
         named = {last.snapshot for last in held.full.values()}
         named |= {key for kept in held.objects.values() for key in kept}
         named |= {keys.export_manifest(interval) for interval in held.intervals}
@@ -167,7 +170,7 @@ def test_thirty_days_hold_the_quotas_lose_nothing_in_use_and_are_booked_as_meter
             assert booked(shop) == truth, f"day {number}"
             with capfd.disabled():
                 print(f"day {number}: {month.most} at most, {truth}")
-        history = StageContext.of(shop.name).champions.history()
+        history = StageContext.of(shop.name).store(ChampionStore).history()
         assert len(month.created) > QUOTAS["solutions"], "without retention, the quota would have been hit"
         month.run("rollback")
         month.run("recommend")

@@ -14,6 +14,9 @@ from dag_runs import load_dag, states
 from services import Services
 from shop import CUSTOMERS, NOW, SCHEMAS, SQL, Shop
 
+from recsync.evaluation.champion_store import ChampionStore
+from recsync.recommend.store import RecommendationsStore
+
 Run = Callable[..., Any]
 
 _AVRO = {key: SCHEMAS["items"][key] for key in ("type", "namespace", "version")}
@@ -91,11 +94,11 @@ class Published:
         from recsync.context import StageContext
 
         self.context = StageContext.of(shop.name)
-        newest = self.context.recommendations.latest_run()
+        newest = self.context.store(RecommendationsStore).latest_run()
         assert newest is not None
         self.run = newest
-        self.manifest = self.context.recommendations.manifest(newest)
-        self.context.recommendations.download_lists(newest, folder / "lists.parquet")
+        self.manifest = self.context.store(RecommendationsStore).manifest(newest)
+        self.context.store(RecommendationsStore).download_lists(newest, folder / "lists.parquet")
         rows = pq.read_table(folder / "lists.parquet").to_pylist()
         self.lists: dict[str, list[str]] = {
             row["external_id"]: row["item_ids"] for row in rows if row["item_ids"]
@@ -200,7 +203,7 @@ def test_only_those_likely_to_want_a_promotion_are_the_audience(shop: Shop, run:
     }
     assert [len(lines), made.manifest.users] == [2, len(made.lists)]
     assert set(made.lists) == {f"braze-{user}" for user in found if not user.endswith("0")}
-    champion = made.context.champions.read()
+    champion = made.context.store(ChampionStore).read()
     assert champion
     assert "item-affinity" in champion.segment_version_arn
 

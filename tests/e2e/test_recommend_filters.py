@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 from dag_runs import states
 from shop import PROGRAM, Shop
 
+from recsync.recommend.store import RecommendationsStore
+
 AUDIENCE = """
     SELECT DISTINCT customer AS user_id, 'braze-' || customer AS external_id,
         CASE WHEN customer <> 'c 3' THEN 10 + right(customer, 1)::int END AS "Budget"
@@ -45,7 +47,7 @@ def filters(shop: Shop) -> dict[str, str]:
 def lists(shop: Shop, folder: Path) -> dict[str, dict[str, Any]]:
     from recsync.context import StageContext
 
-    store = StageContext.of(shop.name).recommendations
+    store = StageContext.of(shop.name).store(RecommendationsStore)
     store.download_lists(str(store.latest_run()), folder / "lists.parquet")
     return {row["external_id"]: row for row in pq.read_table(folder / "lists.parquet").to_pylist()}
 

@@ -12,7 +12,9 @@ import pytest
 from shop import FULL_UNTIL, NOW, PROGRAM, SQL, Shop
 
 from recsync.errors import FatalError
-from recsync.recommend.store import RecommendationsManifest
+from recsync.evaluation.champion_store import ChampionStore
+from recsync.export.store import Exports
+from recsync.recommend.store import RecommendationsManifest, RecommendationsStore
 
 RULES = PROGRAM.replace(
     "recommendations: {length: 5}",
@@ -52,7 +54,7 @@ def line(user: str, items: list[str]) -> bytes:
 def published(shop: Shop, run: str, folder: Path) -> dict[str, dict[str, Any]]:
     from recsync.context import StageContext
 
-    StageContext.of(shop.name).recommendations.download_lists(run, folder / f"{run}.parquet")
+    StageContext.of(shop.name).store(RecommendationsStore).download_lists(run, folder / f"{run}.parquet")
     return {row["external_id"]: row for row in pq.read_table(folder / f"{run}.parquet").to_pylist()}
 
 
@@ -85,7 +87,7 @@ def test_rules_and_fallback_use_the_programs_own_queries(shop: Shop, tmp_path: P
     assert manifest.dropped["bought"] > 0
 
     # What is out of stock stays in the catalogue, and only what is sent stands in it.
-    catalogue = StageContext.of(shop.name).recommendations.catalogue(manifest.run).to_pylist()
+    catalogue = StageContext.of(shop.name).store(RecommendationsStore).catalogue(manifest.run).to_pylist()
     assert sorted(row["item_id"] for row in catalogue) == sorted(items)
     assert json.loads(next(row["fields"] for row in catalogue if row["item_id"] == "p-3")) == {
         "title": "Product p-3",
@@ -115,8 +117,8 @@ def test_an_output_is_found_on_s3_and_on_disk_packed_or_not(shop: Shop, tmp_path
     ]
     assert [run.lists for run in runs] == [2, 1, 2]
     assert published(shop, runs[0].run, tmp_path) == published(shop, runs[2].run, tmp_path)
-    assert context.recommendations.latest_run() == max(runs, key=lambda run: run.created_at).run
-    assert context.recommendations.manifest(runs[1].run) == runs[1]
+    assert context.store(RecommendationsStore).latest_run() == max(runs, key=lambda run: run.created_at).run
+    assert context.store(RecommendationsStore).manifest(runs[1].run) == runs[1]
     with pytest.raises(FatalError, match=r"no \.out object"):
         publish(shop, f"s3://{context.bucket.name}/nowhere/")
     with pytest.raises(FatalError, match="no file and no folder with a batch output"):
@@ -184,7 +186,7 @@ def prepare(shop: Shop) -> dict[str, Any]:
     from recsync.recommend.recommend import prepare
 
     champion = Champion("arn:version", "FULL", NOW.isoformat(), "run", {})
-    StageContext.of(shop.name).champions.promote(champion)
+    StageContext.of(shop.name).store(ChampionStore).promote(champion)
     return prepare(shop.name, "manual__1", NOW)
 
 
@@ -234,7 +236,7 @@ def snapshot(shop: Shop) -> None:
         kind.value: to_xcom(export_dataset(context, kind, interval, context.keys.full(run, kind)))
         for kind in (DatasetType.ITEMS, DatasetType.INTERACTIONS)
     }
-    context.exports.publish_full(run, manifest_of(interval, exported))
+    context.store(Exports).publish_full(run, manifest_of(interval, exported))
 
 
 def figures(shop: Shop, run: str) -> dict[str, Any]:
@@ -324,7 +326,7 @@ def test_a_bad_catalog_value_leaves_out_its_item_and_is_named_on_s3_only(
         "p-7",
     ]
     context = StageContext.of(shop.name)
-    table = context.recommendations.catalogue(manifest.run).to_pylist()
+    table = context.store(RecommendationsStore).catalogue(manifest.run).to_pylist()
     fields = {row["item_id"]: json.loads(row["fields"]) for row in table}
     assert fields["p-1"] == {
         "title": "Product p-1", "price": "1.50", "until": "2026-12-24T17:00:00+00:00", "tags": '["a", "b"]',

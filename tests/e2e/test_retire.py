@@ -16,6 +16,7 @@ from services import BUCKET
 from shop import CUSTOMERS, PROGRAM, Shop
 
 from recsync.errors import FatalError
+from recsync.suppression.store import SuppressionStore
 
 Run = Callable[..., Any]
 
@@ -96,7 +97,7 @@ def test_a_retired_program_is_gone_and_its_neighbour_whole(
         fill(run, each, tmp_path)
     attribute, catalog = f"recs_{shop.name}", f"items_{shop.name}"
     other, other_catalog = f"recs_{neighbour.name}", f"items_{neighbour.name}"
-    StageContext.of(shop.name).suppression.add(["somebody"], ["somebody"])
+    StageContext.of(shop.name).store(SuppressionStore).add(["somebody"], ["somebody"])
     before = (keys(neighbour), schemas(neighbour), holders(shop, other), catalog_items(shop, other_catalog))
     assert (holders(shop, attribute), holders(shop, other)) == (CUSTOMERS, CUSTOMERS)
     assert catalog_items(shop, catalog) > 0

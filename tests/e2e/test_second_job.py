@@ -13,6 +13,9 @@ from dag_runs import states
 from services import Services, started
 from shop import CUSTOMERS, FULL_UNTIL, NOW, Shop
 
+from recsync.costs.store import MoneyStore
+from recsync.recommend.store import RecommendationsStore
+
 Run = Callable[..., Any]
 
 
@@ -39,7 +42,11 @@ def test_what_a_job_did_not_answer_is_asked_once_more_and_paid_for_once(
         assert done.state == "success", states(done)
         assert states(done)["batch_inference_again"] == "success"
         context = StageContext.of(shop.name)
-        manifests.append(context.recommendations.manifest(str(context.recommendations.latest_run())))
+        manifests.append(
+            context.store(RecommendationsStore).manifest(
+                str(context.store(RecommendationsStore).latest_run())
+            )
+        )
     jobs = [
         job
         for job in shop.services.boto3("personalize").list_batch_inference_jobs()["batchInferenceJobs"]
@@ -55,14 +62,14 @@ def test_what_a_job_did_not_answer_is_asked_once_more_and_paid_for_once(
     assert again.count(b"\n") == missed
     assert (manifest.questions, manifest.users) == (CUSTOMERS, CUSTOMERS)
     assert CUSTOMERS - missed < manifest.answered == CUSTOMERS - sum(manifest.unanswered.values())
-    context.recommendations.download_lists(manifest.run, tmp_path / "lists.parquet")
+    context.store(RecommendationsStore).download_lists(manifest.run, tmp_path / "lists.parquet")
     unanswered = [
         row["external_id"]
         for row in pq.read_table(tmp_path / "lists.parquet").to_pylist()
         if row["unanswered"]
     ]
     assert len(unanswered) == CUSTOMERS - manifest.answered
-    entries = context.money.read(f"{NOW:%Y-%m}").entries.values()
+    entries = context.store(MoneyStore).read(f"{NOW:%Y-%m}").entries.values()
     booked = [
         entry for entry in entries if entry.kind.value == "batch_recommendations" and not entry.expected
     ]

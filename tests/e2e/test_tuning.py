@@ -11,6 +11,9 @@ from dag_runs import states
 from services import BUCKET
 from shop import FULL_UNTIL, PROGRAM, SCHEMAS, SQL, Shop
 
+from recsync.evaluation.champion_store import ChampionStore
+from recsync.training.tuning_store import TuningStore
+
 Run = Callable[..., Any]
 FULL = {"until": FULL_UNTIL.isoformat()}
 NDCG = "normalized_discounted_cumulative_gain_at_25"
@@ -34,7 +37,7 @@ def solutions(shop: Shop) -> dict[str, dict[str, Any]]:
 def champion(shop: Shop) -> Any:
     from recsync.context import StageContext
 
-    found = StageContext.of(shop.name).champions.read()
+    found = StageContext.of(shop.name).store(ChampionStore).read()
     assert found is not None
     return found
 
@@ -43,7 +46,7 @@ def pinned(shop: Shop) -> dict[str, str] | None:
     from recsync.context import StageContext
 
     context = StageContext.of(shop.name)
-    found = context.tuning.pinned(context.program.personalize.recipe)
+    found = context.store(TuningStore).pinned(context.program.personalize.recipe)
     return found.hyperparameters if found else None
 
 

@@ -6,6 +6,7 @@ from matrix_rows import Scenario, Stage
 from matrix_truth import shown
 
 from recsync.push.plan import RemovalBrakeError
+from recsync.push.store import Deliveries
 
 
 def scenarios() -> list[Scenario]:
@@ -40,7 +41,7 @@ def short_output(stage: Stage) -> str:
     delivery = stage.plan(2, "run-2")
     stage.deliver(delivery)
     stage.hits += len(silent)
-    kept = kit.context.deliveries.report(delivery, "report")["outcomes"]["kept"]
+    kept = kit.context.store(Deliveries).report(delivery, "report")["outcomes"]["kept"]
     if kept != len(silent):
         stage.missed.append(f"{kept} of {len(silent)} people without a line are counted as kept")
     return delivery

@@ -15,6 +15,7 @@ from matrix_s3 import Door
 from matrix_truth import Account, World, compare, dangling, shown
 
 from recsync.errors import FatalError
+from recsync.push.store import Deliveries
 
 T = TypeVar("T")
 # What an Airflow task has, here without waiting in between.
@@ -207,9 +208,9 @@ def _judged(row: Row, stage: Stage, scenario: Scenario) -> Row:
         hits = stage.hits + sum(f["calls"] for f in _fired(kit).values()) + _reordered(kit)
     if repaired and not scenario.mends:
         stage.missed.append("people had to be written again")
-    report = kit.context.deliveries.report(delivery, "report") or {}
+    report = kit.context.store(Deliveries).report(delivery, "report") or {}
     account = Account.of(kit, delivery)
-    last = Account.of(kit, kit.context.deliveries.newest())
+    last = Account.of(kit, kit.context.store(Deliveries).newest())
     found = shown(kit)
     second = compare(found, world.first, world.second, last.not_written())
     dangling_items = dangling(kit, found, world.items(2), last.not_written())
@@ -247,8 +248,8 @@ def _verify(kit: Kit, delivery: str) -> dict[str, Any]:
 
 def _under_way(kit: Kit, closed: str) -> int:
     """Count the people whom a delivery may have written when it was closed; the next one wrote them again."""
-    rows = kit.context.deliveries.plan(closed).figures.total_rows
-    return int(kit.context.deliveries.read_ledger(closed, rows)[0].under_way)
+    rows = kit.context.store(Deliveries).plan(closed).figures.total_rows
+    return int(kit.context.store(Deliveries).read_ledger(closed, rows)[0].under_way)
 
 
 @contextmanager

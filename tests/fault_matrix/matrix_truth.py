@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import requests
 from kit import Kit
 
+from recsync.push.store import Deliveries
+
 Lists = dict[str, list[str]]
 _ITEMS = 30
 _NOT_WRITTEN = {"rejected", "dead_lettered", "deferred", "kept"}
@@ -87,10 +89,10 @@ class Account:
     def of(cls, kit: Kit, delivery: str) -> Account:
         """Read it."""
         path = kit.include / "accounts.parquet"
-        kit.context.deliveries.download_accounts(delivery, path)
+        kit.context.store(Deliveries).download_accounts(delivery, path)
         table = pq.read_table(path, columns=["external_id", "outcome"])
         rows = list(zip(table["external_id"].to_pylist(), table["outcome"].to_pylist(), strict=True))
-        lines = (kit.context.deliveries.dead_letters(delivery) or b"").splitlines()
+        lines = (kit.context.store(Deliveries).dead_letters(delivery) or b"").splitlines()
         letters = {letter["external_id"]: letter["outcome"] for letter in map(json.loads, lines)}
         return cls(dict(rows), len(rows), letters)
 

@@ -23,10 +23,12 @@ from airflow_personalize.resources import (
 )
 from recsync.context import StageContext
 from recsync.costs.ledger import Month, month_of
+from recsync.costs.store import MoneyStore
 from recsync.costs.usage import INCOMPLETE, billed, book, book_delivery
 from recsync.program import names
 from recsync.push.accounts import taken_data_points
 from recsync.push.ledger import Status
+from recsync.push.store import Deliveries
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def reconcile(context: StageContext) -> int:
     """
     now = datetime.now(UTC)
     since = (now.replace(day=1) - timedelta(days=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    months = {name: context.money.read(name) for name in {month_of(since), month_of(now)}}
+    months = {name: context.store(MoneyStore).read(name) for name in {month_of(since), month_of(now)}}
     known = {key for month in months.values() for key in month.entries}
     complete = {
         key for month in months.values() for key, entry in month.entries.items() if entry.note != INCOMPLETE
@@ -53,7 +55,7 @@ def reconcile(context: StageContext) -> int:
         if delivery not in complete:
             booked += _book_delivery(context, delivery)
     for name in months:
-        context.money.change(name, lambda month: month.without_stale(now))
+        context.store(MoneyStore).change(name, lambda month: month.without_stale(now))
     log.info("%d uses of %s were not booked yet and are now", booked, context.program.name)
     return booked
 
@@ -106,17 +108,17 @@ def _deliveries(context: StageContext, since: datetime) -> list[str]:
 
 def _book_delivery(context: StageContext, delivery: str) -> bool:
     """Book a delivery: by its report, or by what its ledger says so far when it has none."""
-    report = context.deliveries.report(delivery, "report")
+    report = context.store(Deliveries).report(delivery, "report")
     if report is not None:
         book_delivery(context, delivery, int(report["data_points"]))
         return True
-    manifest = context.deliveries.plan(delivery)
-    ledger, _ = context.deliveries.read_ledger(delivery, manifest.figures.total_rows)
+    manifest = context.store(Deliveries).plan(delivery)
+    ledger, _ = context.store(Deliveries).read_ledger(delivery, manifest.figures.total_rows)
     if manifest.dry_run or not ledger.count(Status.TAKEN):
         return False
     with TemporaryDirectory(prefix="recsync-costs-") as name:
         folder = Path(name)
-        context.deliveries.download(delivery, folder)
+        context.store(Deliveries).download(delivery, folder)
         points = taken_data_points(folder, manifest.figures, ledger, folder)
     book_delivery(context, delivery, points, note=INCOMPLETE)
     return True

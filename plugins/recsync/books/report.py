@@ -19,6 +19,7 @@ from recsync.costs.estimate import prices
 from recsync.costs.ledger import month_of
 from recsync.costs.prices import MONTH_PATTERN
 from recsync.costs.report import Bill, report
+from recsync.costs.store import MoneyStore
 from recsync.errors import RecsyncError
 from recsync.program.files import program_files
 
@@ -74,8 +75,8 @@ def _bills(name: str, month: str, *, every: bool) -> Iterator[Bill]:
         reconcile(context)
     except RecsyncError as error:
         sys.stderr.write(f"{name}: what nobody booked is not looked for: {error}\n")
-    for each in sorted({*context.money.months(), month}) if every else [month]:
-        ledger = context.money.read(each).without_stale(now)
+    for each in sorted({*context.store(MoneyStore).months(), month}) if every else [month]:
+        ledger = context.store(MoneyStore).read(each).without_stale(now)
         yield Bill(name, each, ledger, context.program.budget)
 
 

@@ -12,6 +12,7 @@ from recsync.costs.charges import Charge
 from recsync.costs.estimate import after_promotion, prices
 from recsync.costs.estimate import delivery as of_delivery
 from recsync.costs.ledger import Month, month_of
+from recsync.costs.store import MoneyStore
 from recsync.costs.verdict import Verdict, judge
 from recsync.errors import BudgetExceededError, FatalError
 
@@ -24,7 +25,7 @@ def next_steps(context: StageContext) -> str:
     :returns: a list in Markdown, for an approval.
     """
     charges, now = after_promotion(context), datetime.now(UTC)
-    lines = list(_judged(context, context.money.read(month_of(now)), "", charges, now).lines)
+    lines = list(_judged(context, context.store(MoneyStore).read(month_of(now)), "", charges, now).lines)
     if not charges:
         lines.insert(0, "No recommend run and no delivery is booked yet, so what one costs is not known.")
     return _markdown("What the next recommend run and its delivery are expected to cost", lines)
@@ -36,7 +37,7 @@ def cost_of_delivery(program_name: str, delivery: str, data_points: int) -> str:
     :returns: a list in Markdown.
     """
     context, now = StageContext.of(program_name), datetime.now(UTC)
-    month, charges = context.money.read(month_of(now)), of_delivery(delivery, data_points)
+    month, charges = context.store(MoneyStore).read(month_of(now)), of_delivery(delivery, data_points)
     return _markdown("Cost", _judged(context, month, delivery, charges, now).lines)
 
 
@@ -60,7 +61,7 @@ def authorise(context: StageContext, run: str, charges: Sequence[Charge]) -> Non
             raise BudgetExceededError(_refusal(context, verdict))
         return month.expecting(run, [charge for charge in charges if not month.knows(charge.job)], now)
 
-    context.money.change(month_of(now), expecting)
+    context.store(MoneyStore).change(month_of(now), expecting)
     for line in verdicts[-1].lines:
         log.info("%s", line)
     if verdicts[-1].warnings:

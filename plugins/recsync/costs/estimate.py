@@ -13,7 +13,9 @@ from recsync.costs import sizes, training_estimates
 from recsync.costs.charges import Charge, Kind
 from recsync.costs.ledger import Entry, month_of
 from recsync.costs.prices import Prices, read_prices
+from recsync.costs.store import MoneyStore
 from recsync.costs.usage import campaign_use
+from recsync.export.store import Exports
 from recsync.program import DatasetType
 from recsync.program.recipes import Asks
 from recsync.training.pinned_solutions import wanted
@@ -32,7 +34,9 @@ def recent(context: StageContext) -> list[Entry]:
     """Read the entries of this month and the one before."""
     now = datetime.now(UTC)
     months = {month_of(now.replace(day=1) - timedelta(days=1)), month_of(now)}
-    return [entry for month in sorted(months) for entry in context.money.read(month).entries.values()]
+    return [
+        entry for month in sorted(months) for entry in context.store(MoneyStore).read(month).entries.values()
+    ]
 
 
 def imports(context: StageContext, jobs: Iterable[Mapping[str, str]]) -> list[Charge]:
@@ -102,7 +106,7 @@ def _trained(context: StageContext, plan: Mapping[str, Any]) -> dict[str, tuple[
 
 def _rows(context: StageContext, plan: Mapping[str, Any]) -> int | None:
     if plan["mode"] == "FULL":
-        return context.exports.full(plan["run"]).objects[DatasetType.INTERACTIONS].rows
+        return context.store(Exports).full(plan["run"]).objects[DatasetType.INTERACTIONS].rows
     held = sizes.rows_of_full(context)
     return held and held + int(plan["rows"].get(DatasetType.INTERACTIONS.folder, 0))
 

@@ -24,6 +24,7 @@ from recsync.context import StageContext
 from recsync.costs import sizes
 from recsync.costs.charges import Charge, Kind
 from recsync.costs.ledger import Entry, first_name, month_of
+from recsync.costs.store import MoneyStore
 from recsync.costs.training_estimates import SEARCH, counts_interactions
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ def book_campaign(context: StageContext, arn: str, run: str) -> None:
     book(context, arn)
     what = Charge(Kind.CAMPAIGN_TPS_HOURS, 0, campaign_use(arn.rsplit("/", 1)[-1]))
     try:
-        context.money.change(month_of(datetime.now(UTC)), lambda month: month.without(run, [what]))
+        context.store(MoneyStore).change(
+            month_of(datetime.now(UTC)), lambda month: month.without(run, [what])
+        )
     except Exception as error:  # ruff: ignore[blind-except] - as the module says
         log.warning("What run %s expected of its campaign still counts: %s", run, error)
 
@@ -109,8 +112,8 @@ def _booked(context: StageContext, hook: PersonalizeHook, arn: str) -> bool:
 
 def _add(context: StageContext, key: str, entry: Entry) -> None:
     month = entry.at[:7]
-    former = context.money.read(month)
-    context.money.change(month, lambda now: now.booked(key, entry))
+    former = context.store(MoneyStore).read(month)
+    context.store(MoneyStore).change(month, lambda now: now.booked(key, entry))
     if key not in former.entries:
         log.info("Booked %s %s: %s", entry.kind.value, f"{entry.quantity:g}", key)
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from recsync.context import StageContext
 from recsync.errors import FatalError
+from recsync.evaluation.champion_store import ChampionStore
 from recsync.evaluation.comparison import Comparison, Contender, best, refusals, table
+from recsync.evaluation.comparison_store import ComparisonStore
 from recsync.evaluation.gate import Side
 from recsync.program import names
 from recsync.program.recipes import RECIPES
@@ -39,7 +41,7 @@ def compare(
     contenders = _contenders(context, versions, metrics, baseline_metrics)
     chosen = best(contenders, metric) if personalize.promote_best else contenders[0]
     figures = table(contenders, baseline_metrics)
-    context.comparisons.write(
+    context.store(ComparisonStore).write(
         Comparison(
             run, datetime.now(UTC).isoformat(), metric, chosen.name, tuple(contenders), baseline_metrics
         )
@@ -87,7 +89,7 @@ def _contenders(
 
 def _champion(context: StageContext) -> Side | None:
     """Give the champion's figures, unless it answers another question."""
-    champion = context.champions.read()
+    champion = context.store(ChampionStore).read()
     if champion is None:
         return None
     recipe = names.recipe_of_version(context.program, champion.solution_version_arn)

@@ -12,7 +12,7 @@ from airflow_personalize.resources import SOLUTION_VERSION
 from airflow_personalize.status import State, state_of, status_of
 from recsync.context import StageContext
 from recsync.errors import FatalError, PromotionRefusedError
-from recsync.evaluation.champion_store import Champion, Outcome
+from recsync.evaluation.champion_store import Champion, ChampionStore, Outcome
 from recsync.evaluation.gate import Side, judge
 from recsync.program import names
 from recsync.program.recipes import RECIPES
@@ -40,7 +40,7 @@ def judge_version(
     :raises PromotionRefusedError: when the gate refuses it, with the figures; the champion stays.
     """
     context = StageContext.of(program_name)
-    former = context.champions.read()
+    former = context.store(ChampionStore).read()
     if baseline_metrics is None and former and context.program.personalize.baseline_recipe:
         baseline_metrics = former.baseline_metrics
     candidate = Champion(
@@ -52,7 +52,7 @@ def judge_version(
         baseline_metrics=baseline_metrics,
         segment_version_arn=segment_version_arn or (former.segment_version_arn if former else ""),
     )
-    _check_not_a_former_champion(context.program.name, candidate, context.champions.history())
+    _check_not_a_former_champion(context.program.name, candidate, context.store(ChampionStore).history())
     if training_mode == "UPDATE" and (why := reason_against_renewal(program_name)):
         # A person rolled back while it was trained; only a look now can tell.
         _refuse(context, candidate, former, why)
@@ -88,7 +88,7 @@ def promote(program_name: str, judged: dict[str, Any], approved_by: str = "") ->
         _check_not_a_former_champion(program_name, champion, history)
         _check_same_line(context, champion, judged["champion"], history)
 
-    context.champions.promote(champion, check)
+    context.store(ChampionStore).promote(champion, check)
     log.info("Champion of %s is now %s", program_name, champion.solution_version_arn)
     return asdict(champion)
 
@@ -101,7 +101,9 @@ def reject(program_name: str, judged: dict[str, Any], rejected_by: str) -> str:
     context = StageContext.of(program_name)
     candidate = Champion.parse(judged["candidate"])
     reason = f"rejected by {rejected_by}" if rejected_by else "nobody approved it in time"
-    context.champions.note(replace(candidate, outcome=Outcome.REJECTED, by=rejected_by, reason=reason))
+    context.store(ChampionStore).note(
+        replace(candidate, outcome=Outcome.REJECTED, by=rejected_by, reason=reason)
+    )
     return (
         f"{candidate.solution_version_arn} does not become champion: {reason}. The champion stays "
         f"{judged['champion']}."
@@ -117,7 +119,7 @@ def roll_back(program_name: str, run_id: str, version: str = "", by: str = "") -
     :raises FatalError: when it never was champion, or Amazon Personalize has it no more.
     """
     context = StageContext.of(program_name)
-    history = context.champions.history()
+    history = context.store(ChampionStore).history()
     if history and history[-1].run_id == run_id and history[-1].outcome is Outcome.ROLLED_BACK:
         return asdict(history[-1])  # a retry: this run has done it
     target = _former(program_name, history, version)
@@ -136,7 +138,7 @@ def roll_back(program_name: str, run_id: str, version: str = "", by: str = "") -
         by=by,
         reason=f"instead of {history[-1].solution_version_arn}",
     )
-    context.champions.promote(entry)
+    context.store(ChampionStore).promote(entry)
     log.info("Champion of %s is again %s", program_name, arn)
     return asdict(entry)
 
@@ -160,7 +162,7 @@ def _former(program_name: str, history: list[Champion], version: str) -> Champio
 def _refuse(
     context: StageContext, candidate: Champion, former: Champion | None, reason: str, advice: str = ""
 ) -> NoReturn:
-    context.champions.note(replace(candidate, outcome=Outcome.REFUSED, reason=reason))
+    context.store(ChampionStore).note(replace(candidate, outcome=Outcome.REFUSED, reason=reason))
     raise PromotionRefusedError(
         f"{candidate.solution_version_arn} does not become champion: {reason.rstrip('.')}. The champion stays "
         f"{_arn(former)}. {advice}".rstrip()
@@ -220,7 +222,7 @@ def _full_version(context: StageContext, champion: Champion | None) -> Side | No
     """Give the figures of the FULL version that an UPDATE of the champion descends from; None when unknown."""
     if champion is None:
         return None
-    history = context.champions.history()
+    history = context.store(ChampionStore).history()
     modes = [(entry.solution_version_arn, entry.training_mode) for entry in history]
     full = full_version_of(champion.solution_version_arn, modes)
     if full == champion.solution_version_arn:

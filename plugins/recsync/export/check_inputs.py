@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsync.context import StageContext
 from recsync.export.dataset_export import DatasetExport
+from recsync.export.report_store import Reports
 from recsync.export.store import Manifest
 from recsync.program import DatasetType
 from recsync.program.intervals import Interval
@@ -32,7 +33,7 @@ def known_ids(export: DatasetExport, last: Manifest | None) -> dict[DatasetType,
     context = export.context
     others = [other for other in context.program.dataset_types if other is not DatasetType.INTERACTIONS]
     if export.full:
-        own = {other: context.reports.ids(_sibling(export, other)) for other in others}
+        own = {other: context.store(Reports).ids(_sibling(export, other)) for other in others}
         return {other: ids for other, ids in own.items() if ids is not None}
     return {other: _since(context, other, last) for other in others} if last else {}
 
@@ -41,12 +42,12 @@ def known_items(export: DatasetExport, last: Manifest | None) -> Ids | None:
     """Gather the hashed ids of the items of the last FULL; an item that is not among them is new."""
     if export.kind is not DatasetType.INTERACTIONS or last is None or DatasetType.ITEMS not in last.objects:
         return None
-    return export.context.reports.ids(last.objects[DatasetType.ITEMS].key)
+    return export.context.store(Reports).ids(last.objects[DatasetType.ITEMS].key)
 
 
 def history_of(export: DatasetExport) -> list[dict[str, Any]]:
     """Read earlier reports to compare with, newest first: of the same time on the days before, or of snapshots."""
-    reports, interval = export.context.reports, export.interval
+    reports, interval = export.context.store(Reports), export.interval
     if export.full:
         newest = reports.get_many(reports.full_reports(export.kind)[: _LAST_SNAPSHOTS + 1])
         return [report for report in newest if report["end"] < interval.end.isoformat()][:_LAST_SNAPSHOTS]
@@ -57,8 +58,8 @@ def history_of(export: DatasetExport) -> list[dict[str, Any]]:
 
 
 def _since(context: StageContext, kind: DatasetType, last: Manifest) -> Ids:
-    parts = context.reports.ids_since(kind, last.interval.end)
-    snapshot = context.reports.ids(last.objects[kind].key) if kind in last.objects else None
+    parts = context.store(Reports).ids_since(kind, last.interval.end)
+    snapshot = context.store(Reports).ids(last.objects[kind].key) if kind in last.objects else None
     return np.unique(
         np.concatenate([*parts, *([] if snapshot is None else [snapshot])] or [np.empty(0, np.uint64)])
     )

@@ -18,6 +18,8 @@ from recsync.export.checks.report import Finding
 from recsync.export.dataset_export import DatasetExport
 from recsync.export.drift_alert import tell_of_drift
 from recsync.export.report_page import page
+from recsync.export.report_store import Reports
+from recsync.export.store import Exports
 from recsync.program import DatasetType
 from recsync.storage.csv_text import record_ends, to_personalize
 
@@ -69,7 +71,9 @@ class _Checked:
         self._export = export
         self._work = work
         program = export.context.program
-        last = export.context.exports.newest_full() if export.kind is DatasetType.INTERACTIONS else None
+        last = (
+            export.context.store(Exports).newest_full() if export.kind is DatasetType.INTERACTIONS else None
+        )
         self._checks = RowChecks(
             CheckContext(
                 program=program.name,
@@ -102,10 +106,10 @@ class _Checked:
 
     @property
     def _report_key(self) -> str:
-        return self._export.context.reports.path_of(self._export.key)
+        return self._export.context.store(Reports).path_of(self._export.key)
 
     def _keep(self, report: Report) -> None:
-        reports, key = self._export.context.reports, self._export.key
+        reports, key = self._export.context.store(Reports), self._export.key
         rows = self._work / QUARANTINE_FILE
         document = report.to_json() | {
             "quarantine": reports.put_quarantine(key, rows if report.quarantined else None)

@@ -19,6 +19,7 @@ from recsync.program.intervals import Interval
 from recsync.storage.byte_stream import ByteStream
 from recsync.storage.csv_text import cut_records
 from recsync.storage.object_writer import object_writer
+from recsync.suppression.store import SuppressionStore
 from recsync.warehouse.hooks import UnloadingWarehouse, Warehouse
 from recsync.warehouse.hooks.unload import Unload
 from recsync.warehouse.program_sql import export_query, is_ordered
@@ -49,7 +50,7 @@ def export_dataset(
     source = context.warehouse()
     with _opened(export, source, unloaded) as stream, TemporaryDirectory(prefix="recsync-") as folder:
         checks = checking(export, Path(folder))
-        suppression = context.suppression.read()
+        suppression = context.store(SuppressionStore).read()
         with object_writer(context.bucket, key) as target:
             target.write(",".join(export.schema.columns).encode() + b"\n")
             for block in _with_progress(cut_records(stream), export):

@@ -9,7 +9,7 @@ from typing import Any
 
 from recsync.context import StageContext
 from recsync.export.spans import interval_of
-from recsync.export.store import ExportedObject, Manifest
+from recsync.export.store import ExportedObject, Exports, Manifest
 from recsync.program import DatasetType
 from recsync.program.intervals import Interval
 
@@ -42,7 +42,7 @@ def publish_spans(
         objects = {kind: found[kind, key] for kind, key in keys.items() if (kind, key) in found}
         if stopped := sorted(keys.keys() - objects.keys()):
             log.warning("%s of %s was stopped; see the log of its export.", ", ".join(stopped), interval.key)
-            former = context.exports.interval(interval.key)
+            former = context.store(Exports).interval(interval.key)
             if former is None:
                 continue
             kept = {kind.value: to_xcom(each) for kind, each in former.objects.items()}
@@ -58,7 +58,7 @@ def publish_interval(
 
     :returns: the figures for the asset event: the interval and rows per dataset.
     """
-    published = context.exports.publish_interval(manifest_of(interval, exported))
+    published = context.store(Exports).publish_interval(manifest_of(interval, exported))
     rows = {kind.folder: exported.rows for kind, exported in published.objects.items()}
     return {"interval": interval.key, "rows": rows}
 

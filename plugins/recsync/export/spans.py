@@ -9,6 +9,8 @@ from itertools import islice
 from typing import Any
 
 from recsync.context import StageContext
+from recsync.export.store import Exports
+from recsync.imports.store import ImportState
 from recsync.program import DatasetType
 from recsync.program.intervals import Interval, intervals_between, ticks_before
 
@@ -33,7 +35,7 @@ def spans(
         return [_span(own)]
     settings, cron = context.program.exports, context.program.schedules.export
     starts = [ticks_before(own.start, cron, number) for number in range(1, settings.overlap_intervals + 1)]
-    published = [context.exports.interval(Interval(start, own.start).key) for start in starts]
+    published = [context.store(Exports).interval(Interval(start, own.start).key) for start in starts]
     again = [_span(manifest.interval, optional=True) for manifest in published if manifest]
     missing = _missing(context, own, is_exporting)
     late = [_span(each, optional=True, note=_LATE) for each in islice(missing, settings.missing_intervals)]
@@ -54,16 +56,16 @@ def _missing(context: StageContext, own: Interval, is_exporting: IsExporting) ->
     What lies before the end of the last FULL import is in its snapshot. An interval that overlaps a published one,
     because the schedule was changed, is left out: its rows would be imported twice.
     """
-    last = context.imports.read().full.get(DatasetType.INTERACTIONS)
+    last = context.store(ImportState).read().full.get(DatasetType.INTERACTIONS)
     if last is None or last.until >= own.start:
         return
-    starts = context.exports.starts_since(last.until)
+    starts = context.store(Exports).starts_since(last.until)
     between = intervals_between(last.until, own.start, context.program.schedules.export)
     candidates = [interval for interval in between if interval.start not in starts]
     if not candidates:
         return
     # Far enough back for an interval of a daily schedule that reaches into the first candidate.
-    published = context.exports.intervals_since(candidates[0].start - timedelta(days=1))
+    published = context.store(Exports).intervals_since(candidates[0].start - timedelta(days=1))
     for interval in candidates:
         overlaps = any(
             manifest.interval.start < interval.end and interval.start < manifest.interval.end

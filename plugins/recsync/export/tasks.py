@@ -84,11 +84,12 @@ class WarehouseToS3Operator(WithholdsRecords, BaseOperator):
         # pyarrow and the warehouse's client are heavy; a DAG file that imports this operator must parse fast.
         from recsync.context import StageContext
         from recsync.export.dataset import start_unload
+        from recsync.export.report_store import Reports
 
         stage = StageContext.of(self.program)
         if stage.program.checks.enabled:
             # Before the export, so that a task which a check stops leads to its report too.
-            ExportReportLink.persist(context, stage.reports.path_of(self.s3_key))
+            ExportReportLink.persist(context, stage.store(Reports).path_of(self.s3_key))
         with self._tolerance():
             self._unload = start_unload(stage, DatasetType(self.dataset_type), self._interval, self.s3_key)
             if self._unload is not None and self._unload.statement_id and self.deferrable:

@@ -11,6 +11,7 @@ from recsync.forget.certificate import Certificate
 from recsync.forget.deletion_job import note_job
 from recsync.forget.request import Erasure, opened
 from recsync.forget.sweep import sweep
+from recsync.suppression.store import SuppressionStore
 from recsync.suppression.suppression_list import USER
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def certify(program_name: str, name: str, job_arn: str | None) -> str:
     certificate = Certificate(
         program=program_name,
         erasure=name,
-        person=context.suppression.read().digest(USER, erasure.identity.user_id),
+        person=context.store(SuppressionStore).read().digest(USER, erasure.identity.user_id),
         requested_at=erasure.requested_at,
         completed_at=now.isoformat(timespec="seconds"),
         s3=done["objects"],

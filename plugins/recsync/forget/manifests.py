@@ -13,7 +13,9 @@ from dataclasses import replace
 
 from recsync.context import StageContext
 from recsync.export.manifest import ExportedObject, Manifest
+from recsync.export.store import Exports
 from recsync.imports.dataset_state import Held
+from recsync.imports.store import ImportState
 from recsync.program import DatasetType
 from recsync.storage.csv_text.exported import records
 
@@ -35,7 +37,7 @@ def mend(context: StageContext) -> int:
         or (key.startswith(context.keys.all_full) and key.endswith("/manifest.json"))
     ]
     mended = sum(_mend(context, key, etags, digests) for key in manifests)
-    context.imports.change(lambda held: _known(held, etags, digests))
+    context.store(ImportState).change(lambda held: _known(held, etags, digests))
     return mended
 
 
@@ -66,7 +68,7 @@ def _mend(context: StageContext, key: str, etags: Mapping[str, str], digests: di
 def _as_it_is(context: StageContext, exported: ExportedObject, etag: str) -> ExportedObject:
     """Describe an object that was rewritten; its digest is of its bytes, so an export of it looks at its rows."""
     digest, rows, size = hashlib.blake2b(digest_size=16), -1, 0
-    for lines in records(context.exports.blocks(exported.key, etag)):
+    for lines in records(context.store(Exports).blocks(exported.key, etag)):
         rows += len(lines)
         size += sum(len(line) + 1 for line in lines)
         for line in lines:

@@ -12,6 +12,7 @@ from recsync.context import StageContext
 from recsync.errors import FatalError
 from recsync.forget.identities import external_ids_of
 from recsync.forget.identity import Identity
+from recsync.suppression.store import SuppressionStore
 from recsync.suppression.suppression_list import USER
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def ask(program_name: str, user_id: str, *, external_id: str = "", in_run_conf: 
         raise FatalError("Whom to forget? Give the user_id of the warehouse.")
     context = StageContext.of(program_name)
     people = [external_id] if external_id else []
-    suppression = context.suppression.add([user_id], people)
+    suppression = context.store(SuppressionStore).add([user_id], people)
     name = suppression.digest(USER, user_id)[:_NAME_CHARACTERS]
     _write(Erasure(context, name, Identity(user_id).knowing(people), _now(), in_run_conf))
     return name
@@ -79,7 +80,7 @@ def suppress(program_name: str, name: str) -> Erasure:
     erasure = opened(program_name, name)
     found = external_ids_of(erasure.context, erasure.identity.user_id)
     identity = erasure.identity.knowing(found)
-    erasure.context.suppression.add([identity.user_id], identity.external_ids)
+    erasure.context.store(SuppressionStore).add([identity.user_id], identity.external_ids)
     known = Erasure(erasure.context, name, identity, erasure.requested_at, erasure.in_run_conf)
     _write(known)
     log.info("Erasure %s: the person is suppressed, with %d ids in Braze.", name, len(identity.external_ids))

@@ -13,6 +13,8 @@ from recsync.forget.erasure_rules import Way, area_of, way_of
 from recsync.forget.manifests import mend
 from recsync.forget.request import Erasure, opened
 from recsync.push.closing import close
+from recsync.push.last_sent import LastSent
+from recsync.push.store import Deliveries
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ def _swept(erasure: Erasure, places: list[tuple[str, Way]]) -> tuple[Counter[str
 def _close_delivery(erasure: Erasure) -> None:
     """End a delivery that nobody finished: what it settled goes into the state, before the person leaves that."""
     context = erasure.context
-    state, _ = context.last_sent.read()
+    state, _ = context.store(LastSent).read()
     if state.open_delivery:
-        plan = context.deliveries.plan(state.open_delivery)
+        plan = context.store(Deliveries).plan(state.open_delivery)
         close(context, plan, by=f"forget-{erasure.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}")

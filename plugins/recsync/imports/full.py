@@ -15,7 +15,7 @@ from recsync.errors import FatalError, RetriableError
 from recsync.export.checks.dataset_rules import MIN_INTERACTIONS
 from recsync.export.manifest import ExportedObject, Manifest
 from recsync.export.publish import manifest_of
-from recsync.export.store import THREADS
+from recsync.export.store import THREADS, Exports
 from recsync.imports.chain import check_chain
 from recsync.imports.dataset_state import Late
 from recsync.imports.pending_imports import settle
@@ -70,7 +70,7 @@ def _known(context: StageContext, end: datetime) -> dict[str, dict[str, str]]:
     Only those that an export may still change need to be known. What is imported as a folder is compared with it.
     """
     opens = late_window(context).opens(end)
-    manifests = [m for m in context.exports.intervals_since(opens) if m.interval.end <= end]
+    manifests = [m for m in context.store(Exports).intervals_since(opens) if m.interval.end <= end]
     kinds = [k for k in context.program.dataset_types if not (k is _EVENTS and reads_intervals(context))]
     return {
         kind.value: {m.interval.key: m.objects[kind].digest for m in manifests if kind in m.objects}
@@ -109,7 +109,7 @@ def gather_intervals(program_name: str, plan: dict[str, Any]) -> dict[str, Any]:
 
 def _chain(context: StageContext, end: datetime) -> list[Manifest]:
     """Read the published intervals before ``end``."""
-    published = context.exports.intervals_since(EPOCH)
+    published = context.store(Exports).intervals_since(EPOCH)
     manifests = [m for m in published if m.interval.end <= end and _EVENTS in m.objects]
     if not manifests:
         raise FatalError(
@@ -121,7 +121,7 @@ def _chain(context: StageContext, end: datetime) -> list[Manifest]:
 
 
 def _copy(context: StageContext, manifests: Sequence[Manifest], folder: str) -> None:
-    exports = context.exports
+    exports = context.store(Exports)
     exports.verify(manifests)
 
     def copy(manifest: Manifest) -> None:
@@ -141,5 +141,5 @@ def publish_full(
     :returns: rows per dataset.
     """
     interval = Interval.until(datetime.fromisoformat(plan["until"]))
-    StageContext.of(program_name).exports.publish_full(plan["run"], manifest_of(interval, exported))
+    StageContext.of(program_name).store(Exports).publish_full(plan["run"], manifest_of(interval, exported))
     return {kind.lower(): document["rows"] for kind, document in exported.items()}

@@ -21,6 +21,7 @@ from airflow_personalize.status import State, state_of
 from recsync.context import StageContext
 from recsync.errors import FatalError, RetriableError
 from recsync.imports.dataset_state import Held, LastFull, Taken
+from recsync.imports.store import ImportState
 from recsync.program import DatasetType
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def settle_others(context: StageContext, plan: Mapping[str, Any]) -> None:
 
     :raises RetriableError: while they are under way.
     """
-    unfinished = context.imports.read().unfinished
+    unfinished = context.store(ImportState).read().unfinished
     if unfinished and unfinished["plan"]["run"] != plan["run"] and (running := settle(context)):
         raise RetriableError(
             f"An import of another run is under way: {', '.join(running)}. It must end first."
@@ -43,7 +44,7 @@ def is_imported(context: StageContext, plan: Mapping[str, Any]) -> bool:
 
     :raises FatalError: when other imports came after the plan: they may have brought, or replaced, some of its rows.
     """
-    held = context.imports.read()
+    held = context.store(ImportState).read()
     if held.unfinished and held.unfinished["plan"]["run"] == plan["run"]:
         return False
     if _is_noted(held, plan):
@@ -61,7 +62,7 @@ def check_written_down(context: StageContext, dataset_arn: str, name: str) -> No
 
     :raises FatalError: when another run looked for it before it was there.
     """
-    unfinished = context.imports.read().unfinished
+    unfinished = context.store(ImportState).read().unfinished
     written = {job["name"] for job in unfinished["jobs"].values()} if unfinished else set()
     if name not in written and import_state(context, dataset_arn, name) is None:
         raise FatalError(
@@ -76,7 +77,7 @@ def expect(context: StageContext, unfinished: Mapping[str, Any]) -> None:
     :param unfinished: ``plan``, ``jobs`` (dataset -> name and dataset_arn), and for FULL imports ``full`` (dataset ->
         digest, snapshot, etag) and ``objects`` (interval -> objects in the imported folder).
     """
-    context.imports.change(lambda held: replace(held, unfinished=unfinished))
+    context.store(ImportState).change(lambda held: replace(held, unfinished=unfinished))
 
 
 def finish(context: StageContext, plan: Mapping[str, Any]) -> None:
@@ -99,7 +100,7 @@ def finish(context: StageContext, plan: Mapping[str, Any]) -> None:
             held = _noted(held, unfinished, DatasetType(kind))
         return replace(held, unfinished=None)
 
-    context.imports.change(noted)
+    context.store(ImportState).change(noted)
 
 
 def settle(context: StageContext) -> list[str]:
@@ -107,7 +108,7 @@ def settle(context: StageContext) -> list[str]:
 
     :returns: names of the jobs that are still under way; none when all is settled.
     """
-    unfinished = context.imports.read().unfinished
+    unfinished = context.store(ImportState).read().unfinished
     if not unfinished:
         return []
     states = {
@@ -128,7 +129,7 @@ def settle(context: StageContext) -> list[str]:
                 held = _noted(held, unfinished, DatasetType(kind))
         return replace(held, unfinished=None)
 
-    context.imports.change(settled)
+    context.store(ImportState).change(settled)
     return running
 
 

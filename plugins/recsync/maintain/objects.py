@@ -12,10 +12,13 @@ from recsync.context import StageContext
 from recsync.errors import FatalError
 from recsync.imports.dataset_state import Held
 from recsync.imports.full import late_window, reads_intervals
+from recsync.imports.store import ImportState
 from recsync.maintain.inventory import Inventory
 from recsync.maintain.object_retention import InUse, Verdict, judge
 from recsync.maintain.report import Entry, Report
 from recsync.maintain.units import DELIVERIES, EXPORTS, RECOMMENDATIONS, Name, gather, name_of
+from recsync.push.last_sent import LastSent
+from recsync.push.store import Deliveries
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +74,7 @@ def part_of_report(
 
 def in_use(context: StageContext) -> InUse:
     """Gather what state says about objects."""
-    held = context.imports.read()
+    held = context.store(ImportState).read()
     named = {name: why for key, why in _named_by_imports(held, context) if (name := name_of(key))}
     named |= _named_by_deliveries(context)
     missing = [kind for kind in context.program.dataset_types if kind not in held.full]
@@ -101,7 +104,7 @@ def _named_by_imports(held: Held, context: StageContext) -> Iterator[tuple[str, 
 
 
 def _named_by_deliveries(context: StageContext) -> dict[Name, str]:
-    state, _ = context.last_sent.read()
+    state, _ = context.store(LastSent).read()
     named = {}
     if state.newest.run:
         named[Name(RECOMMENDATIONS, state.newest.run)] = "the newest recommendations that Braze was told of"
@@ -109,7 +112,7 @@ def _named_by_deliveries(context: StageContext) -> dict[Name, str]:
     while delivery and Name(DELIVERIES, delivery) not in named:
         named[Name(DELIVERIES, delivery)] = "the delivery is not complete"
         try:
-            plan = context.deliveries.plan(delivery)
+            plan = context.store(Deliveries).plan(delivery)
         except FatalError as error:
             log.warning("%s", error)
             break

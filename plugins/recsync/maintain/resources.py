@@ -16,6 +16,7 @@ from airflow_personalize.resources import FILTER, SCHEMA, SOLUTION
 from airflow_personalize.status import State, state_of
 from recsync.context import StageContext
 from recsync.errors import RetriableError
+from recsync.evaluation.champion_store import ChampionStore
 from recsync.maintain.account import Account, held_filter
 from recsync.maintain.report import Entry
 from recsync.maintain.resource_retention import (
@@ -71,7 +72,9 @@ def remove(hook: PersonalizeHook, judged: Sequence[Judged]) -> tuple[list[str], 
 
 
 def _solutions(context: StageContext, account: Account, now: datetime) -> list[Verdict]:
-    history = [(c.solution_version_arn, c.segment_version_arn) for c in context.champions.history()]
+    history = [
+        (c.solution_version_arn, c.segment_version_arn) for c in context.store(ChampionStore).history()
+    ]
     # What is used is asked for last: it may have become used since the solutions were listed.
     own = [each for each in account.solutions if owns_solution(context.program, each.name)]
     needed = versions_needed(history, context.program.retention.champions)

@@ -14,10 +14,10 @@ from pathlib import Path
 from recsync.context import StageContext
 from recsync.push import accounts
 from recsync.push.accounts import Account
-from recsync.push.last_sent import LastSentState
+from recsync.push.last_sent import LastSent, LastSentState
 from recsync.push.ledger import Kind, Ledger, Status
 from recsync.push.outcomes import is_unknown
-from recsync.push.store import PlanManifest
+from recsync.push.store import Deliveries, PlanManifest
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def close(context: StageContext, manifest: PlanManifest, *, by: str) -> tuple[La
     :param by: the newer delivery.
     :returns: the last-sent state with what the old one settled, and its ETag.
     """
-    ledger, _ = context.deliveries.take_over(
+    ledger, _ = context.store(Deliveries).take_over(
         manifest.delivery,
         manifest.figures.total_rows,
         kind=Kind.CLOSED,
@@ -45,7 +45,7 @@ def close(context: StageContext, manifest: PlanManifest, *, by: str) -> tuple[La
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="recsync-close-") as folder:
         work = Path(folder)
-        context.deliveries.download(manifest.delivery, work)
+        context.store(Deliveries).download(manifest.delivery, work)
         return absorb(context, manifest, ledger, work)
 
 
@@ -55,13 +55,13 @@ def forget(context: StageContext, manifest: PlanManifest, folder: Path) -> None:
     From then on whoever is not written yet is written by the next delivery, whatever becomes of this one; so a resync
     that was killed goes on with the others.
     """
-    state, etag = context.last_sent.read()
+    state, etag = context.store(LastSent).read()
     if not manifest.resync or state.resync or state.open_delivery != manifest.delivery:
         return
-    if former := context.last_sent.download(state, folder / "state.parquet"):
+    if former := context.store(LastSent).download(state, folder / "state.parquet"):
         accounts.forget(former, folder / "forgotten.parquet", folder)
-        state = context.last_sent.upload(state, folder / "forgotten.parquet", manifest.delivery)
-    context.last_sent.replace(replace(state, resync=manifest.delivery), etag)
+        state = context.store(LastSent).upload(state, folder / "forgotten.parquet", manifest.delivery)
+    context.store(LastSent).replace(replace(state, resync=manifest.delivery), etag)
 
 
 def settle(context: StageContext, manifest: PlanManifest, ledger: Ledger, folder: Path) -> Account:
@@ -70,14 +70,14 @@ def settle(context: StageContext, manifest: PlanManifest, ledger: Ledger, folder
     :param folder: the plan's files.
     :raises FatalError: when the account does not add up.
     """
-    state, _ = context.last_sent.read()
+    state, _ = context.store(LastSent).read()
     # Told by the delivery's own former state; once it is absorbed, a second closing finds nobody left behind.
-    former = context.last_sent.download(state, folder / "former.parquet")
+    former = context.store(LastSent).download(state, folder / "former.parquet")
     account = accounts.settle(folder, manifest.figures, ledger, former, folder / "accounts.parquet", folder)
-    context.deliveries.put_accounts(manifest.delivery, folder / "accounts.parquet")
+    context.store(Deliveries).put_accounts(manifest.delivery, folder / "accounts.parquet")
     if ledger.reasons:
         letters = accounts.dead_letters(folder, manifest.figures, ledger, folder)
-        context.deliveries.put_dead_letters(manifest.delivery, letters)
+        context.store(Deliveries).put_dead_letters(manifest.delivery, letters)
     return account
 
 
@@ -88,15 +88,15 @@ def absorb(
 
     :raises RetriableError: when somebody else changed the state meanwhile.
     """
-    state, etag = context.last_sent.read()
+    state, etag = context.store(LastSent).read()
     if state.open_delivery != manifest.delivery:
         return state, etag or ""
-    former = context.last_sent.download(state, folder / "state.parquet")
+    former = context.store(LastSent).download(state, folder / "state.parquet")
     merged = folder / "merged.parquet"
     accounts.merge_state(former, folder, manifest.figures, ledger, manifest.delivery, merged, folder)
     today = datetime.now(UTC).date().isoformat()
     written = {**state.written, today: state.written.get(today, 0) + ledger.count(Status.TAKEN)}
-    newer = context.last_sent.upload(state, merged, manifest.delivery)
+    newer = context.store(LastSent).upload(state, merged, manifest.delivery)
     # A replay tries some of the refused only; a delivery that was not completed has not met them all.
     is_whole = ledger.complete and not manifest.replay_of
     refused = _refused(ledger) if is_whole else state.refused
@@ -108,7 +108,7 @@ def absorb(
         open_delivery="",
         written=dict(sorted(written.items())[-_DAYS_KEPT:]),
     )
-    return newer, context.last_sent.replace(newer, etag)
+    return newer, context.store(LastSent).replace(newer, etag)
 
 
 def _refused(ledger: Ledger) -> int:

@@ -29,12 +29,13 @@ from recsync.push.accounts import Account
 from recsync.push.batches import open_batches, taken_lists
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.catalog import CatalogSync
+from recsync.push.last_sent import LastSent
 from recsync.push.ledger import Entry, Kind, Ledger, Refusal, Status
 from recsync.push.outcomes import UNKNOWN_TO_BRAZE, is_unknown
 from recsync.push.read_back import drifted, unknown_people
 from recsync.push.schemas import PARTS
 from recsync.push.sending import MIN_REJECTED, Brakes, Sender
-from recsync.push.store import PlanManifest, TakenOverError
+from recsync.push.store import Deliveries, PlanManifest, TakenOverError
 from recsync.push.write_ahead_log import Journal
 
 log = logging.getLogger(__name__)
@@ -87,21 +88,21 @@ def deliver(program_name: str, delivery: str) -> DeliveryReport:
     """
     started = time.monotonic()
     context = StageContext.of(program_name)
-    manifest = context.deliveries.plan(delivery)
+    manifest = context.store(Deliveries).plan(delivery)
     if manifest.dry_run:
         raise DryRunError(f"{delivery} was planned as a dry run; nothing of it is ever sent.")
     token = uuid4().hex
-    ledger, number = context.deliveries.take_over(
+    ledger, number = context.store(Deliveries).take_over(
         delivery, manifest.figures.total_rows, kind=Kind.TAKE_OVER, by=token, at=_now()
     )
     if ledger.closed_by == delivery:
-        return DeliveryReport(**(context.deliveries.report(delivery, "report") or {}))
+        return DeliveryReport(**(context.store(Deliveries).report(delivery, "report") or {}))
     if ledger.closed_by:
         raise TakenOverError(
             f"Delivery {delivery} was closed in favour of {ledger.closed_by}, which is newer."
         )
     with tempfile.TemporaryDirectory(prefix="recsync-deliver-") as folder:
-        context.deliveries.download(delivery, Path(folder))
+        context.store(Deliveries).download(delivery, Path(folder))
         closing.forget(context, manifest, Path(folder))
         work = _Delivery(context, manifest, ledger, number, Path(folder), token)
         return asyncio.run(work.run(started))
@@ -136,7 +137,7 @@ class _Delivery:
             retired = await self._retire(account)
             closing.absorb(self._context, self._manifest, self._ledger, self._folder)
             report = self._report(account, retired, client, time.monotonic() - started)
-        deliveries = self._context.deliveries
+        deliveries = self._context.store(Deliveries)
         deliveries.put_report(report.delivery, "report", asdict(report))
         book_delivery(self._context, report.delivery, report.data_points)
         deliveries.append(report.delivery, self._number, Entry(Kind.CLOSED, _now(), by=report.delivery))
@@ -153,7 +154,7 @@ class _Delivery:
         self._catalog_items = await self._catalog.update()
 
     async def _send(self, client: BrazeClient) -> None:
-        delivery, deliveries = self._manifest.delivery, self._context.deliveries
+        delivery, deliveries = self._manifest.delivery, self._context.store(Deliveries)
         append, check = partial(deliveries.append, delivery), partial(deliveries.check, delivery)
         journal = Journal(
             self._ledger, self._number, append, token=self._token, check=check, answers=client.answers
@@ -174,7 +175,7 @@ class _Delivery:
         journal.raise_error()
 
     async def _send_everything(self, client: BrazeClient, journal: Journal) -> None:
-        state, _ = self._context.last_sent.read()
+        state, _ = self._context.store(LastSent).read()
         brakes = Brakes(self._braze.delivery.max_rejected_share, state.refused)
         sender = Sender(client, journal, brakes, objects=len(self._ledger.open_rows))
         journal.until = self._manifest.figures.rows["canary"]
@@ -304,7 +305,9 @@ class _Delivery:
             data_points=account.data_points,
             catalog_items=self._catalog_items,
             catalog_retired=retired,
-            dead_letters=self._context.deliveries.dead_letters_uri(self._manifest.delivery) if lost else "",
+            dead_letters=self._context.store(Deliveries).dead_letters_uri(self._manifest.delivery)
+            if lost
+            else "",
             seconds=round(seconds, 3),
         )
 

@@ -22,12 +22,12 @@ from recsync.push import delivery_budget
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.closing import close
 from recsync.push.diff import Inputs
-from recsync.push.last_sent import LastSentState, Newest
+from recsync.push.last_sent import LastSent, LastSentState, Newest
 from recsync.push.plan_files import plan_files
 from recsync.push.schemas import PARTS, Figures
-from recsync.push.store import PlanManifest
+from recsync.push.store import Deliveries, PlanManifest
 from recsync.push.suppressed import without_suppressed
-from recsync.recommend.store import RecommendationsManifest
+from recsync.recommend.store import RecommendationsManifest, RecommendationsStore
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +82,14 @@ def plan(
         were, or when there are none.
     """
     context = StageContext.of(program_name)
-    run = run or context.recommendations.latest_run(by_hand=run_type == "manual")
+    run = run or context.store(RecommendationsStore).latest_run(by_hand=run_type == "manual")
     if run is None and run_type == "scheduled":
         raise SupersededError("No recommendations were published yet.")
-    recommendations = context.recommendations.manifest(run or "none")
-    state, etag = context.last_sent.read()
-    former = context.deliveries.plan(state.open_delivery) if state.open_delivery and not dry_run else None
+    recommendations = context.store(RecommendationsStore).manifest(run or "none")
+    state, etag = context.store(LastSent).read()
+    former = (
+        context.store(Deliveries).plan(state.open_delivery) if state.open_delivery and not dry_run else None
+    )
     if former and (former.dag_run, former.recommendations) == (dag_run, recommendations.run):
         log.info("Delivery %s is planned already and goes on", former.delivery)
         return former
@@ -108,7 +110,7 @@ def plan(
     manifest = _publish(context, recommendations, state, name, request)
     if not dry_run:
         newest = Newest(recommendations.run, recommendations.created_at)
-        context.last_sent.replace(replace(state, open_delivery=name, newest=newest), etag)
+        context.store(LastSent).replace(replace(state, open_delivery=name, newest=newest), etag)
     return manifest
 
 
@@ -152,7 +154,7 @@ def _publish(
             brake=brake,
             leave_catalog=recommendations.leave_catalog,
         )
-        context.deliveries.publish(manifest, work / "plan", sample(work / "plan"))
+        context.store(Deliveries).publish(manifest, work / "plan", sample(work / "plan"))
     log.info("Plan %s: %s", name, figures)
     return manifest
 
@@ -179,8 +181,8 @@ def _inputs(
 ) -> Inputs:
     braze = context.program.braze
     lists = work / "lists.parquet"
-    context.recommendations.download_lists(recommendations.run, lists)
-    table = context.last_sent.download(state, work / "state.parquet")
+    context.store(RecommendationsStore).download_lists(recommendations.run, lists)
+    table = context.store(LastSent).download(state, work / "state.parquet")
     without_suppressed(context, [lists, table])
     if table and recommendations.keep_attributes:
         held = pq.read_table(table)
@@ -190,7 +192,7 @@ def _inputs(
     return Inputs(
         braze=braze,
         lists=lists,
-        catalogue=context.recommendations.catalogue(recommendations.run),
+        catalogue=context.store(RecommendationsStore).catalogue(recommendations.run),
         state=table,
         cap=delivery_budget.cap(braze.delivery, state.written.get(today, 0)),
         canary_share=braze.delivery.canary_share,

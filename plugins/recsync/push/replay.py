@@ -12,9 +12,11 @@ from recsync.costs import budget
 from recsync.costs import estimate as expecting
 from recsync.errors import FatalError
 from recsync.push.catalog import known_items
+from recsync.push.last_sent import LastSent
 from recsync.push.plan import delivery_name, estimate, sample
 from recsync.push.replay_rows import parse_letters, plan_replay
-from recsync.push.store import PlanManifest
+from recsync.push.store import Deliveries, PlanManifest
+from recsync.suppression.store import SuppressionStore
 from recsync.suppression.suppression_list import PERSON
 
 
@@ -28,28 +30,28 @@ def replay(program_name: str, delivery: str, *, dag_run: str, dry_run: bool = Fa
     :raises FatalError: when it has none, when a line is broken, or while another delivery is open.
     """
     context = StageContext.of(program_name)
-    body = context.deliveries.dead_letters(delivery)
+    body = context.store(Deliveries).dead_letters(delivery)
     if body is None:
         raise FatalError(f"Delivery {delivery} has no dead letters.")
-    suppression = context.suppression.read()
+    suppression = context.store(SuppressionStore).read()
     letters = [
         letter
-        for letter in parse_letters(body, name=context.deliveries.dead_letters_uri(delivery))
+        for letter in parse_letters(body, name=context.store(Deliveries).dead_letters_uri(delivery))
         if not suppression.holds(PERSON, letter.external_id)
     ]
-    state, etag = context.last_sent.read()
+    state, etag = context.store(LastSent).read()
     if state.open_delivery and not dry_run:
-        former = context.deliveries.plan(state.open_delivery)
+        former = context.store(Deliveries).plan(state.open_delivery)
         if former.dag_run == dag_run:
             return former
         raise FatalError(
             f"Delivery {state.open_delivery} is not complete; let it finish (or clear its run), then replay."
         )
-    original = context.deliveries.plan(delivery)
+    original = context.store(Deliveries).plan(delivery)
     items = known_items(context) if context.program.braze.catalog else None
     with tempfile.TemporaryDirectory(prefix="recsync-replay-") as folder:
         work = Path(folder)
-        table = context.last_sent.download(state, work / "state.parquet")
+        table = context.store(LastSent).download(state, work / "state.parquet")
         figures = plan_replay(letters, delivery, table, items, work / "plan", work)
         name = delivery_name(original.recommendations)
         if not dry_run:
@@ -64,7 +66,7 @@ def replay(program_name: str, delivery: str, *, dag_run: str, dry_run: bool = Fa
             figures=figures,
             estimate=estimate(context, figures),
         )
-        context.deliveries.publish(manifest, work / "plan", sample(work / "plan"))
+        context.store(Deliveries).publish(manifest, work / "plan", sample(work / "plan"))
     if not dry_run:
-        context.last_sent.replace(replace(state, open_delivery=manifest.delivery), etag)
+        context.store(LastSent).replace(replace(state, open_delivery=manifest.delivery), etag)
     return manifest

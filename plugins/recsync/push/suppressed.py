@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsync.context import StageContext
+from recsync.suppression.store import SuppressionStore
 from recsync.suppression.suppression_list import PERSON
 
 
@@ -17,7 +18,7 @@ def without_suppressed(context: StageContext, files: Iterable[Path | None]) -> N
 
     A removal would make Braze a new profile for somebody who was deleted there, so the last-sent state forgets them.
     """
-    suppression = context.suppression.read()
+    suppression = context.store(SuppressionStore).read()
     if not suppression.people:
         return
     for path in filter(None, files):

@@ -14,8 +14,10 @@ from recsync.errors import FatalError
 from recsync.push import verification
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.deliver import deliver
+from recsync.push.last_sent import LastSent
 from recsync.push.plan import plan
 from recsync.push.read_back import drifted
+from recsync.push.store import Deliveries
 from recsync.push.verification import Delivered, Expectation
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ def verify(program_name: str, delivery: str, *, dag_run: str) -> dict[str, Any]:
     """
     context = StageContext.of(program_name)
     found = _Verifier(context, delivery, dag_run).run()
-    context.deliveries.put_report(delivery, "verification", asdict(found))
+    context.store(Deliveries).put_report(delivery, "verification", asdict(found))
     if found.still_drifted:
         raise FatalError(
             f"{found.still_drifted} of {found.drifted} people do not have what Braze took {_REPAIRS + 1} times. Look "
@@ -106,11 +108,11 @@ class _Verifier:
     def _former_repairs(self) -> tuple[str, ...]:
         """Name the deliveries by which a former try wrote people again; it may have failed before it looked at them."""
         return tuple(
-            (self._context.deliveries.report(self._delivery, "verification") or {}).get("repairs", ())
+            (self._context.store(Deliveries).report(self._delivery, "verification") or {}).get("repairs", ())
         )
 
     def _unmended(self) -> list[str]:
-        recommendations = self._context.deliveries.plan(self._delivery).recommendations
+        recommendations = self._context.store(Deliveries).plan(self._delivery).recommendations
         with tempfile.TemporaryDirectory(prefix="recsync-verify-") as folder:
             work = Path(folder)
             delivered, newest = self._delivered(self._delivery, work)
@@ -119,13 +121,13 @@ class _Verifier:
 
     def _delivered(self, delivery: str, work: Path) -> tuple[Delivered | None, str]:
         """Fetch what a delivery left behind; None without a last-sent state. And name the newest recommendations."""
-        state, _ = self._context.last_sent.read()
-        table = self._context.last_sent.download(state, work / "state.parquet")
+        state, _ = self._context.store(LastSent).read()
+        table = self._context.store(LastSent).download(state, work / "state.parquet")
         if table is None:
             return None, state.newest.run
         delivered = Delivered(work / "accounts.parquet", work / "removals.parquet", table)
-        self._context.deliveries.download_accounts(delivery, delivered.accounts)
-        self._context.deliveries.download_removals(delivery, delivered.removals)
+        self._context.store(Deliveries).download_accounts(delivery, delivered.accounts)
+        self._context.store(Deliveries).download_removals(delivery, delivered.removals)
         return delivered, state.newest.run
 
     def _drifted(self, expected: Expectation) -> list[str]:
@@ -137,7 +139,7 @@ class _Verifier:
 
     def _search(self, wrong: list[str]) -> list[str]:
         """Read everybody back whom the delivery wrote, when they are not too many."""
-        report = self._context.deliveries.report(self._delivery, "report") or {}
+        report = self._context.store(Deliveries).report(self._delivery, "report") or {}
         written = sum(report.get("outcomes", {}).get(outcome, 0) for outcome in ("sent", "removed"))
         written += report.get("left_audience", 0)
         if written > READ_ALL_PEOPLE:
@@ -152,7 +154,7 @@ class _Verifier:
         """Write people again; name the deliveries that did, and the people for whom it did not help."""
         repairs = list(self._former_repairs())
         left, most = wrong, len(repairs) + _REPAIRS
-        recommendations = self._context.deliveries.plan(self._delivery).recommendations
+        recommendations = self._context.store(Deliveries).plan(self._delivery).recommendations
         while left and len(repairs) < most:
             self._mark_unknown(left)
             manifest = plan(
@@ -164,7 +166,7 @@ class _Verifier:
             )
             deliver(self._context.program.name, manifest.delivery)
             repairs.append(manifest.delivery)
-            self._context.deliveries.put_report(self._delivery, "verification", {"repairs": repairs})
+            self._context.store(Deliveries).put_report(self._delivery, "verification", {"repairs": repairs})
             # Those whom Braze had refused are written once more too: they are looked at like the others.
             left = self._drifted(self._expected(manifest.delivery, None))
         if left:
@@ -174,12 +176,12 @@ class _Verifier:
     def _mark_unknown(self, people: list[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="recsync-verify-") as folder:
             work = Path(folder)
-            state, etag = self._context.last_sent.read()
-            table = self._context.last_sent.download(state, work / "state.parquet")
+            state, etag = self._context.store(LastSent).read()
+            table = self._context.store(LastSent).download(state, work / "state.parquet")
             if table is None:
                 return
             attributes = [name for name in (self._braze.attribute, self._braze.tier_attribute) if name]
             marked = work / "marked.parquet"
             verification.mark_unknown(table, people, attributes, self._delivery, marked, work)
-            newer = self._context.last_sent.upload(state, marked, self._delivery)
-            self._context.last_sent.replace(newer, etag)
+            newer = self._context.store(LastSent).upload(state, marked, self._delivery)
+            self._context.store(LastSent).replace(newer, etag)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from recsync.context import StageContext
 from recsync.errors import FatalError
 from recsync.export.drift_alert import tell_of_unknown_ids
+from recsync.export.report_store import Reports
+from recsync.export.store import Exports
 from recsync.program import DatasetType
 from recsync.program.recipes import Asks
 from recsync.recommend.lists.catalogue import Catalogue
@@ -67,15 +69,17 @@ def known_ids(context: StageContext, kind: DatasetType) -> NDArray[np.uint64] | 
 
     Of users and items without a dataset of their own, those of the interactions.
     """
-    last = context.exports.newest_full()
+    last = context.store(Exports).newest_full()
     own = kind in context.program.dataset_types
     source, of = (kind, None) if own else (DatasetType.INTERACTIONS, kind)
     if last is None or source not in last.objects:
         return None
-    snapshot = context.reports.ids(last.objects[source].key, of=of)
+    snapshot = context.store(Reports).ids(last.objects[source].key, of=of)
     if snapshot is None:
         return None
-    return np.unique(np.concatenate([snapshot, *context.reports.ids_since(source, last.interval.end, of=of)]))
+    return np.unique(
+        np.concatenate([snapshot, *context.store(Reports).ids_since(source, last.interval.end, of=of)])
+    )
 
 
 def _earlier(context: StageContext, run: str) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from recsync.recommend.lists.output_files import output_names, unpacked
 from recsync.recommend.lists.output_staging import Source
 from recsync.storage.bucket import Bucket
 from recsync.storage.duck import opened
+from recsync.suppression.store import SuppressionStore
 from recsync.suppression.suppression_list import PERSON, USER, Suppression
 from recsync.warehouse.program_sql import interactions_query, read_query
 from recsync.warehouse.select import map_columns
@@ -77,7 +78,7 @@ def read_audience(
     columns += [column for column in dict.fromkeys(taken.values()) if column not in columns]
     with hook.read(query, columns, name=name, ids=_IDS) as rows:
         batches: Iterable[pa.RecordBatch] = rows.batches
-        if not with_suppressed and (suppression := context.suppression.read()):
+        if not with_suppressed and (suppression := context.store(SuppressionStore).read()):
             batches = _not_suppressed(batches, suppression)
         if values and taken:
             kinds = {placeholder: rows.columns[column].kind for placeholder, column in taken.items()}

@@ -15,7 +15,7 @@ from recsync import settings
 from recsync.context import StageContext
 from recsync.costs import budget, estimate, usage
 from recsync.errors import FatalError
-from recsync.evaluation.champion_store import Champion
+from recsync.evaluation.champion_store import Champion, ChampionStore
 from recsync.program import names
 from recsync.program.recipes import RECIPES
 from recsync.recommend.filter_plan import active_filter
@@ -35,9 +35,10 @@ from recsync.recommend.lists.catalogue_report import BAD_ID, DUPLICATE
 from recsync.recommend.lists.output_files import output_names
 from recsync.recommend.lists.output_mapping import Join, by_user
 from recsync.recommend.lists.output_staging import Source
-from recsync.recommend.store import PUSH_PREFIX, RecommendationsManifest
+from recsync.recommend.store import PUSH_PREFIX, RecommendationsManifest, RecommendationsStore
 from recsync.storage.bucket import Bucket
 from recsync.storage.work_folder import work_folder
+from recsync.suppression.store import SuppressionStore
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,11 @@ def _campaign_arn(solution_version_arn: str, name: str) -> str:
 
 
 def _champion(context: StageContext) -> Champion:
-    champion, name, personalize = context.champions.read(), context.program.name, context.program.personalize
+    champion, name, personalize = (
+        context.store(ChampionStore).read(),
+        context.program.name,
+        context.program.personalize,
+    )
     if champion is None:
         raise FatalError(f"Program {name} has no champion; run {name}_train_full first.")
     recipe, wanted = (
@@ -173,7 +178,7 @@ def decorate(
             "solution_version_arn": plan["solution_version_arn"],
             "batch_inference_job_arn": batch_inference_job_arn,
         }
-        context.recommendations.publish(
+        context.store(RecommendationsStore).publish(
             RecommendationsManifest(**manifest), folder / "lists.parquet", catalogue.table
         )
     # A campaign is booked while it is asked: it may be gone by now.
@@ -200,7 +205,7 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
         known = read_audience(context, moment, audience)
         report = _build(context, outputs(), audience, catalogue, moment, folder)
         if not report.matched:
-            people = people_of_output(outputs(), audience, context.suppression.read())
+            people = people_of_output(outputs(), audience, context.store(SuppressionStore).read())
             log.warning(
                 "%s knows none of the people of %s (it returns %d): its own %d people are the audience, and Braze is "
                 "taken to know them by the same ids",
@@ -220,7 +225,7 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
                 f"Compare its item ids with those of {context.program.sql_file('catalogue')}."
             )
         manifest = RecommendationsManifest(**_manifest(report, catalogue, run, moment, uri))
-        context.recommendations.publish(manifest, folder / "lists.parquet", catalogue.table)
+        context.store(RecommendationsStore).publish(manifest, folder / "lists.parquet", catalogue.table)
     return manifest
 
 

@@ -19,7 +19,7 @@ from recsync.context import StageContext
 from recsync.errors import RetriableError
 from recsync.imports.pending_imports import settle
 from recsync.program import names
-from recsync.training.lock_store import Holder
+from recsync.training.lock_store import Holder, LeaseStore
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def take(context: StageContext, run: Holder, is_running: IsRunning) -> Holder | 
 
     :returns: None when the run has it now, otherwise who has it.
     """
-    store = context.lease
+    store = context.store(LeaseStore)
     while True:
         holder, etag = store.read()
         if holder and holder.same_run(run):
@@ -51,7 +51,7 @@ def waits_for(context: StageContext, run: Holder, is_running: IsRunning, first: 
     :param first: a run that this one lets go first, if there is one.
     :returns: None when the run has the lease and nothing of a former run is under way.
     """
-    holder, _ = context.lease.read()
+    holder, _ = context.store(LeaseStore).read()
     # A run that has the lease already, and waits for jobs of a former one, is what the other waits for.
     if first and not (holder and holder.same_run(run)):
         return f"{first}, which goes first"

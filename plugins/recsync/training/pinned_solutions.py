@@ -9,6 +9,7 @@ from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.resources import SOLUTION
 from recsync.context import StageContext
 from recsync.training.solutions import SolutionSpec, searching, trained_by_full
+from recsync.training.tuning_store import TuningStore
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 def wanted(context: StageContext) -> dict[str, SolutionSpec]:
     """Give every solution that the next FULL training uses, by the prefix of its tasks."""
     personalize = context.program.personalize
-    pinned = context.tuning.pinned(personalize.recipe)
+    pinned = context.store(TuningStore).pinned(personalize.recipe)
     return trained_by_full(context.program, pinned.hyperparameters if pinned else {})
 
 
@@ -57,7 +58,7 @@ def _with_weights_as_found(
 
 def _log_pinned(context: StageContext) -> None:
     personalize = context.program.personalize
-    pinned = context.tuning.pinned(personalize.recipe)
+    pinned = context.store(TuningStore).pinned(personalize.recipe)
     if pinned is None:
         return
     fixed = sorted(pinned.hyperparameters.keys() & personalize.hyperparameters.keys())

@@ -11,9 +11,11 @@ from recsync import settings
 from recsync.context import StageContext
 from recsync.costs import budget, estimate, usage
 from recsync.export.manifest import ExportedObject
+from recsync.export.store import Exports
 from recsync.imports import pending_imports
 from recsync.imports.dataset_state import Late
 from recsync.imports.full import late_window
+from recsync.imports.store import ImportState
 from recsync.program import DatasetType, names
 from recsync.program.intervals import parse_key
 from recsync.training.pinned_solutions import wanted
@@ -99,7 +101,7 @@ def _version_names(context: StageContext, plan: dict[str, Any]) -> dict[str, str
 def record_imports(program_name: str, plan: dict[str, Any]) -> None:
     """Note that a plan's import jobs are ACTIVE, and book them."""
     context = StageContext.of(program_name)
-    asked = context.imports.read().unfinished or {}
+    asked = context.store(ImportState).read().unfinished or {}
     pending_imports.finish(context, plan)
     usage.book_imports(context, asked.get("jobs", {}).values())
 
@@ -108,7 +110,7 @@ def _full(context: StageContext, plan: dict[str, Any]) -> dict[DatasetType, Expo
     """Read what a FULL plan's run exported; an UPDATE exports nothing."""
     if plan["mode"] != "FULL":
         return {}
-    objects = context.exports.full(plan["run"]).objects
+    objects = context.store(Exports).full(plan["run"]).objects
     return {kind: objects[kind] for kind in context.program.dataset_types}
 
 
@@ -120,7 +122,7 @@ def _job_name(
     A retry adopts the job of the first try; a run that is cleared after its data were mended, or after other rows were
     imported, pays for a new one.
     """
-    after = context.imports.read().standing(kind) if full else plan["after"][kind.value]
+    after = context.store(ImportState).read().standing(kind) if full else plan["after"][kind.value]
     content = plan["run"] + (full[kind].digest if full else "") + after
     return names.job_name(context.program.name, f"{plan['mode'].lower()}-{kind.folder}", content)
 
@@ -129,7 +131,7 @@ def _holds(
     context: StageContext, kind: DatasetType, exported: ExportedObject, dataset_arns: dict[str, str]
 ) -> bool:
     """Say whether a dataset holds exactly this snapshot, and log why it is imported or not."""
-    held = context.imports.read()
+    held = context.store(ImportState).read()
     if not held.holds_exactly(kind, exported.digest):
         log.info("%s: imported, the dataset holds something else", kind.folder)
         return False

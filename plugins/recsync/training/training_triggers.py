@@ -11,9 +11,12 @@ from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.resources import SOLUTION_VERSION
 from airflow_personalize.status import State, state_of
 from recsync.context import StageContext
-from recsync.evaluation.champion_store import Outcome
+from recsync.evaluation.champion_store import ChampionStore, Outcome
+from recsync.export.report_store import Reports
+from recsync.export.store import Exports
 from recsync.imports.choice import Choice
 from recsync.imports.dataset_state import Held
+from recsync.imports.store import ImportState
 from recsync.program import DatasetType, names
 from recsync.program.recipes import RECIPES
 from recsync.training.decision import Decision
@@ -38,7 +41,7 @@ def full_needed(program_name: str, now: datetime, *, due: bool) -> Decision:
 
 def _changed_solution(context: StageContext) -> str | None:
     """Say that the champion is of a solution the program trains no more: its settings changed, or were found."""
-    champion = context.champions.read()
+    champion = context.store(ChampionStore).read()
     if champion is None:
         return None
     former = champion.solution_version_arn.split("/")[-2]
@@ -63,7 +66,7 @@ def new_items(context: StageContext, held: Held, choices: Mapping[DatasetType, C
     taken = choices[_ITEMS].taken if _ITEMS in choices else ()
     if not taken:
         return 0
-    reports, last = context.reports, held.full[_ITEMS]
+    reports, last = context.store(Reports), held.full[_ITEMS]
     known = [reports.ids(last.snapshot)] if last.snapshot else []
     changed = {piece.interval.key for piece in taken}
     for interval, digests in held.intervals.items():
@@ -88,7 +91,7 @@ def reason_against_renewal(program_name: str) -> str | None:
     unjudged; then what comes out is judged itself.
     """
     context = StageContext.of(program_name)
-    history = context.champions.history()
+    history = context.store(ChampionStore).history()
     if not history:
         return None  # planning says what is missing
     champion = history[-1].solution_version_arn
@@ -112,7 +115,7 @@ def reason_against_renewal(program_name: str) -> str | None:
         return f"{solution} has no ACTIVE FULL version any more; run {context.program.name}_train_full."
     newest = max(fulls, key=lambda version: version["creationDateTime"])["solutionVersionArn"]
     ancestor = full_version_of(champion, [(e.solution_version_arn, e.training_mode) for e in history])
-    judged = {entry.solution_version_arn for entry in context.champions.judged()}
+    judged = {entry.solution_version_arn for entry in context.store(ChampionStore).judged()}
     if newest not in judged and context.program.gate.asks_a_person("FULL"):
         return (
             f"An UPDATE would renew {newest}, which no person has approved: its run waits for the answer, or "
@@ -127,14 +130,14 @@ def reason_against_renewal(program_name: str) -> str | None:
 
 
 def _situation(context: StageContext) -> Situation:
-    last = context.imports.read().full.get(_EVENTS)
+    last = context.store(ImportState).read().full.get(_EVENTS)
     if last is None:
         return Situation(None)
-    since = [m for m in context.exports.intervals_since(last.until) if _EVENTS in m.objects]
+    since = [m for m in context.store(Exports).intervals_since(last.until) if _EVENTS in m.objects]
     then, now = _figures(context)
     return Situation(
         last_until=last.until,
-        began=context.exports.newest_full_began(),
+        began=context.store(Exports).newest_full_began(),
         rows_then=_rows_of_full(context),
         rows_since=sum(m.objects[_EVENTS].rows for m in since) if since else None,
         new_items_share=_new_items_share(context, [m.objects[_EVENTS].key for m in since]),
@@ -144,13 +147,13 @@ def _situation(context: StageContext) -> Situation:
 
 
 def _rows_of_full(context: StageContext) -> int | None:
-    newest = context.exports.newest_full()
+    newest = context.store(Exports).newest_full()
     return newest.objects[_EVENTS].rows if newest and _EVENTS in newest.objects else None
 
 
 def _new_items_share(context: StageContext, exported: list[str]) -> float | None:
     rows = share = 0.0
-    for report in context.reports.get_many(map(context.reports.path_of, exported)):
+    for report in context.store(Reports).get_many(map(context.store(Reports).path_of, exported)):
         found = report.get("figures", {}).get("new_items_share")
         if found is not None:
             share += found * report["exported"]
@@ -160,7 +163,7 @@ def _new_items_share(context: StageContext, exported: list[str]) -> float | None
 
 def _figures(context: StageContext) -> tuple[float | None, float | None]:
     """Give the gate's metric of the last promoted FULL version, and of the champion."""
-    metric, history = context.program.gate_metric, context.champions.history()
+    metric, history = context.program.gate_metric, context.store(ChampionStore).history()
     if not history or metric is None:
         return None, None
     fulls = [champion for champion in history if champion.training_mode == "FULL"]

@@ -10,10 +10,12 @@ from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.resources import SOLUTION_VERSION
 from recsync.context import StageContext
 from recsync.costs import budget, estimate
+from recsync.evaluation.champion_store import ChampionStore
+from recsync.imports.store import ImportState
 from recsync.program import DatasetType, names
 from recsync.program.hpo import found_by
 from recsync.training.solutions import searching
-from recsync.training.tuning_store import Found, Tuned
+from recsync.training.tuning_store import Found, Tuned, TuningStore
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ def plan_tuning(program_name: str, run_id: str, created_at: datetime) -> dict[st
     :raises NothingToTune: before the first FULL import.
     """
     context = StageContext.of(program_name)
-    if DatasetType.INTERACTIONS not in context.imports.read().full:
+    if DatasetType.INTERACTIONS not in context.store(ImportState).read().full:
         raise NothingToTune(
             f"The datasets of {program_name} hold nothing yet; run {program_name}_train_full first."
         )
@@ -72,7 +74,7 @@ def conclude(
         metrics=metrics,
         reason=reason,
     )
-    context.tuning.note(entry)
+    context.store(TuningStore).note(entry)
     log.info("%s is %s: %s", hyperparameters, entry.outcome, reason)
     return {"outcome": str(entry.outcome), "hyperparameters": hyperparameters, "reason": reason}
 
@@ -83,8 +85,8 @@ def reset(program_name: str, run_id: str) -> str:
     :returns: the sentence for the log.
     """
     context = StageContext.of(program_name)
-    pinned = context.tuning.pinned(context.program.personalize.recipe)
-    context.tuning.note(Tuned(Found.RESET, datetime.now(UTC).isoformat(), run_id))
+    pinned = context.store(TuningStore).pinned(context.program.personalize.recipe)
+    context.store(TuningStore).note(Tuned(Found.RESET, datetime.now(UTC).isoformat(), run_id))
     former = pinned.hyperparameters if pinned else "nothing"
     return f"What was pinned is forgotten: {former}. The next train_full uses the program file alone."
 
@@ -99,7 +101,7 @@ def _worth(
     if not hyperparameters:
         return False, "Amazon Personalize names no tuned hyperparameters (tunedHPOParams) of this recipe"
     tuning, metric = context.program.personalize.tuning, context.program.gate_metric
-    champion = context.champions.read()
+    champion = context.store(ChampionStore).read()
     former = champion.metrics.get(metric) if champion and metric else None
     value = metrics.get(metric) if metric else None
     if value is None:

@@ -10,13 +10,17 @@ from datetime import datetime
 from typing import Any
 
 from recsync.context import StageContext
+from recsync.evaluation.champion_store import ChampionStore
 from recsync.export.manifest import Manifest
+from recsync.export.report_store import Reports
+from recsync.export.store import Exports
 from recsync.imports.choice import INCREMENT_INTERACTIONS, Choice, importable, unchanged, up_to_limit
 from recsync.imports.dataset_state import Held, Late, Taken
 from recsync.imports.full import late_window
 from recsync.imports.new_rows import Reader, new_interactions, whole
 from recsync.imports.newest import newest_rows
 from recsync.imports.pending_imports import settle
+from recsync.imports.store import ImportState
 from recsync.program import DatasetType, names
 from recsync.training.training_triggers import new_items
 from recsync.training.update_training import decide_update
@@ -42,7 +46,7 @@ def plan_update(program_name: str, run_id: str, created_at: datetime) -> dict[st
     """
     context = StageContext.of(program_name)
     held = _held(context)
-    champion = context.champions.read()
+    champion = context.store(ChampionStore).read()
     if champion is None:
         raise NothingToTrain("There is no champion yet; an UPDATE needs an ACTIVE FULL version.")
     pending = _pending(context, held)
@@ -88,7 +92,7 @@ def _held(context: StageContext) -> Held:
         )
     if running := settle(context):
         raise NothingToTrain(f"An import of a former run is under way: {', '.join(running)}. The rows wait.")
-    held = context.imports.read()
+    held = context.store(ImportState).read()
     if _EVENTS not in held.full:
         raise NothingToTrain("There was no FULL import yet; the first train_full takes everything before it.")
     return _with_snapshot_that_is_there(context, held)
@@ -111,9 +115,9 @@ def _pending(context: StageContext, held: Held) -> dict[DatasetType, list[Manife
     late = late_window(context)
     # One more than the overlap: what ends inside of it begins before.
     earliest = min(Late(late.cron, late.intervals + 1).opens(last.until) for last in held.full.values())
-    manifests = context.exports.intervals_since(earliest)
+    manifests = context.store(Exports).intervals_since(earliest)
     pending = {kind: held.pending(kind, manifests, late) for kind in context.program.dataset_types}
-    context.exports.verify({m.interval: m for found in pending.values() for m in found}.values())
+    context.store(Exports).verify({m.interval: m for found in pending.values() for m in found}.values())
     return pending
 
 
@@ -123,7 +127,7 @@ def _reader(context: StageContext, manifests: Sequence[Manifest]) -> Reader:
 
     def read(key: str) -> Iterator[bytes]:
         if key in etags:
-            yield from context.exports.blocks(key, etags[key])
+            yield from context.store(Exports).blocks(key, etags[key])
             return
         stream = context.bucket.stream(key)
         while block := stream.read(_BLOCK_BYTES):
@@ -156,7 +160,7 @@ def _note_what_is_not_new(
                 now = now.nothing_new(kind, digests)
         return now
 
-    context.imports.change(noted)
+    context.store(ImportState).change(noted)
 
 
 def _log(choices: Mapping[DatasetType, Choice], repeated: Mapping[DatasetType, list[Manifest]]) -> None:
@@ -208,11 +212,11 @@ def _gather(context: StageContext, run: str, kind: DatasetType, choice: Choice, 
     for piece, content in contents:
         key = context.keys.import_object(run, kind, piece.interval.key)
         if content is None:
-            context.exports.copy(piece.source, key)
+            context.store(Exports).copy(piece.source, key)
         elif content:
             context.bucket.put(key, content)
         if kind is DatasetType.ITEMS:
-            context.reports.keep_ids(piece.source.key, piece.source.digest)
+            context.store(Reports).keep_ids(piece.source.key, piece.source.digest)
     return context.bucket.uri(context.keys.import_folder(run, kind))
 
 

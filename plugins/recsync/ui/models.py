@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from recsync.context import StageContext
-from recsync.evaluation.champion_store import Champion, Outcome
+from recsync.evaluation.champion_store import Champion, ChampionStore, Outcome
 from recsync.evaluation.comparison import Comparison
+from recsync.evaluation.comparison_store import ComparisonStore
 from recsync.evaluation.gate import COVERAGE
 from recsync.export.report_page.addresses import MODELS
 from recsync.export.report_page.figures import iso_moment
@@ -53,7 +54,7 @@ def history(program: str, address: str) -> str:
 
 def _of(program: str, *, last_only: bool = False) -> Html:
     try:
-        store = StageContext.of(program).champions
+        store = StageContext.of(program).store(ChampionStore)
         entries: Sequence[Champion] = (
             list(filter(None, [store.read()])) if last_only else store.judged()[::-1]
         )
@@ -81,7 +82,7 @@ def _row(entry: Champion) -> tuple[object, ...]:
 
 def _compared(program: str) -> list[Html]:
     try:
-        found = StageContext.of(program).comparisons.newest(_COMPARISONS)
+        found = StageContext.of(program).store(ComparisonStore).newest(_COMPARISONS)
     except NOT_READ:
         return []  # the section before says why
     return [

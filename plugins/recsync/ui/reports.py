@@ -15,6 +15,7 @@ from fastapi import HTTPException
 from recsync import settings
 from recsync.context import StageContext
 from recsync.errors import RecsyncError
+from recsync.export.report_store import Reports
 from recsync.program.files import program_files
 
 # A broken program file, a connection that is not there, a bucket that refuses: each says so in its message.
@@ -42,7 +43,7 @@ def programs() -> list[str]:
 def latest(program: str, limit: int) -> Latest:
     """Read a program's newest reports; a program that cannot be read does not hide the others."""
     try:
-        store = StageContext.of(program).reports
+        store = StageContext.of(program).store(Reports)
         keys = store.newest(limit)
         # Read one by one a page of them would take seconds.
         with ThreadPoolExecutor(_THREADS) as threads:
@@ -58,6 +59,6 @@ def report(program: str, key: str) -> dict[str, Any] | None:
     :raises HTTPException: 502 when it cannot be read.
     """
     try:
-        return StageContext.of(program).reports.get(key)
+        return StageContext.of(program).store(Reports).get(key)
     except NOT_READ as error:
         raise HTTPException(HTTPStatus.BAD_GATEWAY, f"The report could not be read. {error}") from error

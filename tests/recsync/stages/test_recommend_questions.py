@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 
 from recsync.context import StageContext
 from recsync.errors import FatalError
-from recsync.evaluation.champion_store import Champion
+from recsync.evaluation.champion_store import Champion, ChampionStore
 from recsync.recommend import campaign_inference as ask_campaign
 from recsync.recommend.recommend import prepare, prepare_segment
 
@@ -103,7 +103,7 @@ def write(
         (tmp_path / "programs/shop.yaml").write_text(f"braze: {{attribute: recs}}\n{text}\n")
         context = StageContext.of("shop")
         context.bucket.client.create_bucket(Bucket=context.bucket.name)
-        context.champions.promote(CHAMPION)
+        context.store(ChampionStore).promote(CHAMPION)
         return context
 
     return program
@@ -140,11 +140,15 @@ def test_a_cleared_run_with_more_people_per_item_takes_another_segment_job(write
     segment = "audience: {segment: {items: [a], users_per_item: %d}}"
     # Its own recipe has another version of the same questions, so its champion is asked until the next training.
     context = write(f"personalize: {{recipe: aws-user-personalization-v2}}\n{segment % 10}")
-    context.champions.promote(replace(CHAMPION, segment_version_arn=f"{ARN}solution/shop-item-affinity/1"))
+    context.store(ChampionStore).promote(
+        replace(CHAMPION, segment_version_arn=f"{ARN}solution/shop-item-affinity/1")
+    )
     first = prepare_segment("shop", "run", NOW)
     assert prepare_segment("shop", "run", NOW) == first
     write(segment % 20)
-    context.champions.promote(replace(CHAMPION, segment_version_arn=f"{ARN}solution/shop-item-affinity/1"))
+    context.store(ChampionStore).promote(
+        replace(CHAMPION, segment_version_arn=f"{ARN}solution/shop-item-affinity/1")
+    )
     assert prepare_segment("shop", "run", NOW)["job"] != first["job"]
 
 

@@ -30,6 +30,7 @@ from recsync.costs.usage import billed
 from recsync.errors import FatalError
 from recsync.imports.dataset_state import Held
 from recsync.imports.pending_imports import import_state, settle
+from recsync.imports.store import ImportState
 from recsync.maintain.account import Account
 from recsync.training.lock import under_way
 
@@ -199,10 +200,10 @@ def test_a_pending_import_is_waited_for_and_a_failed_one_is_not(
     plan = {"run": "r", "mode": "UPDATE", "taken": {"INTERACTIONS": []}}
     jobs = {"INTERACTIONS": {"name": "one", "dataset_arn": dataset}}
     unfinished = {"plan": plan, "jobs": jobs, "full": {}, "objects": {}}
-    context.imports.change(lambda _: Held(unfinished=unfinished))
+    context.store(ImportState).change(lambda _: Held(unfinished=unfinished))
     assert settle(context) == (["one"] if state is PENDING else [])
     assert bool(under_way(context)) is (state is PENDING)
-    assert (context.imports.read().unfinished is None) is (state is not PENDING)
+    assert (context.store(ImportState).read().unfinished is None) is (state is not PENDING)
 
 
 @of(SOLUTION, SOLUTION_VERSION)

@@ -12,14 +12,14 @@ from recsync.errors import RetriableError
 from recsync.storage.bucket import Bucket
 from recsync.storage.keys import Keys
 from recsync.training.lock import must_hold, take
-from recsync.training.lock_store import Holder, LeaseStore
+from recsync.training.lock_store import Holder
 
 UPDATE, FULL = Holder("shop_train_update", "run-1"), Holder("shop_train_full", "run-2")
 
 
 @pytest.fixture
 def context(bucket: Bucket, keys: Keys) -> Any:
-    return SimpleNamespace(lease=LeaseStore(bucket, keys), program=SimpleNamespace(name="shop"))
+    return SimpleNamespace(store=lambda kind: kind(bucket, keys), program=SimpleNamespace(name="shop"))
 
 
 def everything_runs(_: Holder) -> bool:

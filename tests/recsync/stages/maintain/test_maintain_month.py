@@ -18,14 +18,16 @@ from personalize_local.server import Server
 from personalize_local.service import Settings
 from recsync.context import StageContext
 from recsync.errors import RetriableError
-from recsync.evaluation.champion_store import Champion
+from recsync.evaluation.champion_store import Champion, ChampionStore
 from recsync.export.manifest import ExportedObject, Manifest
+from recsync.export.store import Exports
 from recsync.imports.dataset_state import Held, LastFull, Taken
+from recsync.imports.store import ImportState
 from recsync.maintain import run as maintain
 from recsync.maintain.report import QUOTAS
 from recsync.program import DatasetType, names
 from recsync.program.intervals import Interval
-from recsync.push.last_sent import Newest
+from recsync.push.last_sent import LastSent, Newest
 from recsync.recommend.filter_plan import active_filter
 
 EVENTS = DatasetType.INTERACTIONS
@@ -131,7 +133,7 @@ class Month:
         # Hyperparameters change every day: each day another solution, and another filter and schema.
         solution = self.solution(names.solution_name(self.context.program, RECIPE, {"day": number}))
         champion = Champion(f"{solution}/v{number}", "FULL", now.isoformat(), run, {})
-        self.context.champions.promote(champion)
+        self.context.store(ChampionStore).promote(champion)
         if number % 2:
             self.schema(f"shop-interactions-{number:08x}")
         chosen = active_filter(self.context.program, now)
@@ -147,23 +149,25 @@ class Month:
         for room, suffix in (("reports", ".json"), ("ids", ".u64"), ("quarantine", ".jsonl")):
             self.bucket.put(self.keys.companion(key, room, suffix), b"x")
         exported = ExportedObject(key, 1, 1, interval.key, etag)
-        self.context.exports.publish_interval(Manifest(interval, {EVENTS: exported}))
+        self.context.store(Exports).publish_interval(Manifest(interval, {EVENTS: exported}))
 
     def _full(self, run: str, now: datetime) -> None:
         key = self.keys.full(run, EVENTS)
         etag = self.bucket.put(key, b"full")
         self.bucket.put(self.keys.companion(key, "reports", ".json"), b"{}")
         exported = ExportedObject(key, 1, 1, run, etag)
-        self.context.exports.publish_full(run, Manifest(Interval.until(now), {EVENTS: exported}))
+        self.context.store(Exports).publish_full(run, Manifest(Interval.until(now), {EVENTS: exported}))
         last = LastFull(now, run, run, alone=True, snapshot=key, etag=etag)
-        self.context.imports.change(lambda held: held.after_full(EVENTS, last, known={}, objects={}))
+        self.context.store(ImportState).change(
+            lambda held: held.after_full(EVENTS, last, known={}, objects={})
+        )
 
     def _increment(self, run: str, start: datetime) -> None:
         interval = Interval(start, start + DAY / 2).key
         key = self.keys.import_object(run, EVENTS, interval)
         self.bucket.put(key, b"rows")
         taken = [Taken(interval, interval, key)]
-        self.context.imports.change(lambda held: held.after_increment(EVENTS, taken))
+        self.context.store(ImportState).change(lambda held: held.after_increment(EVENTS, taken))
 
     def _deliver(self, run: str, now: datetime) -> None:
         for key in (
@@ -177,17 +181,17 @@ class Month:
         figures: dict[str, Any] = {}
         plan = {"delivery": run, "recommendations": run, "figures": figures}
         self.bucket.put_json(f"{self.keys.delivery(run)}plan.json", plan)
-        state, etag = self.context.last_sent.read()
-        self.context.last_sent.replace(replace(state, newest=Newest(run, now.isoformat())), etag)
+        state, etag = self.context.store(LastSent).read()
+        self.context.store(LastSent).replace(replace(state, newest=Newest(run, now.isoformat())), etag)
 
     def check(self) -> None:
         """Nothing in use is gone, nothing published lacks its objects, and the quotas hold."""
         everything = set(self.bucket.keys("shop/"))
-        held: Held = self.context.imports.read()
+        held: Held = self.context.store(ImportState).read()
         named = {last.snapshot for last in held.full.values()}
         named |= {key for keys in held.objects.values() for key in keys}
         named |= {self.keys.export_manifest(interval) for interval in held.intervals}
-        state, _ = self.context.last_sent.read()
+        state, _ = self.context.store(LastSent).read()
         named |= {self.keys.recommendations_manifest(state.newest.run)}
         for key in everything:
             if key.startswith((self.keys.export_manifests, "shop/full/")) and "manifest" in key:
@@ -195,7 +199,7 @@ class Month:
                 named |= {exported.key for exported in manifest.objects.values()}
         assert named <= everything
         solutions = self._arns("solutions", "solutionArn")
-        last = self.context.champions.history()[-2:]
+        last = self.context.store(ChampionStore).history()[-2:]
         assert {c.solution_version_arn.rsplit("/", 1)[0] for c in last} <= solutions
         assert len(solutions) <= QUOTAS["solutions"]
         assert len(self._arns("filters", "filterArn", "Filters")) <= QUOTAS["filters"]
