@@ -1,4 +1,4 @@
-"""What is written to Braze: attribute objects, catalogue items and their fingerprints.
+"""What is written to Braze: JSON in one spelling, catalog items, calls within the size limits.
 
 https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
 https://www.braze.com/docs/api/endpoints/catalogs/catalog_items/asynchronous/put_update_catalog_items/
@@ -11,8 +11,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-from recsync.program import Braze
 
 # Braze refuses bodies over 4 MB with 413; half a megabyte is left for headers and escapes.
 MAX_BODY_BYTES = 3_500_000
@@ -38,19 +36,6 @@ def dumps(value: object) -> bytes:
 def fingerprint(value: object) -> str:
     """Give 16 hex digits (64 bits) that change when the value does."""
     return hashlib.blake2b(dumps(value), digest_size=8).hexdigest()
-
-
-def list_element(braze: Braze, item_id: str, item: Json) -> str | Json:
-    """Build one element of the list attribute: the item's id, or an object with the program's item fields."""
-    if braze.payload == "ids":
-        return item_id
-    # A null inside a nested value makes Braze drop the whole update, so absent is written as absent.
-    values = {field: item[field] for field in braze.item_fields if item.get(field) is not None}
-    return {"id": item_id, **{key: _cut(value) for key, value in values.items()}}
-
-
-def _cut(value: Any) -> Any:
-    return value[:MAX_STRING_CHARACTERS] if isinstance(value, str) else value
 
 
 def catalog_item(item_id: str, item: Json, fields: Mapping[str, str]) -> Json:

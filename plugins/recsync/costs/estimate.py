@@ -15,10 +15,7 @@ from recsync.costs.ledger import Entry, month_of
 from recsync.costs.prices import Prices, read_prices
 from recsync.costs.store import MoneyStore
 from recsync.costs.usage import campaign_use
-from recsync.export.store import Exports
-from recsync.program import DatasetType
 from recsync.program.recipes import Asks
-from recsync.training.pinned_solutions import wanted
 
 _SECONDS_PER_HOUR = 3600
 # Until a campaign is ACTIVE and after its last answer; a guess of ours.
@@ -56,23 +53,32 @@ def imports(context: StageContext, jobs: Iterable[Mapping[str, str]]) -> list[Ch
     ]
 
 
-def trainings(context: StageContext, plan: Mapping[str, Any], versions: Mapping[str, str]) -> list[Charge]:
+def trainings(
+    context: StageContext,
+    trained: Mapping[str, tuple[str, str]],
+    versions: Mapping[str, str],
+    *,
+    mode: str,
+    rows: int | None,
+) -> list[Charge]:
     """Expect the trainings of a plan.
 
+    :param trained: key of a version's name -> name of the solution, and its recipe.
     :param versions: names of the solution versions, as :func:`recsync.training.train.version_names` gives them.
+    :param rows: interactions that they train on; None when that is not known.
     """
-    former, rows, assumed = recent(context), _rows(context, plan), prices().assumed.training_hours
+    former, assumed = recent(context), prices().assumed.training_hours
     return [
         training_estimates.training(
             former,
             recipe=recipe,
-            mode=plan["mode"],
+            mode=mode,
             rows=rows,
-            what=f"{plan['mode']} training of {solution}",
+            what=f"{mode} training of {solution}",
             job=versions[name],
             assumed_hours=assumed,
         )
-        for name, (solution, recipe) in _trained(context, plan).items()
+        for name, (solution, recipe) in trained.items()
         if name in versions
     ]
 
@@ -93,22 +99,6 @@ def search(context: StageContext, recipe: str, job: str, trials: int) -> list[Ch
     return [
         one if searches else replace(one, quantity=one.quantity * trials, basis=f"{trials} x {one.basis}")
     ]
-
-
-def _trained(context: StageContext, plan: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Give what a plan trains: key of the version's name -> name of the solution, and its recipe."""
-    if plan["mode"] != "FULL":
-        solution = str(plan["solution_arn"]).rsplit("/", 1)[-1]
-        return {"solution_version": (solution, context.program.personalize.recipe)}
-    specs = wanted(context)
-    return {f"{prefix}solution_version": (spec.name, spec.recipe) for prefix, spec in specs.items()}
-
-
-def _rows(context: StageContext, plan: Mapping[str, Any]) -> int | None:
-    if plan["mode"] == "FULL":
-        return context.store(Exports).full(plan["run"]).objects[DatasetType.INTERACTIONS].rows
-    held = sizes.rows_of_full(context)
-    return held and held + int(plan["rows"].get(DatasetType.INTERACTIONS.folder, 0))
 
 
 def answers(context: StageContext, plan: Mapping[str, Any]) -> list[Charge]:

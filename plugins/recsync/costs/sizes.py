@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from recsync.context import StageContext
 from recsync.program import DatasetType
-from recsync.recommend.lists.segments import parse_answer
 from recsync.storage.bucket import Bucket
+from recsync.storage.segment_output import parse_answer
 
 _READ_BYTES = 1_000_000
 _SCHEME = "s3://"

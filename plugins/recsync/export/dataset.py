@@ -13,12 +13,12 @@ from recsync.context import StageContext
 from recsync.export.checking import checking
 from recsync.export.dataset_export import DatasetExport
 from recsync.export.store import ExportedObject
-from recsync.forget.csv_rows import without_suppressed
 from recsync.program import DatasetType
 from recsync.program.intervals import Interval
 from recsync.storage.byte_stream import ByteStream
 from recsync.storage.csv_text import cut_records
 from recsync.storage.object_writer import object_writer
+from recsync.suppression.csv_rows import without_suppressed
 from recsync.suppression.store import SuppressionStore
 from recsync.warehouse.hooks import UnloadingWarehouse, Warehouse
 from recsync.warehouse.hooks.unload import Unload

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from recsync.alerts.send import send
 from recsync.export.checks.report import Report
 from recsync.program import Event, Program
-from recsync.recommend.lists.known_ids import UnknownIds
 
 
 def tell_of_drift(program: Program, dataset: str, report: Report, report_uri: str) -> None:
@@ -29,23 +26,3 @@ def tell_of_drift(program: Program, dataset: str, report: Report, report_uri: st
     subject = f"the export of {dataset} is not as usual"
     figures = ", ".join(sorted({finding.figure for finding in report.drift}))
     send(program, Event.DRIFT, subject, "\n".join(lines), key=f"{dataset}: {figures}")
-
-
-def tell_of_unknown_ids(program: Program, unknown: Sequence[UnknownIds], report_uri: str) -> None:
-    """Tell of an audience or a catalog of which more than usual is in no export; nothing when there is none."""
-    if not unknown:
-        return
-    lines = (
-        *(f"What happened: {one.text}" for one in unknown),
-        "What to do: see whether the ids of one of the queries are written otherwise than before; limits: "
-        "checks.drift.unknown_ids in the program file.",
-        f"Figures: {report_uri}",
-    )
-    what = " and ".join(one.what for one in unknown)
-    send(
-        program,
-        Event.DRIFT,
-        f"more of the {what} than usual is in no export",
-        "\n".join(lines),
-        key=f"ids: {what}",
-    )

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from braze_client.payloads import dumps, list_element
+from braze_client.payloads import MAX_STRING_CHARACTERS, Json, dumps
 from recsync.errors import FatalError
 from recsync.program import Braze
 from recsync.push.fingerprints import Fingerprints, element_fingerprints
@@ -143,3 +143,16 @@ def render_objects(external_ids: pa.Array, members: Sequence[pa.Array], *, exist
     ending = b',"_update_existing_only":true}' if existing_only else b"}"
     parts: list[Any] = [b'{"external_id":', render_texts(external_ids), *members, ending]
     return pc.binary_join_element_wise(*parts, b"")
+
+
+def list_element(braze: Braze, item_id: str, item: Json) -> str | Json:
+    """Build one element of the list attribute: the item's id, or an object with the program's item fields."""
+    if braze.payload == "ids":
+        return item_id
+    # A null inside a nested value makes Braze drop the whole update, so absent is written as absent.
+    values = {field: item[field] for field in braze.item_fields if item.get(field) is not None}
+    return {"id": item_id, **{key: _cut(value) for key, value in values.items()}}
+
+
+def _cut(value: Any) -> Any:
+    return value[:MAX_STRING_CHARACTERS] if isinstance(value, str) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from recsync.alerts.send import send
 from recsync.context import StageContext
 from recsync.errors import FatalError
-from recsync.export.drift_alert import tell_of_unknown_ids
 from recsync.export.report_store import Reports
 from recsync.export.store import Exports
-from recsync.program import DatasetType
+from recsync.program import DatasetType, Event, Program
 from recsync.program.recipes import Asks
 from recsync.recommend.lists.catalogue import Catalogue
 from recsync.recommend.lists.known_ids import UnknownIds, What, usual_share
@@ -56,7 +57,7 @@ def check_known_ids(context: StageContext, run: str, audience: Path, catalogue: 
     for one in found:
         if one in drifted or one.level(checks) != "note":
             log.warning("%s", one.text)
-    tell_of_unknown_ids(context.program, drifted, context.bucket.uri(key))
+    _tell_of_unknown_ids(context.program, drifted, context.bucket.uri(key))
     if stopped:
         raise FatalError(
             f"{' '.join(one.text for one in stopped)} Nothing was asked of Amazon Personalize. Limits: "
@@ -94,3 +95,23 @@ def _earlier(context: StageContext, run: str) -> list[dict[str, Any]]:
 
 def _usual(earlier: list[dict[str, Any]], what: What, least: int) -> float | None:
     return usual_share([one[what]["share"] for one in earlier if what in one], least)
+
+
+def _tell_of_unknown_ids(program: Program, unknown: Sequence[UnknownIds], report_uri: str) -> None:
+    """Tell of an audience or a catalog of which more than usual is in no export; nothing when there is none."""
+    if not unknown:
+        return
+    lines = (
+        *(f"What happened: {one.text}" for one in unknown),
+        "What to do: see whether the ids of one of the queries are written otherwise than before; limits: "
+        "checks.drift.unknown_ids in the program file.",
+        f"Figures: {report_uri}",
+    )
+    what = " and ".join(one.what for one in unknown)
+    send(
+        program,
+        Event.DRIFT,
+        f"more of the {what} than usual is in no export",
+        "\n".join(lines),
+        key=f"ids: {what}",
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from airflow_personalize.status import State
 from recsync import settings
 from recsync.context import StageContext
-from recsync.costs import budget, estimate, usage
+from recsync.costs import budget, estimate, sizes, usage
+from recsync.costs.charges import Charge
 from recsync.export.manifest import ExportedObject
 from recsync.export.store import Exports
 from recsync.imports import pending_imports
@@ -53,7 +55,7 @@ def import_jobs(
         }
         for kind, job in jobs.items()
     ]
-    trainings = estimate.trainings(context, plan, _version_names(context, plan))
+    trainings = _expected_trainings(context, plan, _version_names(context, plan))
     budget.authorise(context, plan["run"], [*estimate.imports(context, asked), *trainings])
     pending_imports.expect(
         context,
@@ -78,7 +80,7 @@ def version_names(program_name: str, plan: dict[str, Any]) -> dict[str, str]:
     """
     context = StageContext.of(program_name)
     versions = _version_names(context, plan)
-    budget.authorise(context, plan["run"], estimate.trainings(context, plan, versions))
+    budget.authorise(context, plan["run"], _expected_trainings(context, plan, versions))
     return versions
 
 
@@ -96,6 +98,30 @@ def _version_names(context: StageContext, plan: dict[str, Any]) -> dict[str, str
         )
         for prefix, spec in wanted(context).items()
     }
+
+
+def _expected_trainings(
+    context: StageContext, plan: dict[str, Any], versions: Mapping[str, str]
+) -> list[Charge]:
+    rows = _training_rows(context, plan)
+    return estimate.trainings(context, _trained(context, plan), versions, mode=plan["mode"], rows=rows)
+
+
+def _trained(context: StageContext, plan: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return what a plan trains: key of the version's name -> name of the solution, and its recipe."""
+    if plan["mode"] != "FULL":
+        solution = str(plan["solution_arn"]).rsplit("/", 1)[-1]
+        return {"solution_version": (solution, context.program.personalize.recipe)}
+    specs = wanted(context)
+    return {f"{prefix}solution_version": (spec.name, spec.recipe) for prefix, spec in specs.items()}
+
+
+def _training_rows(context: StageContext, plan: dict[str, Any]) -> int | None:
+    """Count the interactions that a plan trains on; None when no snapshot is known."""
+    if plan["mode"] == "FULL":
+        return context.store(Exports).full(plan["run"]).objects[DatasetType.INTERACTIONS].rows
+    held = sizes.rows_of_full(context)
+    return held and held + int(plan["rows"].get(DatasetType.INTERACTIONS.folder, 0))
 
 
 def record_imports(program_name: str, plan: dict[str, Any]) -> None:

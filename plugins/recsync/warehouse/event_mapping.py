@@ -10,9 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from recsync.program.avro import AvroSchema
-from recsync.program.events import MAX_TYPES_AND_METADATA, Events
-from recsync.program.problem import Problem
+from recsync.program.events import Events
 from recsync.warehouse.dialects import ANSI, Dialect
 from recsync.warehouse.query_columns import ReturnedColumn
 from recsync.warehouse.select import map_columns
@@ -91,23 +89,6 @@ def map_events(
 def text_type(dialect: Dialect) -> str:
     """Name the type of texts, for a cast."""
     return _WORDS.get(dialect.name, _Words()).text
-
-
-def event_problems(events: Events, schema: AvroSchema) -> Iterator[Problem]:
-    """Yield what in ``events`` cannot be met with the schema of the interactions."""
-    if events.weights and VALUE not in schema.columns:
-        yield Problem(
-            ("events", "types"),
-            f"gives values to {', '.join(events.weights)}, but the schema has no {VALUE}; add the field "
-            f'{{"name": "{VALUE}", "type": ["null", "float"]}} or leave the values empty',
-        )
-    taken = len(schema.metadata)
-    if taken + len(events.types) > MAX_TYPES_AND_METADATA:
-        yield Problem(
-            ("events", "types"),
-            f"names {len(events.types)} types and the schema has {taken} metadata fields; "
-            f"Amazon Personalize takes at most {MAX_TYPES_AND_METADATA} of both together",
-        )
 
 
 class _Mapping:

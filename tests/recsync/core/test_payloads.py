@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from braze_client import payloads
 from recsync.program import Braze
+from recsync.push.rendering import list_element
 
 IDS = Braze(attribute="recs")
 OBJECTS = Braze(attribute="recs", payload="objects", item_fields=("name", "price"))
@@ -18,15 +19,15 @@ def test_ids_are_strings_and_objects_leave_absent_fields_out() -> None:
         "1": {"name": "n" * 300, "price": None},
         "2": {"name": "b", "price": 1.5, "unsent": True},
     }
-    assert [payloads.list_element(IDS, i, items[i]) for i in ("2", "1")] == ["2", "1"]
-    assert [payloads.list_element(OBJECTS, i, items[i]) for i in ("2", "1")] == [
+    assert [list_element(IDS, i, items[i]) for i in ("2", "1")] == ["2", "1"]
+    assert [list_element(OBJECTS, i, items[i]) for i in ("2", "1")] == [
         {"id": "2", "name": "b", "price": 1.5},
         {"id": "1", "name": "n" * 255},
     ]
 
 
 def test_zero_and_false_are_values() -> None:
-    assert payloads.list_element(OBJECTS, "1", {"name": False, "price": 0}) == {
+    assert list_element(OBJECTS, "1", {"name": False, "price": 0}) == {
         "id": "1",
         "name": False,
         "price": 0,

@@ -9,12 +9,10 @@ https://docs.aws.amazon.com/personalize/latest/dg/getting-batch-user-segments.ht
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +26,7 @@ from recsync.recommend.lists.output_staging import NOBODY, SPOOLED, Source, Spoo
 from recsync.recommend.lists.partitions import Partitions
 from recsync.recommend.lists.rules import ragged
 from recsync.storage.byte_stream import ByteStream
+from recsync.storage.segment_output import parse_answer
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +35,6 @@ SEGMENTS = pa.schema([("query", pa.string()), ("item_id", pa.string()), ("place"
 FOUND = pa.schema([("user_id", pa.string()), ("query", pa.int32()), ("rank", pa.int32())])
 """One person found for one query, ``rank`` 0 for who is most likely."""
 
-_KEYS = ("itemId", "itemAttributes")
-_USERS = ("recommendedUsers", "usersList")
 _READ_BYTES = 8_000_000
 # 5 million users, the most that a segment holds, with ids of some 60 characters.
 _MAX_LINE_BYTES = 400_000_000
@@ -121,19 +118,6 @@ def _lines(stream: ByteStream) -> Iterator[bytes]:
             raise FatalError("The batch output has a line that no segment of 5 million users has.")
     if held and any(held):
         yield b"".join(held)
-
-
-def parse_answer(line: bytes) -> tuple[str, list[str], str] | None:
-    """Take a line apart: query, users and error; None when it is no line of a batch segment job."""
-    try:
-        document = json.loads(line)
-        asked: dict[str, Any] = {**document, **document.get("input", {})}
-        query = next(str(asked[key]) for key in _KEYS if key in asked)
-        output = document.get("output") or {}
-        users: list[Any] = next((output[key] for key in _USERS if output.get(key)), [])
-    except (ValueError, TypeError, AttributeError, StopIteration):
-        return None
-    return query, [str(user) for user in users], str(document.get("error") or "")
 
 
 def _found(query: int, users: list[str]) -> Iterator[pa.RecordBatch]:

@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-from braze_client.payloads import MAX_VALUE_BYTES, dumps, list_element
+from braze_client.payloads import MAX_VALUE_BYTES, dumps
 from recsync.program import Braze
 from recsync.push import batches
 from recsync.push import diff as comparison
 from recsync.push.diff import Inputs
 from recsync.push.fingerprints import text_fingerprint, value_fingerprint
 from recsync.push.plan_files import plan_files
+from recsync.push.rendering import list_element
 from recsync.push.schemas import PARTS, STATE, Figures
 
 LISTS = pa.schema(

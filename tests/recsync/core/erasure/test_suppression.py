@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsync.forget.csv_rows import without_suppressed
+from recsync.suppression.csv_rows import without_suppressed
 from recsync.suppression.suppression_list import PERSON, USER, Suppression
 
 COLUMNS = ("ITEM_ID", "USER_ID", "TIMESTAMP")
