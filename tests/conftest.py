@@ -57,7 +57,7 @@ def no_record_content(row_content: re.Pattern[str], monkeypatch: pytest.MonkeyPa
     :param row_content: what the ids and values of the test's data look like; a fixture of the folder.
     """
     from recsync.alerts.message import Message
-    from recsync.errors import RecsyncError
+    from recsync.errors import DELIBERATE
 
     told: list[str] = []
     handle, make = logging.Logger.handle, Message.__init__
@@ -67,7 +67,7 @@ def no_record_content(row_content: re.Pattern[str], monkeypatch: pytest.MonkeyPa
             told.append(f"log of {record.name}: {record.getMessage()} {record.exc_text or ''}")
         handle(logger, record)
 
-    def keep_error(error: RecsyncError, *args: object) -> None:
+    def keep_error(error: Exception, *args: object) -> None:
         Exception.__init__(error, *args)
         told.append(f"{type(error).__name__}: {error}")
 
@@ -77,7 +77,8 @@ def no_record_content(row_content: re.Pattern[str], monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(logging.Logger, "handle", keep_record)
     monkeypatch.setattr(Message, "__init__", keep_message)
-    monkeypatch.setattr(RecsyncError, "__init__", keep_error)
+    for kind in DELIBERATE:
+        monkeypatch.setattr(kind, "__init__", keep_error)
     yield told
     quoting = [text for text in told if row_content.search(text)]
     assert not quoting, quoting[:5]

@@ -1,4 +1,4 @@
-"""Tell which errors of AWS calls no retry can help, the same for S3, Amazon Personalize and the Redshift Data API."""
+"""Tell which errors of AWS calls no retry can help, the same for every service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from recsync.errors import FatalError, RetriableError
+from airflow_personalize.errors import PersonalizeRetriableError
 
 # Errors about the connection; nothing was sent to AWS.
 _SETUP_ERRORS = (
@@ -79,13 +79,13 @@ def may_pass(error: BaseException) -> bool:
     """Tell whether the same call may succeed a little later: the service is busy, or was not reached."""
     if isinstance(error, (ClientError, BotoCoreError)):
         return not is_permanent(error)
-    return isinstance(error, RetriableError)
+    return isinstance(error, PersonalizeRetriableError)
 
 
-def fatal(
+def refusal(
     action: str, error: BaseException, *, conn_id: str | None, remedy: str | None = None
-) -> FatalError | None:
-    """Return the FatalError to raise for an error that no retry can help; None for any other error.
+) -> str | None:
+    """Say what happened and what to do about an error that no retry can help; None for any other error.
 
     :param action: what was tried, e.g. ``list dataset groups`` or ``read s3://bucket/key``.
     :param conn_id: Airflow connection that the call used.
@@ -94,22 +94,22 @@ def fatal(
     if not is_permanent(error):
         return None
     if isinstance(error, ParamValidationError):
-        return FatalError(f"Cannot {action}: {error} Correct the task's parameters.")
+        return f"Cannot {action}: {error} Correct the task's parameters."
     connection = conn_id or "aws_default"
     advice = f"Correct the Airflow connection {connection} (AIRFLOW_CONN_{connection.upper()})"
     if isinstance(error, _SETUP_ERRORS):
-        return FatalError(
+        return (
             f"Cannot {action}: {str(error).rstrip('.')}. {advice}: give it a key and a region, or run where a role "
             "provides them."
         )
     if isinstance(error, ClientError):
         if error_code(error) in _CREDENTIAL_CODES:
-            return FatalError(f"Cannot {action}: {_told(error)} {advice}.")
+            return f"Cannot {action}: {_told(error)} {advice}."
         remedy = (
             remedy or f"Correct what it names, or give the role of connection {connection} the permission."
         )
-        return FatalError(f"Cannot {action}: {_told(error)} {remedy}")
-    return FatalError(f"Cannot {action}: {error}. {advice}.")
+        return f"Cannot {action}: {_told(error)} {remedy}"
+    return f"Cannot {action}: {error}. {advice}."
 
 
 def _told(error: ClientError) -> str:

@@ -1,4 +1,4 @@
-"""Turn what Amazon Personalize refuses or fails into recsync's errors: class and advice in one place."""
+"""Turn what Amazon Personalize refuses or fails into errors of this package: class and advice in one place."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any
 from airflow.providers.amazon.aws.exceptions import WaiterMaxAttemptsError, WaiterTerminalFailure
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_personalize import aws_errors
-from airflow_personalize.aws_errors import error_code
+from airflow_personalize.aws_errors import error_code, refusal
+from airflow_personalize.errors import (
+    PersonalizeError,
+    PersonalizeFatalError,
+    PersonalizeRetriableError,
+    QuotaFullError,
+)
 from airflow_personalize.resource import Resource, Wait
-from recsync.errors import FatalError, QuotaFullError, RecsyncError, RetriableError
 
 # A small import or batch job was seen to take 4 to 13 minutes, so a slot frees up in about that time.
 QUOTA_RETRY_SECONDS = 300.0
@@ -41,43 +45,50 @@ _FATAL_ADVICE = {
 def personalize_errors(
     action: str, resource: Resource | None, *, conn_id: str | None = None
 ) -> Generator[None]:
-    """Raise the service's refusals as recsync's errors; what botocore may still retry passes unchanged.
+    """Raise the service's refusals as errors of this package; what botocore may still retry passes unchanged.
 
     :param action: what was tried, for the message, e.g. ``create filter 'not-bought'``.
     :param resource: whose quota LimitExceededException is about; None when no quota is known.
     :param conn_id: Airflow connection of the call, for the message.
-    :raises FatalError: wrong input, missing rights, missing parent, no credentials, a quota of what stays until it is
-        deleted.
+    :raises PersonalizeFatalError: wrong input, missing rights, missing parent, no credentials, a quota of what
+        stays until it is deleted.
     :raises QuotaFullError: as many jobs run as the account may have.
-    :raises RetriableError: too many requests, or a parent is busy.
+    :raises PersonalizeRetriableError: too many requests, or a parent is busy.
     """
     try:
         yield
     except ClientError as error:
         raise (_translated(action, resource, error, conn_id) or error) from error
     except BotoCoreError as error:
-        raise (aws_errors.fatal(action, error, conn_id=conn_id) or error) from error
+        raise (_fatal(action, error, conn_id=conn_id) or error) from error
 
 
 def _translated(
     action: str, resource: Resource | None, error: ClientError, conn_id: str | None
-) -> RecsyncError | None:
+) -> PersonalizeError | None:
     code = error_code(error)
     message = str(error.response.get("Error", {}).get("Message", ""))
-    refusal = f"Cannot {action}: {code}: {message}"
+    refused = f"Cannot {action}: {code}: {message}"
     if code == "LimitExceededException":
-        return _limit_exceeded(refusal, message, resource)
+        return _limit_exceeded(refused, message, resource)
     if code == "ResourceInUseException":
-        return RetriableError(
-            f"{refusal} Something it depends on, or that depends on it, is there or being changed; the task's "
+        return PersonalizeRetriableError(
+            f"{refused} Something it depends on, or that depends on it, is there or being changed; the task's "
             "retry tries again.",
             retry_after_seconds=QUOTA_RETRY_SECONDS,
         )
     remedy = _UNCHANGED_ADVICE if _UNCHANGED in message else _FATAL_ADVICE.get(code)
-    return aws_errors.fatal(action, error, conn_id=conn_id, remedy=remedy)
+    return _fatal(action, error, conn_id=conn_id, remedy=remedy)
 
 
-def _limit_exceeded(refusal: str, message: str, resource: Resource | None) -> RecsyncError:
+def _fatal(
+    action: str, error: BaseException, *, conn_id: str | None, remedy: str | None = None
+) -> PersonalizeFatalError | None:
+    text = refusal(action, error, conn_id=conn_id, remedy=remedy)
+    return PersonalizeFatalError(text) if text else None
+
+
+def _limit_exceeded(refused: str, message: str, resource: Resource | None) -> PersonalizeError:
     """Tell apart the three uses of LimitExceededException: running jobs, resources that stay, and the request rate.
 
     https://docs.aws.amazon.com/personalize/latest/dg/limits.html
@@ -85,14 +96,16 @@ def _limit_exceeded(refusal: str, message: str, resource: Resource | None) -> Re
     quota = resource.quota if resource else "not published"
     if any(words in message.casefold() for words in _PASSING_LIMITS) or (resource and resource.single_use):
         return QuotaFullError(
-            f"{refusal} The quota is {quota}. A retry succeeds once a running one ends; schedules at other times, "
+            f"{refused} The quota is {quota}. A retry succeeds once a running one ends; schedules at other times, "
             "or a higher quota from AWS, avoid the wait.",
             retry_after_seconds=QUOTA_RETRY_SECONDS,
         )
     if resource is None:
-        return RetriableError(f"{refusal} A retry tries again.", retry_after_seconds=QUOTA_RETRY_SECONDS)
-    return FatalError(
-        f"{refusal} The quota is {quota}. Delete {resource.noun}s that nothing uses, or ask AWS for a higher quota; "
+        return PersonalizeRetriableError(
+            f"{refused} A retry tries again.", retry_after_seconds=QUOTA_RETRY_SECONDS
+        )
+    return PersonalizeFatalError(
+        f"{refused} The quota is {quota}. Delete {resource.noun}s that nothing uses, or ask AWS for a higher quota; "
         "then clear the task."
     )
 
@@ -124,13 +137,13 @@ def failure(wait: Wait, arn: str, found: Mapping[str, Any]) -> str:
     return told(wait.resource, arn, found)
 
 
-def wait_error(wait: Wait, arn: str, error: Exception) -> FatalError | RetriableError:
+def wait_error(wait: Wait, arn: str, error: Exception) -> PersonalizeFatalError | PersonalizeRetriableError:
     """Translate the end of an unsuccessful wait, the same for the worker and the triggerer."""
     resource = wait.resource
     if isinstance(error, WaiterTerminalFailure):
-        return RetriableError(failure(wait, arn, wait.watched(error.last_response)))
+        return PersonalizeRetriableError(failure(wait, arn, wait.watched(error.last_response)))
     if isinstance(error, WaiterMaxAttemptsError):
-        return RetriableError(
+        return PersonalizeRetriableError(
             f"{resource.noun} {arn} was not {wait.outcome} within the polls allowed. It goes on running: the "
             f"task's retry waits for it again. Raise waiter_max_attempts if it needs longer. ({error})"
         )
@@ -138,9 +151,9 @@ def wait_error(wait: Wait, arn: str, error: Exception) -> FatalError | Retriable
     answer: Any = getattr(error.__context__, "last_response", None) or {}
     cause = ClientError(answer, "Describe") if "Error" in answer else error
     advice = _FATAL_ADVICE.get(error_code(cause)) if isinstance(cause, ClientError) else None
-    if refused := aws_errors.fatal(f"watch {resource.noun} {arn}", cause, conn_id=None, remedy=advice):
+    if refused := _fatal(f"watch {resource.noun} {arn}", cause, conn_id=None, remedy=advice):
         return refused
-    return RetriableError(
+    return PersonalizeRetriableError(
         f"Lost sight of {resource.noun} {arn}: {answer.get('Error') or error}. It goes on running: the task's retry "
         "waits for it again."
     )

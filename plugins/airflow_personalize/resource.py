@@ -1,4 +1,4 @@
-"""What recsync has to know of one kind of Amazon Personalize resource, and of waiting for it.
+"""What this package has to know of one kind of Amazon Personalize resource, and of waiting for it.
 
 Names of operations and members follow one rule in the API: from ``datasetGroup`` come
 ``CreateDatasetGroup``, ``DescribeDatasetGroup``, ``datasetGroupArn`` and the reply member ``datasetGroup``.

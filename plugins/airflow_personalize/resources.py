@@ -1,4 +1,4 @@
-"""What recsync knows about each Amazon Personalize resource, as data."""
+"""What this package knows about each Amazon Personalize resource, as data."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class State(StrEnum):
     """What a status means to whoever waits for a resource, uses it or removes it."""
 
     PENDING = "pending"
-    """Changes by itself: being created, updated, started or stopped. Also a status that recsync does not know."""
+    """Changes by itself: being created, updated, started or stopped. Also a status that this package does not know."""
 
     READY = "ready"
     """Usable, or done."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
+from braze_client.errors import TrackError
 from braze_client.payloads import Json
+from braze_client.privacy import withhold
 from braze_client.transport import Answer
-from recsync.errors import FatalError, RejectedError, RetriableError
-from recsync.privacy import withhold
 
 MAX_SHOWN_CHARACTERS = 500
 
@@ -24,20 +24,6 @@ FATAL = {
     404: "Check the REST endpoint (host) of the Braze connection and the names in the program file.",
     415: "This is an error in recsync: please report it.",
 }
-
-
-@dataclass(frozen=True)
-class TrackError:
-    """One object that Braze refused.
-
-    :param index: position in the sequence sent; None when the answer does not place it.
-    :param type: Braze's word for it.
-    :param fields: names of the fields that a catalog call was refused for.
-    """
-
-    index: int | None
-    type: str
-    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,36 +58,6 @@ class TrackResult:
             named={index + by: reason for index, reason in self.named.items()},
             unnamed=frozenset(index + by for index in self.unnamed),
         )
-
-
-class BrazeRefused(RejectedError):  # ruff: ignore[error-suffix-on-exception-name] - named for what Braze did
-    """Braze refused the whole call: 400 or 413.
-
-    :param status: HTTP status.
-    :param errors: the objects it named, if it named any.
-    """
-
-    def __init__(self, message: str, *, status: int, errors: tuple[TrackError, ...]) -> None:
-        self.status = status
-        self.errors = errors
-        super().__init__(message)
-
-
-class BrazeUnclear(RetriableError):  # ruff: ignore[error-suffix-on-exception-name] - named for what is known
-    """No clear answer after every try: whether Braze took the call is unknown."""
-
-
-class BrazeDenied(FatalError):  # ruff: ignore[error-suffix-on-exception-name] - named for what Braze did
-    """Braze refuses every such call: 401, 403, 404 or 415.
-
-    :param status: HTTP status.
-    :param errors: what it named.
-    """
-
-    def __init__(self, message: str, *, status: int, errors: tuple[TrackError, ...] = ()) -> None:
-        self.status = status
-        self.errors = errors
-        super().__init__(message)
 
 
 class Unclear(Exception):  # ruff: ignore[error-suffix-on-exception-name] - internal signal of one try

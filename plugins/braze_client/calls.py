@@ -17,15 +17,13 @@ from tenacity import (
 
 from braze_client.answers import (
     FATAL,
-    BrazeDenied,
-    BrazeRefused,
-    BrazeUnclear,
     Unclear,
     document_of,
     errors_of,
     errors_without_values,
     text_of,
 )
+from braze_client.errors import BrazeDenied, BrazeRefused, BrazeUnclear
 from braze_client.headers import retry_after_seconds
 from braze_client.limits import Family, Limiters
 from braze_client.payloads import Json
@@ -111,7 +109,7 @@ class Calls:
 
         :param read: reads a 2xx; None when it is no answer of Braze, so that the call is tried again.
         :param before_sending: awaited in each try, once the limiter lets it pass.
-        :raises RecsyncError: as :meth:`call` does.
+        :raises BrazeError: as :meth:`call` does.
         """
 
         async def attempt() -> T:

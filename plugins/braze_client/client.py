@@ -3,9 +3,9 @@
 What a call can end in:
 
 * a result: Braze answered with a 2xx; :class:`TrackResult` says what of it must be read back
-* :class:`BrazeRefused` (RejectedError): 400 or 413, this call's content is at fault
-* :class:`BrazeDenied` (FatalError): 401, 403, 404, 415: key, permission, host or client are at fault
-* :class:`BrazeUnclear` (RetriableError): still no clear answer after every try; whole-value writes may be sent again
+* :class:`BrazeRefused`: 400 or 413, this call's content is at fault
+* :class:`BrazeDenied`: 401, 403, 404, 415: key, permission, host or client are at fault
+* :class:`BrazeUnclear`: still no clear answer after every try; whole-value writes may be sent again
 
 https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
 """
@@ -21,8 +21,9 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
-from braze_client.answers import BrazeDenied, BrazeRefused, BrazeUnclear, TrackError, TrackResult
+from braze_client.answers import TrackResult
 from braze_client.calls import Calls
+from braze_client.errors import BrazeDenied, BrazeRefused, BrazeUnclear, TrackError
 from braze_client.limits import Family, Limiters
 from braze_client.payloads import Json, dumps
 from braze_client.rate_plan import RatePlan

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from braze_client.answers import BrazeDenied, BrazeUnclear
 from braze_client.client import BrazeClient
+from braze_client.errors import BrazeDenied, BrazeUnclear
 from braze_client.limits import Family
 from braze_client.payloads import dumps
 

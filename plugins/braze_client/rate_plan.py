@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from recsync.errors import FatalError
+from braze_client.errors import BrazeSettingsError
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class RatePlan:
         The fields may stand in the extra itself or in an object ``rate_plan`` in it. Other fields are not ours:
         they are named in a warning, since one may be a typing error.
 
-        :raises FatalError: naming every value that is not allowed.
+        :raises BrazeSettingsError: naming every value that is not allowed.
         """
         values: dict[str, Any] = {}
         problems: list[str] = []
@@ -104,7 +104,7 @@ class RatePlan:
                 allowed = f"{name} = {given[name]!r}: allowed is {_ALLOWED[name]}"
                 problems.append(f"Connection {conn_id}, extra: {allowed}")
         if problems:
-            raise FatalError("\n".join(sorted(problems)))
+            raise BrazeSettingsError("\n".join(sorted(problems)))
         return cls(**values)
 
     @property

@@ -10,16 +10,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from braze_client.answers import (
-    BrazeDenied,
-    BrazeRefused,
-    TrackError,
-    TrackResult,
-    document_of,
-    errors_without_values,
-    read_track,
-)
+from braze_client.answers import TrackResult, document_of, errors_without_values, read_track
 from braze_client.calls import Calls
+from braze_client.errors import BrazeDenied, BrazeRefused, TrackError
 from braze_client.limits import Family
 from braze_client.rate_plan import RatePlan
 from braze_client.transport import Answer

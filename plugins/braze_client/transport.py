@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractCookieJar
 from yarl import URL
 
-from recsync.privacy import WITHHELD
+from braze_client.privacy import WITHHELD
 
 # Connecting to a healthy host takes milliseconds; reading waits for Braze's own gateway timeouts (about 60 s).
 CONNECT_TIMEOUT_SECONDS = 5.0

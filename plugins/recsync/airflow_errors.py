@@ -12,7 +12,7 @@ from botocore.exceptions import ParamValidationError
 from jinja2 import TemplateError
 
 from airflow_personalize.aws_errors import is_permanent
-from recsync.errors import FatalError, RejectedError, RetriableError, UnexpectedError
+from recsync.errors import FATAL, REJECTED, RETRIABLE, UnexpectedError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # not asked again. The library errors are a safety net: the code
 # that meets one should raise a FatalError that says what to do.
 _PERMANENT = (
-    FatalError,
-    RejectedError,
+    *FATAL,
+    *REJECTED,
     AirflowNotFoundException,
     AttributeError,
     FileNotFoundError,
@@ -56,7 +56,7 @@ class ErrorRetryPolicy(RetryPolicy):
         name = kind.__name__
         if issubclass(kind, _PERMANENT) or is_permanent(exception):
             return RetryDecision.fail(f"{name}: a retry cannot help.")
-        seconds = exception.retry_after_seconds if isinstance(exception, RetriableError) else None
+        seconds = exception.retry_after_seconds if isinstance(exception, RETRIABLE) else None
         if seconds is None:
             return RetryDecision.default()
         return RetryDecision.retry(timedelta(seconds=seconds), f"{name}: retry after {seconds:g} seconds.")

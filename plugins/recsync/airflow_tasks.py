@@ -19,14 +19,14 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from jinja2 import TemplateError
 
 from airflow_personalize.aws_errors import may_pass
-from recsync.errors import RecsyncError, UnexpectedError
+from recsync.errors import DELIBERATE, RETRIABLE, UnexpectedError
 
 log = logging.getLogger(__name__)
 
 # NameError, AttributeError and ImportError come from the interpreter and name code. ParamValidationError of botocore
 # quotes the value that it refuses.
 _SHOWN = (
-    RecsyncError,
+    *DELIBERATE,
     AirflowException,
     ClientError,
     BotoCoreError,
@@ -80,7 +80,7 @@ def patient(poke: F) -> F:
         try:
             return poke(*args, **kwargs)
         except Exception as error:
-            if not may_pass(error):
+            if not (may_pass(error) or isinstance(error, RETRIABLE)):
                 raise
             log.warning("This look failed; the next one follows. %s", error)
             return False

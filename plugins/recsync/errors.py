@@ -4,12 +4,13 @@ RecsyncError
 ├── FatalError        do not retry: a person must change something first
 │   ├── ProgramError           the program file is wrong; holds every problem found, not just the first
 │   ├── PromotionRefusedError  a solution version does not become champion; the former one stays
-│   ├── BudgetExceededError    the next billed step would go beyond the month's budget; it was not begun
-│   └── DriftError             a resource differs from what the program file says
+│   └── BudgetExceededError    the next billed step would go beyond the month's budget; it was not begun
 ├── RetriableError    try again, after ``retry_after_seconds`` when the service said so
-│   └── QuotaFullError         as many jobs run as the account may have; one of them has to end first
 ├── RejectedError     this record only: counted, kept, replayable
 └── UnexpectedError   stands for an error that nothing expected, without its text
+
+Amazon Personalize for Airflow and the Braze client have trees of their own, with the same meaning. Whoever catches what
+any of them may raise catches ``DELIBERATE``, ``FATAL`` or ``RETRIABLE``.
 
 Every message says what happened, to which object, and what to do.
 """
@@ -19,6 +20,9 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+
+from airflow_personalize.errors import PersonalizeError, PersonalizeFatalError, PersonalizeRetriableError
+from braze_client.errors import BrazeDenied, BrazeError, BrazeRefused, BrazeSettingsError, BrazeUnclear
 
 
 class RecsyncError(Exception):
@@ -48,10 +52,6 @@ class BudgetExceededError(FatalError):
     """The next billed step would go beyond the month's budget; nothing of it was begun."""
 
 
-class DriftError(FatalError):
-    """A resource is there and differs from the program file: the message names each difference."""
-
-
 class RetriableError(RecsyncError):
     """The same call may succeed later.
 
@@ -61,10 +61,6 @@ class RetriableError(RecsyncError):
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
-
-
-class QuotaFullError(RetriableError):
-    """As many jobs are pending or running as the account may have: the same call succeeds once one of them ends."""
 
 
 class RejectedError(RecsyncError):
@@ -87,3 +83,9 @@ class UnexpectedError(RecsyncError):
             f"{self.kind.__name__}{place}. Its text is withheld because it may quote a record; the traceback in the "
             "log shows where it happened."
         )
+
+
+DELIBERATE = (RecsyncError, PersonalizeError, BrazeError)
+FATAL = (FatalError, PersonalizeFatalError, BrazeDenied, BrazeSettingsError)
+RETRIABLE = (RetriableError, PersonalizeRetriableError, BrazeUnclear)
+REJECTED = (RejectedError, BrazeRefused)

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from recsync.context import StageContext
-from recsync.errors import FatalError, RecsyncError
+from recsync.errors import DELIBERATE, FatalError
 from recsync.forget.request import ask
 
 
@@ -37,7 +37,7 @@ def main() -> int:
             return 0
         _run(arguments.program, name)
         print(certificate(arguments.program, name))
-    except RecsyncError as error:
+    except DELIBERATE as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from recsync.context import StageContext
-from recsync.errors import FatalError, RecsyncError
+from recsync.errors import DELIBERATE, FatalError
 from recsync.push.store import Deliveries
 from recsync.recommend.recommend import publish_output
 
@@ -51,7 +51,7 @@ def main() -> int:
             raise FatalError(f"The run of {arguments.program}_push failed; its log is above.")
         if arguments.report:
             arguments.report.write_text(json.dumps(_report(arguments.program)))
-    except RecsyncError as error:
+    except DELIBERATE as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kit import Kit
 
-from recsync.errors import FatalError, RetriableError
+from recsync.errors import FATAL, RETRIABLE, FatalError
 from recsync.push.last_sent import LastSent
 from recsync.push.store import Deliveries
 
@@ -36,7 +36,7 @@ def test_a_wrong_key_is_a_clear_error_that_never_shows_the_key(
 ) -> None:
     connection = {"conn_type": "braze", "host": kit.servers.braze, "password": "wrong-key-12345"}
     monkeypatch.setenv("AIRFLOW_CONN_BRAZE_DEFAULT", json.dumps(connection))
-    with caplog.at_level("DEBUG"), pytest.raises(FatalError, match=r"HTTP 401.*Check the API key") as caught:
+    with caplog.at_level("DEBUG"), pytest.raises(FATAL, match=r"HTTP 401.*Check the API key") as caught:
         kit.push(kit.publish("1", kit.lists(PEOPLE)))
     assert "wrong-key-12345" not in str(caught.value) + caplog.text
     assert kit.in_braze() == {}
@@ -45,7 +45,7 @@ def test_a_wrong_key_is_a_clear_error_that_never_shows_the_key(
 def test_an_outage_loses_nobody_and_the_retry_goes_on_where_it_stopped(kit: Kit) -> None:
     kit.publish("1", kit.lists(PEOPLE))
     fault(kit, status=503, times=1000, skip=1)
-    with pytest.raises(RetriableError, match="503"):
+    with pytest.raises(RETRIABLE, match="503"):
         kit.push("1")
     assert len(kit.in_braze()) == 75, "one batch was taken before the outage"
     kit.servers.control("DELETE", "faults")
@@ -119,7 +119,7 @@ def test_a_push_of_the_schedule_delivers_only_what_braze_was_not_told_of(kit: Ki
 
 def test_a_newer_delivery_takes_over_one_that_was_given_up(kit: Kit) -> None:
     fault(kit, status=503, times=1000, skip=2)
-    with pytest.raises(RetriableError):
+    with pytest.raises(RETRIABLE):
         kit.push(kit.publish("1", kit.lists(PEOPLE)))
     kit.servers.control("DELETE", "faults")
     report = kit.push(kit.publish("2", kit.lists(PEOPLE)), dag_run="second")
@@ -138,7 +138,7 @@ def test_only_those_whose_calls_were_made_are_unknown_when_a_delivery_is_given_u
     for name, value in paced.items():
         monkeypatch.setenv(name, value)
     fault(kit, status=401, times=1000, skip=1)
-    with pytest.raises(FatalError, match="401"):
+    with pytest.raises(FATAL, match="401"):
         kit.push(kit.publish("1", kit.lists(1_200)))
     state, _ = kit.context.store(LastSent).read()
     ledger, _ = kit.context.store(Deliveries).read_ledger(state.open_delivery, 1_200)
@@ -152,7 +152,7 @@ def test_what_may_have_been_written_is_written_again_even_if_nothing_seems_to_ha
     kit.push(kit.publish("1", old))
     # Braze applies everything and answers nothing; then the recommendations turn back.
     fault(kit, kind="truncate", times=1000, apply=True)
-    with pytest.raises(RetriableError):
+    with pytest.raises(RETRIABLE):
         kit.push(kit.publish("2", new), dag_run="second")
     assert kit.in_braze() == new
     kit.servers.control("DELETE", "faults")

@@ -8,7 +8,7 @@ import pytest
 import requests
 from kit import CATALOG, ITEMS, Kit
 
-from recsync.errors import FatalError, RetriableError
+from recsync.errors import RETRIABLE, FatalError
 from recsync.push.last_sent import LastSent
 
 PEOPLE = 300
@@ -65,7 +65,7 @@ def test_a_resync_that_was_stopped_goes_on_with_those_who_are_left(kit: Kit, aga
     kit.servers.control(
         "POST", "faults", json={"path": "/users/track", "status": 503, "times": 1000, "skip": 2}
     )
-    with pytest.raises(RetriableError):
+    with pytest.raises(RETRIABLE):
         kit.push("1", dag_run="second", resync=True)
     kit.servers.control("DELETE", "faults")
     report = kit.push("1", dag_run="third", **again)
@@ -83,7 +83,7 @@ def test_the_retry_of_a_resync_goes_on_with_its_own_plan(kit: Kit) -> None:
     kit.servers.control(
         "POST", "faults", json={"path": "/users/track", "status": 503, "times": 1000, "skip": 2}
     )
-    with pytest.raises(RetriableError):
+    with pytest.raises(RETRIABLE):
         kit.push("1", dag_run="second", resync=True)
     kit.servers.control("DELETE", "faults")
     report = kit.push("1", dag_run="second", resync=True)

@@ -14,7 +14,7 @@ from kit import CATALOG, Kit, Servers
 from matrix_s3 import Door
 from matrix_truth import Account, World, compare, dangling, shown
 
-from recsync.errors import FatalError
+from recsync.errors import FATAL
 from recsync.push.store import Deliveries
 
 T = TypeVar("T")
@@ -166,7 +166,7 @@ def retried(call: Callable[[], T]) -> tuple[T, int]:
     for tries in range(1, TRIES):
         try:
             return call(), tries
-        except FatalError:
+        except FATAL:
             raise
         except Exception:  # ruff: ignore[blind-except] - Airflow retries after any
             continue

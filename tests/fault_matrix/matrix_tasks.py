@@ -92,9 +92,9 @@ def _run(
     try:
         result.send(Ended(_call(what, arguments)))
     except Exception as error:  # ruff: ignore[blind-except] - every kind of end is an answer here
-        from recsync.errors import FatalError
+        from recsync.errors import FATAL
 
-        result.send(Ended(error=f"{type(error).__name__}: {error}", fatal=isinstance(error, FatalError)))
+        result.send(Ended(error=f"{type(error).__name__}: {error}", fatal=isinstance(error, FATAL)))
 
 
 def _call(what: str, arguments: tuple[Any, ...]) -> Any:

@@ -18,8 +18,9 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from airflow_personalize.errors import QuotaFullError
 from recsync.airflow_errors import RETRY_POLICY
-from recsync.errors import FatalError, ProgramError, QuotaFullError, RejectedError, RetriableError
+from recsync.errors import FatalError, ProgramError, RejectedError, RetriableError
 
 
 def client_error(code: str, status: int) -> ClientError:

@@ -10,12 +10,12 @@ from botocore.exceptions import ClientError
 
 from airflow_personalize.aws_errors import error_code
 from airflow_personalize.drift import drift, unasked_hyperparameters
+from airflow_personalize.errors import DriftError, PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.hooks.personalize_changes import PersonalizeChangesHook
 from airflow_personalize.refusals import ended_badly
 from airflow_personalize.resource import Resource
 from airflow_personalize.resources import SOLUTION_VERSION
 from airflow_personalize.status import State, is_being_stopped, state_of
-from recsync.errors import DriftError, FatalError, RetriableError
 
 MAX_NAME_LENGTH = 63  # pattern of every name in the API reference
 MAX_SUFFIX = 99
@@ -53,8 +53,9 @@ class PersonalizeHook(PersonalizeChangesHook):
         :param resource: the kind, from :mod:`airflow_personalize.resources`.
         :param request: members of the Create operation; those that are None are left out.
         :return: its ARN, and whether it was there before.
-        :raises FatalError: what exists differs from the request, or failed for good; or the request is wrong.
-        :raises RetriableError: quota used up, something busy or being deleted.
+        :raises PersonalizeFatalError: what exists differs from the request, or failed for good; or the
+            request is wrong.
+        :raises PersonalizeRetriableError: quota used up, something busy or being deleted.
         """
         asked = prune_dict(dict(request))
         for number in range(1, MAX_SUFFIX + 1):
@@ -68,7 +69,7 @@ class PersonalizeHook(PersonalizeChangesHook):
                 self._check_adoptable(resource, named, found)
                 return found_arn, True
             self.log.warning("Taking the next suffix: %s", ended_badly(resource, found_arn, found))
-        raise FatalError(
+        raise PersonalizeFatalError(
             f"{MAX_SUFFIX} {resource.noun}s named {asked[resource.name_member]!r} have failed. Find out why, "
             "then give the task another name."
         )
@@ -106,7 +107,7 @@ class PersonalizeHook(PersonalizeChangesHook):
     def _find(self, resource: Resource, request: Mapping[str, Any]) -> dict[str, Any]:
         """Describe the resource that has the requested name.
 
-        :raises RetriableError: the service said it exists but does not show it (yet).
+        :raises PersonalizeRetriableError: the service said it exists but does not show it (yet).
         """
         name = request[resource.name_member]
         derived = resource.arn_of(request)
@@ -116,7 +117,7 @@ class PersonalizeHook(PersonalizeChangesHook):
             found = self.describe_if_any(resource, arn)
             if found and (resource.one_per_parent or found.get(resource.name_member) == name):
                 return found
-        raise RetriableError(
+        raise PersonalizeRetriableError(
             f"Amazon Personalize says {resource.noun} {name!r} already exists but does not show it. It may "
             "have just been made or be in deletion, or the name is taken under another parent than "
             f"{request.get(resource.parent or '', 'this account')}. A retry looks again; if that does "
@@ -136,9 +137,11 @@ class PersonalizeHook(PersonalizeChangesHook):
         """Refuse to adopt what is failed, being deleted, or other than asked for."""
         arn = str(found[resource.arn_member])
         if _never_ready(found):
-            raise FatalError(ended_badly(resource, arn, found))
+            raise PersonalizeFatalError(ended_badly(resource, arn, found))
         if state_of(found) is State.GONE:
-            raise RetriableError(f"{resource.noun} {arn} is being deleted. The task's retry creates it anew.")
+            raise PersonalizeRetriableError(
+                f"{resource.noun} {arn} is being deleted. The task's retry creates it anew."
+            )
         if differences := drift(resource.compared, request, self.in_full(resource, found)):
             raise DriftError(
                 f"{resource.noun} {arn} exists and differs from what is asked for:\n  "

@@ -10,11 +10,11 @@ from botocore.exceptions import ClientError
 
 from airflow_personalize.aws_errors import error_code
 from airflow_personalize.drift import drift
+from airflow_personalize.errors import PersonalizeRetriableError
 from airflow_personalize.hooks.personalize_client import PersonalizeClientHook
 from airflow_personalize.resource import Resource, Update
 from airflow_personalize.resources import METRIC_ATTRIBUTION, SOLUTION_VERSION
 from airflow_personalize.status import State, is_being_stopped, state_of, status_of
-from recsync.errors import RetriableError
 
 
 class PersonalizeChangesHook(PersonalizeClientHook):
@@ -25,8 +25,8 @@ class PersonalizeChangesHook(PersonalizeClientHook):
 
         :param request: members of the Update operation; those that are None are left out.
         :return: whether it is in force already, so that nothing is left to wait for.
-        :raises RetriableError: another update of the resource is under way.
-        :raises FatalError: the request is wrong, or what it refers to does not exist.
+        :raises PersonalizeRetriableError: another update of the resource is under way.
+        :raises PersonalizeFatalError: the request is wrong, or what it refers to does not exist.
         """
         update, asked = _update_of(resource), prune_dict(dict(request))
         arn = str(asked[resource.arn_member])
@@ -54,13 +54,13 @@ class PersonalizeChangesHook(PersonalizeClientHook):
     def check_in_force(self, resource: Resource, request: Mapping[str, Any]) -> None:
         """Look whether what an update asked for has come into force.
 
-        :raises RetriableError: it has not, with what differs.
+        :raises PersonalizeRetriableError: it has not, with what differs.
         """
         asked = prune_dict(dict(request))
         arn = str(asked[resource.arn_member])
         found = self.in_full(resource, self.describe(resource, arn))
         if differences := drift(_update_of(resource).compared, asked, found):
-            raise RetriableError(
+            raise PersonalizeRetriableError(
                 f"The update of {resource.noun} {arn} ended but is not in force:\n  "
                 + "\n  ".join(differences)
                 + "\nA retry looks again, and asks for the update again if that is needed."
@@ -70,7 +70,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         """Ask for a deletion, unless one is under way.
 
         :return: whether there was anything to delete.
-        :raises RetriableError: something still uses it.
+        :raises PersonalizeRetriableError: something still uses it.
         """
         found = self.describe_if_any(resource, arn)
         if found is None:
@@ -180,7 +180,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         compared = tuple(each._replace(found=None) for each in update.compared)
         arn = asked[resource.arn_member]
         if differences := drift(compared, asked, latest):
-            raise RetriableError(
+            raise PersonalizeRetriableError(
                 f"Another update of {resource.noun} {arn} is under way:\n  "
                 + "\n  ".join(differences)
                 + "\nA retry asks again once that has ended."

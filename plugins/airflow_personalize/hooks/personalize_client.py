@@ -15,11 +15,11 @@ from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import ClientError
 
 from airflow_personalize.aws_errors import error_code
+from airflow_personalize.errors import PersonalizeFatalError
 from airflow_personalize.refusals import failure, personalize_errors, wait_error
 from airflow_personalize.resource import Resource, Wait
 from airflow_personalize.resources import CAMPAIGN, SOLUTION
 from airflow_personalize.status import State, deletion_failed, state_of
-from recsync.errors import FatalError
 
 # Everything but a job is ready after a few seconds; about 20 s are looked at before deferring.
 QUICK_LOOKS = 10
@@ -48,13 +48,13 @@ class PersonalizeClientHook(AwsBaseHook):
         return self.conn
 
     def errors(self, action: str, resource: Resource | None) -> AbstractContextManager[None]:
-        """Raise what AWS refuses as recsync's errors; see :func:`personalize_errors`."""
+        """Raise what AWS refuses as errors of this package; see :func:`personalize_errors`."""
         return personalize_errors(action, resource, conn_id=self.aws_conn_id)
 
     def describe(self, resource: Resource, arn: str) -> dict[str, Any]:
         """Return the resource's description, without the reply's envelope.
 
-        :raises FatalError: it does not exist, or may not be seen.
+        :raises PersonalizeFatalError: it does not exist, or may not be seen.
         """
         with self.errors(f"describe {resource.noun} {arn}", resource):
             reply = getattr(self._api, f"describe_{resource.operation}")(**{resource.arn_member: arn})
@@ -64,7 +64,7 @@ class PersonalizeClientHook(AwsBaseHook):
         """Return the resource's description, None when the service does not know it."""
         try:
             return self.describe(resource, arn)
-        except FatalError as error:
+        except PersonalizeFatalError as error:
             if isinstance(error.__cause__, ClientError) and "NotFound" in error_code(error.__cause__):
                 return None
             raise
@@ -95,7 +95,7 @@ class PersonalizeClientHook(AwsBaseHook):
     def has_ended_well(self, wait: Wait, arn: str) -> bool:
         """Look once whether nothing is left to wait for.
 
-        :raises FatalError: it has failed and never will be; or it does not exist, or may not be seen.
+        :raises PersonalizeFatalError: it has failed and never will be; or it does not exist, or may not be seen.
         """
         if wait.gone:
             return self.has_ended(wait, arn)
@@ -104,7 +104,7 @@ class PersonalizeClientHook(AwsBaseHook):
         if state in wait.ends:
             return True
         if state in {State.FAILED, State.GONE}:
-            raise FatalError(failure(wait, arn, found))
+            raise PersonalizeFatalError(failure(wait, arn, found))
         return False
 
     def ends_soon(self, wait: Wait, arn: str) -> bool:
@@ -133,8 +133,8 @@ class PersonalizeClientHook(AwsBaseHook):
         """Poll, logging each status, until the wait ends.
 
         :param delay: seconds between polls.
-        :raises RetriableError: it failed, with the service's reason, or needs more polls.
-        :raises FatalError: the polling itself was refused.
+        :raises PersonalizeRetriableError: it failed, with the service's reason, or needs more polls.
+        :raises PersonalizeFatalError: the polling itself was refused.
         """
         noun = wait.resource.noun
         try:

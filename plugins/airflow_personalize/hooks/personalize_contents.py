@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from airflow_personalize.errors import PersonalizeFatalError
 from airflow_personalize.hooks.personalize_client import PersonalizeClientHook
 from airflow_personalize.resource import Resource
 from airflow_personalize.resources import (
@@ -17,7 +18,6 @@ from airflow_personalize.resources import (
     RECOMMENDER,
     SOLUTION,
 )
-from recsync.errors import FatalError
 
 
 class Held(NamedTuple):
@@ -33,7 +33,7 @@ def steps(hook: PersonalizeClientHook, dataset_group_arn: str) -> list[list[Held
     Campaigns hold on to solutions, solutions to datasets; filters and event trackers to datasets too. Schemas
     are not of the group, and nothing deletes a job.
 
-    :raises FatalError: the service listed something that is of another dataset group.
+    :raises PersonalizeFatalError: the service listed something that is of another dataset group.
     """
     group = hook.describe(DATASET_GROUP, dataset_group_arn)
     solutions = list(_of_group(hook, SOLUTION, dataset_group_arn))
@@ -61,7 +61,7 @@ def _of_group(hook: PersonalizeClientHook, resource: Resource, dataset_group_arn
             continue
         # A listing that ignored its narrowing would have strangers deleted.
         if found["datasetGroupArn"] != dataset_group_arn:
-            raise FatalError(
+            raise PersonalizeFatalError(
                 f"{resource.noun} {arn} was listed as part of {dataset_group_arn} but is part of "
                 f"{found['datasetGroupArn']}. Nothing was deleted."
             )

@@ -88,8 +88,8 @@ class PersonalizeEventsHook(AwsBaseHook):
         :param owner: the dataset's ARN, or the tracking id.
         :param records: with the API's members; ``properties`` may be a mapping.
         :param requests_per_second: default: the service's quota.
-        :raises FatalError: a call was refused; the message names its records by their position, from 1.
-        :raises RetriableError: the dataset or tracker is being changed.
+        :raises PersonalizeFatalError: a call was refused; the message names its records by their position, from 1.
+        :raises PersonalizeRetriableError: the dataset or tracker is being changed.
         """
         pace = _Pace(requests_per_second or operation.requests_per_second)
         call, sent = getattr(self.conn, operation.operation), Sent()

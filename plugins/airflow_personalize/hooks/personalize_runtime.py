@@ -29,7 +29,7 @@ class PersonalizeRuntimeHook(AwsBaseHook):
 
         .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html
 
-        :raises FatalError: the request is wrong, or the campaign does not exist.
+        :raises PersonalizeFatalError: the request is wrong, or the campaign does not exist.
         """
         return self._answer("get_recommendations", request)
 
@@ -38,7 +38,7 @@ class PersonalizeRuntimeHook(AwsBaseHook):
 
         .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetPersonalizedRanking.html
 
-        :raises FatalError: the request is wrong, or the campaign does not exist.
+        :raises PersonalizeFatalError: the request is wrong, or the campaign does not exist.
         """
         return self._answer("get_personalized_ranking", request)
 
@@ -47,7 +47,7 @@ class PersonalizeRuntimeHook(AwsBaseHook):
 
         .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetActionRecommendations.html
 
-        :raises FatalError: the request is wrong, or the campaign does not exist.
+        :raises PersonalizeFatalError: the request is wrong, or the campaign does not exist.
         """
         return self._answer("get_action_recommendations", request)
 

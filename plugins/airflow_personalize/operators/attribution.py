@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_personalize.errors import PersonalizeRetriableError
 from airflow_personalize.links.personalize import PersonalizeMetricAttributionLink
 from airflow_personalize.operators.create import PersonalizeCreateBaseOperator, s3_place
 from airflow_personalize.operators.update import PersonalizeUpdateBaseOperator
@@ -15,7 +16,6 @@ from airflow_personalize.triggers.personalize import (
     PersonalizeMetricAttributionActiveTrigger,
     PersonalizeMetricAttributionUpdatedTrigger,
 )
-from recsync.errors import RetriableError
 
 
 class PersonalizeCreateMetricAttributionOperator(PersonalizeCreateBaseOperator):
@@ -147,7 +147,7 @@ class PersonalizeUpdateMetricAttributionOperator(PersonalizeUpdateBaseOperator):
     def check(self) -> None:
         """Look whether nothing is left to change."""
         if changes := self.hook.metric_attribution_changes(self.request()):
-            raise RetriableError(
+            raise PersonalizeRetriableError(
                 f"The update of metric attribution {self.metric_attribution_arn} ended but {sorted(changes)} "
                 "are not in force. A retry looks again, and asks for the update again if that is needed."
             )

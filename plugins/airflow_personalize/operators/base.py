@@ -10,12 +10,12 @@ from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from botocore.exceptions import BotoCoreError, ClientError
 
+from airflow_personalize.errors import PersonalizeError, PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.links.personalize import PersonalizeBaseLink
 from airflow_personalize.resource import HOUR_SECONDS, Arn, Resource
+from airflow_personalize.retry_policy import RETRY_POLICY
 from airflow_personalize.triggers.personalize_base import PersonalizeBaseTrigger
-from recsync.airflow_errors import RETRY_POLICY
-from recsync.errors import FatalError, RecsyncError, RetriableError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -64,7 +64,9 @@ class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
         waiter_max_attempts: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{**kwargs, "retry_policy": kwargs.get("retry_policy") or RETRY_POLICY})
+        super().__init__(**kwargs)
+        # Here, because default arguments of the DAG reach only Airflow's own parameters.
+        self.retry_policy = self.retry_policy or RETRY_POLICY
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         if waiter_delay is None:
@@ -98,12 +100,14 @@ class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
     def checked(self, event: dict[str, Any] | None) -> str:
         """Return the ARN of a trigger's event.
 
-        :raises FatalError: watching was refused.
-        :raises RetriableError: it failed, or needs longer.
+        :raises PersonalizeFatalError: watching was refused.
+        :raises PersonalizeRetriableError: it failed, or needs longer.
         """
         outcome = validate_execute_complete_event(event)
         if outcome["status"] != "success":
-            error: type[RecsyncError] = FatalError if outcome.get("fatal") else RetriableError
+            error: type[PersonalizeError] = (
+                PersonalizeFatalError if outcome.get("fatal") else PersonalizeRetriableError
+            )
             raise error(outcome["message"])
         return str(outcome["arn"])
 
@@ -153,7 +157,7 @@ class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
         try:
             dataset_group_arn = arn if ":dataset-group/" in arn else self.dataset_group_arn_for_link()
             place = Arn.parse(arn)
-        except (AirflowException, BotoCoreError, ClientError, RecsyncError, ValueError) as error:
+        except (AirflowException, BotoCoreError, ClientError, PersonalizeError, ValueError) as error:
             # A missing link must not fail a paid job.
             self.log.warning("No console link for %s: %s", arn, error)
             return

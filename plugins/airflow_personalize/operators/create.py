@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_personalize.errors import PersonalizeFatalError, QuotaFullError
 from airflow_personalize.hooks.personalize_changes import tag_list
 from airflow_personalize.operators.base import TRIGGERER_GRACE, PersonalizeBaseOperator
 from airflow_personalize.triggers.personalize_quota import PersonalizeQuotaTrigger
-from recsync.errors import FatalError, QuotaFullError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -115,7 +115,7 @@ class PersonalizeCreateBaseOperator(PersonalizeBaseOperator):
     def _check_quota_timeout(self, since: datetime, error: QuotaFullError) -> None:
         if datetime.now(UTC) - since < self.quota_timeout:
             return
-        raise FatalError(
+        raise PersonalizeFatalError(
             f"{error} Gave up after {self.quota_timeout}: give the schedules other times or ask AWS for a higher "
             "quota, then clear the task."
         ) from error

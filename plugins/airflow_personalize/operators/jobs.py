@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_personalize.errors import PersonalizeError
 from airflow_personalize.links.personalize import (
     PersonalizeBatchInferenceJobLink,
     PersonalizeDatasetImportJobLink,
@@ -18,7 +19,6 @@ from airflow_personalize.triggers.personalize import (
     PersonalizeDatasetImportJobCompletedTrigger,
     PersonalizeSolutionVersionCompletedTrigger,
 )
-from recsync.errors import RecsyncError
 
 
 class PersonalizeCreateDatasetImportJobOperator(PersonalizeCreateTaggedBaseOperator):
@@ -133,7 +133,7 @@ class PersonalizeCreateSolutionVersionOperator(PersonalizeCreateTaggedBaseOperat
             return
         try:
             self.hook.stop_solution_version_creation(self.created_arn)
-        except RecsyncError as error:
+        except PersonalizeError as error:
             self.log.warning("Could not stop %s; it may have ended: %s", self.created_arn, error)
 
 

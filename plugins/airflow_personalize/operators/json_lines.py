@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-from recsync.errors import FatalError
+from airflow_personalize.errors import PersonalizeFatalError
 
 
 def json_lines(
@@ -17,8 +17,8 @@ def json_lines(
     """Yield the records of an object, or of all objects of a folder in the order of their keys.
 
     :param location: ``s3://`` address; a folder ends in ``/``.
-    :raises FatalError: there is no such object, or a line is no JSON object; the message names object and line,
-        not what it says.
+    :raises PersonalizeFatalError: there is no such object, or a line is no JSON object; the message names object
+        and line, not what it says.
     """
     s3 = S3Hook(aws_conn_id=aws_conn_id, region_name=region_name, verify=verify)
     bucket, key = S3Hook.parse_s3_url(location)
@@ -27,7 +27,9 @@ def json_lines(
     if not location.endswith("/"):
         keys = [each for each in keys if each == key]
     if not keys:
-        raise FatalError(f"There is no object at {location}. Correct data_location, or write it first.")
+        raise PersonalizeFatalError(
+            f"There is no object at {location}. Correct data_location, or write it first."
+        )
     for each in keys:
         body = s3.get_key(each, bucket).get()["Body"]
         for number, line in enumerate(body.iter_lines(), start=1):
@@ -39,7 +41,7 @@ def _record(line: bytes, place: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except ValueError as error:
-        raise FatalError(f"{place} is not JSON. Write one JSON object a line.") from error
+        raise PersonalizeFatalError(f"{place} is not JSON. Write one JSON object a line.") from error
     if not isinstance(record, dict):
-        raise FatalError(f"{place} holds no JSON object. Write one JSON object a line.")
+        raise PersonalizeFatalError(f"{place} holds no JSON object. Write one JSON object a line.")
     return record

@@ -12,7 +12,10 @@ from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_personalize.aws_errors import may_pass
+from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.hooks.personalize import PersonalizeHook
+from airflow_personalize.retry_policy import RETRY_POLICY
 from airflow_personalize.triggers.personalize import (
     PersonalizeBatchInferenceJobCompletedTrigger,
     PersonalizeBatchSegmentJobCompletedTrigger,
@@ -32,9 +35,6 @@ from airflow_personalize.triggers.personalize import (
     PersonalizeSolutionVersionCompletedTrigger,
 )
 from airflow_personalize.triggers.personalize_base import PersonalizeBaseTrigger
-from recsync.airflow_errors import RETRY_POLICY
-from recsync.airflow_tasks import patient
-from recsync.errors import FatalError, RetriableError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -60,7 +60,9 @@ class PersonalizeBaseSensor(AwsBaseSensor[PersonalizeHook]):
         deferrable: bool = conf.getboolean("recsync", "deferrable", fallback=True),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{**kwargs, "retry_policy": kwargs.get("retry_policy") or RETRY_POLICY})
+        super().__init__(**kwargs)
+        # Here, because default arguments of the DAG reach only Airflow's own parameters.
+        self.retry_policy = self.retry_policy or RETRY_POLICY
         self.arn = arn
         self.deferrable = deferrable
 
@@ -72,20 +74,29 @@ class PersonalizeBaseSensor(AwsBaseSensor[PersonalizeHook]):
             self._defer()
         return self.arn
 
-    @patient
     def poke(self, context: Context) -> bool:
         """Look once; what keeps Amazon Personalize from answering for the moment is "not yet".
 
-        :raises FatalError: it failed, does not exist, or may not be seen.
+        A sensor looks for days; each such error would take one of the task's few retries.
+
+        :raises PersonalizeFatalError: it failed, does not exist, or may not be seen.
         """
-        return self.hook.has_ended_well(self.trigger_class.wait, self.arn)
+        try:
+            return self.hook.has_ended_well(self.trigger_class.wait, self.arn)
+        except Exception as error:
+            if not may_pass(error):
+                raise
+            self.log.warning("This look failed; the next one follows. %s", error)
+            return False
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Return the ARN, or raise what the trigger saw."""
         outcome = validate_execute_complete_event(event)
         if outcome["status"] == "success" or self.poke(context):
             return self.arn
-        raise (FatalError if outcome.get("fatal") else RetriableError)(outcome["message"])
+        raise (PersonalizeFatalError if outcome.get("fatal") else PersonalizeRetriableError)(
+            outcome["message"]
+        )
 
     def _defer(self) -> None:
         delay = max(1, int(self.poke_interval))

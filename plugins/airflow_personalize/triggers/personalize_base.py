@@ -11,10 +11,10 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import BotoCoreError, ClientError
 
+from airflow_personalize.errors import PersonalizeFatalError
 from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.refusals import wait_error
 from airflow_personalize.resource import Wait
-from recsync.errors import FatalError
 
 
 class PersonalizeBaseTrigger(AwsBaseWaiterTrigger):
@@ -83,6 +83,6 @@ class PersonalizeBaseTrigger(AwsBaseWaiterTrigger):
             "status": "error",
             "arn": self.return_value,
             "message": str(problem),
-            "fatal": isinstance(problem, FatalError),
+            "fatal": isinstance(problem, PersonalizeFatalError),
         }
         return TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped

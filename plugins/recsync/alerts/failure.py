@@ -9,15 +9,15 @@ from airflow.sdk import BaseNotifier
 from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import ClientError
 
+from airflow_personalize.errors import DriftError
 from recsync.alerts.send import send
 from recsync.errors import (
+    DELIBERATE,
+    FATAL,
+    RETRIABLE,
     BudgetExceededError,
-    DriftError,
-    FatalError,
     ProgramError,
     PromotionRefusedError,
-    RecsyncError,
-    RetriableError,
 )
 from recsync.program import Event, Program
 
@@ -30,7 +30,7 @@ _EVENTS: dict[type[BaseException], Event] = {
     DriftError: Event.DRIFT,
 }
 # Beside the error's own words; the first class that fits counts.
-_TO_DO: tuple[tuple[type[BaseException], str], ...] = (
+_TO_DO: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (ProgramError, "Mend the program file; `make check` lists every problem. Then clear the task."),
     (
         PromotionRefusedError,
@@ -46,9 +46,9 @@ _TO_DO: tuple[tuple[type[BaseException], str], ...] = (
         DriftError,
         "Somebody changed the resource or the program file. Bring one in line with the other, then clear the task.",
     ),
-    (FatalError, "Trying again does not help before that is changed. Then clear the task."),
+    (FATAL, "Trying again does not help before that is changed. Then clear the task."),
     (
-        RetriableError,
+        RETRIABLE,
         "Every try failed. Look at the service's status page; clear the task when it is well again.",
     ),
 )
@@ -56,7 +56,7 @@ _ELSE = "Read the log, mend the cause, then clear the task: every task can be re
 _KILLED = "The task's process ended without an error: killed, out of memory, or its worker was lost."
 # Errors whose text is written by us, by Airflow or by AWS about their resources. Anything else, such as what a
 # database driver says, may hold a row: only its class leaves the house.
-_SPEAKING = (RecsyncError, AirflowException, ClientError)
+_SPEAKING = (*DELIBERATE, AirflowException, ClientError)
 
 
 class FailureNotifier(BaseNotifier):
@@ -97,7 +97,7 @@ def told(stage: str, ti: Any, error: BaseException | str | None) -> tuple[Event,
 
 def root(error: BaseException) -> BaseException:
     """Find the error of ours behind what a task raised; what was raised when there is none."""
-    return next((each for each in _chain(error) if isinstance(each, RecsyncError)), error)
+    return next((each for each in _chain(error) if isinstance(each, DELIBERATE)), error)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -20,7 +20,7 @@ from recsync.costs.ledger import month_of
 from recsync.costs.prices import MONTH_PATTERN
 from recsync.costs.report import Bill, report
 from recsync.costs.store import MoneyStore
-from recsync.errors import RecsyncError
+from recsync.errors import DELIBERATE
 from recsync.program.files import program_files
 
 
@@ -32,14 +32,14 @@ def main() -> int:
     failed = 0
     try:
         found = prices()
-    except RecsyncError as error:
+    except DELIBERATE as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     for name in programs:
         try:
             every = bool(arguments.program) and not arguments.month
             bills += _bills(name, arguments.month or month_of(datetime.now(UTC)), every=every)
-        except RecsyncError as error:
+        except DELIBERATE as error:
             sys.stderr.write(f"error: {name}: {error}\n")
             failed = 1
     if arguments.json:
@@ -73,7 +73,7 @@ def _bills(name: str, month: str, *, every: bool) -> Iterator[Bill]:
     context, now = StageContext.of(name), datetime.now(UTC)
     try:
         reconcile(context)
-    except RecsyncError as error:
+    except DELIBERATE as error:
         sys.stderr.write(f"{name}: what nobody booked is not looked for: {error}\n")
     for each in sorted({*context.store(MoneyStore).months(), month}) if every else [month]:
         ledger = context.store(MoneyStore).read(each).without_stale(now)

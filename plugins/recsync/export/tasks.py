@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import BaseOperator
 
 from recsync.airflow_tasks import WithholdsRecords
-from recsync.errors import FatalError
+from recsync.errors import FATAL
 from recsync.export.link import ExportReportLink
 from recsync.program import DatasetType
 from recsync.program.intervals import Interval
@@ -127,7 +127,7 @@ class WarehouseToS3Operator(WithholdsRecords, BaseOperator):
     def _tolerance(self) -> Generator[None]:
         try:
             yield
-        except FatalError as error:
+        except FATAL as error:
             if not self.optional:
                 raise
             self.log.warning("%s is not exported; the run goes on without it. %s", self.s3_key, error)

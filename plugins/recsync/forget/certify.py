@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime
 
 from recsync.context import StageContext
-from recsync.errors import RecsyncError
+from recsync.errors import DELIBERATE
 from recsync.forget.certificate import Certificate
 from recsync.forget.deletion_job import note_job
 from recsync.forget.request import Erasure, opened
@@ -88,6 +88,6 @@ def _remains(erasure: Erasure) -> tuple[str, ...]:
 def _versioned(erasure: Erasure) -> bool:
     try:
         return erasure.context.bucket.keeps_versions()
-    except RecsyncError:
+    except DELIBERATE:
         log.warning("Whether the bucket keeps former versions is not known: it may not be asked.")
         return True

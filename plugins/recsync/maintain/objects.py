@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from recsync.context import StageContext
-from recsync.errors import FatalError
+from recsync.errors import FATAL
 from recsync.imports.dataset_state import Held
 from recsync.imports.full import late_window, reads_intervals
 from recsync.imports.store import ImportState
@@ -113,7 +113,7 @@ def _named_by_deliveries(context: StageContext) -> dict[Name, str]:
         named[Name(DELIVERIES, delivery)] = "the delivery is not complete"
         try:
             plan = context.store(Deliveries).plan(delivery)
-        except FatalError as error:
+        except FATAL as error:
             log.warning("%s", error)
             break
         named[Name(RECOMMENDATIONS, plan.recommendations)] = f"the open delivery {delivery} sends them"

@@ -15,7 +15,7 @@ from airflow_personalize.resource import Resource
 from airflow_personalize.resources import FILTER, SCHEMA, SOLUTION
 from airflow_personalize.status import State, state_of
 from recsync.context import StageContext
-from recsync.errors import RetriableError
+from recsync.errors import RETRIABLE
 from recsync.evaluation.champion_store import ChampionStore
 from recsync.maintain.account import Account, held_filter
 from recsync.maintain.report import Entry
@@ -106,7 +106,7 @@ def _schemas(account: Account, now: datetime) -> list[Verdict]:
 def _refused(hook: PersonalizeHook, resource: Resource, arn: str) -> str | None:
     try:
         hook.delete(resource, arn)
-    except RetriableError as error:
+    except RETRIABLE as error:
         cause = error.__cause__
         if not isinstance(cause, ClientError) or error_code(cause) != "ResourceInUseException":
             raise

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_personalize.hooks.personalize import PersonalizeHook
 from recsync.context import StageContext
-from recsync.errors import RetriableError
+from recsync.errors import RETRIABLE
 from recsync.maintain import objects, resources
 from recsync.maintain.account import Account
 from recsync.maintain.orphans import idle_campaigns, unowned
@@ -110,7 +110,7 @@ def report(program: str, run: str) -> str:
 def _busy(hold: Callable[[], None]) -> str | None:
     try:
         hold()
-    except RetriableError as error:
+    except RETRIABLE as error:
         return f"Resources stay until the next run: {error}"
     return None
 

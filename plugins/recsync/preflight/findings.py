@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError
 
-from recsync.errors import FatalError, ProgramError, RecsyncError, RetriableError
+from recsync.errors import DELIBERATE, RETRIABLE, FatalError, ProgramError, RetriableError
 from recsync.program.problem import Field, Problem
 from recsync.program.yaml_file import YamlFile
 
@@ -45,9 +45,9 @@ class Findings:
             yield
         except ProgramError as error:
             self.problems += error.problems
-        except RetriableError as error:
+        except RETRIABLE as error:
             self.unreachable.append(self._placed(where, error))
-        except RecsyncError as error:
+        except DELIBERATE as error:
             self.problems.append(self._placed(where, error))
         except BotoCoreError as error:
             self.unreachable.append(self._placed(where, error))

@@ -14,7 +14,7 @@ import structlog
 
 from recsync import settings
 from recsync.context import StageContext
-from recsync.errors import FatalError, RecsyncError
+from recsync.errors import DELIBERATE, FatalError
 from recsync.formatting import did_you_mean
 from recsync.preflight.findings import Findings
 from recsync.preflight.services import (
@@ -81,7 +81,7 @@ def main(program_name: str) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
         findings = look(program_name)
-    except RecsyncError as error:
+    except DELIBERATE as error:
         sys.stderr.write(f"{error}\n")
         return 1
     for note in findings.notes:

@@ -13,7 +13,7 @@ from braze_client.permissions import FORBIDDEN, missing_permissions
 from recsync import settings
 from recsync.connections import connection
 from recsync.context import StageContext
-from recsync.errors import FatalError
+from recsync.errors import FATAL
 from recsync.formatting import did_you_mean
 from recsync.preflight.findings import Findings
 from recsync.program import Catalog, Program, names
@@ -64,7 +64,7 @@ def check_shared_names(context: StageContext, findings: Findings) -> None:
 def _workspace(program: Program) -> str:
     try:
         return BrazeHook(program.braze.connection).workspace
-    except FatalError:  # told by check_connections, or by the other program's own preflight
+    except FATAL:  # told by check_connections, or by the other program's own preflight
         return program.braze.connection
 
 

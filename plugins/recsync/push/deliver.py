@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from braze_client.client import MAX_EXPORT_IDS, BrazeClient, BrazeDenied
 from recsync.context import StageContext
 from recsync.costs.usage import book_delivery
-from recsync.errors import FatalError, RecsyncError
+from recsync.errors import DELIBERATE, FatalError
 from recsync.push import closing
 from recsync.push.accounts import Account
 from recsync.push.batches import open_batches, taken_lists
@@ -237,7 +237,7 @@ class _Delivery:
             return
         try:
             missing = await drifted(client, expected)
-        except RecsyncError as error:
+        except DELIBERATE as error:
             # A key without users.export.ids must not fail the delivery.
             log.warning("The canary could not be read back: %s", error)
             return

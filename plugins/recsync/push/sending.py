@@ -28,7 +28,7 @@ from braze_client.client import (
     TrackError,
     TrackResult,
 )
-from recsync.errors import FatalError
+from recsync.errors import FATAL, FatalError
 from recsync.formatting import percent
 from recsync.push.batches import Batch
 from recsync.push.fingerprints import object_fingerprints
@@ -315,7 +315,7 @@ class Sender:
             return (await self._client.track_attributes([])).is_readable
         except BrazeUnclear:
             return False
-        except (BrazeRefused, FatalError):
+        except (BrazeRefused, *FATAL):
             return True
 
     def _settle(

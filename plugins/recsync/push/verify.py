@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recsync.context import StageContext
-from recsync.errors import FatalError
+from recsync.errors import FATAL, FatalError
 from recsync.push import verification
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.deliver import deliver
@@ -83,7 +83,7 @@ class _Verifier:
         try:
             # What a former try found comes first: it may have failed before it was mended.
             wrong = sorted({*self._unmended(), *self._drifted(expected)})
-        except FatalError as error:
+        except FATAL as error:
             # A key without users.export.ids: what was delivered stays delivered. After an outage the task tries again.
             log.warning("Nobody could be read back: %s", error)
             return Verification(self._delivery, 0, skipped=str(error))

@@ -13,7 +13,7 @@ from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.resources import FILTER
 from airflow_personalize.status import State, state_of
 from recsync.context import StageContext
-from recsync.errors import RetriableError
+from recsync.errors import RETRIABLE
 from recsync.program import Program
 from recsync.recommend.filter_plan import filters_to_retire
 
@@ -62,7 +62,7 @@ def to_retire(
 def _delete(hook: PersonalizeHook, arn: str) -> bool:
     try:
         return hook.delete(FILTER, arn)
-    except RetriableError as error:
+    except RETRIABLE as error:
         cause = error.__cause__
         if not isinstance(cause, ClientError) or error_code(cause) != "ResourceInUseException":
             raise

@@ -16,8 +16,8 @@ import pyarrow as pa
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_personalize import aws_errors
 from recsync.errors import FatalError, RecsyncError, RetriableError
+from recsync.storage import aws_errors
 from recsync.storage.byte_stream import ByteStream
 from recsync.storage.keys import uri
 from recsync.storage.local_disk import local_disk

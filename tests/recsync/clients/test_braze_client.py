@@ -16,9 +16,10 @@ from scripted_http import Reply, Script, scripted
 
 from braze_client.answers import read_track
 from braze_client.client import BrazeClient, BrazeRefused, BrazeUnclear, TrackError, TrackResult
+from braze_client.errors import BrazeDenied, BrazeError
 from braze_client.rate_plan import RatePlan
 from braze_client.transport import AiohttpTransport
-from recsync.errors import FatalError, RecsyncError, RejectedError, RetriableError
+from recsync.errors import REJECTED, RETRIABLE
 
 KEY = "secret-key-0123"
 PEOPLE = [b'{"external_id":"a","recs":["1"]}', b'{"external_id":"b","recs":["2"]}']
@@ -240,7 +241,7 @@ def test_without_a_clear_answer_nothing_is_assumed(tmp_path: Path) -> None:
     braze = Braze(tmp_path, Reply(503, b"busy", {"Retry-After": "9"}))
     with pytest.raises(BrazeUnclear, match=r"3 tries.*503: busy") as caught:
         braze.run(track)
-    assert isinstance(caught.value, RetriableError)
+    assert isinstance(caught.value, RETRIABLE)
     assert caught.value.retry_after_seconds == 9
     assert [seconds for seconds in braze.slept if seconds == 9] == [9, 9]
     assert len(braze.script.requests) == 3
@@ -285,7 +286,7 @@ def test_a_window_that_is_used_up_is_waited_for_before_it_is_refused(tmp_path: P
 )
 def test_what_no_retry_can_mend_fails_at_once(tmp_path: Path, status: int, hint: str) -> None:
     braze = Braze(tmp_path, Reply(status, {"message": f"Invalid API key: {KEY}"}))
-    with pytest.raises(FatalError, match=hint) as caught:
+    with pytest.raises(BrazeDenied, match=hint) as caught:
         braze.run(track)
     assert len(braze.script.requests) == 1
     assert KEY not in str(caught.value)
@@ -298,7 +299,7 @@ def test_a_refused_call_carries_what_braze_named(tmp_path: Path, status: int) ->
     braze = Braze(tmp_path, Reply(status, body))
     with pytest.raises(BrazeRefused, match="Valid data") as caught:
         braze.run(track)
-    assert isinstance(caught.value, RejectedError)
+    assert isinstance(caught.value, REJECTED)
     assert (caught.value.status, caught.value.errors) == (status, (TrackError(0, "bad"),))
 
 
@@ -361,7 +362,7 @@ def test_a_chunk_refused_with_some_names_places_them_in_the_whole(tmp_path: Path
 
 
 def test_a_wrong_key_does_not_count_as_a_missing_bulk_endpoint(tmp_path: Path) -> None:
-    with pytest.raises(FatalError, match="API key"):
+    with pytest.raises(BrazeDenied, match="API key"):
         Braze(tmp_path, Reply(401, {}), plan=BULK).run(lambda client: client.track_attributes(FIVE))
 
 
@@ -444,7 +445,7 @@ def test_one_catalogue_item_is_read_and_a_missing_one_is_none(tmp_path: Path) ->
 
 def test_a_missing_catalogue_is_no_missing_item(tmp_path: Path) -> None:
     body = {"errors": [{"id": "catalog-not-found", "message": "Could not find catalog"}], "message": "No"}
-    with pytest.raises(FatalError, match="Could not find catalog"):
+    with pytest.raises(BrazeDenied, match="Could not find catalog"):
         Braze(tmp_path, Reply(404, body)).run(lambda client: client.catalog_item("shop", "1"))
 
 
@@ -515,7 +516,7 @@ def test_the_id_of_an_item_is_in_no_error(tmp_path: Path) -> None:
         "message": "No",
     }
     for reply in (Reply(404, missing), Reply(drop=True)):
-        with pytest.raises(RecsyncError, match=r"GET /catalogs/shop/items/\[withheld\]") as caught:
+        with pytest.raises(BrazeError, match=r"GET /catalogs/shop/items/\[withheld\]") as caught:
             Braze(tmp_path, reply).run(lambda client: client.catalog_item("shop", "a/b c"))
         assert "a/b" not in str(caught.value)
         assert "a%2Fb" not in str(caught.value)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from braze_client.errors import BrazeSettingsError
 from braze_client.rate_plan import RatePlan
-from recsync.errors import FatalError
 
 
 def test_an_empty_extra_is_brazes_own_plan() -> None:
@@ -44,7 +44,7 @@ def test_all_problems_come_at_once() -> None:
         "connections": 2.5,
         "max_tries": None,
     }
-    with pytest.raises(FatalError) as caught:
+    with pytest.raises(BrazeSettingsError) as caught:
         RatePlan.from_extra(extra, conn_id="braze_eu")
     lines = str(caught.value).splitlines()
     assert len(lines) == len(extra)

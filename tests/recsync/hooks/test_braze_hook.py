@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from braze_client.errors import BrazeSettingsError
 from braze_client.rate_plan import RatePlan
 from recsync.errors import FatalError
 from recsync.push.braze_hook import BrazeHook
@@ -32,7 +33,7 @@ def test_the_extra_is_the_rate_plan(connect: Any) -> None:
 
 
 def test_a_wrong_extra_names_the_connection(connect: Any) -> None:
-    with pytest.raises(FatalError, match="Connection braze_test, extra: max_objects = 0"):
+    with pytest.raises(BrazeSettingsError, match="Connection braze_test, extra: max_objects = 0"):
         _ = connect(extra={"max_objects": 0}).rate_plan
 
 

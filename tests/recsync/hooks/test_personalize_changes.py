@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.hooks.personalize_contents import steps
 from airflow_personalize.resources import CAMPAIGN, DATASET, FILTER, RESOURCES, SCHEMA, SOLUTION
-from recsync.errors import FatalError, RetriableError
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP, VERSION = PREFIX + "dataset-group/shop", PREFIX + "solution/up/0a1b2c3d"
@@ -112,7 +112,8 @@ def test_another_update_under_way_is_worth_a_retry_and_named(hook, aws_json_serv
         aws_json_server, DATASET, other, {"status": "CREATE PENDING", "schemaArn": PREFIX + "schema/three"}
     )
     with pytest.raises(
-        RetriableError, match=r"(?s)Another update of dataset .*schemaArn: asked for .*schema/three"
+        PersonalizeRetriableError,
+        match=r"(?s)Another update of dataset .*schemaArn: asked for .*schema/three",
     ):
         hook.update_or_adopt(DATASET, request)
 
@@ -131,7 +132,7 @@ def test_asks_again_after_an_update_that_failed(hook, aws_json_server, resource)
 def test_an_update_that_ended_without_effect_is_worth_a_retry(hook, aws_json_server, resource):
     request, _, other = UPDATES[resource]
     describe(aws_json_server, resource, other, {"status": "ACTIVE"})
-    with pytest.raises(RetriableError, match="ended but is not in force:\n  "):
+    with pytest.raises(PersonalizeRetriableError, match="ended but is not in force:\n  "):
         hook.check_in_force(resource, request)
 
 
@@ -139,7 +140,7 @@ def test_a_refused_update_is_told(hook, aws_json_server):
     request, _, other = UPDATES[DATASET]
     describe(aws_json_server, DATASET, other)
     aws_json_server.on("UpdateDataset", aws_json_server.refusal("InvalidInputException", "Must keep PRICE."))
-    with pytest.raises(FatalError, match=r"Cannot update dataset .*Must keep PRICE"):
+    with pytest.raises(PersonalizeFatalError, match=r"Cannot update dataset .*Must keep PRICE"):
         hook.update_or_adopt(DATASET, request)
 
 
@@ -180,7 +181,7 @@ def test_what_went_while_we_looked_is_gone(hook, aws_json_server):
 def test_what_is_in_use_is_worth_a_retry(hook, aws_json_server):
     aws_json_server.on("DescribeFilter", {"filter": {"status": "ACTIVE"}})
     aws_json_server.on("DeleteFilter", aws_json_server.refusal("ResourceInUseException", "A job uses it."))
-    with pytest.raises(RetriableError, match=r"Cannot delete filter .*A job uses it"):
+    with pytest.raises(PersonalizeRetriableError, match=r"Cannot delete filter .*A job uses it"):
         hook.delete(FILTER, PREFIX + "filter/f")
 
 
@@ -245,7 +246,7 @@ def test_nothing_of_another_group_is_ever_listed_for_deletion(hook, aws_json_ser
     stranger = PREFIX + "solution/stranger"
     listing(aws_json_server, Solutions=[{"solutionArn": stranger}])
     aws_json_server.on("DescribeSolution", {"solution": {"datasetGroupArn": GROUP + "2"}})
-    with pytest.raises(FatalError, match=r"stranger was listed as part of .*Nothing was deleted"):
+    with pytest.raises(PersonalizeFatalError, match=r"stranger was listed as part of .*Nothing was deleted"):
         steps(hook, GROUP)
 
 

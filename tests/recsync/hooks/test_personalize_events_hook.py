@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.hooks import personalize_events
 from airflow_personalize.hooks.personalize_events import (
     PUT_ACTION_INTERACTIONS,
@@ -17,7 +18,6 @@ from airflow_personalize.hooks.personalize_events import (
     PersonalizeEventsHook,
     Put,
 )
-from recsync.errors import FatalError, RetriableError
 
 DATASET = "arn:aws:personalize:eu-west-1:123456789012:dataset/shop/ITEMS"
 
@@ -129,14 +129,16 @@ def test_a_refused_call_names_its_records_by_position_only(hook, rest_json_serve
     rest_json_server.on(
         "/items", (200, {}), rest_json_server.refusal("InvalidInputException", "No such property.")
     )
-    with pytest.raises(FatalError, match=r"Cannot put records 11, 12 of items: .*No such property") as raised:
+    with pytest.raises(
+        PersonalizeFatalError, match=r"Cannot put records 11, 12 of items: .*No such property"
+    ) as raised:
         hook.put(PUT_ITEMS, DATASET, items(12), requests_per_second=1000)
     assert "i11" not in str(raised.value)
 
 
 def test_a_busy_dataset_is_worth_a_retry(hook, rest_json_server):
     rest_json_server.on("/users", rest_json_server.refusal("ResourceInUseException", "Being updated.", 409))
-    with pytest.raises(RetriableError, match="Being updated"):
+    with pytest.raises(PersonalizeRetriableError, match="Being updated"):
         hook.put(PUT_USERS, DATASET, [{"userId": "u"}])
 
 

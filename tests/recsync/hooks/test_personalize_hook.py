@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.hooks.personalize import PersonalizeHook, suffixed
 from airflow_personalize.resource import Resource
 from airflow_personalize.resources import (
@@ -25,7 +26,6 @@ from airflow_personalize.resources import (
     SOLUTION,
     SOLUTION_VERSION,
 )
-from recsync.errors import FatalError, RetriableError
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP = PREFIX + "dataset-group/shop"
@@ -304,7 +304,7 @@ def test_a_difference_is_told_with_both_values_and_nothing_is_created(
     resource, request, arn = EVERYTHING[kind]
     account = Account(aws_json_server, resource)
     account.hold(arn, {**request, **other}, None if resource is SCHEMA else "ACTIVE")
-    with pytest.raises(FatalError) as raised:
+    with pytest.raises(PersonalizeFatalError) as raised:
         hook.create_or_adopt(resource, request)
     assert told in str(raised.value)
     assert resource.remedy in str(raised.value)
@@ -324,14 +324,16 @@ def test_a_failed_named_resource_is_not_adopted_and_its_reason_is_told(hook, aws
     Account(aws_json_server, resource).hold(arn, request, "CREATE_FAILED", failureReason="No access.")
     # The API has no failureReason for these two.
     reason = "the service gave no reason" if kind in {"dataset", "solution"} else "No access"
-    with pytest.raises(FatalError, match=rf"ended as CREATE_FAILED: {reason}\. Mend the cause, delete this"):
+    with pytest.raises(
+        PersonalizeFatalError, match=rf"ended as CREATE_FAILED: {reason}\. Mend the cause, delete this"
+    ):
         hook.create_or_adopt(resource, request)
 
 
 def test_a_resource_in_deletion_is_worth_a_retry(hook, aws_json_server):
     resource, request, arn = NAMED["solution"]
     Account(aws_json_server, resource).hold(arn, request, "DELETE IN_PROGRESS")
-    with pytest.raises(RetriableError, match="being deleted"):
+    with pytest.raises(PersonalizeRetriableError, match="being deleted"):
         hook.create_or_adopt(resource, request)
 
 
@@ -377,7 +379,7 @@ def test_suffixes_never_exceed_the_length_of_a_name():
 def test_a_used_name_that_nothing_shows_is_worth_a_retry(hook, aws_json_server):
     aws_json_server.on("CreateDatasetGroup", aws_json_server.refusal("ResourceAlreadyExistsException"))
     aws_json_server.on("ListDatasetGroups", {"datasetGroups": []})
-    with pytest.raises(RetriableError, match="'shop' already exists but does not show it"):
+    with pytest.raises(PersonalizeRetriableError, match="'shop' already exists but does not show it"):
         hook.create_or_adopt(DATASET_GROUP, {"name": "shop"})
 
 
@@ -386,7 +388,7 @@ def test_a_quota_is_named_and_asked_once(hook, aws_json_server):
     refusal = aws_json_server.refusal("LimitExceededException", "More than 5 resources with PENDING status.")
     aws_json_server.on("CreateDatasetImportJob", refusal)
     with pytest.raises(
-        RetriableError, match=r"More than 5 .* quota is 5 pending or running import"
+        PersonalizeRetriableError, match=r"More than 5 .* quota is 5 pending or running import"
     ) as raised:
         hook.create_or_adopt(resource, request)
     assert raised.value.retry_after_seconds == 300
@@ -396,11 +398,11 @@ def test_a_quota_is_named_and_asked_once(hook, aws_json_server):
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("InvalidInputException", FatalError),
-        ("AccessDeniedException", FatalError),
-        ("ValidationException", FatalError),
-        ("ResourceNotFoundException", FatalError),
-        ("ResourceInUseException", RetriableError),
+        ("InvalidInputException", PersonalizeFatalError),
+        ("AccessDeniedException", PersonalizeFatalError),
+        ("ValidationException", PersonalizeFatalError),
+        ("ResourceNotFoundException", PersonalizeFatalError),
+        ("ResourceInUseException", PersonalizeRetriableError),
     ],
 )
 def test_a_refusal_decides_whether_to_retry(hook, aws_json_server, code, expected):
@@ -411,7 +413,7 @@ def test_a_refusal_decides_whether_to_retry(hook, aws_json_server, code, expecte
 
 
 def test_a_parameter_of_the_wrong_type_is_fatal(hook, aws_json_server):
-    with pytest.raises(FatalError, match="Invalid type for parameter name"):
+    with pytest.raises(PersonalizeFatalError, match="Invalid type for parameter name"):
         hook.create_or_adopt(DATASET_GROUP, {"name": 7})
 
 
@@ -429,7 +431,7 @@ def test_metrics_are_numbers_by_name(hook, aws_json_server):
 
 def test_metrics_of_a_running_training_are_worth_a_retry(hook, aws_json_server):
     aws_json_server.on("GetSolutionMetrics", aws_json_server.refusal("ResourceInUseException"))
-    with pytest.raises(RetriableError):
+    with pytest.raises(PersonalizeRetriableError):
         hook.get_solution_metrics(VERSION)
 
 
@@ -444,5 +446,5 @@ def test_an_update_without_new_data_fails_once_and_says_what_trains_next(hook, a
     refusal = aws_json_server.refusal("InvalidInputException", words)
     aws_json_server.on("CreateSolutionVersion", refusal)
     resource, request, _ = JOBS["solutionVersion"]
-    with pytest.raises(FatalError, match="the next run with new rows trains, or train_full does"):
+    with pytest.raises(PersonalizeFatalError, match="the next run with new rows trains, or train_full does"):
         hook.create_or_adopt(resource, {**request, "trainingMode": "UPDATE"})

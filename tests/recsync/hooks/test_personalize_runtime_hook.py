@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_personalize.errors import PersonalizeFatalError
 from airflow_personalize.hooks.personalize_runtime import PersonalizeRuntimeHook
-from recsync.errors import FatalError
 
 CAMPAIGN = "arn:aws:personalize:eu-west-1:123456789012:campaign/mail"
 CASES = {
@@ -42,5 +42,5 @@ def test_asks_and_answers_in_the_api_s_members(hook, rest_json_server, operation
 def test_a_refusal_names_the_campaign(hook, rest_json_server, operation):
     path, request, _ = CASES[operation]
     rest_json_server.on(path, rest_json_server.refusal("ResourceNotFoundException", "No campaign.", 404))
-    with pytest.raises(FatalError, match=f"{CAMPAIGN}.*No campaign"):
+    with pytest.raises(PersonalizeFatalError, match=f"{CAMPAIGN}.*No campaign"):
         getattr(hook, operation)(campaignArn=CAMPAIGN, **request)

@@ -12,11 +12,11 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import ClientError
 
+from airflow_personalize.errors import DriftError
 from recsync.alerts.failure import FailureNotifier, told
 from recsync.dag_kit import stage_dag
 from recsync.errors import (
     BudgetExceededError,
-    DriftError,
     FatalError,
     ProgramError,
     PromotionRefusedError,

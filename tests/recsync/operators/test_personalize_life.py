@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from operator_runs import call, run
 
+from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.operators import (
     PersonalizeCreateBatchInferenceJobOperator,
@@ -61,7 +62,6 @@ from airflow_personalize.resources import (
     SOLUTION,
     SOLUTION_VERSION,
 )
-from recsync.errors import FatalError, RetriableError
 
 ROLE = "arn:aws:iam::123456789012:role/personalize"
 RECIPE = "arn:aws:personalize:::recipe/aws-"
@@ -248,7 +248,7 @@ def test_a_batch_inference_job_with_filter_and_configuration(account, shop):
     assert parities == {"u1": {1}, "u2": {0}}
     assert run(PersonalizeCreateBatchInferenceJobOperator, **parameters) == arn
     assert tags_of(arn) == {"run": "1"}
-    with pytest.raises(FatalError) as raised:
+    with pytest.raises(PersonalizeFatalError) as raised:
         run(
             PersonalizeCreateBatchInferenceJobOperator,
             **{**parameters, "output_path": account.location("batch/elsewhere/")},
@@ -294,7 +294,9 @@ def test_a_campaign_answers_and_is_moved_to_another_version(shop, campaign):
     first_update = found["latestCampaignUpdate"]["creationDateTime"]
     run(PersonalizeUpdateCampaignOperator, **moved)
     assert describe(CAMPAIGN, campaign)["latestCampaignUpdate"]["creationDateTime"] == first_update
-    with pytest.raises(FatalError, match=r"(?s)solutionVersionArn: asked for .*UpdateCampaign moves it"):
+    with pytest.raises(
+        PersonalizeFatalError, match=r"(?s)solutionVersionArn: asked for .*UpdateCampaign moves it"
+    ):
         run(PersonalizeCreateCampaignOperator, campaign_name="popular", solution_version_arn=shop.version)
 
 
@@ -355,10 +357,10 @@ def test_a_folder_of_records_is_put_and_what_is_no_record_is_named(account, shop
     assert sent == {"records": 2, "requests": 1}
     for text, told in (("{}\nnonsense", "line 2 is not JSON"), ("[1]", "line 1 holds no JSON object")):
         location = account.put("broken.jsonl", text)
-        with pytest.raises(FatalError, match=f"broken.jsonl, {told}"):
+        with pytest.raises(PersonalizeFatalError, match=f"broken.jsonl, {told}"):
             call(PersonalizePutUsersOperator, **into, data_location=location)
     for nowhere in ("broken", "nothing/"):
-        with pytest.raises(FatalError, match="There is no object at"):
+        with pytest.raises(PersonalizeFatalError, match="There is no object at"):
             call(PersonalizePutUsersOperator, **into, data_location=account.location(nowhere))
 
 
@@ -429,7 +431,7 @@ def test_an_event_tracker_of_another_name_is_named_as_drift(shop, tracker, conte
     )
     assert arn == tracker
     assert len(context["ti"].pushed["tracking_id"]) == 36
-    with pytest.raises(FatalError, match='name: asked for "another", found "shop"'):
+    with pytest.raises(PersonalizeFatalError, match='name: asked for "another", found "shop"'):
         run(PersonalizeCreateEventTrackerOperator, event_tracker_name="another", dataset_group_arn=shop.group)
 
 
@@ -443,7 +445,7 @@ def test_a_schema_is_replaced_once(account, shop):
     run(PersonalizeUpdateDatasetOperator, **replaced)
     assert describe(DATASET, shop.datasets["items"])["latestDatasetUpdate"] == update
     narrower = run(PersonalizeCreateSchemaOperator, schema_name="shop-items-3", schema=SCHEMAS["users"])
-    with pytest.raises(FatalError, match="Cannot update dataset"):
+    with pytest.raises(PersonalizeFatalError, match="Cannot update dataset"):
         run(PersonalizeUpdateDatasetOperator, dataset_arn=shop.datasets["items"], schema_arn=narrower)
 
 
@@ -481,7 +483,7 @@ def test_a_metric_attribution_is_changed_by_what_is_missing(account, shop):
     }
     arn = run(PersonalizeCreateMetricAttributionOperator, **made)
     assert run(PersonalizeCreateMetricAttributionOperator, **made) == arn
-    with pytest.raises(FatalError, match=r"metrics: asked for .*turnover"):
+    with pytest.raises(PersonalizeFatalError, match=r"metrics: asked for .*turnover"):
         run(PersonalizeCreateMetricAttributionOperator, **{**made, "metrics": [bought, turnover]})
     changes = {"metric_attribution_arn": arn, "add_metrics": [turnover], "remove_metrics": ["bought"]}
     for _ in range(2):
@@ -517,10 +519,10 @@ def test_each_part_of_a_group_can_be_deleted_in_order(account):
     tracker_arn = run(
         PersonalizeCreateEventTrackerOperator, event_tracker_name="parts", dataset_group_arn=group
     )
-    with pytest.raises(RetriableError, match="Cannot delete dataset group"):
+    with pytest.raises(PersonalizeRetriableError, match="Cannot delete dataset group"):
         run(PersonalizeDeleteDatasetGroupOperator, dataset_group_arn=group)
     schemas = [describe(DATASET, arn)["schemaArn"] for arn in datasets.values()]
-    with pytest.raises(RetriableError, match="Cannot delete schema"):
+    with pytest.raises(PersonalizeRetriableError, match="Cannot delete schema"):
         run(PersonalizeDeleteSchemaOperator, schema_arn=schemas[0])
     run(PersonalizeDeleteSolutionOperator, solution_arn=solution)
     run(PersonalizeDeleteEventTrackerOperator, event_tracker_arn=tracker_arn)

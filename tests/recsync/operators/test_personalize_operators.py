@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from operator_runs import first_event, rebuilt
 
 from airflow_personalize import operators as package
+from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.operators import (
     PersonalizeCreateBatchInferenceJobOperator,
     PersonalizeCreateBatchSegmentJobOperator,
@@ -35,7 +36,6 @@ from airflow_personalize.operators import (
     PersonalizeUpdateCampaignOperator,
 )
 from airflow_personalize.operators.create import PersonalizeCreateBaseOperator
-from recsync.errors import FatalError, RetriableError
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP, SOLUTION, VERSION = (
@@ -358,7 +358,7 @@ def test_a_failed_job_raises_for_a_retry_with_the_service_s_reason(personalize, 
         personalize, operator_class, "CREATE PENDING", "CREATE FAILED", failureReason="Fewer than 25 users."
     )
     operator = make(operator_class, deferrable=deferrable, waiter_delay=0)
-    with pytest.raises(RetriableError) as raised:
+    with pytest.raises(PersonalizeRetriableError) as raised:
         complete(operator, context)
     assert f"solution version {VERSION} ended as CREATE FAILED: Fewer than 25 users." in str(raised.value)
     assert "the retry takes the next suffix" in str(raised.value)
@@ -370,14 +370,14 @@ def test_a_refused_poll_fails_the_task_for_good(personalize, context, deferrable
     serve(personalize, operator_class)
     personalize.on("DescribeFilter", personalize.refusal("AccessDeniedException", "Not yours."))
     operator = make(operator_class, deferrable=deferrable, waiter_delay=0)
-    with pytest.raises(FatalError, match=r"Not yours.*Allow the action"):
+    with pytest.raises(PersonalizeFatalError, match=r"Not yours.*Allow the action"):
         complete(operator, context)
 
 
 def test_drift_fails_the_task_for_good(personalize, context):
     _, word = serve(personalize, PersonalizeCreateSolutionOperator, "ACTIVE", eventType="View")
     taken(personalize, word)
-    with pytest.raises(FatalError, match='eventType: asked for "Purchase", found "View"'):
+    with pytest.raises(PersonalizeFatalError, match='eventType: asked for "Purchase", found "View"'):
         make(PersonalizeCreateSolutionOperator).execute(context)
 
 
@@ -413,7 +413,9 @@ def test_a_full_quota_ends_the_task_after_its_time(personalize, context):
         operator.execute_again(context, {"since": began.isoformat()})
     # The first refusal counts, not the last.
     assert deferred.value.trigger.since == began.isoformat()
-    with pytest.raises(FatalError, match=r"5 pending or running import jobs.*Gave up after 2:00:00"):
+    with pytest.raises(
+        PersonalizeFatalError, match=r"5 pending or running import jobs.*Gave up after 2:00:00"
+    ):
         operator.execute_again(context, {"since": (began - timedelta(hours=1)).isoformat()})
 
 
@@ -437,7 +439,9 @@ def test_a_wait_in_the_worker_is_no_work():
 def test_a_quota_of_what_stays_is_no_reason_to_wait(personalize, context):
     refusal = personalize.refusal("LimitExceededException", "Account has reached 5 dataset groups.")
     personalize.on("CreateDatasetGroup", refusal)
-    with pytest.raises(FatalError, match=r"5 active dataset groups.*Delete dataset groups that nothing uses"):
+    with pytest.raises(
+        PersonalizeFatalError, match=r"5 active dataset groups.*Delete dataset groups that nothing uses"
+    ):
         make(PersonalizeCreateDatasetGroupOperator).execute(context)
 
 
@@ -500,7 +504,7 @@ def test_metrics(personalize, context):
     operator = PersonalizeGetSolutionMetricsOperator(task_id="task", solution_version_arn=VERSION)
     assert operator.execute(context) == {"coverage": 0.25}
     personalize.on("GetSolutionMetrics", personalize.refusal("ResourceNotFoundException"))
-    with pytest.raises(FatalError):
+    with pytest.raises(PersonalizeFatalError):
         operator.execute(context)
 
 
@@ -535,7 +539,9 @@ def test_an_update_that_fails_tells_the_reason_and_that_the_old_is_in_force(pers
     operator = PersonalizeUpdateCampaignOperator(
         task_id="task", campaign_arn=campaign, solution_version_arn=VERSION, waiter_delay=0
     )
-    with pytest.raises(RetriableError, match=r"ended as CREATE FAILED: Too big\. What was in force"):
+    with pytest.raises(
+        PersonalizeRetriableError, match=r"ended as CREATE FAILED: Too big\. What was in force"
+    ):
         complete(operator, context)
 
 

@@ -8,6 +8,7 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from operator_runs import run
 
+from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.resources import RESOURCES
 from airflow_personalize.sensors import personalize as module
 from airflow_personalize.sensors.personalize import (
@@ -29,7 +30,6 @@ from airflow_personalize.sensors.personalize import (
     PersonalizeSolutionUpdateSensor,
     PersonalizeSolutionVersionSensor,
 )
-from recsync.errors import FatalError, RetriableError
 
 ARN = "arn:aws:personalize:eu-west-1:123456789012:thing/one"
 # Sensor: operation, where the status is, the status that ends it well.
@@ -125,7 +125,7 @@ def test_what_failed_fails_the_task_for_good_with_the_reason(personalize, contex
     # The API has no failureReason for these three.
     reasonless = {PersonalizeDatasetSensor, PersonalizeSolutionSensor, PersonalizeEventTrackerSensor}
     reason = "the service gave no reason" if sensor_class in reasonless else "No access"
-    with pytest.raises(FatalError, match=f"ended as CREATE FAILED: {reason}"):
+    with pytest.raises(PersonalizeFatalError, match=f"ended as CREATE FAILED: {reason}"):
         make(sensor_class).execute(context)
 
 
@@ -139,7 +139,7 @@ def test_what_was_never_updated_is_not_waited_for(personalize, context, sensor_c
 def test_what_fails_while_deferred_fails_the_task_for_good(personalize, context):
     sensor_class = PersonalizeDatasetImportJobSensor
     serve(personalize, sensor_class, "CREATE PENDING", "CREATE FAILED")
-    with pytest.raises(FatalError, match="ended as CREATE FAILED: No access"):
+    with pytest.raises(PersonalizeFatalError, match="ended as CREATE FAILED: No access"):
         run(sensor_class, context, arn=ARN, poke_interval=0.01)
 
 
@@ -155,13 +155,13 @@ def test_the_polls_cover_the_sensor_s_timeout(personalize, context):
 def test_the_end_of_the_polls_is_worth_a_retry(personalize, context):
     serve(personalize, PersonalizeFilterSensor, "CREATE PENDING")
     event = {"status": "error", "arn": ARN, "message": "not ready", "fatal": False}
-    with pytest.raises(RetriableError, match="not ready"):
+    with pytest.raises(PersonalizeRetriableError, match="not ready"):
         make(PersonalizeFilterSensor).execute_complete(context, event)
 
 
 def test_what_does_not_exist_fails_the_task_for_good(personalize, context):
     personalize.on("DescribeFilter", personalize.refusal("ResourceNotFoundException"))
-    with pytest.raises(FatalError, match="Create what the request refers to first"):
+    with pytest.raises(PersonalizeFatalError, match="Create what the request refers to first"):
         make(PersonalizeFilterSensor).execute(context)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recsync.errors import FatalError
+from airflow_personalize.errors import PersonalizeFatalError
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 VERSION = f"{PREFIX}solution/shop/0a1b2c3d"
@@ -78,5 +78,5 @@ def test_another_refusal_is_told(filters: Any) -> None:
     from recsync.recommend.filters import retire_filters
 
     filters.on("DeleteFilter", filters.refusal("AccessDeniedException", "not you"))
-    with pytest.raises(FatalError, match="not you"):
+    with pytest.raises(PersonalizeFatalError, match="not you"):
         retire_filters("shop", VERSION, None)

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import WaiterError
 from moto.server import ThreadedMotoServer
 
+from airflow_personalize.errors import PersonalizeFatalError
 from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.resource import Resource, ready
 from airflow_personalize.resources import (
@@ -27,7 +28,6 @@ from airflow_personalize.resources import (
 from airflow_personalize.status import State, state_of
 from recsync.context import StageContext
 from recsync.costs.usage import billed
-from recsync.errors import FatalError
 from recsync.imports.dataset_state import Held
 from recsync.imports.pending_imports import import_state, settle
 from recsync.imports.store import ImportState
@@ -170,7 +170,7 @@ def test_a_look_and_a_wait_end_alike(personalize: Any, context: StageContext, re
     def looked() -> State:
         try:
             return READY if hook.has_ended_well(wait, arn) else PENDING
-        except FatalError:
+        except PersonalizeFatalError:
             return FAILED
 
     for status, state in ((status, state) for each, status, state in CASES if each is resource):

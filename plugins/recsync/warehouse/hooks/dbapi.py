@@ -16,7 +16,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 from sqlalchemy.pool import NullPool
 
-from recsync.errors import FatalError, RecsyncError
+from recsync.errors import DELIBERATE, FatalError, RecsyncError
 from recsync.storage.byte_stream import ByteStream
 from recsync.storage.csv_text import text_batches
 from recsync.warehouse.dialects import Dialect, dialect_named
@@ -170,7 +170,7 @@ class DbApiWarehouse(Warehouse):
         """Say in recsync's own errors what the driver raises."""
         try:
             yield
-        except RecsyncError:
+        except DELIBERATE:
             raise
         except Exception as error:
             if (explained := self._explained(error, name)) is None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_personalize.aws_errors import error_code, fatal
+from airflow_personalize.aws_errors import error_code
 from recsync.errors import RecsyncError, RetriableError
+from recsync.storage.aws_errors import fatal
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 _DELETED_AT_ONCE = 1000

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from recsync.errors import FatalError, RecsyncError
+from recsync.errors import DELIBERATE, FatalError, RecsyncError
 from recsync.storage.byte_stream import ByteStream
 from recsync.warehouse.hooks.base import Warehouse
 from recsync.warehouse.hooks.staging import Part, StagedParts, Staging
@@ -106,7 +106,7 @@ class UnloadingWarehouse(Warehouse):
             # What cannot be deleted now is deleted by a later run, or by the bucket's own lifecycle rule.
             try:
                 self.staging.clear(unload.uri)
-            except RecsyncError as error:
+            except DELIBERATE as error:
                 log.warning("Staged objects are left below %s: %s", unload.uri, error)
 
     @contextmanager

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from braze_client.answers import read_track
 from braze_client.client import BrazeClient, BrazeDenied, BrazeRefused, BrazeUnclear, TrackError, TrackResult
 from braze_client.rate_plan import RatePlan
-from recsync.errors import FatalError, RetriableError
+from recsync.errors import RETRIABLE, FatalError, RetriableError
 from recsync.push import read_back
 from recsync.push.batches import Batch
 from recsync.push.ledger import Entry, Kind, Ledger, Status
@@ -385,7 +385,7 @@ def test_nobody_is_lost_whatever_braze_says(world: World) -> None:
 def test_in_an_outage_nobody_is_given_up_and_the_retry_goes_on(world: World) -> None:
     try:
         world.run()
-    except RetriableError:
+    except RETRIABLE:
         assert not all(world.clear)
     else:
         assert not len(world.ledger().open_rows)
@@ -400,7 +400,7 @@ def test_in_an_outage_nobody_is_given_up_and_the_retry_goes_on(world: World) -> 
 
 def test_an_outage_ends_soon() -> None:
     world = World(10_000, outage_after=0, connections=4)
-    with pytest.raises(RetriableError):
+    with pytest.raises(RETRIABLE):
         world.run()
     assert len(world.calls) <= OUTAGE_CALLS + world.connections
     assert len(world.ledger().open_rows) == 10_000
@@ -419,7 +419,7 @@ def test_when_the_ledger_cannot_be_written_the_try_stops_and_nobody_is_lost(worl
         before, failed = len(world.calls), False
         try:
             world.run()
-        except RetriableError:
+        except RETRIABLE:
             failed = True
         assert failed or not len(world.ledger().open_rows), "a try that left somebody open must not end well"
         assert len(world.calls) <= before + 2 * most_calls(world) + 2 * world.rows + OUTAGE_CALLS
