@@ -13,7 +13,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 # The samples of the page's own tests.
-sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "report_page"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "export" / "report_page"))
 
 BUCKET = "report-pages"
 # Where a proxy puts Airflow.

@@ -1,4 +1,4 @@
-"""Write docs/operators.md: `python tests/recsync/operators/operators_page.py [FILE]`."""
+"""Write docs/operators.md: `python tests/airflow_personalize/operators/operators_page.py [FILE]`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Airflow's Amazon provider has nothing for Amazon Personalize; these follow its g
 `airflow_personalize.operators`, `airflow_personalize.sensors.personalize`,
 `airflow_personalize.triggers.personalize` and `airflow_personalize.links.personalize`; the waiters are models in
 `airflow_personalize/waiters/personalize.json`.
-This page is written by `tests/recsync/operators/operators_page.py`, and a test fails when it is out of date.
+This page is written by `tests/airflow_personalize/operators/operators_page.py`; a test fails when it is out of date.
 
 What all of them promise:
 

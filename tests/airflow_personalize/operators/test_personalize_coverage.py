@@ -80,7 +80,9 @@ def test_every_operator_says_which_page_of_the_api_it_wraps(operator):
 
 
 def test_the_page_shows_what_there_is():
-    assert PAGE.read_text() == page(), "write it again: python tests/recsync/operators/operators_page.py"
+    assert PAGE.read_text() == page(), (
+        "write it again: python tests/airflow_personalize/operators/operators_page.py"
+    )
 
 
 def test_the_page_can_be_written_by_its_script(tmp_path):

@@ -185,7 +185,7 @@ def test_a_filter_of_something_else_than_the_recipe_answers_is_refused(tmp_path:
 
 
 def test_the_example_of_the_page_is_sound() -> None:
-    page = (Path(__file__).resolve().parents[4] / "docs" / "filters.md").read_text()
+    page = (Path(__file__).resolve().parents[3] / "docs" / "filters.md").read_text()
     (example,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     read = yaml.safe_load(example)["filters"]
     shop = program(**read)

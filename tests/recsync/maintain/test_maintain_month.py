@@ -92,7 +92,7 @@ def _files(include: Path) -> None:
     for query in ("interactions", "audience", "catalogue"):
         (include / f"sql/shop/{query}.sql").write_text("SELECT 1")
     (include / "schemas/shop/interactions.json").write_text(json.dumps(SCHEMA))
-    prices = Path(__file__).parents[4] / "include/prices.yaml"
+    prices = Path(__file__).parents[3] / "include/prices.yaml"
     (include / "prices.yaml").write_text(prices.read_text())
 
 

@@ -1,3 +1,5 @@
+"""Buckets for the tests of stores: one that works, and one behind a door that refuses single writes."""
+
 from __future__ import annotations
 
 import sys
@@ -7,22 +9,12 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from recsync.storage.bucket import Bucket
 from recsync.storage.keys import Keys
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "fault_matrix"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "fault_matrix"))
 from matrix_s3 import Door, served
-
-
-@pytest.fixture(scope="session")
-def s3_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

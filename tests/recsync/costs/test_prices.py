@@ -8,7 +8,7 @@ from recsync.costs.charges import Kind
 from recsync.costs.prices import Price, Prices, Tier, read_prices
 from recsync.errors import FatalError
 
-INCLUDE = Path(__file__).resolve().parents[4] / "include"
+INCLUDE = Path(__file__).resolve().parents[3] / "include"
 TWO_LISTS = """
 currency: EUR
 lists:

@@ -26,7 +26,7 @@ from moto.server import ThreadedMotoServer
 
 from recsync.recommend.store import RecommendationsStore
 
-REPO = Path(__file__).resolve().parents[2]
+REPO = Path(__file__).resolve().parents[4]
 REGION = "us-east-1"
 BUCKET = "recsync-delivery"
 ITEMS = {f"p-{n}": {"title": f"Product {n}", "price": n + 0.5} for n in range(60)}
