@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsync.context import StageContext
-from recsync.costs import budget as money
+from recsync.costs import budget
 from recsync.costs.estimate import delivery
 from recsync.errors import FatalError
 from recsync.push import delivery_budget
@@ -140,7 +140,7 @@ def _publish(
         if brake:
             _brake(context, brake, request)
         if not request.dry_run:
-            money.authorise(context, recommendations.run, delivery(name, figures.data_points))
+            budget.authorise(context, recommendations.run, delivery(name, figures.data_points))
         manifest = PlanManifest(
             delivery=name,
             recommendations=recommendations.run,

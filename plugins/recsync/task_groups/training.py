@@ -124,6 +124,6 @@ def compare(
     baseline_metrics: dict[str, float] | None,
 ) -> dict[str, Any]:
     """Put the program's own solution and its challengers side by side."""
-    from recsync.evaluation import compare as comparing
+    from recsync.evaluation import compare
 
-    return comparing.compare(program, plan["run"], versions, metrics, baseline_metrics)
+    return compare.compare(program, plan["run"], versions, metrics, baseline_metrics)
