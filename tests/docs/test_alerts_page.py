@@ -15,7 +15,7 @@ from recsync.alerts.failure import told
 from recsync.alerts.webhook import address
 from recsync.errors import FatalError
 from recsync.program import Event, Program
-from recsync.program.alerts import Via
+from recsync.program.operations import Via
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "alerts.md").read_text()
 

@@ -10,7 +10,7 @@ from recsync.costs.charges import Kind
 from recsync.costs.formatting import money, number, unit
 from recsync.costs.ledger import Month
 from recsync.costs.prices import Prices
-from recsync.program.budget import Budget
+from recsync.program.operations import Budget
 
 
 @dataclass(frozen=True)

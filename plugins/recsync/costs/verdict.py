@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from recsync.costs.charges import Charge, Kind
 from recsync.costs.formatting import money, use
 from recsync.costs.prices import PriceList
-from recsync.program.budget import Budget
+from recsync.program.operations import Budget
 
 
 @dataclass(frozen=True)

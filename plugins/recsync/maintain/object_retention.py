@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from recsync.maintain.units import BATCH, DELIVERIES, EXPORTS, FULL, RECOMMENDATIONS, Name, Unit
 from recsync.program.intervals import parse_key
-from recsync.program.retention import Retention
+from recsync.program.operations import Retention
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """The model of the program file."""
 
-from recsync.program.alerts import Alert, DeadlineHours, Event
 from recsync.program.braze import ATTRIBUTE_PATTERN, CATALOG_NAME_PATTERN, Braze, Catalog, Delivery
-from recsync.program.budget import Budget
 from recsync.program.checks import Checks
 from recsync.program.datasets import Datasets, DatasetSource, DatasetType
 from recsync.program.events import Events
@@ -10,10 +8,10 @@ from recsync.program.exports import Exports
 from recsync.program.gate import Gate, Threshold
 from recsync.program.inputs import Audience, Inputs, Segment
 from recsync.program.model import NAME_PATTERN, Program
+from recsync.program.operations import Alert, Budget, CronExpression, DeadlineHours, Event, Schedules
 from recsync.program.parse import parse_program
 from recsync.program.personalize import Challenger, Exploration, Personalize
 from recsync.program.recommendations import FallbackTier, Recommendations, Rules
-from recsync.program.schedules import CronExpression, Schedules
 from recsync.program.section import Strict
 from recsync.program.solution import Solution
 from recsync.program.training import Drift, TrainFull, TrainUpdate

@@ -9,23 +9,27 @@ from typing import Annotated, Self
 
 from pydantic import model_validator
 
-from recsync.program.alerts import Alert, DeadlineHours, TaskTimeoutHours
 from recsync.program.braze import Braze
-from recsync.program.budget import Budget
 from recsync.program.checks import Checks
 from recsync.program.datasets import Datasets, DatasetSource, DatasetType
-from recsync.program.erasure import Erasure
 from recsync.program.events import Events
 from recsync.program.exports import Exports
 from recsync.program.filters import Filters
 from recsync.program.gate import Gate
 from recsync.program.inputs import Audience, Inputs
+from recsync.program.operations import (
+    Alert,
+    Budget,
+    DeadlineHours,
+    Erasure,
+    Retention,
+    Schedules,
+    TaskTimeoutHours,
+)
 from recsync.program.personalize import Personalize
 from recsync.program.problem import Field
 from recsync.program.recipes import Asks
 from recsync.program.recommendations import Recommendations
-from recsync.program.retention import Retention
-from recsync.program.schedules import Schedules
 from recsync.program.section import Strict, matching, with_underscores
 from recsync.program.training import TrainFull, TrainUpdate
 

@@ -6,7 +6,7 @@ from recsync.costs.charges import Charge, Kind
 from recsync.costs.ledger import Entry, Month
 from recsync.costs.prices import Price, PriceList, Prices
 from recsync.costs.report import Bill, report
-from recsync.program.budget import Budget
+from recsync.program.operations import Budget
 
 PRICES = Prices(
     lists=(

@@ -5,7 +5,7 @@ import pytest
 from recsync.costs.charges import Charge, Kind
 from recsync.costs.prices import Price, PriceList
 from recsync.costs.verdict import Verdict, judge
-from recsync.program.budget import Budget
+from recsync.program.operations import Budget
 
 PRICES = PriceList(since="2026-01", prices={Kind.TRAINING_HOURS: Price(price=2)})
 

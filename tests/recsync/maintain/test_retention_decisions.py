@@ -17,7 +17,7 @@ from recsync.maintain.resource_retention import (
 )
 from recsync.maintain.units import Name, Stored, gather, name_of
 from recsync.program import Program, names
-from recsync.program.retention import Retention
+from recsync.program.operations import Retention
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 OLD = NOW - timedelta(days=200)

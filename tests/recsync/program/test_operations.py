@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from recsync.program import Alert, DeadlineHours, Event
-from recsync.program.alerts import EventName, TaskTimeoutHours
+from recsync.program.operations import EventName, TaskTimeoutHours
 
 REPO = Path(__file__).resolve().parents[3]
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:crm"
