@@ -2,11 +2,17 @@
 
 from recsync.program.braze import ATTRIBUTE_PATTERN, CATALOG_NAME_PATTERN, Braze, Catalog, Delivery
 from recsync.program.checks import Checks
-from recsync.program.datasets import Datasets, DatasetSource, DatasetType
-from recsync.program.events import Events
-from recsync.program.exports import Exports
+from recsync.program.data import (
+    Audience,
+    Datasets,
+    DatasetSource,
+    DatasetType,
+    Events,
+    Exports,
+    Inputs,
+    Segment,
+)
 from recsync.program.gate import Gate, Threshold
-from recsync.program.inputs import Audience, Inputs, Segment
 from recsync.program.model import NAME_PATTERN, Program
 from recsync.program.operations import Alert, Budget, CronExpression, DeadlineHours, Event, Schedules
 from recsync.program.parse import parse_program

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recsync.program.avro import AvroSchema
-from recsync.program.events import MAX_TYPES_AND_METADATA, Events
+from recsync.program.data import MAX_TYPES_AND_METADATA, Events
 from recsync.program.problem import Problem
 
 _VALUE = "EVENT_VALUE"

@@ -11,12 +11,9 @@ from pydantic import model_validator
 
 from recsync.program.braze import Braze
 from recsync.program.checks import Checks
-from recsync.program.datasets import Datasets, DatasetSource, DatasetType
-from recsync.program.events import Events
-from recsync.program.exports import Exports
+from recsync.program.data import Audience, Datasets, DatasetSource, DatasetType, Events, Exports, Inputs
 from recsync.program.filters import Filters
 from recsync.program.gate import Gate
-from recsync.program.inputs import Audience, Inputs
 from recsync.program.operations import (
     Alert,
     Budget,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from recsync.program.events import MAX_TYPES_AND_METADATA, EventType
+from recsync.program.data import MAX_TYPES_AND_METADATA, EventType
 from recsync.program.recipes import RECIPES, Recipe, solution_parameters
 from recsync.program.section import Strict, matching, one_of
 

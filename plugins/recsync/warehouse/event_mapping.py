@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from recsync.program.events import Events
+from recsync.program.data import Events
 from recsync.warehouse.dialects import ANSI, Dialect
 from recsync.warehouse.query_columns import ReturnedColumn
 from recsync.warehouse.select import map_columns
