@@ -12,16 +12,13 @@ from recsync.program.data import (
     Inputs,
     Segment,
 )
-from recsync.program.gate import Gate, Threshold
 from recsync.program.model import NAME_PATTERN, Program
 from recsync.program.operations import Alert, Budget, CronExpression, DeadlineHours, Event, Schedules
 from recsync.program.parse import parse_program
 from recsync.program.personalize import Challenger, Exploration, Personalize
 from recsync.program.recommendations import FallbackTier, Recommendations, Rules
 from recsync.program.section import Strict
-from recsync.program.solution import Solution
-from recsync.program.training import Drift, TrainFull, TrainUpdate
-from recsync.program.tuning import Tuning
+from recsync.program.training import Drift, Gate, Solution, Threshold, TrainFull, TrainUpdate, Tuning
 
 __all__ = [
     "ATTRIBUTE_PATTERN",

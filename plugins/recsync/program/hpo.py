@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from recsync.program.recipes import Parameter, Recipe
-from recsync.program.solution import Solution
-from recsync.program.tuning import Tuning
+from recsync.program.training import Solution, Tuning
 
 _INTEGERS, _NUMBERS, _WORDS = (
     f"{kind}HyperParameterRanges" for kind in ("integer", "continuous", "categorical")

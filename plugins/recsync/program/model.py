@@ -13,7 +13,6 @@ from recsync.program.braze import Braze
 from recsync.program.checks import Checks
 from recsync.program.data import Audience, Datasets, DatasetSource, DatasetType, Events, Exports, Inputs
 from recsync.program.filters import Filters
-from recsync.program.gate import Gate
 from recsync.program.operations import (
     Alert,
     Budget,
@@ -28,7 +27,7 @@ from recsync.program.problem import Field
 from recsync.program.recipes import Asks
 from recsync.program.recommendations import Recommendations
 from recsync.program.section import Strict, matching, with_underscores
-from recsync.program.training import TrainFull, TrainUpdate
+from recsync.program.training import Gate, TrainFull, TrainUpdate
 
 # Amazon Personalize names: 1-63 of these, and recsync appends up to 30 characters to a program's name.
 # https://docs.aws.amazon.com/personalize/latest/dg/API_CreateSolution.html

@@ -8,8 +8,7 @@ from pydantic import Field
 
 from recsync.program.recipes import Recipe
 from recsync.program.section import Strict, matching, with_underscores
-from recsync.program.solution import Solution
-from recsync.program.tuning import Tuning
+from recsync.program.training import Solution, Tuning
 
 # Beside the program's own, baseline, segment and tuning solution, and those of former settings that a rollback needs:
 # 10 solutions per dataset group, https://docs.aws.amazon.com/personalize/latest/dg/limits.html

@@ -8,7 +8,7 @@ from recsync.program.hpo import range_problems
 from recsync.program.model import Program
 from recsync.program.problem import Problem
 from recsync.program.recipes import parameter_problems, those_that
-from recsync.program.solution import Solution
+from recsync.program.training import Solution
 
 # Ids and times are what an event or item is; the service refuses EVENT_TYPE by name.
 # https://docs.aws.amazon.com/personalize/latest/dg/custom-config-columns.html
