@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from recsync.formatting import did_you_mean
 from recsync.program.data import DatasetType
-from recsync.program.filter_template import check_expression, without_texts
+from recsync.program.filters import check_expression, without_texts
 from recsync.program.model import Program
 from recsync.program.problem import Problem
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from recsync.program.filter_template import check_expression, subject_of
+from recsync.program.filters import check_expression, subject_of
 from recsync.program.model import Program
 from recsync.program.problem import Problem
 from recsync.program.recipes import Asks, those_that

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from recsync.program.filter_template import render_expression
+from recsync.program.filters import render_expression
 from recsync.program.model import Program
 
 _DIGEST_BYTES = 6

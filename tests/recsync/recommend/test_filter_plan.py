@@ -13,7 +13,7 @@ import yaml
 from recsync.errors import ProgramError
 from recsync.program import Program, parse_program
 from recsync.program.files import read_program
-from recsync.program.filter_template import (
+from recsync.program.filters import (
     MAX_CHARACTERS,
     check_expression,
     placeholders,
