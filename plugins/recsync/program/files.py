@@ -12,10 +12,9 @@ from recsync.errors import FatalError, ProgramError
 from recsync.formatting import closest
 from recsync.program import DatasetType, Program, parse_program
 from recsync.program.avro import AvroSchema
-from recsync.program.event_rules import event_problems
 from recsync.program.filter_rules import filter_column_problems
 from recsync.program.problem import Problem
-from recsync.program.recipe_schemas import recipe_schema_problems
+from recsync.program.schema_rules import event_problems, recipe_schema_problems
 from recsync.program.shared_names import connection_id, shared_name_problems
 from recsync.program.text_files import read_text_file
 from recsync.program.yaml_file import YamlFile, line_of_name

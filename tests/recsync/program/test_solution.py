@@ -13,7 +13,7 @@ from recsync.program import DatasetType, Program, Solution, names, parse_program
 from recsync.program.avro import AvroSchema
 from recsync.program.hpo import found_by, hpo_config
 from recsync.program.recipes import RECIPES
-from recsync.program.solution_schemas import solution_schema_problems
+from recsync.program.schema_rules import solution_schema_problems
 from recsync.training.solutions import own, searching, trained_by_full
 
 V1, V2 = "aws-user-personalization", "aws-user-personalization-v2"

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from recsync.errors import FatalError
 from recsync.program import DatasetType, Events
 from recsync.program.avro import AvroSchema
-from recsync.program.event_rules import event_problems
+from recsync.program.schema_rules import event_problems
 from recsync.warehouse.dialects import DUCKDB, POSTGRES, SQLITE, Dialect, dialect_named
 from recsync.warehouse.event_mapping import ReturnedQuery, map_events
 from warehouse_local.server import EmbeddedServer, running
