@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +27,31 @@ from recsync.push.last_sent import LastSent, LastSentState, Newest
 from recsync.push.plan_files import plan_files
 from recsync.push.schemas import PARTS, Figures
 from recsync.push.store import Deliveries, PlanManifest
-from recsync.push.suppressed import without_suppressed
 from recsync.recommend.store import RecommendationsManifest, RecommendationsStore
+from recsync.suppression.store import SuppressionStore
+from recsync.suppression.suppression_list import PERSON
+
+
+def without_suppressed(context: StageContext, files: Iterable[Path | None]) -> None:
+    """Leave suppressed people out of local Parquet files with a column ``external_id``.
+
+    A removal would make Braze a new profile for somebody who was deleted there, so the last-sent state forgets them.
+    """
+    suppression = context.store(SuppressionStore).read()
+    if not suppression.people:
+        return
+    for path in filter(None, files):
+        filtered = path.with_suffix(".filtered")
+        with (
+            pq.ParquetFile(path) as file,
+            pq.ParquetWriter(filtered, file.schema_arrow, compression="zstd") as writer,
+        ):
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                found = suppression.rows(PERSON, table.column("external_id").combine_chunks())
+                writer.write_table(table.filter(pa.array(~found)))
+        filtered.replace(path)
+
 
 log = logging.getLogger(__name__)
 
