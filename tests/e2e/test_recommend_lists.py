@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -337,4 +338,4 @@ def test_a_bad_catalog_value_leaves_out_its_item_and_is_named_on_s3_only(
     assert named["value", "until"] == [{"row": 4, "item_id": "p-3", "value": "soon"}]
     assert [one["item_id"] for one in named["duplicate_id", "item_id"]] == ["p-4"]
     assert "1 item(s) are left out: until is no time." in caplog.text
-    assert "p-3" not in caplog.text
+    assert not re.search(r"\bp-3\b", caplog.text)  # a shop's name may hold it

@@ -77,7 +77,7 @@ def sort_audience(connection: duckdb.DuckDBPyConnection, source: Path, target: P
 
 
 def write_audience_items(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> None:
-    """Write which items stand beside which people (``job_input.PAIRS``), in the order of the query.
+    """Write the items of each person with their places in the query's result (``job_input.PAIRS``).
 
     :param source: ``SEEDED``.
     """
