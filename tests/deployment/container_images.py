@@ -6,6 +6,7 @@ that the compose file and the Dockerfile use. Installs nothing on the host.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -19,7 +20,6 @@ TOOLS = {
 }
 PACKAGES = "python3.11,dumb-init,curl,ca-certificates,hostname,libgomp1,redis-server,postgresql"
 AIRFLOW_UID = 50000
-BASE = "localhost/recsync-base:1"
 IMAGES = {
     "airflow": """ENV AIRFLOW_HOME=/opt/airflow PATH=/home/airflow/venv/bin:/usr/bin:/bin:/usr/sbin:/sbin
 WORKDIR /opt/airflow
@@ -41,7 +41,8 @@ as() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
 install -d -o postgres -m 700 $data /var/run/postgresql
 if [ ! -s $data/PG_VERSION ]; then
   install -o postgres -m 600 /dev/null /tmp/password && echo "$POSTGRES_PASSWORD" > /tmp/password
-  as $bin/initdb --auth=scram-sha-256 --username="$POSTGRES_USER" --pwfile=/tmp/password -D $data
+  as $bin/initdb --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 --username="$POSTGRES_USER" \\
+    --pwfile=/tmp/password -D $data
   rm /tmp/password
   echo 'host all all all scram-sha-256' >> $data/pg_hba.conf
   as $bin/pg_ctl -D $data -w -o '-c listen_addresses=' start
@@ -52,6 +53,10 @@ exec setpriv --reuid=postgres --regid=postgres --init-groups $bin/postgres -D $d
 """,
     "redis": '#!/bin/sh\nexec "$@"\n',
 }
+
+
+# Other entrypoints make another image.
+BASE = f"localhost/recsync-base:{hashlib.sha256(repr(ENTRYPOINTS).encode()).hexdigest()[:12]}"
 
 
 def missing_tools() -> str:
@@ -123,10 +128,10 @@ def import_images(folder: Path, environment: Path, names: Sequence[str], environ
         run("chroot", root, "useradd", "--uid", str(AIRFLOW_UID), "--gid", "0", "airflow")
         run("chown", "-R", f"{AIRFLOW_UID}:0", home, root / "opt/airflow")
         run("chroot", root, "chown", "redis:redis", "/data")
-        for name, text in ENTRYPOINTS.items():
-            (root / f"entrypoint-{name}").write_text(text)
-            (root / f"entrypoint-{name}").chmod(0o755)
         (root / "complete").touch()
+    for name, text in ENTRYPOINTS.items():
+        (root / f"entrypoint-{name}").write_text(text)
+        (root / f"entrypoint-{name}").chmod(0o755)
     if subprocess.run(["podman", "image", "exists", BASE], env=environ, check=False).returncode:
         archive = subprocess.Popen(
             ["tar", "-C", root, "--one-file-system", "-c", "."], stdout=subprocess.PIPE
