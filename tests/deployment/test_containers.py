@@ -115,6 +115,7 @@ def compose(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) ->
     images = {service["image"] for service in deployment.services.values() if "build" not in service}
     base = re.findall(r"^FROM (\S+:\S+)", deployment.dockerfile, re.MULTILINE)
     import_images(folder, running.environment, sorted(images | set(base)), running.environ)
+    running("down", "--volumes")  # of a test that was killed
     try:
         # One service for each image: podman-compose would build every service's at the same time.
         for service in ("airflow-apiserver", "local-s3"):
