@@ -77,8 +77,6 @@ def _summary(program_name: str, findings: Findings, wrong: int) -> str:
 def main(program_name: str) -> int:
     """Print every problem; exit status 1 when there is one, or when something could not be looked at."""
     started = time.monotonic()
-    # The libraries' own news would hide the lines that matter.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
         findings = look(program_name)
     except DELIBERATE as error:
@@ -94,5 +92,12 @@ def main(program_name: str) -> int:
     return 1 if wrong else 0
 
 
+def command() -> int:
+    """Run as a command, for the program that its first argument names."""
+    # The libraries' own news would hide the lines that matter. Not in main(): tests call it in a process of many DAGs.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    return main(sys.argv[1])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(command())

@@ -5,7 +5,7 @@ A command that people and schedulers of a deployment may have written down.
 
 import sys
 
-from recsync.preflight.run import main
+from recsync.preflight.run import command
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(command())
