@@ -88,7 +88,7 @@ DELIVERY = [
 
 DELIVERY.append(
     Contender(
-        "**recsync**: `stages.delivery.deliver`, ledger and account included",
+        "**recsync**: `recsync.push.deliver`, ledger and account included",
         "delivery.recsync",
         _OURS,
         connections=128,

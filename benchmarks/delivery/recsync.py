@@ -1,4 +1,4 @@
-"""recsync's own delivery: a published plan, ``stages.delivery.deliver`` as the task calls it, its ledger on a local S3.
+"""recsync's own delivery: a published plan, ``recsync.push.deliver`` as the task calls it, its ledger on a local S3.
 
 Inside the clock lies everything the task does: reading the plan from S3, sending, the ledger, the account of every
 person and the new last-sent state. The sandbox S3 (moto) runs beside it on the same two cores.

@@ -35,7 +35,7 @@ class LastSentState:
     """Where the last-sent state lies, and which delivery may change it.
 
     :param generation: counts the changes of ``table``.
-    :param table: key of the Parquet object (schema ``STATE`` of ``core.delivery.schemas``); empty before the first.
+    :param table: key of the Parquet object (schema ``STATE`` of ``push.schemas``); empty before the first.
     :param open_delivery: the delivery that has begun and is not complete; empty when there is none.
     :param resync: the delivery that took everything in ``table`` for unknown, until everybody is written; else empty.
     :param refused: people whom Braze refused in the last complete delivery; they will be tried, and refused, again.
