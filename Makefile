@@ -75,8 +75,8 @@ retire: $(READY) ## take a program out of Braze, Personalize and S3: make retire
 
 # The longest files first, or one worker would still be at them when the others are done.
 FIRST := tests/e2e/test_restarts.py tests/e2e/test_scheduler.py tests/e2e
-test: $(READY) ## run all tests, three files at a time: most of them wait for servers
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(FIRST) tests
+test: $(READY) ## run all tests, four files at a time: most of them wait for servers
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(FIRST) tests
 
 .PHONY: test-compose
 test-compose: $(READY) ## docker-compose.yaml in containers, from training to Braze: root, Podman, Debian's Python 3.11
