@@ -1,9 +1,9 @@
-"""The retry policy of operators and sensors whose task has none of its own."""
+"""The default retry policy of this package's operators and sensors; a task's own policy replaces it."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
@@ -17,17 +17,33 @@ if TYPE_CHECKING:
 class PersonalizeRetryPolicy(RetryPolicy):
     """Fail at once what no retry can help; retry after the time that the service named.
 
-    Any other error follows the task's own ``retries`` and ``retry_delay``.
+    Any other error follows the task's own ``retries`` and ``retry_delay``. A policy cannot retry more often than
+    ``retries`` says.
+
+    https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/tasks.html
+
+    :cvar permanent: error classes that no retry can help, beside those that AWS calls permanent.
+    :cvar retriable: error classes with ``retry_after_seconds``.
     """
+
+    permanent: ClassVar[tuple[type[BaseException], ...]] = (PersonalizeFatalError,)
+    retriable: ClassVar[tuple[type[BaseException], ...]] = (PersonalizeRetriableError,)
+
+    def class_of(self, exception: BaseException) -> type[BaseException]:
+        """Return the class that decides."""
+        return type(exception)
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Decide by the class of the error; the reason names only the class, because Airflow stores it."""
-        name = type(exception).__name__
-        if isinstance(exception, PersonalizeFatalError) or is_permanent(exception):
+        kind = self.class_of(exception)
+        name = kind.__name__
+        if issubclass(kind, self.permanent) or is_permanent(exception):
             return RetryDecision.fail(f"{name}: a retry cannot help.")
-        seconds = exception.retry_after_seconds if isinstance(exception, PersonalizeRetriableError) else None
+        seconds = (
+            getattr(exception, "retry_after_seconds", None) if issubclass(kind, self.retriable) else None
+        )
         if seconds is None:
             return RetryDecision.default()
         return RetryDecision.retry(timedelta(seconds=seconds), f"{name}: retry after {seconds:g} seconds.")
@@ -37,7 +53,7 @@ class PersonalizeRetryPolicy(RetryPolicy):
         return {}
 
     @classmethod
-    def deserialize(cls, data: dict[str, Any]) -> PersonalizeRetryPolicy:
+    def deserialize(cls, data: dict[str, Any]) -> Self:
         """Return a policy."""
         return cls()
 

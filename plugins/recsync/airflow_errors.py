@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
-
 from airflow.providers.standard.exceptions import HITLTimeoutError
-from airflow.sdk import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowNotFoundException
 from botocore.exceptions import ParamValidationError
 from jinja2 import TemplateError
 
-from airflow_personalize.aws_errors import is_permanent
+from airflow_personalize.retry_policy import PersonalizeRetryPolicy
 from recsync.errors import FATAL, REJECTED, RETRIABLE, UnexpectedError
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-# A rejected record that leaves a task is rejected again by the next try. A question that nobody answered in its time is
-# not asked again. The library errors are a safety net: the code
-# that meets one should raise a FatalError that says what to do.
+# A rejected record is rejected again by the next try. A question that nobody answered in time is not asked again. The
+# library errors are a safety net: the code that catches one should raise a FatalError that says what to do.
 _PERMANENT = (
     *FATAL,
     *REJECTED,
@@ -39,36 +31,15 @@ _PERMANENT = (
 )
 
 
-class ErrorRetryPolicy(RetryPolicy):
-    """Fail at once what no retry can help; retry a RetriableError after the time that the service named.
+class ErrorRetryPolicy(PersonalizeRetryPolicy):
+    """Decide by recsync's errors, and by those of the libraries that its tasks call."""
 
-    Any other error follows the task's own ``retries`` and ``retry_delay``. A policy cannot retry more often than
-    ``retries`` says.
+    permanent = _PERMANENT
+    retriable = RETRIABLE
 
-    https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/tasks.html
-    """
-
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
-    ) -> RetryDecision:
-        """Decide by the class of the error; the reason names only the class, because Airflow stores it."""
-        kind = exception.kind if isinstance(exception, UnexpectedError) else type(exception)
-        name = kind.__name__
-        if issubclass(kind, _PERMANENT) or is_permanent(exception):
-            return RetryDecision.fail(f"{name}: a retry cannot help.")
-        seconds = exception.retry_after_seconds if isinstance(exception, RETRIABLE) else None
-        if seconds is None:
-            return RetryDecision.default()
-        return RetryDecision.retry(timedelta(seconds=seconds), f"{name}: retry after {seconds:g} seconds.")
-
-    def serialize(self) -> dict[str, Any]:
-        """Return nothing: the policy has no settings."""
-        return {}
-
-    @classmethod
-    def deserialize(cls, data: dict[str, Any]) -> ErrorRetryPolicy:
-        """Return a policy."""
-        return cls()
+    def class_of(self, exception: BaseException) -> type[BaseException]:
+        """Return the class that an UnexpectedError stands for."""
+        return exception.kind if isinstance(exception, UnexpectedError) else type(exception)
 
 
 RETRY_POLICY = ErrorRetryPolicy()
