@@ -23,7 +23,7 @@ _RULES: tuple[tuple[str, Way], ...] = (
     (r"(exports|full/[^/]+)/staging/", Way.WHOLE),
     (r"(exports|full/[^/]+)/reports/.*\.html$", Way.PAGE),
     (r"(exports|full/[^/]+)/reports/", Way.DOCUMENT),
-    (r"(exports|full/[^/]+)/ids/", Way.HASHES),
+    (r"(exports|full/[^/]+)/(ids|imported)/", Way.HASHES),
     (r"(exports|full/[^/]+)/quarantine/", Way.LINES),
     (r"(exports|full|imports)/.*\.csv$", Way.ROWS),
     (r"batch/", Way.LINES),

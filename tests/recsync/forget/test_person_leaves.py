@@ -85,6 +85,7 @@ def test_a_parquet_file_without_the_person_is_not_written(tmp_path: Path) -> Non
         ("shop/full/r/reports/users.html", Way.PAGE),
         ("shop/full/r/staging/users/0000_part_00.gz", Way.WHOLE),
         ("shop/exports/ids/users/2026-11-22T0500Z.u64", Way.HASHES),
+        ("shop/exports/imported/items/2026-11-22T0500Z.5e4ae6e5.u64", Way.HASHES),
         ("shop/batch/r/output/users.json.out.gz", Way.LINES),
         ("shop/deliveries/d/writes/rest.parquet", Way.STAND_IN),
         ("shop/state/last_sent/00000001-d.parquet", Way.TABLE),
