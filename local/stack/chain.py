@@ -298,7 +298,7 @@ class Chain:
         handed_over = min((e["timestamp"] for e in events), key=_moment, default=source["start_date"])
 
         def next_run() -> Json | None:
-            # A run that ended before cannot have taken anything of the source; whether it failed is its own affair.
+            # A run that ended before the event cannot have consumed it, so its failure says nothing about the chain.
             return next(
                 (
                     run

@@ -87,7 +87,7 @@ def refusal(
 ) -> str | None:
     """Say what happened and what to do about an error that no retry can help; None for any other error.
 
-    :param action: what was tried, e.g. ``list dataset groups`` or ``read s3://bucket/key``.
+    :param action: the operation that failed, e.g. ``list dataset groups`` or ``read s3://bucket/key``.
     :param conn_id: Airflow connection that the call used.
     :param remedy: what to do when the request was refused. Default: correct the request or the role's permissions.
     """

@@ -2,7 +2,7 @@
 
 PersonalizeError
 ├── PersonalizeFatalError      do not retry: a person must change something first
-│   └── DriftError                 a resource differs from what was asked for
+│   └── DriftError                 a resource exists with other settings
 └── PersonalizeRetriableError  try again, after ``retry_after_seconds`` when that is known
     └── QuotaFullError             as many jobs run as the account may have; one of them has to end first
 
@@ -17,11 +17,11 @@ class PersonalizeError(Exception):
 
 
 class PersonalizeFatalError(PersonalizeError):
-    """Retrying cannot help: the message says what has to change."""
+    """A retry cannot help: the message says what to change."""
 
 
 class DriftError(PersonalizeFatalError):
-    """A resource is there and differs from what was asked for: the message names each difference."""
+    """A resource exists with other settings than requested: the message names each difference."""
 
 
 class PersonalizeRetriableError(PersonalizeError):

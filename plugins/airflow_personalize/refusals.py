@@ -47,7 +47,7 @@ def personalize_errors(
 ) -> Generator[None]:
     """Raise the service's refusals as errors of this package; what botocore may still retry passes unchanged.
 
-    :param action: what was tried, for the message, e.g. ``create filter 'not-bought'``.
+    :param action: the operation, for the message, e.g. ``create filter 'not-bought'``.
     :param resource: whose quota LimitExceededException is about; None when no quota is known.
     :param conn_id: Airflow connection of the call, for the message.
     :raises PersonalizeFatalError: wrong input, missing rights, missing parent, no credentials, a quota of what

@@ -1,4 +1,4 @@
-"""What this package has to know of one kind of Amazon Personalize resource, and of waiting for it.
+"""Describe one kind of Amazon Personalize resource: its operations, members, statuses and waits.
 
 Names of operations and members follow one rule in the API: from ``datasetGroup`` come
 ``CreateDatasetGroup``, ``DescribeDatasetGroup``, ``datasetGroupArn`` and the reply member ``datasetGroup``.

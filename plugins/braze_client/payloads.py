@@ -1,4 +1,4 @@
-"""What is written to Braze: JSON in one spelling, catalog items, calls within the size limits.
+"""Build Braze request bodies: canonical JSON, catalog items, batches within the size limits.
 
 https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
 https://www.braze.com/docs/api/endpoints/catalogs/catalog_items/asynchronous/put_update_catalog_items/

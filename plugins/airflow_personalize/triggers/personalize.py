@@ -1,4 +1,4 @@
-"""Await Amazon Personalize in the triggerer: what is being made, updated, stopped."""
+"""Triggers that wait for Amazon Personalize resources to be created, updated or stopped."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class PersonalizeSolutionVersionCompletedTrigger(PersonalizeBaseTrigger):
         self.serialized_fields["stop_on_kill"] = stop_on_kill
 
     async def on_kill(self) -> None:
-        """Stop the training if this task asked for that."""
+        """Stop the training when ``stop_on_kill`` is set."""
         if not self.stop_on_kill:
             return
         connection = self.hook().get_async_conn()  # type: ignore[no-untyped-call]  # the provider leaves it untyped

@@ -21,7 +21,7 @@ _ENDED = frozenset({"success", "failed"})
 
 
 def deadline(program: Program, stage: str) -> DeadlineAlert | None:
-    """Make the deadline of a stage's runs; None when it has none or nobody is to be told.
+    """Return the deadline of a stage's runs; None without a deadline or without an alert for late runs.
 
     It counts from when a run was queued: runs that an asset or a person started have no logical date.
     """
@@ -42,7 +42,7 @@ async def tell_late(program: str, stage: str, hours: float, context: dict[str, A
 
     :param context: ``dag_run`` and ``deadline``, as JSON.
     """
-    # Senders wait for their servers, and the triggerer's loop waits for nobody.
+    # Senders block on the network, so they run outside the triggerer's event loop.
     await asyncio.to_thread(_tell, program, stage, hours, context["dag_run"])
 
 
@@ -68,7 +68,7 @@ def _text(hours: float, run: dict[str, Any]) -> str:
 
 
 def _tested(command: Sequence[str]) -> bool:
-    """Tell whether this process is ``airflow dags test``, as in ``make push``.
+    """Return whether this process is ``airflow dags test``, which ``make push`` runs.
 
     Airflow 3.3.2 cannot end a successful test of a DAG with a deadline: DagRun.update_state looks the deadline up in
     the database, where a test has none.

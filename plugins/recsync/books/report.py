@@ -25,7 +25,7 @@ from recsync.program.files import program_files
 
 
 def main() -> int:
-    """Book what is missing, and print the bills; exit status 1 when something could not be read."""
+    """Record missing usage and print the bills; exit status 1 after a read error."""
     arguments = _parser().parse_args()
     programs = [arguments.program] if arguments.program else _programs()
     bills: list[Bill] = []

@@ -103,7 +103,7 @@ class Reports:
         return self._ids(self.keys.companion(exported, "ids", _suffix(of)))
 
     def keep_ids(self, exported: str, digest: str) -> None:
-        """Keep the hashes of an object's ids for good: the next export of the interval writes over those of ids().
+        """Copy an object's id hashes under its digest, because the next export of the interval overwrites them.
 
         :param digest: of the object's rows.
         """
@@ -112,7 +112,7 @@ class Reports:
             self.bucket.put(self._kept(exported, digest), ids.tobytes())
 
     def kept_ids(self, exported: str, digest: str) -> NDArray[np.uint64] | None:
-        """Read the hashes of the ids that an object held when its rows had this digest; None when nobody kept them."""
+        """Read the id hashes that :meth:`keep_ids` copied for a digest; None when there is no copy."""
         return self._ids(self._kept(exported, digest))
 
     def _kept(self, exported: str, digest: str) -> str:

@@ -125,7 +125,7 @@ def _read(data: bytes, catalogue: Catalogue, key: str) -> tuple[BlockLines, Coun
 
 
 def _reasons(block: BlockLines, failed: pa.BooleanArray) -> Counter[str]:
-    """Count what Amazon Personalize says of the first failed lines, without the ids that it names."""
+    """Count the error texts of the first failed lines, without the ids in them."""
     lines = block.columns.filter(failed).slice(0, _READ_REASONS)
     found = zip(lines["user_id"].to_pylist(), lines["error"].to_pylist(), strict=True)
     return Counter(withhold_literals(withhold(reason, [user]))[:_REASON_LENGTH] for user, reason in found)
