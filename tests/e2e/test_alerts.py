@@ -94,7 +94,9 @@ def test_an_export_that_fails_is_told_without_naming_anybody(
     assert "What happened: " in message["Message"]
 
 
-def test_a_connection_that_is_not_there_fails_and_is_told_at_the_first_try(shop: Shop, inbox: Inbox) -> None:
+def test_a_connection_that_is_not_there_fails_and_is_told_at_the_first_try(
+    airflow_database: None, shop: Shop, inbox: Inbox
+) -> None:
     shop.write_files(f"warehouse: nowhere\n{PROGRAM}{ALERTS % inbox.topic}")
     dag = load_dag(f"{shop.name}_export")
     assert {task.retries for task in dag.tasks} == {3}
