@@ -1,4 +1,4 @@
-"""Judge Braze's answers: what was taken, what was refused and whose fault it was, what is not clear.
+"""Read a response of Braze: accepted, rejected (and why) or unclear per object; without record content or the API key.
 
 https://www.braze.com/docs/api/errors/
 """
@@ -11,19 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
-from braze_client.errors import TrackError
+from braze_client.errors import TrackError, withhold
 from braze_client.payloads import Json
-from braze_client.privacy import withhold
 from braze_client.transport import Answer
 
 MAX_SHOWN_CHARACTERS = 500
-
-FATAL = {
-    401: "Check the API key and the REST endpoint (host) of the Braze connection: a key is valid on one instance only.",
-    403: "The API key lacks the permission for this call; create a key that has it, keys cannot be changed.",
-    404: "Check the REST endpoint (host) of the Braze connection and the names in the program file.",
-    415: "This is an error in recsync: please report it.",
-}
 
 
 @dataclass(frozen=True)
@@ -60,20 +52,6 @@ class TrackResult:
         )
 
 
-class Unclear(Exception):  # ruff: ignore[error-suffix-on-exception-name] - internal signal of one try
-    """One try failed or its outcome is unknown: send again, after the hint if there is one.
-
-    :param limited: the rate limit was the reason.
-    """
-
-    def __init__(
-        self, message: str, retry_after_seconds: float | None = None, *, limited: bool = False
-    ) -> None:
-        self.retry_after_seconds = retry_after_seconds
-        self.limited = limited
-        super().__init__(message)
-
-
 def document_of(answer: Answer) -> Json | None:
     """Return the JSON object in the body; None when the body is anything else."""
     try:
@@ -103,7 +81,7 @@ def _error(error: Any) -> TrackError:
 
 
 def is_accepted(document: Json) -> bool:
-    """Say whether this is Braze's word for having taken the call."""
+    """Return whether Braze says that it took the call."""
     return document.get("message") in ("success", "queued")
 
 
@@ -171,9 +149,11 @@ def _without(said: Any, values: list[Any]) -> Any:
     return said
 
 
-def text_of(answer: Answer, secret: str, path: str = "", body: bytes | None = None) -> str:
-    """Show Braze's own message, without the API key, which Braze echoes, and without what the call held."""
-    document = errors_without_values(document_of(answer), path, body)
+def text_of(answer: Answer, document: Json | None, secret: str, path: str, body: bytes | None) -> str:
+    """Return Braze's own message, without the API key, which Braze echoes.
+
+    :param document: the body as :func:`errors_without_values` returned it.
+    """
     if document is None:
         text = withhold(answer.body.decode("utf-8", "replace"), _sent(path, body))
     else:

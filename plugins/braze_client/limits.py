@@ -1,25 +1,30 @@
-"""Wait before a call until Braze's limits allow it; one limiter per endpoint family, shared by all processes.
-
-https://www.braze.com/docs/api/api_limits/
-"""
+"""Wait before each call to Braze until its limits allow it: one limiter per endpoint family, shared by a machine."""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import hashlib
 import logging
+import math
+import os
+import stat
+import struct
+import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from enum import Enum
+import zlib
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 
-from braze_client.pace import Pace
-from braze_client.rate_plan import BULK_REQUESTS_PER_SECOND, RatePlan
-from braze_client.shared_pace import SharedPace
-from braze_client.window import Burst
+from braze_client.pace import Burst, Pace
+from braze_client.rate_plan import Family, RatePlan, burst_of
 
 log = logging.getLogger(__name__)
 
-# Slots that nobody used for so long are given up. While they are used in time, more are taken at once.
+# Unused slots expire after this time. Callers that use theirs in time get more at once.
 CREDIT_SECONDS = 0.05
 MOST_CREDITS = 8
 # Answers are taken to the shared file together, this often at most; refusals at once.
@@ -27,38 +32,119 @@ LEARN_EVERY_SECONDS = 0.005
 # Waiting longer than this is said in the log, once per wait.
 LONG_WAIT_SECONDS = 10.0
 
-
-class Family(Enum):
-    """The endpoints that share one limit."""
-
-    TRACK = "users/track"
-    TRACK_BULK = "users/track/bulk"
-    EXPORT = "users/export"
-    DELETE = "users/delete"
-    CATALOG_ITEMS = "catalogs items, asynchronous"
-    CATALOG_READS = "catalogs items, synchronous"
-    CATALOGS = "catalogs"
-
-
-# What is never exceeded, whatever the headers say, and what is tried where they say nothing.
-_BURSTS = {
-    Family.TRACK_BULK: Burst(3 * BULK_REQUESTS_PER_SECOND, 3.0),
-    # 250 a minute, or 40 a second where fields_to_export is given: the headers tell which.
-    Family.EXPORT: Burst(40, 1.0),
-    # 20,000 a minute, shared with alias, identify and merge.
-    Family.DELETE: Burst(30, 3.0),
-    # 16,000 a minute.
-    Family.CATALOG_ITEMS: Burst(800, 3.0),
-    # 50 a minute each, which the headers tell: few calls, so these may come quickly.
-    Family.CATALOG_READS: Burst(30, 3.0),
-    Family.CATALOGS: Burst(30, 3.0),
-}
+# Part of the file name: processes of two versions of recsync do not read each other's numbers.
+LAYOUT = 2
+_NAMES = [field.name for field in fields(Pace)]
+_numbers_of = attrgetter(*_NAMES)
+_NUMBERS = struct.Struct(f"<{len(_NAMES)}d")
+_SUM = struct.Struct("<I")
+_SIZE_BYTES = _NUMBERS.size + _SUM.size
+# The lock is held for some 30 microseconds. A holder that is stopped must not stop everybody: after this many
+# looks, 20 ms in all, the call goes by what this process knows.
+_LOCK_LOOKS = 40
+_LOCK_LOOK_SECONDS = 0.0005
 
 
-def burst_of(family: Family, plan: RatePlan) -> Burst:
-    """Say what the short window of a family allows under a rate plan."""
-    own = Burst(plan.burst_requests, plan.burst_seconds)
-    return min(_BURSTS.get(family, own), own, key=lambda burst: burst.requests / burst.seconds)
+class SharedPace:
+    """Share the pace of one endpoint family between the processes of a machine.
+
+    The file holds numbers only, under a lock of the operating system, which ends with the process that holds it.
+    The numbers are advice, not data: a broken, foreign or unreachable file is replaced or done without, which costs
+    some refused calls.
+
+    :param identity: what tells it from others: host, API key and family; only a hash of it reaches the disk.
+    :param folder: where the files are; the default is a folder for all users of the machine, or where that is
+        not possible one of this user.
+    """
+
+    def __init__(self, identity: str, folder: Path | None = None) -> None:
+        name = f"pace-{LAYOUT}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
+        self._file = _open(name, folder)
+        self._pace = Pace()
+        if self._file is None:
+            log.warning(
+                "The pace towards Braze is not shared with other processes: no folder for it is writable."
+            )
+
+    @contextmanager
+    def locked(self) -> Generator[Pace]:
+        """Take the file lock, read the state, yield it, and write it back."""
+        file = self._file
+        if file is None or not _lock(file):
+            yield self._pace
+            return
+        try:
+            self._pace = _read(file)
+            yield self._pace
+            _write(file, self._pace)
+        finally:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the file; the numbers stay in it for the next process."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+
+def _open(name: str, folder: Path | None) -> int | None:
+    base = Path(tempfile.gettempdir())
+    for each in [folder] if folder else [base / "recsync-pace", base / f"recsync-pace-{os.getuid()}"]:
+        with suppress(OSError):
+            return _open_in(each, name)
+    return None
+
+
+def _open_in(folder: Path, name: str) -> int:
+    with suppress(FileExistsError):
+        folder.mkdir()
+        # Tasks may run as several users. The sticky bit keeps users from deleting each other's files.
+        folder.chmod(0o1777)
+    path, flags = folder / name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        # Without O_CREAT first: Linux forbids it for files of other users in folders that all may write to.
+        file = os.open(path, flags)
+    except FileNotFoundError:
+        with suppress(FileExistsError):
+            os.close(os.open(path, flags | os.O_CREAT | os.O_EXCL))
+            path.chmod(0o666)
+        file = os.open(path, flags)
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(file)
+        raise OSError(f"{path} is no plain file")
+    return file
+
+
+def _lock(file: int) -> bool:
+    for _ in range(_LOCK_LOOKS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(_LOCK_LOOK_SECONDS)
+        except OSError:
+            break
+    return False
+
+
+def _read(file: int) -> Pace:
+    with suppress(OSError):
+        raw = os.pread(file, _SIZE_BYTES + 1, 0)
+        if len(raw) == _SIZE_BYTES and raw[_NUMBERS.size :] == _SUM.pack(zlib.crc32(raw[: _NUMBERS.size])):
+            numbers = _NUMBERS.unpack_from(raw)
+            if all(map(math.isfinite, numbers)):
+                return Pace(*numbers)
+    return Pace()
+
+
+def _write(file: int, pace: Pace) -> None:
+    numbers = _NUMBERS.pack(*_numbers_of(pace))
+    with suppress(OSError):  # a full disk: the next reader uses the old state or none
+        os.pwrite(file, numbers + _SUM.pack(zlib.crc32(numbers)), 0)
+        if os.fstat(file).st_size != _SIZE_BYTES:
+            os.ftruncate(file, _SIZE_BYTES)
 
 
 class Limiter:
@@ -68,7 +154,7 @@ class Limiter:
     thousand waiting tasks cost no more than one; and it takes one slot at a time, so that little is under way
     when a refusal closes the family.
 
-    :param pace: what is known of the family.
+    :param pace: the shared state of the endpoint family.
     :param burst: what the contract allows in a short window.
     :param name: for the log.
     """
@@ -153,7 +239,7 @@ class Limiter:
             with self._pace.locked() as pace:
                 self._tell(pace)
                 grant = pace.reserve(now, max(self._most, self._waiting), self._burst)
-                self._knows = not pace.must_probe
+                self._knows = bool(pace.known_since)
             if not said and now - since > LONG_WAIT_SECONDS:
                 said = True
                 log.info("Braze: %s waits until its rate limit allows more calls", self._name)

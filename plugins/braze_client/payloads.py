@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-# Braze refuses bodies over 4 MB with 413; half a megabyte is left for headers and escapes.
+# Braze refuses bodies over 4 MB with 413; half a megabyte is reserved for headers and escapes.
 MAX_BODY_BYTES = 3_500_000
 # Braze drops a nested value over 100 KB although it answers with success.
 MAX_VALUE_BYTES = 100_000
@@ -20,17 +20,22 @@ MAX_VALUE_BYTES = 100_000
 MAX_CATALOG_ITEMS = 50
 CATALOG_ID = re.compile(r"^[A-Za-z0-9_-]{1,250}$")
 MAX_CATALOG_VALUE_CHARACTERS = 5_000
+# An array holds at most 100 texts; an object at most 50 levels, and no "." or "$" in its keys.
+MAX_CATALOG_ARRAY_ELEMENTS = 100
+MAX_CATALOG_LEVELS = 50
+CATALOG_KEY_FORBIDDEN = re.compile(r"[.$]")
 # Braze: strings over 255 characters inside attributes are dropped after a clean 201.
 MAX_STRING_CHARACTERS = 255
 
 Json = dict[str, Any]
 
+# ``json.dumps`` makes a new encoder for each call with other options than its own, which takes longer than an item.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
+
 
 def dumps(value: object) -> bytes:
     """Serialise in one way only, so that a retry and a fingerprint see the same bytes."""
-    return json.dumps(
-        value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
-    ).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def fingerprint(value: object) -> str:

@@ -1,18 +1,23 @@
-"""What the Braze contract allows: the rate plan in the extra of the Airflow connection."""
+"""The limits of a Braze contract: sizes of calls, and calls per second of each endpoint family.
+
+The rate plan is in the extra of the Airflow connection. https://www.braze.com/docs/api/api_limits/
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple
 
 from braze_client.errors import BrazeSettingsError
+from braze_client.pace import Burst
+from braze_client.payloads import MAX_BODY_BYTES
 
 log = logging.getLogger(__name__)
 
-# Braze refuses bodies over 4 MB (/users/track) and 2 MB (/users/track/bulk) with 413; the rest is room for headers.
-TRACK_BODY_BYTES = 3_500_000
+# Braze refuses bodies over 2 MB to /users/track/bulk with 413; the rest is room for headers.
 BULK_BODY_BYTES = 1_900_000
 # /users/track/bulk has its own base rate: https://www.braze.com/docs/api/endpoints/user_data/post_user_track_bulk/
 BULK_REQUESTS_PER_SECOND = 50.0
@@ -62,7 +67,7 @@ class RatePlan:
     :param bulk: whether the workspace has ``/users/track/bulk`` (a limited beta).
     :param bulk_max_objects: objects in one ``/users/track/bulk`` call.
     :param burst_requests: calls allowed in ``burst_seconds``. Contracts by active users do not show this limit in
-        their headers: it stands in the dashboard under Settings, APIs and Identifiers, API Usage.
+        their headers: see the dashboard under Settings, APIs and Identifiers, API Usage.
     :param burst_seconds: length of the short window.
     :param connections: HTTP connections open at a time; at 0.1 s a call, 1,000 calls/s need 100.
     :param max_tries: tries per call before its outcome is given up as unclear.
@@ -82,8 +87,7 @@ class RatePlan:
     def from_extra(cls, extra: Mapping[str, Any], *, conn_id: str = "braze_default") -> RatePlan:
         """Read the extra of the connection; fields left out take the defaults.
 
-        The fields may stand in the extra itself or in an object ``rate_plan`` in it. Other fields are not ours:
-        they are named in a warning, since one may be a typing error.
+        The fields belong in the extra or in its object ``rate_plan``. A warning names unknown fields.
 
         :raises BrazeSettingsError: naming every value that is not allowed.
         """
@@ -115,10 +119,43 @@ class RatePlan:
     @property
     def bytes_per_call(self) -> int:
         """Bytes that the body of one ``track_attributes`` call may have."""
-        return BULK_BODY_BYTES if self.bulk else TRACK_BODY_BYTES
+        return BULK_BODY_BYTES if self.bulk else MAX_BODY_BYTES
 
     @property
     def requests_per_second(self) -> float:
         """Calls per second that the short window of ``track_attributes`` allows."""
         burst = self.burst_requests / self.burst_seconds
         return min(burst, BULK_REQUESTS_PER_SECOND) if self.bulk else burst
+
+
+class Family(Enum):
+    """The endpoints that share one limit."""
+
+    TRACK = "users/track"
+    TRACK_BULK = "users/track/bulk"
+    EXPORT = "users/export"
+    DELETE = "users/delete"
+    CATALOG_ITEMS = "catalogs items, asynchronous"
+    CATALOG_READS = "catalogs items, synchronous"
+    CATALOGS = "catalogs"
+
+
+# Upper limits regardless of headers, and the rate to try without headers.
+_BURSTS = {
+    Family.TRACK_BULK: Burst(3 * BULK_REQUESTS_PER_SECOND, 3.0),
+    # 250 a minute, or 40 a second where fields_to_export is given: the headers tell which.
+    Family.EXPORT: Burst(40, 1.0),
+    # 20,000 a minute, shared with alias, identify and merge.
+    Family.DELETE: Burst(30, 3.0),
+    # 16,000 a minute.
+    Family.CATALOG_ITEMS: Burst(800, 3.0),
+    # 50 a minute each, which the headers tell: few calls, so these may come quickly.
+    Family.CATALOG_READS: Burst(30, 3.0),
+    Family.CATALOGS: Burst(30, 3.0),
+}
+
+
+def burst_of(family: Family, plan: RatePlan) -> Burst:
+    """Return what the short window of a family allows under a rate plan."""
+    own = Burst(plan.burst_requests, plan.burst_seconds)
+    return min(_BURSTS.get(family, own), own, key=lambda burst: burst.requests / burst.seconds)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractCookieJar
 from yarl import URL
 
-from braze_client.privacy import WITHHELD
+from braze_client.errors import WITHHELD
 
 # Connecting to a healthy host takes milliseconds; reading waits for Braze's own gateway timeouts (about 60 s).
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -35,20 +34,6 @@ class ConnectionFailed(Exception):  # ruff: ignore[error-suffix-on-exception-nam
     """No whole answer came: whether Braze took the call is unknown."""
 
 
-class Transport(Protocol):
-    """Send one request and return the answer."""
-
-    async def send(self, method: str, path: str, body: bytes | None) -> Answer:
-        """Send ``body`` to ``path``.
-
-        :param path: path and query, quoted.
-        :raises ConnectionFailed: when no whole answer came.
-        """
-
-    async def close(self) -> None:
-        """Close the connections."""
-
-
 class AiohttpTransport:
     """Send with aiohttp over kept-alive connections, from one event loop.
 
@@ -65,7 +50,11 @@ class AiohttpTransport:
         self._urls: dict[str, URL] = {}
 
     async def send(self, method: str, path: str, body: bytes | None) -> Answer:
-        """Send one request; redirects are not followed, a Braze endpoint never redirects."""
+        """Send one request; redirects are not followed, a Braze endpoint never redirects.
+
+        :param path: path and query, quoted.
+        :raises ConnectionFailed: when no whole answer came.
+        """
         if self._session is None:
             self._session = self._open()
         try:

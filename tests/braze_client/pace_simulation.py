@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from braze_client.pace import Pace
-from braze_client.window import Burst
+from braze_client.pace import Burst, Pace
 
 DEFAULT_BURST = Burst(3_000, 3)
 START = 1_800_000_000.37

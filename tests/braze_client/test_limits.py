@@ -3,10 +3,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from braze_client.limits import Family, Limiter, Limiters, burst_of
-from braze_client.rate_plan import RatePlan
-from braze_client.shared_pace import SharedPace
-from braze_client.window import Burst
+from braze_client.limits import Limiter, Limiters, SharedPace
+from braze_client.pace import Burst
+from braze_client.rate_plan import Family, RatePlan
 
 NOW = 1_800_000_000.0
 
@@ -110,11 +109,3 @@ def test_families_of_one_workspace_wait_apart(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert clock.now == NOW
-
-
-def test_no_family_is_faster_than_the_plan() -> None:
-    plan = RatePlan(burst_requests=60, burst_seconds=3)
-    assert burst_of(Family.TRACK, RatePlan()) == Burst(3_000, 3)
-    assert burst_of(Family.TRACK, plan) == Burst(60, 3)
-    assert burst_of(Family.CATALOG_ITEMS, plan) == Burst(60, 3)
-    assert burst_of(Family.EXPORT, RatePlan()) == Burst(40, 1)

@@ -1,37 +1,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from braze_client import payloads
-from recsync.program import Braze
-from recsync.push.rendering import list_element
-
-IDS = Braze(attribute="recs")
-OBJECTS = Braze(attribute="recs", payload="objects", item_fields=("name", "price"))
-
-
-def test_ids_are_strings_and_objects_leave_absent_fields_out() -> None:
-    items: dict[str, dict[str, Any]] = {
-        "1": {"name": "n" * 300, "price": None},
-        "2": {"name": "b", "price": 1.5, "unsent": True},
-    }
-    assert [list_element(IDS, i, items[i]) for i in ("2", "1")] == ["2", "1"]
-    assert [list_element(OBJECTS, i, items[i]) for i in ("2", "1")] == [
-        {"id": "2", "name": "b", "price": 1.5},
-        {"id": "1", "name": "n" * 255},
-    ]
-
-
-def test_zero_and_false_are_values() -> None:
-    assert list_element(OBJECTS, "1", {"name": False, "price": 0}) == {
-        "id": "1",
-        "name": False,
-        "price": 0,
-    }
 
 
 def test_fingerprints_do_not_depend_on_key_order_but_on_item_order() -> None:

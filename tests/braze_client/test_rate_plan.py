@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from braze_client.errors import BrazeSettingsError
-from braze_client.rate_plan import RatePlan
+from braze_client.pace import Burst
+from braze_client.rate_plan import Family, RatePlan, burst_of
 
 
 def test_an_empty_extra_is_brazes_own_plan() -> None:
@@ -51,3 +52,11 @@ def test_all_problems_come_at_once() -> None:
     assert all(line.startswith("Connection braze_eu, extra: ") for line in lines)
     assert "bulk = 'perhaps': allowed is true or false" in lines[0]
     assert "max_objects = 0: allowed is a whole number from 1 to 1,000" in lines[4]
+
+
+def test_no_family_is_faster_than_the_plan() -> None:
+    plan = RatePlan(burst_requests=60, burst_seconds=3)
+    assert burst_of(Family.TRACK, RatePlan()) == Burst(3_000, 3)
+    assert burst_of(Family.TRACK, plan) == Burst(60, 3)
+    assert burst_of(Family.CATALOG_ITEMS, plan) == Burst(60, 3)
+    assert burst_of(Family.EXPORT, RatePlan()) == Burst(40, 1)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from braze_client.shared_pace import SharedPace
-from braze_client.window import Burst
+from braze_client.limits import SharedPace
+from braze_client.pace import Burst
 
 BURST = Burst(3_000, 3)
 WRITER = """
 import sys
 from pathlib import Path
-from braze_client.shared_pace import SharedPace
+from braze_client.limits import SharedPace
 pace = SharedPace("one workspace", Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
     with pace.locked() as numbers:
@@ -26,7 +26,7 @@ for _ in range(int(sys.argv[2])):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from braze_client.shared_pace import SharedPace
+from braze_client.limits import SharedPace
 with SharedPace("one workspace", Path(sys.argv[1])).locked():
     print("held", flush=True)
     time.sleep(60)

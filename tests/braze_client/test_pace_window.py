@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braze_client.headers import MAX_WAIT_SECONDS, Window, retry_after_seconds, window_of
+from braze_client.pace import MAX_WAIT_SECONDS, Window, retry_after_seconds, window_of
 
 NOW = 1_800_000_000.0
 
