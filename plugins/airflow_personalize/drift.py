@@ -1,4 +1,4 @@
-"""Compare what was asked of Amazon Personalize with what is already there."""
+"""Compare a Create request with the resource that already exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LATEST = "/$LATEST"
 
 
 def drift(compared: Iterable[Compared], request: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """List what differs, one line a field: the member's path in the request, what is asked for, what is found."""
+    """List differences, one line per field: path in the request, requested value, found value."""
     lines: list[str] = []
     for each in compared:
         asked, existing = _value(each, each.path, request), _value(each, each.found or each.path, found)
@@ -36,7 +36,7 @@ def unasked_hyperparameters(request: Mapping[str, Any], found: Mapping[str, Any]
 
 
 def agrees(asked: Any, found: Any) -> bool:
-    """Tell whether everything asked for is found; a mapping may hold more than was asked."""
+    """True if the found value contains the requested one; a mapping may have more members."""
     if isinstance(asked, dict) and isinstance(found, dict):
         return all(agrees(value, found.get(key)) for key, value in asked.items())
     if isinstance(asked, list) and isinstance(found, list):
@@ -70,7 +70,7 @@ def _differences(path: str, asked: Any, found: Any) -> list[str]:
 
 
 def _unmatched(asked: list[Any], found: list[Any]) -> bool:
-    """Tell whether some member has no partner: the lists of this API are sets, of names, metrics or events."""
+    """True if the lists differ as sets: order means nothing in this API."""
     rest = list(found)
     for one in asked:
         partner = next((each for each in rest if agrees(one, each)), None)

@@ -1,5 +1,8 @@
 """Describe one kind of Amazon Personalize resource: its operations, members, statuses and waits.
 
+The API reference of each Describe operation lists the statuses; the service writes some of them with ``_`` for the
+space. Everything that decides on a status asks here.
+
 Names of operations and members follow one rule in the API: from ``datasetGroup`` come
 ``CreateDatasetGroup``, ``DescribeDatasetGroup``, ``datasetGroupArn`` and the reply member ``datasetGroup``.
 The table in :mod:`airflow_personalize.resources` holds what does not follow from that rule.
@@ -7,14 +10,98 @@ The table in :mod:`airflow_personalize.resources` holds what does not follow fro
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple
 
 from botocore import xform_name
 
-from airflow_personalize.status import State
+log = logging.getLogger(__name__)
+
+_STOPPING = "CREATE STOPPING"
+_STOPPED = "CREATE STOPPED"
+_NOT_DELETED = "DELETE FAILED"
+
+
+class State(StrEnum):
+    """What a status means to whoever waits for a resource, uses it or removes it."""
+
+    PENDING = "pending"
+    """Changes by itself: being created, updated, started or stopped. Also a status that this package does not know."""
+
+    READY = "ready"
+    """Usable, or done."""
+
+    FAILED = "failed"
+    """Stays as it is and is not usable: a creation, update or deletion failed, or a creation was stopped."""
+
+    GONE = "gone"
+    """Being deleted, or deleted."""
+
+
+_ENDS = {
+    # COMPLETED: data deletion jobs. INACTIVE: recommenders that were stopped.
+    **dict.fromkeys(("ACTIVE", "COMPLETED", "INACTIVE"), State.READY),
+    **dict.fromkeys(
+        ("FAILED", "CREATE FAILED", "UPDATE FAILED", "START FAILED", "STOP FAILED", _NOT_DELETED, _STOPPED),
+        State.FAILED,
+    ),
+    **dict.fromkeys(("DELETE PENDING", "DELETE IN PROGRESS", "DELETED"), State.GONE),
+}
+_MOVING = {
+    _STOPPING,
+    "PENDING",
+    "IN PROGRESS",
+    *(
+        f"{verb} {phase}"
+        for verb in ("CREATE", "UPDATE", "START", "STOP")
+        for phase in ("PENDING", "IN PROGRESS")
+    ),
+}
+
+
+def status_of(description: Mapping[str, Any]) -> str:
+    """Return the status in one spelling, from a description or a summary; a schema, which has none, is ACTIVE."""
+    return str(description.get("status") or "ACTIVE").replace("_", " ").upper()
+
+
+def state_of(description: Mapping[str, Any]) -> State:
+    """Say what the status of a description or a summary means."""
+    return _state(status_of(description))
+
+
+def is_being_stopped(description: Mapping[str, Any]) -> bool:
+    """Tell a creation that still changes, but never becomes ready."""
+    return status_of(description) == _STOPPING
+
+
+def was_stopped(description: Mapping[str, Any]) -> bool:
+    """Tell a creation that was stopped: it failed, and is billed for what it did until then."""
+    return status_of(description) == _STOPPED
+
+
+def deletion_failed(description: Mapping[str, Any]) -> bool:
+    """Tell a resource that should have been deleted and stays."""
+    return status_of(description) == _NOT_DELETED
+
+
+@cache
+def _state(status: str) -> State:
+    if state := _ENDS.get(status):
+        return state
+    if status not in _MOVING:
+        # Whoever waits goes on until its time is up; nothing is removed, taken for ready or paid for again.
+        log.warning(
+            "Amazon Personalize reports the status %r, which recsync does not know: it counts as under way. "
+            "If it is final, add it to airflow_personalize/resource.py.",
+            status,
+        )
+    return State.PENDING
+
 
 HOUR_SECONDS = 3600
 READY = frozenset({State.READY})
@@ -81,8 +168,8 @@ class Resource:
     :param noun: what a person calls it.
     :param waiter: name of its model in ``waiters/personalize.json``; None when it has no status to wait for.
     :param compared: members in which a found resource must agree with the request.
-    :param parent: request member whose ARN narrows the listing.
-    :param sibling: request member whose ARN gives account and region. Default: the parent.
+    :param parent: request member with the ARN that narrows the listing.
+    :param sibling: request member with the ARN that gives account and region. Default: the parent.
     :param arn_tail: tail of its ARN, over the request's members and ``dataset_group_name``; None when the
         service chooses the ARN or no parent tells the account.
     :param single_use: the name is gone for ever once used (no operation deletes such a job).
@@ -140,7 +227,7 @@ class Resource:
 class Wait:
     """One thing to wait for: a resource that is being made, updated, deleted or stopped.
 
-    :param resource: whose Describe operation is polled.
+    :param resource: its Describe operation is polled.
     :param waiter: name of the model in ``waiters/personalize.json``.
     :param path: dotted path in the Describe reply to what holds ``status`` and ``failureReason``.
     :param ends: states that end the wait well.

@@ -5,12 +5,10 @@ from __future__ import annotations
 import botocore.session
 import pytest
 
-from airflow_personalize.resource import Arn, ready
-from airflow_personalize.resources import CAMPAIGN, DATASET, RESOURCES, SOLUTION_VERSION
-from airflow_personalize.triggers import personalize_deleted
+from airflow_personalize.resources import RESOURCES, SOLUTION_VERSION
+from airflow_personalize.triggers import personalize
 
 MODEL = botocore.session.get_session().get_service_model("personalize")
-GROUP = "arn:aws-cn:personalize:cn-north-1:123456789012:dataset-group/shop"
 
 
 def operation(verb, resource, plural=""):
@@ -64,7 +62,7 @@ def test_every_resource_that_can_be_updated_or_deleted_has_its_way():
     assert {words[each] for each in RESOURCES if each.update} == updated - {"Recommender"}
     assert set(words.values()) == created - {"Recommender"}
     for each, word in words.items():
-        trigger = hasattr(personalize_deleted, f"Personalize{word}DeletedTrigger")
+        trigger = hasattr(personalize, f"Personalize{word}DeletedTrigger")
         assert trigger == (word in deleted)
         # What nothing deletes uses up its name.
         assert each.single_use == (word not in deleted)
@@ -85,26 +83,3 @@ def test_the_solution_version_alone_shows_no_name_in_its_summary():
         not in operation("List", resource, "s").output_shape.members[resource.listing].member.members
     }
     assert nameless == {SOLUTION_VERSION.member}
-
-
-def test_an_arn_keeps_partition_region_and_account():
-    request = {"datasetGroupArn": GROUP, "datasetType": "ITEMS", "name": "anything"}
-    assert DATASET.arn_of(request) == "arn:aws-cn:personalize:cn-north-1:123456789012:dataset/shop/ITEMS"
-
-
-def test_a_campaign_takes_account_and_region_from_its_solution_version():
-    version = "arn:aws:personalize:eu-west-1:123456789012:solution/up/0a1b2c3d"
-    arn = CAMPAIGN.arn_of({"solutionVersionArn": version, "name": "mail"})
-    assert arn == "arn:aws:personalize:eu-west-1:123456789012:campaign/mail"
-
-
-@pytest.mark.parametrize("text", ["", "shop", "arn:aws:personalize:eu-west-1", "urn:a:b:c:d:e"])
-def test_what_is_no_arn_is_refused(text):
-    with pytest.raises(ValueError, match="is not an ARN"):
-        Arn.parse(text)
-
-
-def test_polls_cover_the_patience():
-    assert ready(SOLUTION_VERSION).polls(60) == 24 * 60
-    assert ready(SOLUTION_VERSION).polls(7) == 12343  # rounded up
-    assert ready(SOLUTION_VERSION).polls(0) == 24 * 3600

@@ -8,14 +8,12 @@ from typing import Any
 from airflow.utils.helpers import prune_dict
 from botocore.exceptions import ClientError
 
-from airflow_personalize.aws_errors import error_code
 from airflow_personalize.drift import drift, unasked_hyperparameters
 from airflow_personalize.errors import DriftError, PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.hooks.personalize_changes import PersonalizeChangesHook
-from airflow_personalize.refusals import ended_badly
-from airflow_personalize.resource import Resource
+from airflow_personalize.refusals import ended_badly, error_code
+from airflow_personalize.resource import Resource, State, is_being_stopped, state_of
 from airflow_personalize.resources import SOLUTION_VERSION
-from airflow_personalize.status import State, is_being_stopped, state_of
 
 MAX_NAME_LENGTH = 63  # pattern of every name in the API reference
 MAX_SUFFIX = 99
@@ -35,9 +33,8 @@ class PersonalizeHook(PersonalizeChangesHook):
     """Create, adopt, update, delete, describe and await Amazon Personalize resources.
 
     Wraps :external+boto3:py:class:`boto3.client("personalize") <Personalize.Client>`. The API has no client
-    token, so every create here is "create, else adopt what has this name", every update "update, unless that
-    is in force", every delete "delete, unless it is gone": a repeated call never makes, or pays for, a second
-    one.
+    token, so a create adopts an existing resource of the same name, an update skips what is already in force, and a
+    delete accepts a missing resource. A repeated call never creates, or pays for, a second resource.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Personalize.html
 
@@ -48,10 +45,10 @@ class PersonalizeHook(PersonalizeChangesHook):
     def create_or_adopt(self, resource: Resource, request: Mapping[str, Any]) -> tuple[str, bool]:
         """Create a resource or job, or adopt the one that already has the name.
 
-        A job whose name was used by one that failed or was stopped is created under the next suffix.
+        If a failed or stopped job used the name, the job is created under the next suffix.
 
         :param resource: the kind, from :mod:`airflow_personalize.resources`.
-        :param request: members of the Create operation; those that are None are left out.
+        :param request: members of the Create request; None values are dropped.
         :return: its ARN, and whether it was there before.
         :raises PersonalizeFatalError: what exists differs from the request, or failed for good; or the
             request is wrong.
@@ -125,7 +122,7 @@ class PersonalizeHook(PersonalizeChangesHook):
         )
 
     def _named(self, resource: Resource, request: Mapping[str, Any]) -> Iterator[str]:
-        """Yield ARNs from the listing, newest first, leaving out those whose summary shows another name."""
+        """Yield ARNs of listed resources, newest first; skip summaries with another name."""
         parent = {resource.parent: request[resource.parent]} if resource.parent else {}
         name = request[resource.name_member]
         for summary in self.listed(resource, **parent):
@@ -134,7 +131,7 @@ class PersonalizeHook(PersonalizeChangesHook):
                 yield str(summary[resource.arn_member])
 
     def _check_adoptable(self, resource: Resource, request: Mapping[str, Any], found: dict[str, Any]) -> None:
-        """Refuse to adopt what is failed, being deleted, or other than asked for."""
+        """Refuse to adopt a resource that failed, is being deleted, or differs from the request."""
         arn = str(found[resource.arn_member])
         if _never_ready(found):
             raise PersonalizeFatalError(ended_badly(resource, arn, found))

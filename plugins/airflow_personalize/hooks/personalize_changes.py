@@ -8,13 +8,12 @@ from typing import Any
 from airflow.utils.helpers import prune_dict
 from botocore.exceptions import ClientError
 
-from airflow_personalize.aws_errors import error_code
 from airflow_personalize.drift import drift
 from airflow_personalize.errors import PersonalizeRetriableError
 from airflow_personalize.hooks.personalize_client import PersonalizeClientHook
-from airflow_personalize.resource import Resource, Update
+from airflow_personalize.refusals import error_code
+from airflow_personalize.resource import Resource, State, Update, is_being_stopped, state_of, status_of
 from airflow_personalize.resources import METRIC_ATTRIBUTION, SOLUTION_VERSION
-from airflow_personalize.status import State, is_being_stopped, state_of, status_of
 
 
 class PersonalizeChangesHook(PersonalizeClientHook):
@@ -23,8 +22,8 @@ class PersonalizeChangesHook(PersonalizeClientHook):
     def update_or_adopt(self, resource: Resource, request: Mapping[str, Any]) -> bool:
         """Update a resource, unless that is in force or under way.
 
-        :param request: members of the Update operation; those that are None are left out.
-        :return: whether it is in force already, so that nothing is left to wait for.
+        :param request: members of the Update operation; None values are dropped.
+        :returns: True if it is already in force, so no wait is needed.
         :raises PersonalizeRetriableError: another update of the resource is under way.
         :raises PersonalizeFatalError: the request is wrong, or what it refers to does not exist.
         """
@@ -43,7 +42,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         return False
 
     def is_in_force(self, resource: Resource, request: Mapping[str, Any]) -> bool | None:
-        """Tell whether what an update asked for is in force; None while it is under way, False when it failed."""
+        """True if the update is in force, None while it is in progress, False if it failed."""
         update, asked = _update_of(resource), prune_dict(dict(request))
         found = self.describe(resource, str(asked[resource.arn_member]))
         if not drift(update.compared, asked, found):
@@ -52,7 +51,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         return False if state_of(latest) is State.FAILED else None
 
     def check_in_force(self, resource: Resource, request: Mapping[str, Any]) -> None:
-        """Look whether what an update asked for has come into force.
+        """Describe the resource once and check its update.
 
         :raises PersonalizeRetriableError: it has not, with what differs.
         """
@@ -95,7 +94,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
             self._api.stop_solution_version_creation(solutionVersionArn=solution_version_arn)
 
     def stop_if_running(self, solution_version_arn: str) -> bool:
-        """Stop a training unless it has ended or is stopping; tell whether it is still there to end."""
+        """Stop a training unless it has ended or is stopping; True if it still has to end."""
         found = self.describe(SOLUTION_VERSION, solution_version_arn)
         if is_being_stopped(found) or state_of(found) is not State.PENDING:
             self.log.info("Solution version %s is %s.", solution_version_arn, status_of(found))
@@ -104,7 +103,7 @@ class PersonalizeChangesHook(PersonalizeClientHook):
         return True
 
     def update_metric_attribution(self, request: Mapping[str, Any]) -> bool:
-        """Add and remove metrics and change the output, leaving out what is so already.
+        """Add and remove metrics and change the output; skip changes that are already in force.
 
         .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UpdateMetricAttribution.html
 

@@ -1,4 +1,4 @@
-"""Ask Amazon Personalize what is there, and wait until it is as it should be."""
+"""Read Amazon Personalize: describe, list, wait; list the contents of a dataset group."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.utils.waiter_with_logging import wait as wait_with_logging
 from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import ClientError
 
-from airflow_personalize.aws_errors import error_code
 from airflow_personalize.errors import PersonalizeFatalError
-from airflow_personalize.refusals import failure, personalize_errors, wait_error
-from airflow_personalize.resource import Resource, Wait
-from airflow_personalize.resources import CAMPAIGN, SOLUTION
-from airflow_personalize.status import State, deletion_failed, state_of
+from airflow_personalize.refusals import error_code, failure, personalize_errors, wait_error
+from airflow_personalize.resource import Resource, State, Wait, deletion_failed, state_of
+from airflow_personalize.resources import (
+    CAMPAIGN,
+    DATASET,
+    DATASET_GROUP,
+    EVENT_TRACKER,
+    FILTER,
+    METRIC_ATTRIBUTION,
+    RECOMMENDER,
+    SOLUTION,
+)
 
 # Everything but a job is ready after a few seconds; about 20 s are looked at before deferring.
 QUICK_LOOKS = 10
@@ -84,16 +91,16 @@ class PersonalizeClientHook(AwsBaseHook):
         return str(self.describe(SOLUTION, solution_arn)["datasetGroupArn"])
 
     def dataset_group_of_campaign(self, campaign_arn: str) -> str:
-        """Return the ARN of the dataset group whose solution a campaign serves."""
+        """Return the ARN of the dataset group of a campaign's solution."""
         campaign = self.describe(CAMPAIGN, campaign_arn)
         return self.dataset_group_of_version(campaign["solutionVersionArn"])
 
     def has_ended(self, wait: Wait, arn: str) -> bool:
-        """Look once whether nothing is left to wait for."""
+        """Check once whether the wait is over."""
         return self._look(wait, arn) in wait.ends
 
     def has_ended_well(self, wait: Wait, arn: str) -> bool:
-        """Look once whether nothing is left to wait for.
+        """Check once whether the wait is over.
 
         :raises PersonalizeFatalError: it has failed and never will be; or it does not exist, or may not be seen.
         """
@@ -169,3 +176,53 @@ class PersonalizeClientHook(AwsBaseHook):
             if not page.get("nextToken"):
                 return
             token = {"nextToken": page["nextToken"]}
+
+
+class GroupMember(NamedTuple):
+    """One resource of a dataset group."""
+
+    resource: Resource
+    arn: str
+
+
+def deletion_steps(hook: PersonalizeClientHook, dataset_group_arn: str) -> list[list[GroupMember]]:
+    """Return what to delete before a dataset group, by steps; each step has to be gone before the next.
+
+    Campaigns hold on to solutions, solutions to datasets; filters and event trackers to datasets too. Schemas
+    are not of the group, and nothing deletes a job.
+
+    :raises PersonalizeFatalError: the service listed something that is of another dataset group.
+    """
+    group = hook.describe(DATASET_GROUP, dataset_group_arn)
+    solutions = list(_of_group(hook, SOLUTION, dataset_group_arn))
+    campaigns = [
+        GroupMember(CAMPAIGN, summary["campaignArn"])
+        for solution in solutions
+        for summary in hook.listed(CAMPAIGN, solutionArn=solution.arn)
+    ]
+    # Only a domain dataset group can have recommenders.
+    recommenders = list(_of_group(hook, RECOMMENDER, dataset_group_arn)) if group.get("domain") else []
+    users_of_filters = [*campaigns, *recommenders, *_of_group(hook, METRIC_ATTRIBUTION, dataset_group_arn)]
+    inputs = [
+        *_of_group(hook, EVENT_TRACKER, dataset_group_arn),
+        *_of_group(hook, FILTER, dataset_group_arn),
+    ]
+    datasets = list(_of_group(hook, DATASET, dataset_group_arn))
+    return [step for step in (users_of_filters, solutions, inputs, datasets) if step]
+
+
+def _of_group(
+    hook: PersonalizeClientHook, resource: Resource, dataset_group_arn: str
+) -> Iterator[GroupMember]:
+    for summary in hook.listed(resource, datasetGroupArn=dataset_group_arn):
+        arn = str(summary[resource.arn_member])
+        found = hook.describe_if_any(resource, arn)
+        if found is None:
+            continue
+        # A listing that ignored its narrowing would have strangers deleted.
+        if found["datasetGroupArn"] != dataset_group_arn:
+            raise PersonalizeFatalError(
+                f"{resource.noun} {arn} was listed as part of {dataset_group_arn} but is part of "
+                f"{found['datasetGroupArn']}. Nothing was deleted."
+            )
+        yield GroupMember(resource, arn)

@@ -45,7 +45,7 @@ class PersonalizeDatasetLink(PersonalizeBaseLink):
 
 
 class PersonalizeDatasetImportJobLink(PersonalizeBaseLink):
-    """Lead to the datasets of a dataset group, whose pages list the import jobs."""
+    """Lead to the datasets of a dataset group, where the import jobs are listed."""
 
     name = "Amazon Personalize dataset import jobs"
     key = "personalize_dataset_import_job"
@@ -85,7 +85,7 @@ class PersonalizeBatchInferenceJobLink(PersonalizeBaseLink):
 
 
 class PersonalizeDatasetExportJobLink(PersonalizeBaseLink):
-    """Lead to the datasets of a dataset group, whose pages list the export jobs."""
+    """Lead to the datasets of a dataset group, where the export jobs are listed."""
 
     name = "Amazon Personalize dataset export jobs"
     key = "personalize_dataset_export_job"

@@ -6,14 +6,9 @@ from airflow_personalize.operators.attribution import (
     PersonalizeCreateMetricAttributionOperator,
     PersonalizeUpdateMetricAttributionOperator,
 )
-from airflow_personalize.operators.campaigns import PersonalizeCreateCampaignOperator
-from airflow_personalize.operators.data_jobs import (
-    PersonalizeCreateDataDeletionJobOperator,
-    PersonalizeCreateDatasetExportJobOperator,
-)
-from airflow_personalize.operators.dataset_groups import PersonalizeDeleteDatasetGroupOperator
 from airflow_personalize.operators.delete import (
     PersonalizeDeleteCampaignOperator,
+    PersonalizeDeleteDatasetGroupOperator,
     PersonalizeDeleteDatasetOperator,
     PersonalizeDeleteEventTrackerOperator,
     PersonalizeDeleteFilterOperator,
@@ -29,31 +24,32 @@ from airflow_personalize.operators.events import (
     PersonalizePutItemsOperator,
     PersonalizePutUsersOperator,
 )
-from airflow_personalize.operators.jobs import (
-    PersonalizeCreateBatchInferenceJobOperator,
-    PersonalizeCreateDatasetImportJobOperator,
-    PersonalizeCreateSolutionVersionOperator,
-)
-from airflow_personalize.operators.metrics import PersonalizeGetSolutionMetricsOperator
-from airflow_personalize.operators.real_time import (
+from airflow_personalize.operators.inference import (
+    PersonalizeCreateBatchSegmentJobOperator,
     PersonalizeGetActionRecommendationsOperator,
     PersonalizeGetPersonalizedRankingOperator,
     PersonalizeGetRecommendationsOperator,
 )
+from airflow_personalize.operators.jobs import (
+    PersonalizeCreateBatchInferenceJobOperator,
+    PersonalizeCreateDataDeletionJobOperator,
+    PersonalizeCreateDatasetExportJobOperator,
+    PersonalizeCreateDatasetImportJobOperator,
+    PersonalizeCreateSolutionVersionOperator,
+    PersonalizeGetSolutionMetricsOperator,
+)
 from airflow_personalize.operators.resources import (
+    PersonalizeCreateCampaignOperator,
     PersonalizeCreateDatasetGroupOperator,
     PersonalizeCreateDatasetOperator,
     PersonalizeCreateFilterOperator,
     PersonalizeCreateSchemaOperator,
     PersonalizeCreateSolutionOperator,
 )
-from airflow_personalize.operators.segments import PersonalizeCreateBatchSegmentJobOperator
-from airflow_personalize.operators.stop import PersonalizeStopSolutionVersionCreationOperator
-from airflow_personalize.operators.tags import (
+from airflow_personalize.operators.update import (
+    PersonalizeStopSolutionVersionCreationOperator,
     PersonalizeTagResourceOperator,
     PersonalizeUntagResourceOperator,
-)
-from airflow_personalize.operators.update import (
     PersonalizeUpdateCampaignOperator,
     PersonalizeUpdateDatasetOperator,
     PersonalizeUpdateSolutionOperator,

@@ -9,7 +9,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_personalize.errors import PersonalizeRetriableError
 from airflow_personalize.links.personalize import PersonalizeMetricAttributionLink
-from airflow_personalize.operators.create import PersonalizeCreateBaseOperator, s3_place
+from airflow_personalize.operators.base import PersonalizeCreateBaseOperator, s3_place
 from airflow_personalize.operators.update import PersonalizeUpdateBaseOperator
 from airflow_personalize.resources import METRIC_ATTRIBUTION
 from airflow_personalize.triggers.personalize import (
@@ -75,7 +75,7 @@ class PersonalizeCreateMetricAttributionOperator(PersonalizeCreateBaseOperator):
 
 
 class PersonalizeUpdateMetricAttributionOperator(PersonalizeUpdateBaseOperator):
-    """Add and remove metrics, change where reports go. Metrics that are so already are left out of the call.
+    """Add and remove metrics, change the report location. Metrics already in force are skipped.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UpdateMetricAttribution.html
 
@@ -137,15 +137,15 @@ class PersonalizeUpdateMetricAttributionOperator(PersonalizeUpdateBaseOperator):
         return str(self.hook.describe(METRIC_ATTRIBUTION, self.metric_attribution_arn)["datasetGroupArn"])
 
     def update(self) -> bool:
-        """Update what is not so already; tell whether all of it was."""
+        """Update what differs; True if nothing did."""
         return self.hook.update_metric_attribution(self.request())
 
     def is_in_force(self) -> bool | None:
-        """Tell whether nothing is left to change; None while something is."""
+        """True if the update is in force; None while it is in progress."""
         return not self.hook.metric_attribution_changes(self.request()) or None
 
     def check(self) -> None:
-        """Look whether nothing is left to change."""
+        """Describe the metric attribution once and check its update."""
         if changes := self.hook.metric_attribution_changes(self.request()):
             raise PersonalizeRetriableError(
                 f"The update of metric attribution {self.metric_attribution_arn} ended but {sorted(changes)} "

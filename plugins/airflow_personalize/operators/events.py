@@ -1,15 +1,18 @@
-"""Open the way for streamed data, and stream it: event tracker, events, items, users, actions."""
+"""Create event trackers, and stream events, items, users and actions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_personalize.errors import PersonalizeFatalError
 from airflow_personalize.hooks.personalize import PersonalizeHook
-from airflow_personalize.hooks.personalize_events import (
+from airflow_personalize.hooks.personalize_runtime import (
     PUT_ACTION_INTERACTIONS,
     PUT_ACTIONS,
     PUT_EVENTS,
@@ -19,13 +22,49 @@ from airflow_personalize.hooks.personalize_events import (
     Put,
 )
 from airflow_personalize.links.personalize import PersonalizeEventTrackerLink
-from airflow_personalize.operators.create import PersonalizeCreateTaggedBaseOperator, create_template_fields
-from airflow_personalize.operators.json_lines import json_lines
+from airflow_personalize.operators.base import PersonalizeCreateTaggedBaseOperator, create_template_fields
 from airflow_personalize.resources import DATASET, EVENT_TRACKER
 from airflow_personalize.triggers.personalize import PersonalizeEventTrackerActiveTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+def json_lines(
+    location: str, aws_conn_id: str | None, region_name: str | None, verify: bool | str | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the records of an object, or of all objects of a folder in the order of their keys.
+
+    :param location: ``s3://`` address; a folder ends in ``/``.
+    :raises PersonalizeFatalError: there is no such object, or a line is no JSON object; the message names object
+        and line, not what it says.
+    """
+    s3 = S3Hook(aws_conn_id=aws_conn_id, region_name=region_name, verify=verify)
+    bucket, key = S3Hook.parse_s3_url(location)
+    # Consoles make empty objects that end in a slash to show folders.
+    keys = sorted(each for each in s3.list_keys(bucket, prefix=key) if not each.endswith("/"))
+    if not location.endswith("/"):
+        keys = [each for each in keys if each == key]
+    if not keys:
+        raise PersonalizeFatalError(
+            f"There is no object at {location}. Correct data_location, or write it first."
+        )
+    for each in keys:
+        body = s3.get_key(each, bucket).get()["Body"]
+        for number, line in enumerate(body.iter_lines(), start=1):
+            if line.strip():
+                yield _record(line, f"s3://{bucket}/{each}, line {number}")
+
+
+def _record(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise PersonalizeFatalError(f"{place} is not JSON. Write one JSON object a line.") from error
+    if not isinstance(record, dict):
+        raise PersonalizeFatalError(f"{place} holds no JSON object. Write one JSON object a line.")
+    return record
+
 
 TRACKING_ID_KEY = "tracking_id"
 
@@ -38,7 +77,7 @@ class PersonalizeCreateEventTrackerOperator(PersonalizeCreateTaggedBaseOperator)
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateEventTracker.html
 
     :param event_tracker_name: 1 to 63 letters, digits, ``-`` and ``_``.
-    :param dataset_group_arn: ARN of the dataset group whose Interactions dataset the events go to.
+    :param dataset_group_arn: ARN of the dataset group; its Interactions dataset receives the events.
     """
 
     resource = EVENT_TRACKER
@@ -67,7 +106,7 @@ class PersonalizePutBaseOperator(AwsBaseOperator[PersonalizeEventsHook]):
     """Put records, ten a call, no faster than the service takes them; return how many, in how many calls.
 
     Trying again puts all records again, which is safe (see
-    :class:`~airflow_personalize.hooks.personalize_events.PersonalizeEventsHook`). A refused call fails the task
+    :class:`~airflow_personalize.hooks.personalize_runtime.PersonalizeEventsHook`). A refused call fails the task
     and names its records by position. Records come from exactly one of the first two parameters.
 
     :param records: mappings with the API's members; ``properties`` may be a mapping too. (templated)
@@ -141,7 +180,7 @@ class _PutIntoDatasetOperator(PersonalizePutBaseOperator):
 
 
 class PersonalizePutItemsOperator(_PutIntoDatasetOperator):
-    """Add or replace items: records of ``itemId`` and ``properties``, whose keys are in camelCase.
+    """Add or replace items: records of ``itemId`` and ``properties`` (keys in camelCase).
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_PutItems.html
 
@@ -152,7 +191,7 @@ class PersonalizePutItemsOperator(_PutIntoDatasetOperator):
 
 
 class PersonalizePutUsersOperator(_PutIntoDatasetOperator):
-    """Add or replace users: records of ``userId`` and ``properties``, whose keys are in camelCase.
+    """Add or replace users: records of ``userId`` and ``properties`` (keys in camelCase).
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_PutUsers.html
 
@@ -163,7 +202,7 @@ class PersonalizePutUsersOperator(_PutIntoDatasetOperator):
 
 
 class PersonalizePutActionsOperator(_PutIntoDatasetOperator):
-    """Add or replace actions: records of ``actionId`` and ``properties``, whose keys are in camelCase.
+    """Add or replace actions: records of ``actionId`` and ``properties`` (keys in camelCase).
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_PutActions.html
 

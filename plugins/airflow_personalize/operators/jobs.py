@@ -1,24 +1,50 @@
-"""Start or adopt what is paid for by the job: imports, trainings, batch inference."""
+"""Start or adopt jobs: imports, trainings, dataset exports, data deletions; read training metrics."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_personalize.errors import PersonalizeError
+from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.links.personalize import (
     PersonalizeBatchInferenceJobLink,
+    PersonalizeDataDeletionJobLink,
+    PersonalizeDatasetExportJobLink,
     PersonalizeDatasetImportJobLink,
     PersonalizeSolutionVersionLink,
 )
-from airflow_personalize.operators.batch import PersonalizeCreateBatchJobBaseOperator, batch_template_fields
-from airflow_personalize.operators.create import PersonalizeCreateTaggedBaseOperator, create_template_fields
+from airflow_personalize.operators.base import (
+    PersonalizeCreateTaggedBaseOperator,
+    create_template_fields,
+    s3_place,
+)
+from airflow_personalize.operators.inference import (
+    PersonalizeCreateBatchJobBaseOperator,
+    batch_template_fields,
+)
 from airflow_personalize.operators.update import dataset_group_of_dataset
-from airflow_personalize.resources import BATCH_INFERENCE_JOB, DATASET_IMPORT_JOB, SOLUTION, SOLUTION_VERSION
+from airflow_personalize.resources import (
+    BATCH_INFERENCE_JOB,
+    DATA_DELETION_JOB,
+    DATASET_EXPORT_JOB,
+    DATASET_IMPORT_JOB,
+    SOLUTION,
+    SOLUTION_VERSION,
+)
 from airflow_personalize.triggers.personalize import (
     PersonalizeBatchInferenceJobCompletedTrigger,
+    PersonalizeDataDeletionJobCompletedTrigger,
+    PersonalizeDatasetExportJobCompletedTrigger,
     PersonalizeDatasetImportJobCompletedTrigger,
     PersonalizeSolutionVersionCompletedTrigger,
 )
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 class PersonalizeCreateDatasetImportJobOperator(PersonalizeCreateTaggedBaseOperator):
@@ -26,7 +52,7 @@ class PersonalizeCreateDatasetImportJobOperator(PersonalizeCreateTaggedBaseOpera
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDatasetImportJob.html
 
-    :param job_name: single-use for ever; a retry after a failure adds ``-2``, ``-3``… by itself.
+    :param job_name: single-use; a retry after a failure appends ``-2``, ``-3``…
     :param dataset_arn: ARN of the dataset.
     :param data_location: ``s3://`` address of one CSV object, or of a folder ending in ``/``.
     :param role_arn: role with which the service reads from S3.
@@ -142,7 +168,7 @@ class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateBatchJobBaseOp
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateBatchInferenceJob.html
 
-    :param job_name: single-use for ever; a retry after a failure adds ``-2``, ``-3``… by itself.
+    :param job_name: single-use; a retry after a failure appends ``-2``, ``-3``…
     :param solution_version_arn: ARN of the solution version; ``$LATEST`` is not allowed here.
     :param input_path: ``s3://`` address of a JSON Lines object, or of a folder ending in ``/``.
     :param output_path: ``s3://`` address of the output folder, ending in ``/``; one per job.
@@ -186,3 +212,121 @@ class PersonalizeCreateBatchInferenceJobOperator(PersonalizeCreateBatchJobBaseOp
             "batchInferenceJobMode": self.batch_inference_job_mode,
             "themeGenerationConfig": self.theme_generation_config,
         }
+
+
+class PersonalizeCreateDatasetExportJobOperator(PersonalizeCreateTaggedBaseOperator):
+    """Export the rows of a dataset to CSV files on S3.
+
+    .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDatasetExportJob.html
+
+    :param job_name: single-use; a retry after a failure appends ``-2``, ``-3``…
+    :param dataset_arn: ARN of the dataset.
+    :param output_path: ``s3://`` address of the output folder, ending in ``/``.
+    :param role_arn: role with which the service writes S3.
+    :param ingestion_mode: ``BULK`` for imported rows, ``PUT`` for streamed ones, ``ALL``. Default: the API's,
+        ``PUT``.
+    :param output_kms_key_arn: key with which to encrypt the output. Default: none.
+    """
+
+    resource = DATASET_EXPORT_JOB
+    trigger_class = PersonalizeDatasetExportJobCompletedTrigger
+    link_class = PersonalizeDatasetExportJobLink
+    operator_extra_links = (PersonalizeDatasetExportJobLink(),)
+    template_fields = create_template_fields(
+        "job_name", "dataset_arn", "output_path", "role_arn", "ingestion_mode", "output_kms_key_arn"
+    )
+
+    def __init__(
+        self,
+        *,
+        job_name: str,
+        dataset_arn: str,
+        output_path: str,
+        role_arn: str,
+        ingestion_mode: str | None = None,
+        output_kms_key_arn: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job_name = job_name
+        self.dataset_arn = dataset_arn
+        self.output_path = output_path
+        self.role_arn = role_arn
+        self.ingestion_mode = ingestion_mode
+        self.output_kms_key_arn = output_kms_key_arn
+
+    def request(self) -> dict[str, Any]:
+        """Return the members of CreateDatasetExportJob."""
+        return {
+            "jobName": self.job_name,
+            "datasetArn": self.dataset_arn,
+            "ingestionMode": self.ingestion_mode,
+            "roleArn": self.role_arn,
+            "jobOutput": {"s3DataDestination": s3_place(self.output_path, self.output_kms_key_arn)},
+        }
+
+    def dataset_group_arn_for_link(self) -> str:
+        """Read the dataset group off the dataset's ARN, ``dataset/GROUP/TYPE``."""
+        return dataset_group_of_dataset(self.dataset_arn)
+
+
+class PersonalizeCreateDataDeletionJobOperator(PersonalizeCreateTaggedBaseOperator):
+    """Delete users and all that refers to them from every dataset of a dataset group.
+
+    Models trained before still know them until a FULL training, and outputs on S3 stay. Nothing may be imported
+    or trained meanwhile. The service takes up to a day.
+
+    .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDataDeletionJob.html
+
+    :param job_name: single-use; a retry after a failure appends ``-2``, ``-3``…
+    :param dataset_group_arn: ARN of the dataset group.
+    :param data_location: ``s3://`` address of a CSV object with a column ``USER_ID``, or of a folder ending in
+        ``/``; 100 MB at most.
+    :param role_arn: role with which the service reads from S3.
+    """
+
+    resource = DATA_DELETION_JOB
+    trigger_class = PersonalizeDataDeletionJobCompletedTrigger
+    link_class = PersonalizeDataDeletionJobLink
+    operator_extra_links = (PersonalizeDataDeletionJobLink(),)
+    template_fields = create_template_fields("job_name", "dataset_group_arn", "data_location", "role_arn")
+
+    def __init__(
+        self, *, job_name: str, dataset_group_arn: str, data_location: str, role_arn: str, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job_name = job_name
+        self.dataset_group_arn = dataset_group_arn
+        self.data_location = data_location
+        self.role_arn = role_arn
+
+    def request(self) -> dict[str, Any]:
+        """Return the members of CreateDataDeletionJob."""
+        return {
+            "jobName": self.job_name,
+            "datasetGroupArn": self.dataset_group_arn,
+            "dataSource": {"dataLocation": self.data_location},
+            "roleArn": self.role_arn,
+        }
+
+
+class PersonalizeGetSolutionMetricsOperator(AwsBaseOperator[PersonalizeHook]):
+    """Return the offline metrics of a solution version, name to value.
+
+    .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_GetSolutionMetrics.html
+
+    :param solution_version_arn: ARN of an ACTIVE solution version. (templated)
+    """
+
+    aws_hook_class = PersonalizeHook
+    template_fields: Sequence[str] = aws_template_fields("solution_version_arn")
+
+    def __init__(self, *, solution_version_arn: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.solution_version_arn = solution_version_arn
+
+    def execute(self, context: Context) -> dict[str, float]:
+        """Read and log the metrics."""
+        metrics = self.hook.get_solution_metrics(self.solution_version_arn)
+        self.log.info("Metrics of %s: %s", self.solution_version_arn, metrics)
+        return metrics

@@ -1,25 +1,29 @@
-"""Change what is there: campaigns, schemas of datasets, solutions; wait until the change is in force."""
+"""Update campaigns, datasets, solutions and tags; stop trainings."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.links.personalize import (
     PersonalizeCampaignLink,
     PersonalizeDatasetLink,
     PersonalizeSolutionLink,
+    PersonalizeSolutionVersionLink,
 )
 from airflow_personalize.operators.base import PersonalizeBaseOperator
 from airflow_personalize.resource import Arn
-from airflow_personalize.resources import CAMPAIGN, DATASET, SOLUTION
+from airflow_personalize.resources import CAMPAIGN, DATASET, SOLUTION, SOLUTION_VERSION
 from airflow_personalize.triggers.personalize import (
     PersonalizeCampaignUpdatedTrigger,
     PersonalizeDatasetUpdatedTrigger,
     PersonalizeSolutionUpdatedTrigger,
+    PersonalizeSolutionVersionStoppedTrigger,
 )
 
 if TYPE_CHECKING:
@@ -27,17 +31,16 @@ if TYPE_CHECKING:
 
 
 class PersonalizeUpdateBaseOperator(PersonalizeBaseOperator):
-    """Update a resource, unless that is in force or under way; wait until it is in force; return the ARN.
+    """Update a resource unless the update is in force or in progress; wait until it is in force; return the ARN.
 
-    Members left out keep what they have, and what has all that is asked for, and perhaps more, is left as it
-    is: the service fills in defaults that cannot be told from what somebody asked for. Another update that is
-    under way raises for a retry. An update that fails raises with the service's reason; what was in force
-    before stays so.
+    Members without a value stay unchanged. A resource that has all requested values, and perhaps more, counts as
+    up to date: the service fills in defaults that look like requested values. Another update in progress raises for
+    a retry. A failed update raises with the service's reason; the former values stay in force.
     """
 
     @abstractmethod
     def request(self) -> dict[str, Any]:
-        """Return the members of the Update operation; those that are None are left out."""
+        """Return the members of the Update request; None values are dropped."""
 
     def execute(self, context: Context) -> str:
         """Update or adopt the update, wait, look that it is in force."""
@@ -58,11 +61,11 @@ class PersonalizeUpdateBaseOperator(PersonalizeBaseOperator):
         return arn
 
     def update(self) -> bool:
-        """Update; tell whether it is in force already."""
+        """Send the update; True if it is already in force."""
         return self.hook.update_or_adopt(self.resource, self.request())
 
     def is_in_force(self) -> bool | None:
-        """Tell whether the update is in force; None while it is under way, False when it failed."""
+        """True if the update is in force, None while it is in progress, False if it failed."""
         return self.hook.is_in_force(self.resource, self.request())
 
     def check(self) -> None:
@@ -203,3 +206,83 @@ def dataset_group_of_dataset(dataset_arn: str) -> str:
     """Return the ARN of the dataset group that a dataset's ARN names."""
     dataset = Arn.parse(dataset_arn)
     return dataset.sibling(f"dataset-group/{dataset.tail.split('/')[1]}")
+
+
+class PersonalizeStopSolutionVersionCreationOperator(PersonalizeBaseOperator):
+    """Stop a training; wait until it has ended. What it used is billed, and it cannot be resumed.
+
+    A training that has ended is no error.
+
+    .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_StopSolutionVersionCreation.html
+
+    :param solution_version_arn: ARN of the solution version.
+    """
+
+    resource = SOLUTION_VERSION
+    trigger_class = PersonalizeSolutionVersionStoppedTrigger
+    link_class = PersonalizeSolutionVersionLink
+    operator_extra_links = (PersonalizeSolutionVersionLink(),)
+    template_fields: Sequence[str] = aws_template_fields("solution_version_arn")
+
+    def __init__(self, *, solution_version_arn: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.solution_version_arn = solution_version_arn
+
+    def execute(self, context: Context) -> str:
+        """Stop, wait."""
+        arn = self.solution_version_arn
+        stopping = self.hook.stop_if_running(arn)
+        self.persist_link(context, arn)
+        if stopping:
+            self.await_end(arn)
+        return arn
+
+    def dataset_group_arn_for_link(self) -> str:
+        """Ask for the dataset group of the version's solution."""
+        return self.hook.dataset_group_of_version(self.solution_version_arn)
+
+
+class PersonalizeTagResourceOperator(AwsBaseOperator[PersonalizeHook]):
+    """Give a resource tags; those it has under other keys stay.
+
+    .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_TagResource.html
+
+    :param resource_arn: ARN of anything but a schema or metric attribution, which have no tags. (templated)
+    :param tags: tags by key. (templated)
+    """
+
+    aws_hook_class = PersonalizeHook
+    template_fields: Sequence[str] = aws_template_fields("resource_arn", "tags")
+
+    def __init__(self, *, resource_arn: str, tags: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.resource_arn = resource_arn
+        self.tags = tags
+
+    def execute(self, context: Context) -> None:
+        """Tag."""
+        self.hook.tag(self.resource_arn, self.tags)
+        self.log.info("Tagged %s with %s", self.resource_arn, ", ".join(sorted(self.tags)))
+
+
+class PersonalizeUntagResourceOperator(AwsBaseOperator[PersonalizeHook]):
+    """Take tags off a resource; those it does not have are no error.
+
+    .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UntagResource.html
+
+    :param resource_arn: ARN of anything but a schema or metric attribution, which have no tags. (templated)
+    :param tag_keys: keys of the tags. (templated)
+    """
+
+    aws_hook_class = PersonalizeHook
+    template_fields: Sequence[str] = aws_template_fields("resource_arn", "tag_keys")
+
+    def __init__(self, *, resource_arn: str, tag_keys: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.resource_arn = resource_arn
+        self.tag_keys = tag_keys
+
+    def execute(self, context: Context) -> None:
+        """Untag."""
+        self.hook.untag(self.resource_arn, self.tag_keys)
+        self.log.info("Took tags %s off %s", ", ".join(self.tag_keys), self.resource_arn)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import conf
 
-from airflow_personalize.aws_errors import may_pass
+from airflow_personalize.defaults import RETRY_POLICY, deferrable_by_default
 from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
 from airflow_personalize.hooks.personalize import PersonalizeHook
-from airflow_personalize.retry_policy import RETRY_POLICY
+from airflow_personalize.refusals import may_pass
 from airflow_personalize.triggers.personalize import (
+    PersonalizeBaseTrigger,
     PersonalizeBatchInferenceJobCompletedTrigger,
     PersonalizeBatchSegmentJobCompletedTrigger,
     PersonalizeCampaignActiveTrigger,
@@ -34,7 +34,6 @@ from airflow_personalize.triggers.personalize import (
     PersonalizeSolutionUpdatedTrigger,
     PersonalizeSolutionVersionCompletedTrigger,
 )
-from airflow_personalize.triggers.personalize_base import PersonalizeBaseTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -45,7 +44,7 @@ class PersonalizeBaseSensor(AwsBaseSensor[PersonalizeHook]):
 
     :param arn: ARN of the resource. (templated)
     :param deferrable: wait in the triggerer rather than in a worker slot. Default: Airflow's setting
-        ``[recsync] deferrable``, else True.
+        ``[airflow_personalize] deferrable``, else True.
     :param poke_interval: seconds between polls. Default: Airflow's own, 60.
     """
 
@@ -57,7 +56,7 @@ class PersonalizeBaseSensor(AwsBaseSensor[PersonalizeHook]):
         self,
         *,
         arn: str,
-        deferrable: bool = conf.getboolean("recsync", "deferrable", fallback=True),
+        deferrable: bool = deferrable_by_default(),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

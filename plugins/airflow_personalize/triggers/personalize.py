@@ -1,12 +1,21 @@
-"""Triggers that wait for Amazon Personalize resources to be created, updated or stopped."""
+"""Wait in the triggerer until a Personalize resource is created, changed, stopped or gone, or a quota has room."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
-from botocore.exceptions import ClientError
+from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
+from airflow.providers.common.compat.sdk import AirflowException
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_personalize.resource import ready, stopped, updated
+from airflow_personalize.errors import PersonalizeFatalError
+from airflow_personalize.hooks.personalize import PersonalizeHook
+from airflow_personalize.refusals import wait_error
+from airflow_personalize.resource import Wait, deleted, ready, stopped, updated
 from airflow_personalize.resources import (
     BATCH_INFERENCE_JOB,
     BATCH_SEGMENT_JOB,
@@ -19,10 +28,82 @@ from airflow_personalize.resources import (
     EVENT_TRACKER,
     FILTER,
     METRIC_ATTRIBUTION,
+    RECOMMENDER,
+    SCHEMA,
     SOLUTION,
     SOLUTION_VERSION,
 )
-from airflow_personalize.triggers.personalize_base import PersonalizeBaseTrigger
+
+
+class PersonalizeBaseTrigger(AwsBaseWaiterTrigger):
+    """Yield one event when a wait has ended, has failed, or can no longer be watched.
+
+    The event holds everything the task needs, ``status`` (``success`` or ``error``), ``arn``, and on error
+    ``message`` and ``fatal``; ``dag.test()`` drops the arguments of ``defer(kwargs=…)``.
+
+    :param arn: what to await.
+    :param waiter_delay: seconds between polls.
+    :param waiter_max_attempts: number of polls before giving up; the resource is not touched by that.
+    :param aws_conn_id: The Airflow connection used for AWS credentials.
+    :param region_name: The AWS region where the resources to watch are.
+    :param verify: Whether or not to verify SSL certificates.
+    :param botocore_config: Configuration dictionary (key-values) for botocore client.
+    """
+
+    aws_hook_class = PersonalizeHook
+    wait: ClassVar[Wait]
+
+    def __init__(
+        self,
+        *,
+        arn: str,
+        waiter_delay: int = 60,
+        waiter_max_attempts: int | None = None,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        wait = self.wait
+        super().__init__(
+            serialized_fields={"arn": arn},
+            waiter_name=wait.waiter,
+            waiter_args={wait.resource.arn_member: arn},
+            failure_message=f"{wait.resource.noun} {arn} was not {wait.outcome}",
+            status_message=f"Status of {wait.resource.noun} {arn}",
+            status_queries=wait.status_queries,
+            return_key="arn",
+            return_value=arn,
+            waiter_delay=waiter_delay,
+            waiter_max_attempts=waiter_max_attempts or wait.polls(waiter_delay),
+            aws_conn_id=aws_conn_id,
+            region_name=region_name,
+            verify=verify,
+            botocore_config=botocore_config,
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait as the base class does, but sleep first, and report a lost connection as an event too.
+
+        The operator looked just before it deferred. And an event that is back before the scheduler has noted the
+        deferral makes the scheduler take the task for killed and try it again.
+        """
+        await asyncio.sleep(self.waiter_delay)
+        try:
+            async for event in super().run():
+                yield event
+        except (BotoCoreError, ClientError) as error:
+            yield self._event_from_exception(error)
+
+    def _event_from_exception(self, error: AirflowException | BotoCoreError | ClientError) -> TriggerEvent:
+        problem = wait_error(self.wait, self.return_value, error)
+        payload = {
+            "status": "error",
+            "arn": self.return_value,
+            "message": str(problem),
+            "fatal": isinstance(problem, PersonalizeFatalError),
+        }
+        return TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
 
 
 class PersonalizeDatasetGroupActiveTrigger(PersonalizeBaseTrigger):
@@ -153,3 +234,83 @@ class PersonalizeSolutionVersionStoppedTrigger(PersonalizeBaseTrigger):
     """Await the end of a training that is being stopped."""
 
     wait = stopped(SOLUTION_VERSION)
+
+
+class PersonalizeDatasetGroupDeletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of the deletion of a dataset group."""
+
+    wait = deleted(DATASET_GROUP)
+
+
+class PersonalizeSchemaDeletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of the deletion of a schema."""
+
+    wait = deleted(SCHEMA)
+
+
+class PersonalizeDatasetDeletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of the deletion of a dataset."""
+
+    wait = deleted(DATASET)
+
+
+class PersonalizeSolutionDeletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of the deletion of a solution."""
+
+    wait = deleted(SOLUTION)
+
+
+class PersonalizeFilterDeletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of the deletion of a filter."""
+
+    wait = deleted(FILTER)
+
+
+class PersonalizeCampaignDeletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of the deletion of a campaign."""
+
+    wait = deleted(CAMPAIGN)
+
+
+class PersonalizeEventTrackerDeletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of the deletion of an event tracker."""
+
+    wait = deleted(EVENT_TRACKER)
+
+
+class PersonalizeMetricAttributionDeletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of the deletion of a metric attribution."""
+
+    wait = deleted(METRIC_ATTRIBUTION)
+
+
+class PersonalizeRecommenderDeletedTrigger(PersonalizeBaseTrigger):
+    """Await the end of the deletion of a recommender."""
+
+    wait = deleted(RECOMMENDER)
+
+
+class PersonalizeQuotaTrigger(BaseTrigger):
+    """Yield one event, ``{"since": …}``, at a moment.
+
+    The event holds what the task needs, because ``defer(kwargs=…)`` is lost in ``dag.test()``.
+
+    :param since: ISO 8601: when the quota was found full for the first time.
+    :param moment: ISO 8601: when to try again.
+    """
+
+    def __init__(self, *, since: str, moment: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+        self.since = since
+        self.moment = moment
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what a restarted triggerer needs to go on."""
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        return name, {"since": self.since, "moment": self.moment}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Sleep until the moment."""
+        left = datetime.fromisoformat(self.moment) - datetime.now(UTC)
+        await asyncio.sleep(max(left.total_seconds(), 0))
+        yield TriggerEvent({"since": self.since})  # type: ignore[no-untyped-call]  # Airflow leaves it untyped

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from airflow_personalize.hooks.personalize import PersonalizeHook
+
 
 class RestJsonServer:
     """Answer each path with what was scripted for it, in order; the last answer repeats; else an empty object."""
@@ -74,3 +76,12 @@ def rest_json_server() -> Iterator[RestJsonServer]:
     server = RestJsonServer()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def hook(_aws_json_server) -> Iterator[PersonalizeHook]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", _aws_json_server.connection("personalize"))
+        hook = PersonalizeHook()
+        assert hook.conn_region_name == "eu-west-1"
+        yield hook

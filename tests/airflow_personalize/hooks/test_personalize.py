@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
-from airflow_personalize.hooks.personalize import PersonalizeHook, suffixed
+from airflow_personalize.hooks.personalize import suffixed
 from airflow_personalize.resource import Resource
 from airflow_personalize.resources import (
     BATCH_INFERENCE_JOB,
@@ -147,16 +146,6 @@ JOBS: dict[str, tuple[Resource, dict[str, Any], str]] = {
     ),
 }
 EVERYTHING = {**NAMED, **JOBS}
-
-
-@pytest.fixture(scope="module")
-def hook(_aws_json_server) -> Iterator[PersonalizeHook]:
-    """One hook for all tests here: making a boto3 client takes longer than most of them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", _aws_json_server.connection("personalize"))
-        hook = PersonalizeHook()
-        assert hook.conn_region_name == "eu-west-1"
-        yield hook
 
 
 def api(resource: Resource) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
-from airflow_personalize.hooks.personalize import PersonalizeHook
-from airflow_personalize.hooks.personalize_contents import steps
 from airflow_personalize.resources import CAMPAIGN, DATASET, FILTER, RESOURCES, SCHEMA, SOLUTION
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP, VERSION = PREFIX + "dataset-group/shop", PREFIX + "solution/up/0a1b2c3d"
+
 # Resource: the Update request; the description where it is in force; a description where it is not.
 UPDATES: dict[Any, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     CAMPAIGN: (
@@ -46,15 +44,6 @@ UPDATES: dict[Any, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 
 def named(resource: Any) -> str:
     return resource.member
-
-
-@pytest.fixture(scope="module")
-def hook(_aws_json_server) -> Iterator[PersonalizeHook]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", _aws_json_server.connection("personalize"))
-        hook = PersonalizeHook()
-        assert hook.conn_region_name == "eu-west-1"
-        yield hook
 
 
 def word(resource: Any) -> str:
@@ -212,56 +201,3 @@ def test_an_adopted_resource_gets_only_the_tags_it_lacks(hook, aws_json_server):
     assert request["tags"] == [{"tagKey": "cost", "tagValue": "8"}, {"tagKey": "new", "tagValue": "1"}]
     hook.ensure_tags(GROUP, {"team": "mail"})
     assert len(aws_json_server.requests("TagResource")) == 1
-
-
-def listing(server: Any, **held: list[dict[str, Any]]) -> None:
-    """Script what the account lists; whatever the listing was narrowed by."""
-    words = (
-        "Solutions",
-        "Campaigns",
-        "EventTrackers",
-        "Filters",
-        "Datasets",
-        "MetricAttributions",
-        "Recommenders",
-    )
-    for each in words:
-        member = each if each == "Filters" else each[0].lower() + each[1:]
-        summaries = [{**one, "creationDateTime": 1700000000} for one in held.get(each, [])]
-        server.on(f"List{each}", {member: summaries})
-
-
-def test_recommenders_are_looked_for_in_domain_groups_only(hook, aws_json_server):
-    recommender = PREFIX + "recommender/home"
-    listing(aws_json_server, Recommenders=[{"recommenderArn": recommender}])
-    aws_json_server.on("DescribeRecommender", {"recommender": {"datasetGroupArn": GROUP}})
-    aws_json_server.on("DescribeDatasetGroup", {"datasetGroup": {"datasetGroupArn": GROUP}})
-    assert steps(hook, GROUP) == []
-    aws_json_server.on("DescribeDatasetGroup", {"datasetGroup": {"domain": "ECOMMERCE"}})
-    assert [[held.arn for held in step] for step in steps(hook, GROUP)] == [[recommender]]
-
-
-def test_nothing_of_another_group_is_ever_listed_for_deletion(hook, aws_json_server):
-    aws_json_server.on("DescribeDatasetGroup", {"datasetGroup": {}})
-    stranger = PREFIX + "solution/stranger"
-    listing(aws_json_server, Solutions=[{"solutionArn": stranger}])
-    aws_json_server.on("DescribeSolution", {"solution": {"datasetGroupArn": GROUP + "2"}})
-    with pytest.raises(PersonalizeFatalError, match=r"stranger was listed as part of .*Nothing was deleted"):
-        steps(hook, GROUP)
-
-
-def test_what_vanishes_while_it_is_listed_is_left_out(hook, aws_json_server):
-    aws_json_server.on("DescribeDatasetGroup", {"datasetGroup": {}})
-    listing(aws_json_server, Datasets=[{"datasetArn": PREFIX + "dataset/shop/ITEMS"}])
-    aws_json_server.on("DescribeDataset", aws_json_server.refusal("ResourceNotFoundException"))
-    assert steps(hook, GROUP) == []
-
-
-def test_all_pages_are_listed(hook, aws_json_server):
-    pages = [
-        {"filters": [], "Filters": [{"filterArn": "one", "creationDateTime": 1}], "nextToken": "more"},
-        {"Filters": [{"filterArn": "two", "creationDateTime": 2}]},
-    ]
-    aws_json_server.on("ListFilters", *pages)
-    assert [each["filterArn"] for each in hook.listed(FILTER, datasetGroupArn=GROUP)] == ["two", "one"]
-    assert aws_json_server.requests("ListFilters")[1] == {"datasetGroupArn": GROUP, "nextToken": "more"}

@@ -1,4 +1,4 @@
-"""PersonalizeEventsHook: batches, sessions, ids that make a repeated put harmless, pace, refusals."""
+"""PersonalizeEventsHook: batches, sessions, ids that make a repeated put harmless, refusals."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
-from airflow_personalize.hooks import personalize_events
-from airflow_personalize.hooks.personalize_events import (
+from airflow_personalize.hooks import personalize_runtime
+from airflow_personalize.hooks.personalize_runtime import (
     PUT_ACTION_INTERACTIONS,
     PUT_ACTIONS,
     PUT_EVENTS,
@@ -93,7 +93,7 @@ def test_an_event_without_session_or_id_gets_both_the_same_each_time(hook, rest_
 
 
 def test_sessions_kept_back_are_few(hook, rest_json_server, monkeypatch):
-    monkeypatch.setattr(personalize_events, "OPEN_SESSIONS", 2)
+    monkeypatch.setattr(personalize_runtime, "OPEN_SESSIONS", 2)
     events = [{"userId": f"u{n}", "eventType": "view", "sentAt": n} for n in range(4)]
     consumed: list[int] = []
 
@@ -104,25 +104,6 @@ def test_sessions_kept_back_are_few(hook, rest_json_server, monkeypatch):
 
     assert hook.put(PUT_EVENTS, "tracker", source()).requests == 4
     assert [body["userId"] for _, body in rest_json_server.calls] == ["u0", "u1", "u2", "u3"]
-
-
-def test_calls_keep_the_pace(hook, monkeypatch):
-    clock = {"now": 0.0}
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(round(seconds, 6))
-        clock["now"] += seconds
-
-    monkeypatch.setattr(personalize_events.time, "monotonic", lambda: clock["now"])
-    monkeypatch.setattr(personalize_events.time, "sleep", sleep)
-    pace = personalize_events._Pace(PUT_ITEMS.requests_per_second)
-    for _ in range(3):
-        pace.wait()
-    clock["now"] += 5.0  # a slow call leaves no debt and no credit
-    pace.wait()
-    pace.wait()
-    assert slept == [0.1, 0.1, 0.1]
 
 
 def test_a_refused_call_names_its_records_by_position_only(hook, rest_json_server):

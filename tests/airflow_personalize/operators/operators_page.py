@@ -29,7 +29,8 @@ What all of them promise:
   a retry.
 * **Update or adopt, delete or find gone**: an update that is in force or under way is not asked for again, and what
   does not exist is not deleted again.
-* **Waits are deferred** (setting `[recsync] deferrable`), polled every `waiter_delay` seconds, and survive a kill of
+* **Waits are deferred** (setting `[airflow_personalize] deferrable`), polled every `waiter_delay`
+  seconds, and survive a kill of
   worker, triggerer and service. `wait_for_completion=False` leaves the waiting to a sensor.
 * **Refusals decide the retry** (the operators' default `retry_policy`): wrong input, missing rights and a quota of what
   stays, such as dataset groups, fail the task for good; busy resources and lost connections raise for a retry.
@@ -79,16 +80,10 @@ def _row(resource: Any) -> str:
     from airflow_personalize.links import personalize as links
     from airflow_personalize.sensors import personalize as sensors
     from airflow_personalize.triggers import personalize as triggers
-    from airflow_personalize.triggers import personalize_deleted
 
     acting = [each for each in classes(operators) if getattr(each, "resource", None) is resource]
     sensing = [each for each in classes(sensors) if _awaits(getattr(each, "trigger_class", None), resource)]
-    awaiting = [
-        each
-        for module in (triggers, personalize_deleted)
-        for each in classes(module)
-        if _awaits(each, resource)
-    ]
+    awaiting = [each for each in classes(triggers) if _awaits(each, resource)]
     key = f"personalize_{resource.operation}"
     linking = [each for each in classes(links) if getattr(each, "key", None) == key]
     waiters = sorted({each.wait.waiter for each in awaiting})

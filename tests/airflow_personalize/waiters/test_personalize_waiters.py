@@ -13,7 +13,7 @@ from botocore.exceptions import WaiterError
 
 from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.resources import RESOURCES
-from airflow_personalize.triggers import personalize, personalize_deleted
+from airflow_personalize.triggers import personalize
 
 PENDING = ["CREATE PENDING", "CREATE_PENDING", "CREATE IN_PROGRESS", "CREATE_IN_PROGRESS"]
 FAILED = ["CREATE FAILED", "CREATE_FAILED"]
@@ -132,12 +132,7 @@ def test_every_waiter_has_a_case():
 
 
 def test_every_waiter_is_waited_for_by_a_trigger():
-    triggers = [
-        each
-        for module in (personalize, personalize_deleted)
-        for _, each in inspect.getmembers(module, inspect.isclass)
-        if hasattr(each, "wait")
-    ]
+    triggers = [each for _, each in inspect.getmembers(personalize, inspect.isclass) if hasattr(each, "wait")]
     assert {each.wait.waiter for each in triggers} == set(CASES)
     # Where a trigger looks for the status that it logs is where its waiter looks.
     assert {(each.wait.waiter, each.wait.path) for each in triggers} == {

@@ -22,7 +22,7 @@ from airflow_personalize.operators import (
 from personalize_local.quotas import Quotas
 
 LONG = pytest.mark.skipif(not os.environ.get("RECSYNC_LONG_TESTS"), reason="takes half a minute of CPU")
-PROGRAMS = (6, 20)
+PROGRAMS = (3, 20)
 # Imports take about half a second. Dataset groups beyond 5 are what such an account has asked AWS for; the quota of
 # imports is not adjustable.
 PERSONALIZE = {"time_scale": 0.25, "quotas": Quotas({"dataset-groups": sum(PROGRAMS)})}

@@ -1,4 +1,4 @@
-"""Ask a campaign about a few users or items: spot checks, not a way to mail everybody."""
+"""Get recommendations: batch inference jobs, batch segment jobs, and real-time calls for a few users."""
 
 from __future__ import annotations
 
@@ -9,15 +9,119 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_personalize.hooks.personalize_runtime import PersonalizeRuntimeHook
+from airflow_personalize.links.personalize import PersonalizeBatchSegmentJobLink
+from airflow_personalize.operators.base import (
+    PersonalizeCreateTaggedBaseOperator,
+    create_template_fields,
+    s3_place,
+)
+from airflow_personalize.resources import BATCH_SEGMENT_JOB
+from airflow_personalize.triggers.personalize import PersonalizeBatchSegmentJobCompletedTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+def batch_template_fields(*own: str) -> tuple[str, ...]:
+    """Return the template fields of a batch job's operator: its own, and what all of them have."""
+    return create_template_fields(
+        "job_name",
+        "solution_version_arn",
+        "input_path",
+        "output_path",
+        "role_arn",
+        "num_results",
+        "filter_arn",
+        *own,
+        "input_kms_key_arn",
+        "output_kms_key_arn",
+    )
+
+
+class PersonalizeCreateBatchJobBaseOperator(PersonalizeCreateTaggedBaseOperator):
+    """Answer every line of an input file, from S3 to S3.
+
+    :param job_name: single-use; a retry after a failure appends ``-2``, ``-3``…
+    :param solution_version_arn: ARN of the solution version; ``$LATEST`` is not allowed here.
+    :param input_path: ``s3://`` address of a JSON Lines object, or of a folder ending in ``/``.
+    :param output_path: ``s3://`` address of the output folder, ending in ``/``; one per job.
+    :param role_arn: role with which the service reads and writes S3.
+    :param num_results: answers per line, an upper bound. Default: the API's, 25.
+    :param filter_arn: ARN of a filter. Default: none.
+    :param input_kms_key_arn: key with which the input is encrypted. Default: none.
+    :param output_kms_key_arn: key with which to encrypt the output. Default: none.
+    """
+
+    def __init__(
+        self,
+        *,
+        job_name: str,
+        solution_version_arn: str,
+        input_path: str,
+        output_path: str,
+        role_arn: str,
+        num_results: int | str | None = None,
+        filter_arn: str | None = None,
+        input_kms_key_arn: str | None = None,
+        output_kms_key_arn: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job_name = job_name
+        self.solution_version_arn = solution_version_arn
+        self.input_path = input_path
+        self.output_path = output_path
+        self.role_arn = role_arn
+        self.num_results = num_results
+        self.filter_arn = filter_arn
+        self.input_kms_key_arn = input_kms_key_arn
+        self.output_kms_key_arn = output_kms_key_arn
+
+    def request(self) -> dict[str, Any]:
+        """Return the members that both Create operations have."""
+        return {
+            "jobName": self.job_name,
+            "solutionVersionArn": self.solution_version_arn,
+            "jobInput": {"s3DataSource": s3_place(self.input_path, self.input_kms_key_arn)},
+            "jobOutput": {"s3DataDestination": s3_place(self.output_path, self.output_kms_key_arn)},
+            "roleArn": self.role_arn,
+            # A template renders to text.
+            "numResults": None if self.num_results is None else int(self.num_results),
+            "filterArn": self.filter_arn,
+        }
+
+    def dataset_group_arn_for_link(self) -> str:
+        """Ask for the solution version's dataset group."""
+        return self.hook.dataset_group_of_version(self.solution_version_arn)
+
+
+class PersonalizeCreateBatchSegmentJobOperator(PersonalizeCreateBatchJobBaseOperator):
+    """Run a batch segment job: for each item (or item attribute) of an input file, the users most likely to want it.
+
+    .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateBatchSegmentJob.html
+
+    :param job_name: single-use; a retry after a failure appends ``-2``, ``-3``…
+    :param solution_version_arn: ARN of a solution version of Item-Affinity or Item-Attribute-Affinity.
+    :param input_path: ``s3://`` address of a JSON Lines object, or of a folder ending in ``/``.
+    :param output_path: ``s3://`` address of the output folder, ending in ``/``; one per job.
+    :param role_arn: role with which the service reads and writes S3.
+    :param num_results: users per line, an upper bound. Default: the API's, 25.
+    :param filter_arn: ARN of a filter of users. Default: none.
+    :param input_kms_key_arn: key with which the input is encrypted. Default: none.
+    :param output_kms_key_arn: key with which to encrypt the output. Default: none.
+    """
+
+    resource = BATCH_SEGMENT_JOB
+    trigger_class = PersonalizeBatchSegmentJobCompletedTrigger
+    link_class = PersonalizeBatchSegmentJobLink
+    operator_extra_links = (PersonalizeBatchSegmentJobLink(),)
+    template_fields = batch_template_fields()
+
+
 class PersonalizeRuntimeBaseOperator(AwsBaseOperator[PersonalizeRuntimeHook]):
     """Ask once for each user or item, in order; return one answer each.
 
-    An answer is a mapping: what was asked (``userId``, ``itemId``), the API's list, and ``recommendationId``.
+    Each answer is a mapping of the request (``userId``, ``itemId``), the API's list and ``recommendationId``.
 
     :param filter_arn: ARN of a filter. Default: none. (templated)
     :param filter_values: values of the filter's parameters, strings in their own double quotes.
@@ -60,9 +164,9 @@ class PersonalizeGetRecommendationsOperator(PersonalizeRuntimeBaseOperator):
     :param recommender_arn: ARN of the recommender, in place of a campaign. (templated)
     :param user_ids: whom to ask about. (templated)
     :param item_ids: items to ask about; beside ``user_ids`` one for each. Where neither is given one call asks
-        about nobody and nothing, which Trending-Now answers. (templated)
+        without user and item, which Trending-Now answers. (templated)
     :param num_results: items an answer, an upper bound. Default: the API's, 25. (templated)
-    :param circumstances: the API's ``context``, by name of the field; Airflow has a context of its own.
+    :param circumstances: the API's ``context`` (field name -> value); renamed because Airflow uses that word.
         Default: none. (templated)
     """
 

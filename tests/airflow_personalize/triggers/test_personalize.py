@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from operator_runs import first_event, rebuilt
+from operator_runs import rebuilt
+from trigger_cases import ARN, DELETED, event
 
 from airflow_personalize.resources import RESOURCES
-from airflow_personalize.triggers import personalize, personalize_deleted
+from airflow_personalize.triggers import personalize
 from airflow_personalize.triggers.personalize import (
+    PersonalizeBaseTrigger,
     PersonalizeBatchInferenceJobCompletedTrigger,
     PersonalizeBatchSegmentJobCompletedTrigger,
     PersonalizeCampaignActiveTrigger,
@@ -32,22 +33,10 @@ from airflow_personalize.triggers.personalize import (
     PersonalizeSolutionVersionCompletedTrigger,
     PersonalizeSolutionVersionStoppedTrigger,
 )
-from airflow_personalize.triggers.personalize_base import PersonalizeBaseTrigger
-from airflow_personalize.triggers.personalize_deleted import (
-    PersonalizeCampaignDeletedTrigger,
-    PersonalizeDatasetDeletedTrigger,
-    PersonalizeDatasetGroupDeletedTrigger,
-    PersonalizeEventTrackerDeletedTrigger,
-    PersonalizeFilterDeletedTrigger,
-    PersonalizeMetricAttributionDeletedTrigger,
-    PersonalizeRecommenderDeletedTrigger,
-    PersonalizeSchemaDeletedTrigger,
-    PersonalizeSolutionDeletedTrigger,
-)
-from airflow_personalize.triggers.personalize_quota import PersonalizeQuotaTrigger
 
-ARN = "arn:aws:personalize:eu-west-1:123456789012:thing/one"
 NO_RETRIES = {"retries": {"max_attempts": 0}}
+
+
 # Trigger: the operation it polls, where in the reply the status is, the status that ends it well.
 MADE = {
     PersonalizeDatasetGroupActiveTrigger: ("DescribeDatasetGroup", "datasetGroup", "ACTIVE"),
@@ -77,19 +66,12 @@ MADE = {
         "CREATE STOPPED",
     ),
 }
-DELETED = {
-    PersonalizeDatasetGroupDeletedTrigger: ("DescribeDatasetGroup", "datasetGroup"),
-    PersonalizeSchemaDeletedTrigger: ("DescribeSchema", "schema"),
-    PersonalizeDatasetDeletedTrigger: ("DescribeDataset", "dataset"),
-    PersonalizeSolutionDeletedTrigger: ("DescribeSolution", "solution"),
-    PersonalizeFilterDeletedTrigger: ("DescribeFilter", "filter"),
-    PersonalizeCampaignDeletedTrigger: ("DescribeCampaign", "campaign"),
-    PersonalizeEventTrackerDeletedTrigger: ("DescribeEventTracker", "eventTracker"),
-    PersonalizeMetricAttributionDeletedTrigger: ("DescribeMetricAttribution", "metricAttribution"),
-    PersonalizeRecommenderDeletedTrigger: ("DescribeRecommender", "recommender"),
-}
+
+
 # A failed training is an end too for who waits for it to stop.
 CAN_FAIL = [each for each in MADE if each is not PersonalizeSolutionVersionStoppedTrigger]
+
+
 # The API has no failureReason for these.
 REASONLESS = {
     PersonalizeDatasetActiveTrigger,
@@ -104,15 +86,10 @@ def reply(path: str, status: str, **more: str) -> dict[str, Any]:
     return {member: {"status": "ACTIVE", below: told} if below else told}
 
 
-def event(trigger: PersonalizeBaseTrigger) -> dict[str, Any]:
-    return asyncio.run(first_event(trigger))
-
-
 def test_every_trigger_has_a_case():
     triggers = {
         each
-        for module in (personalize, personalize_deleted)
-        for _, each in inspect.getmembers(module, inspect.isclass)
+        for _, each in inspect.getmembers(personalize, inspect.isclass)
         if issubclass(each, PersonalizeBaseTrigger) and each is not PersonalizeBaseTrigger
     }
     assert triggers == {*MADE, *DELETED}
@@ -176,15 +153,6 @@ def test_yields_the_service_s_reason_and_advice_when_it_failed(personalize, trig
     assert "Mend the cause" in told["message"]
 
 
-@pytest.mark.parametrize("trigger_class", DELETED)
-def test_yields_the_arn_when_the_resource_is_gone(personalize, trigger_class):
-    operation, member = DELETED[trigger_class]
-    gone = personalize.refusal("ResourceNotFoundException")
-    personalize.on(operation, {member: {"status": "DELETE PENDING"}}, gone)
-    assert event(trigger_class(arn=ARN, waiter_delay=0)) == {"status": "success", "arn": ARN}
-    assert personalize.calls == [(operation, {f"{member}Arn": ARN})] * 2
-
-
 @pytest.mark.parametrize("trigger_class", [*MADE, *DELETED])
 def test_a_refused_poll_is_fatal_and_an_end_of_polls_is_not(personalize, trigger_class):
     operation, path = (MADE | DELETED)[trigger_class][:2]
@@ -222,13 +190,3 @@ def test_a_kill_after_the_end_is_quiet(personalize, code):
     personalize.on("StopSolutionVersionCreation", personalize.refusal(code))
     asyncio.run(PersonalizeSolutionVersionCompletedTrigger(arn=ARN, stop_on_kill=True).on_kill())
     assert personalize.requests("StopSolutionVersionCreation") == [{"solutionVersionArn": ARN}]
-
-
-def test_the_wait_for_a_full_quota_ends_at_its_moment_and_says_since_when_it_is_full() -> None:
-    moments = [datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (-3600, 0.2)]
-    for moment in moments:
-        trigger = rebuilt(
-            PersonalizeQuotaTrigger(since="2026-01-01T00:00:00+00:00", moment=moment.isoformat())
-        )
-        assert asyncio.run(first_event(trigger)) == {"since": "2026-01-01T00:00:00+00:00"}
-    assert datetime.now(UTC) >= moments[-1]

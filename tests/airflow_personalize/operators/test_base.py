@@ -35,7 +35,7 @@ from airflow_personalize.operators import (
     PersonalizePutItemsOperator,
     PersonalizeUpdateCampaignOperator,
 )
-from airflow_personalize.operators.create import PersonalizeCreateBaseOperator
+from airflow_personalize.operators.base import PersonalizeCreateBaseOperator
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP, SOLUTION, VERSION = (

@@ -1,17 +1,31 @@
-"""The default retry policy of this package's operators and sensors; a task's own policy replaces it."""
+"""The defaults of this package's operators and sensors: settings and retry policy; a task's own values replace them."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from airflow_personalize.aws_errors import is_permanent
 from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
+from airflow_personalize.refusals import is_permanent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+_SECTIONS = ("airflow_personalize", "recsync")
+
+
+def setting(name: str, default: str) -> str:
+    """Read a setting: Airflow's section ``[airflow_personalize]``, else the host project's ``[recsync]``."""
+    return next((conf.get(section, name) for section in _SECTIONS if conf.has_option(section, name)), default)
+
+
+def deferrable_by_default() -> bool:
+    """Return the default of ``deferrable``."""
+    return setting("deferrable", "true").strip().lower() in {"true", "t", "1"}
 
 
 class PersonalizeRetryPolicy(RetryPolicy):
