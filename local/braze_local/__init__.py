@@ -1,7 +1,7 @@
-"""Speak Braze's REST API on a laptop: profiles, catalogs, limits, faults and a data-point meter.
+"""Imitate Braze's REST API on a laptop: profiles, catalogs, limits, faults and a data-point meter.
 
-``python -m braze_local --port N --data DIR --key KEY`` starts it; ``--help`` lists the flags. See
-https://www.braze.com/docs/api/home for what it imitates; everything is kept in one SQLite file under ``DIR``.
-The control API under ``/_local`` (`control`) scripts faults (`faults`), changes settings (`settings`) and tells
-what happened; README.md beside this file describes all of it.
+``python -m braze_local --port N --data DIR --key KEY`` starts the server; ``--help`` lists the flags. All state
+is in one SQLite file under ``DIR``. The control API under ``/_local`` (`control`) scripts faults (`faults`),
+changes settings (`settings`) and reports the meter. README.md describes all of it.
+https://www.braze.com/docs/api/home
 """

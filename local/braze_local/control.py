@@ -2,34 +2,40 @@
 
 | request | what it does |
 |---|---|
-| GET, POST, DELETE ``faults`` | list the faults still to come; script one or an array of them; forget them |
-| GET, DELETE ``faults/fired`` | how often each fault fired, by name; set the counts to zero |
-| GET, PATCH ``settings`` | what may be changed while the server runs, and changing it |
-| GET ``meter``, POST ``meter/reset`` | every counter; all to zero |
-| GET, DELETE ``writes`` | how often each user's attributes were written (``?min=2``: who more than once) |
-| GET ``attributes`` | the type each attribute is locked to, beside its figures of the meter |
-| GET ``profiles``, ``profiles/<external_id>`` | applied state, by pages (``prefix``, ``limit``, ``offset``) |
-| GET ``profiles.ndjson``, ``items.ndjson`` | all of it, streamed, see `dumps` |
+| GET, POST, DELETE ``faults`` | list the pending faults; add one or an array of them; delete all |
+| GET, DELETE ``faults/fired`` | how often each fault fired, by name; reset the counts |
+| GET, PATCH ``settings`` | read or change the settings that can change while the server runs |
+| GET ``meter``, POST ``meter/reset`` | every counter; reset all |
+| GET, DELETE ``writes`` | how often each user's attributes were written (``?min=2``: at least twice) |
+| GET ``attributes`` | the locked type and the counters of each attribute |
+| GET ``profiles``, ``profiles/<external_id>`` | applied state, in pages (``prefix``, ``limit``, ``offset``) |
+| GET ``profiles.ndjson``, ``items.ndjson`` | every profile, or item of ``?catalog=``, as JSON lines |
 | GET ``log`` | the latest requests |
 | POST ``flush`` | apply everything accepted now, due or not |
+| POST ``profiles`` | import profiles at once, as Braze's CSV import: an array of attributes objects |
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import msgspec
 
-from braze_local.dumps import dump_items, dump_profiles
+from braze_local.api import Handler, answered
 from braze_local.faults import Fault
-from braze_local.request_log import LENGTH
-from braze_local.routes import Handler, answered
-from braze_local.sandbox import Sandbox
-from braze_local.settings import Adjustments, shown
+from braze_local.profiles import with_defaults
+from braze_local.sandbox import LOG_LENGTH, Sandbox
+from braze_local.settings import Adjustments, adjustable
+from braze_local.store import LAST_CHARACTER, connect
+from braze_local.track_validation import attributes_problem
 from braze_local.wire import Request, Response, json_response, message
 
-# Profiles per answer, when not said otherwise and at most.
+# Default and maximum of profiles per response.
 PAGE_PROFILES, PAGE_PROFILES_MAX = 100, 1_000
+_ROWS_PER_PIECE = 2_000
+_NDJSON = b"application/x-ndjson"
 
 
 async def control(sandbox: Sandbox, request: Request) -> Response:
@@ -68,13 +74,13 @@ def _fired(sandbox: Sandbox, _request: Request) -> Response:
     return json_response(200, {"fired": sandbox.faults.fired()})
 
 
-def _forget_fired(sandbox: Sandbox, request: Request) -> Response:
-    sandbox.faults.forget_fired()
+def _reset_fired(sandbox: Sandbox, request: Request) -> Response:
+    sandbox.faults.reset_fired()
     return _fired(sandbox, request)
 
 
 def _settings(sandbox: Sandbox, _request: Request) -> Response:
-    return json_response(200, shown(sandbox.settings))
+    return json_response(200, adjustable(sandbox.settings))
 
 
 def _adjust(sandbox: Sandbox, request: Request) -> Response:
@@ -119,7 +125,21 @@ def _profiles(sandbox: Sandbox, request: Request) -> Response:
 
 
 def _log(sandbox: Sandbox, request: Request) -> Response:
-    return json_response(200, {"requests": sandbox.log.latest(request.number("limit", LENGTH, LENGTH))})
+    return json_response(
+        200, {"requests": sandbox.log.latest(request.number("limit", LOG_LENGTH, LOG_LENGTH))}
+    )
+
+
+async def _import_profiles(sandbox: Sandbox, request: Request) -> Response:
+    """Create or update profiles at once, without costs, limits and a delay. Raises ValueError for a bad object."""
+    people = request.json()
+    if not isinstance(people, list):
+        raise ValueError("the body must be an array of attributes objects")
+    for number, person in enumerate(people):
+        if problem := attributes_problem(person):
+            raise ValueError(f"object {number}: {problem}")
+    await sandbox.import_profiles(people)
+    return json_response(201, {"imported": len(people)})
 
 
 async def _flush(sandbox: Sandbox, _request: Request) -> Response:
@@ -127,12 +147,61 @@ async def _flush(sandbox: Sandbox, _request: Request) -> Response:
     return message(200, "everything accepted is applied")
 
 
+class _Custom(msgspec.Struct):
+    """Decode a profile only as far as most tests need; the attributes stay encoded."""
+
+    external_id: str | None = None
+    custom_attributes: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+def dump_profiles(sandbox: Sandbox, request: Request) -> Response:
+    """Stream the applied state of every profile, one JSON object per line, by external_id.
+
+    ``?prefix=`` filters by the start of the external_id. A line holds external_id and custom_attributes, or
+    the whole profile with ``?whole=true``.
+    """
+    prefix = request.argument("prefix")
+    query = "SELECT document FROM profiles ORDER BY external_id"
+    if prefix:
+        query = query.replace("ORDER", "WHERE external_id >= ? AND external_id < ? ORDER")
+    parameters = (prefix, prefix + LAST_CHARACTER) if prefix else ()
+    line = _whole if request.argument("whole") == "true" else _custom
+    return Response(200, content_type=_NDJSON, stream=_lines(sandbox, query, parameters, line))
+
+
+def dump_items(sandbox: Sandbox, request: Request) -> Response:
+    """Stream every item of the catalog ``?catalog=``, one JSON object per line, by id."""
+    catalog = sandbox.catalogs.get(request.argument("catalog"))
+    if catalog is None:
+        return message(404, "no such catalog")
+    query = "SELECT document FROM items WHERE catalog_id = ? ORDER BY id"
+    return Response(200, content_type=_NDJSON, stream=_lines(sandbox, query, (catalog.id,), bytes))
+
+
+def _custom(document: bytes) -> bytes:
+    return msgspec.json.encode(msgspec.json.decode(document, type=_Custom))
+
+
+def _whole(document: bytes) -> bytes:
+    return msgspec.json.encode(with_defaults(msgspec.json.decode(document)))
+
+
+def _lines(
+    sandbox: Sandbox, query: str, parameters: tuple[str | int, ...], line: Callable[[bytes], bytes]
+) -> Iterator[bytes]:
+    """Read one snapshot through a separate connection, so that other readers do not wait."""
+    with closing(connect(sandbox.settings.data)) as connection:
+        cursor = connection.execute(query, parameters)
+        while rows := cursor.fetchmany(_ROWS_PER_PIECE):
+            yield b"\n".join(line(row[0]) for row in rows) + b"\n"
+
+
 _ENDPOINTS: dict[tuple[str, str], Handler] = {
     ("GET", "faults"): _list_faults,
     ("POST", "faults"): _add_faults,
     ("DELETE", "faults"): _clear_faults,
     ("GET", "faults/fired"): _fired,
-    ("DELETE", "faults/fired"): _forget_fired,
+    ("DELETE", "faults/fired"): _reset_fired,
     ("GET", "settings"): _settings,
     ("PATCH", "settings"): _adjust,
     ("GET", "meter"): _meter,
@@ -145,4 +214,5 @@ _ENDPOINTS: dict[tuple[str, str], Handler] = {
     ("GET", "items.ndjson"): dump_items,
     ("GET", "log"): _log,
     ("POST", "flush"): _flush,
+    ("POST", "profiles"): _import_profiles,
 }

@@ -1,4 +1,4 @@
-"""Limit requests per endpoint family, in both header dialects, in windows aligned to the clock or sliding.
+"""Limit the requests per endpoint, in either header dialect, in clock-aligned or sliding windows.
 
 https://www.braze.com/docs/api/api_limits
 """
@@ -34,7 +34,7 @@ class Window(NamedTuple):
         return window
 
 
-# Braze's documented limits; the two of MAU contracts are contract-specific, so theirs are examples.
+# Braze's documented limits; track-hourly and track-burst depend on the (MAU) contract, so these are examples.
 DEFAULT_WINDOWS: Mapping[str, Window] = {
     "track": Window(3_000, 3),
     "track-hourly": Window(1_000_000, 3_600),
@@ -51,8 +51,8 @@ DEFAULT_WINDOWS: Mapping[str, Window] = {
 
 
 @dataclass(slots=True)
-class _Fixed:
-    """Count in windows aligned to the clock, as Braze has been seen to."""
+class _FixedWindow:
+    """Count requests in clock-aligned windows, as observed with Braze."""
 
     window: Window
     used: int = 0
@@ -68,13 +68,13 @@ class _Fixed:
 
     @property
     def end_seconds(self) -> float:
-        """Tell when the next request may pass at the latest, epoch time."""
+        """Return the epoch time at which the window ends."""
         return (self._index + 1) * self.window.seconds
 
 
 @dataclass(slots=True)
-class _Sliding:
-    """Count the requests of the last so many seconds, whenever that is asked."""
+class _SlidingWindow:
+    """Count the requests of the last `window.seconds`."""
 
     window: Window
     _taken: deque[float] = field(default_factory=deque)
@@ -94,25 +94,25 @@ class _Sliding:
 
     @property
     def end_seconds(self) -> float:
-        """Tell when the oldest request leaves the window, epoch time."""
+        """Return the epoch time at which the oldest request leaves the window."""
         return (self._taken[0] if self._taken else self._now_seconds) + self.window.seconds
 
 
-_Counter = _Fixed | _Sliding
+_Counter = _FixedWindow | _SlidingWindow
 
 
-class Verdict(NamedTuple):
-    """Say whether a request may pass, and the headers its answer carries."""
+class Permit(NamedTuple):
+    """Hold whether a request is allowed, and the rate-limit headers of its response."""
 
     allowed: bool
     headers: list[Header]
 
 
 class Limiter:
-    """Count requests; a refused one does not count.
+    """Count requests per limit; a refused request does not count.
 
-    `classic`: headers on every answer, Reset in epoch seconds. `mau`: /users/track has an hourly window and
-    a burst window the headers do not show; Reset in seconds left; a 429 carries only the seconds to wait.
+    `classic`: headers on every response, Reset in epoch seconds. `mau`: /users/track has an hourly window and a
+    burst window, which the headers do not show; Reset in seconds left; a 429 has only the seconds to wait.
     `none`: no limits, no headers.
     """
 
@@ -125,13 +125,13 @@ class Limiter:
     ) -> None:
         self._dialect = dialect
         self._clock = clock
-        counter = _Fixed if kind == "fixed" else _Sliding
+        counter = _FixedWindow if kind == "fixed" else _SlidingWindow
         self._counters: dict[str, _Counter] = {family: counter(window) for family, window in windows.items()}
 
-    def take(self, family: str) -> Verdict:
+    def take(self, family: str) -> Permit:
         """Count one request of this family."""
         if self._dialect == "none":
-            return Verdict(True, [])
+            return Permit(True, [])
         now_seconds = self._clock()
         counters = [self._counters[name] for name in self._names(family)]
         for counter in counters:
@@ -141,11 +141,11 @@ class Limiter:
             for counter in counters:
                 counter.take(now_seconds)
         if self._dialect == "classic":
-            return Verdict(not full, _headers(counters[0], math.ceil(counters[0].end_seconds)))
+            return Permit(not full, _headers(counters[0], math.ceil(counters[0].end_seconds)))
         if full:
             wait_seconds = max(counter.end_seconds for counter in full) - now_seconds
-            return Verdict(False, [(b"x-ratelimit-retry-after", b"%d" % math.ceil(wait_seconds))])
-        return Verdict(True, _headers(counters[0], math.ceil(counters[0].end_seconds - now_seconds)))
+            return Permit(False, [(b"x-ratelimit-retry-after", b"%d" % math.ceil(wait_seconds))])
+        return Permit(True, _headers(counters[0], math.ceil(counters[0].end_seconds - now_seconds)))
 
     def _names(self, family: str) -> list[str]:
         if self._dialect == "mau":

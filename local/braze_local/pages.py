@@ -1,41 +1,65 @@
-"""Show what this workspace holds, to a person: profiles, catalogues and the meter, under / and /ui."""
+"""Render the pages for people: profiles, catalogs and the meter, under / and /ui."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from braze_local.markup import Markup, chips, document, link, pager, path, section, soft, table
-from braze_local.profile_page import COLUMNS_MAX, profile_page
-from braze_local.reader import Json
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from braze_local.sandbox import Sandbox
+from braze_local.store import Json
 from braze_local.wire import Request, Response
 
 PAGE_ROWS = 50
 # Requests shown beside the meter.
 LOG_ROWS = 50
+# A table with more columns than this is not readable.
+COLUMNS_MAX = 7
 _HTML = b"text/html; charset=utf-8"
 _SECURITY = [
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'")
 ]
+# The profile fields to show where they are set, in this order.
+_FIELDS = (
+    "external_id", "braze_id", "user_aliases", "first_name", "last_name", "email", "phone", "country", "language",
+    "gender", "dob", "home_city", "time_zone", "email_subscribe", "push_subscribe", "created_at", "total_revenue",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class _NestedAttribute:
+    """Prepare an array or an object for the template: catalog items, a table or chips; else it is empty."""
+
+    name: str
+    columns: list[str] = field(default_factory=list)
+    rows: Sequence[Sequence[Any]] = ()
+    chips: Sequence[Any] = ()
+    catalog: str | None = None
+    # Each recommended id with its item's values, None when the catalog lacks it.
+    items: Sequence[tuple[Any, list[Any] | None]] = ()
 
 
 def page(sandbox: Sandbox, request: Request) -> Response:
     """Answer one request for a page."""
-    content = _page(sandbox, request)
-    status = 200 if content else 404
-    body = content or document("Not found", Markup("<p>There is nothing under this address.</p>"))
-    return Response(status, body, _HTML, list(_SECURITY))
+    content = _content(sandbox, request)
+    body = content or _render("not_found", title="Not found")
+    return Response(200 if content else 404, body, _HTML, list(_SECURITY))
 
 
-def _page(sandbox: Sandbox, request: Request) -> bytes | None:
+def _content(sandbox: Sandbox, request: Request) -> bytes | None:
     if request.path == "/":
         return _profiles(sandbox, request)
     if request.path.startswith("/profiles/"):
         profile = sandbox.reader.profile(request.path.removeprefix("/profiles/"))
-        return profile_page(sandbox.reader, list(sandbox.catalogs.values()), profile) if profile else None
+        return _profile(sandbox, profile) if profile else None
     if request.path == "/ui/catalogs":
-        return _catalogs(sandbox)
+        listed = [(catalog, sandbox.reader.item_count(catalog.id)) for catalog in sandbox.catalogs.values()]
+        return _render("catalogs", title="Catalogs", catalogs=listed)
     if request.path == "/ui/meter":
         return _meter(sandbox)
     name = request.path.removeprefix("/ui/catalogs/")
@@ -44,69 +68,88 @@ def _page(sandbox: Sandbox, request: Request) -> bytes | None:
 
 def _profiles(sandbox: Sandbox, request: Request) -> bytes:
     prefix, offset = request.argument("q"), request.number("offset", 0)
-    profiles = sandbox.reader.profiles(limit=PAGE_ROWS, offset=offset, prefix=prefix)
-    total = sandbox.reader.profile_count(prefix)
-    search = Markup(
-        '<form action="/"><input name="q" placeholder="external id starts with" aria-label="external id"'
-        f' value="{escape(prefix)}"><button>Find</button></form>'
+    return _render(
+        "profiles",
+        title="Profiles",
+        prefix=prefix,
+        profiles=sandbox.reader.profiles(limit=PAGE_ROWS, offset=offset, prefix=prefix),
+        page={"offset": offset, "size": PAGE_ROWS, "total": sandbox.reader.profile_count(prefix)},
     )
-    rows = table(("external id", "custom attributes", "created"), map(_profile_row, profiles))
-    pages = pager("/", offset, PAGE_ROWS, total, **({"q": prefix} if prefix else {}))
-    return document("Profiles", search, Markup(f"<section>{rows}</section>"), pages)
 
 
-def _profile_row(profile: Json) -> tuple[Any, ...]:
-    external_id = profile.get("external_id")
-    name = link(path("profiles", external_id), external_id) if external_id else soft(profile["braze_id"])
-    return name, chips(profile["custom_attributes"]), soft(profile["created_at"])
+def _profile(sandbox: Sandbox, profile: Json) -> bytes:
+    custom = profile["custom_attributes"]
+    return _render(
+        "profile",
+        title=profile.get("external_id") or profile["braze_id"],
+        nested=[
+            _nested(sandbox, name, value) for name, value in custom.items() if isinstance(value, dict | list)
+        ],
+        plain=[(name, value) for name, value in custom.items() if not isinstance(value, dict | list)],
+        fields=[(name, profile[name]) for name in _FIELDS if profile.get(name)],
+        history=[
+            (title, [(one["name"], one["count"], one["first"], one["last"]) for one in profile[key]])
+            for title, key in (("Custom events", "custom_events"), ("Purchases", "purchases"))
+        ],
+    )
 
 
-def _catalogs(sandbox: Sandbox) -> bytes:
-    rows = [
-        (
-            link(path("ui", "catalogs", catalog.name), catalog.name),
-            catalog.description,
-            sandbox.reader.item_count(catalog.id),
-            chips(catalog.fields),
-        )
-        for catalog in sandbox.catalogs.values()
+def _nested(sandbox: Sandbox, name: str, value: Any) -> _NestedAttribute:
+    if isinstance(value, dict):
+        return _NestedAttribute(name, ["key", "value"], list(value.items()))
+    if value and all(isinstance(one, dict) for one in value):
+        columns = list(dict.fromkeys(key for one in value for key in one))[:COLUMNS_MAX]
+        rows = [(position, *map(one.get, columns)) for position, one in enumerate(value, 1)]
+        return _NestedAttribute(name, ["", *columns], rows)
+    return _recommended_items(sandbox, name, value) or _NestedAttribute(name, chips=value)
+
+
+def _recommended_items(sandbox: Sandbox, name: str, ids: list[Any]) -> _NestedAttribute | None:
+    """Look the ids up in the catalog that has most of them; None when no catalog has any."""
+    texts = [one for one in ids if isinstance(one, str)]
+    found = [
+        (catalog, sandbox.reader.items_by_id(catalog.id, texts)) for catalog in sandbox.catalogs.values()
     ]
-    listed = table(("name", "description", "items", "fields"), rows)
-    return document("Catalogs", Markup(f"<section>{listed}</section>"))
+    catalog, items = max(found, key=lambda one: len(one[1]), default=(None, {}))
+    if catalog is None or not items:
+        return None
+    columns = [column for column in catalog.fields if column != "id"][:COLUMNS_MAX]
+    rows = [(one, [items[one].get(column) for column in columns] if one in items else None) for one in ids]
+    return _NestedAttribute(name, columns, catalog=catalog.name, items=rows)
 
 
 def _catalog(sandbox: Sandbox, request: Request, name: str) -> bytes:
     catalog, offset = sandbox.catalogs[name], request.number("offset", 0)
     columns = list(catalog.fields)[: COLUMNS_MAX + 1]
     items = sandbox.reader.items(catalog.id, limit=PAGE_ROWS, offset=offset)
-    rows = table(columns, [[item.get(column) for column in columns] for item in items])
-    total = sandbox.reader.item_count(catalog.id)
-    pages = pager(path("ui", "catalogs", name), offset, PAGE_ROWS, total)
-    return document(name, Markup(f"<p>{soft(catalog.description)}</p><section>{rows}</section>"), pages)
+    return _render(
+        "catalog",
+        title=name,
+        description=catalog.description,
+        columns=columns,
+        rows=[[item.get(column) for column in columns] for item in items],
+        page={"offset": offset, "size": PAGE_ROWS, "total": sandbox.reader.item_count(catalog.id)},
+    )
 
 
 def _meter(sandbox: Sandbox) -> bytes:
     report = sandbox.meter.report()
-    requests = [
-        (name, outcome, number) for name, by in report["requests"].items() for outcome, number in by.items()
-    ]
-    drops = [
-        (name, reason, number)
-        for name, by in report["dropped_writes"]["attributes"].items()
-        for reason, number in by.items()
-    ]
-    latest = [tuple(entry.values()) for entry in sandbox.log.latest(LOG_ROWS)]
-    return document(
-        "Meter",
-        Markup(f"<p>{soft(f'{sandbox.writer.pending:,} accepted requests are waiting to be applied')}</p>"),
-        section("Data points", _points(report)),
-        section("Writes dropped after a 201", table(("attribute", "reason", "writes"), drops)),
-        section("Requests", table(("endpoint", "outcome", "requests"), requests)),
-        section("Latest requests", table(("time", "method", "path", "outcome", "objects", "bytes"), latest)),
+    return _render(
+        "meter",
+        title="Meter",
+        pending=sandbox.writer.pending,
+        points=_points(report),
+        drops=_flat(report["dropped_writes"]["attributes"]),
+        requests=_flat(report["requests"]),
+        latest=[tuple(entry.values()) for entry in sandbox.log.latest(LOG_ROWS)],
     )
 
 
-def _points(report: Json) -> Markup:
+def _flat(counts: dict[str, dict[str, int]]) -> list[tuple[str, str, int]]:
+    return [(name, key, number) for name, by_key in counts.items() for key, number in by_key.items()]
+
+
+def _points(report: Json) -> list[tuple[Any, ...]]:
     writes, unchanged = report["attribute_writes"]["attributes"], report["unchanged_writes"]["attributes"]
     points = report["data_points"]
     rows: list[tuple[Any, ...]] = [
@@ -115,5 +158,27 @@ def _points(report: Json) -> Markup:
     rows += [(f"event {name}", number, None, number) for name, number in points["events"].items()]
     if points["purchases"]:
         rows.append(("purchases", points["purchases"], None, points["purchases"]))
-    total = ("total", None, report["unchanged_writes"]["total"], points["total"])
-    return table(("attribute", "writes", "of them unchanged", "data points"), [*rows, total])
+    return [*rows, ("total", None, report["unchanged_writes"]["total"], points["total"])]
+
+
+def _text(value: Any) -> str:
+    """Show a string as it is and any other value as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _render(template: str, **context: Any) -> bytes:
+    return _templates.get_template(f"{template}.html").render(context).encode()
+
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters |= {
+    "segment": lambda text: quote(text, safe=""),
+    "text": _text,
+    "thousands": lambda number: f"{number:,}",
+}

@@ -1,43 +1,161 @@
-"""Run the application under uvicorn until a signal asks it to stop."""
+"""Serve the API, the control API and the pages as one ASGI application under uvicorn."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import secrets
 import signal
 import socket
 import struct
 import sys
-from types import FrameType
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from braze_local.app import App
+from braze_local import api
+from braze_local.api import route_of
+from braze_local.control import control
+from braze_local.faults import Fault
+from braze_local.pages import page
 from braze_local.sandbox import Sandbox
 from braze_local.settings import Settings
-from braze_local.wire import Scope
+from braze_local.wire import (
+    BodyError,
+    PlacedObject,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    message,
+    placed_objects,
+    read_request,
+    send_response,
+)
 
-# How long requests in flight may hold up a stop; only a scripted timeout lasts that long.
+_LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+_LOOPBACK_NAMES = {"127.0.0.1", "localhost", "[::1]"}
+_PAGES = ("/profiles/", "/ui/")
+# Grace period for requests in flight at a stop; only a scripted timeout takes this long.
 STOP_GRACE_SECONDS = 1
-# Parsed requests are many objects that die young: Python's own thresholds spend a fifth of the time on them.
+# Parsed requests are many short-lived objects: with Python's default thresholds, GC takes a fifth of the time.
 _GC_THRESHOLDS = (100_000, 50, 50)
-# How long the writer may keep the interpreter while an answer waits; with 5 ms, Python's own,
-# answers came a sixth slower while writes were being applied.
+# How long the writer thread may hold the GIL while an answer waits. With Python's default of 5 ms, answers
+# were a sixth slower while writes were applied.
 _SWITCH_SECONDS = 0.0005
 # SO_LINGER on, for zero seconds: closing sends RST instead of FIN.
 _RESET = struct.pack("ii", 1, 0)
 
 
+class App:
+    """Dispatch each request to the API, the control API or the pages."""
+
+    def __init__(self, sandbox: Sandbox, connections: Connections) -> None:
+        self._sandbox = sandbox
+        self._connections = connections
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        request = await read_request(scope, receive)
+        if request.path == "/health":
+            await send_response(send, self._health())
+        elif request.path == "/" or request.path.startswith(_PAGES):
+            await send_response(send, self._refusal(request) or page(self._sandbox, request))
+        elif request.path.startswith("/_local/"):
+            await send_response(send, self._refusal(request) or await control(self._sandbox, request))
+        else:
+            await self._serve_api(request, scope, receive, send)
+
+    async def _serve_api(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        arrived_seconds = asyncio.get_running_loop().time()
+        hit = self._sandbox.faults.hit(request.method, request.path, lambda: _objects(request))
+        request.object_faults, request.delay_seconds = hit.objects, hit.delay_seconds
+        fault, served = hit.request, None
+        if fault is None or fault.applies:
+            name, served = await api.answer(self._sandbox, request)
+        else:
+            route = route_of(request)
+            name = route.template if route else api.UNKNOWN_PATH
+        if fault and fault.kind in {"timeout", "reset"}:
+            self._record(name, request, fault.label)
+            await self._end(fault, scope, receive)
+            return
+        response = fault.answer(served) if fault else served
+        assert response is not None  # without a fault the request was served
+        self._record(name, request, fault.label if fault else str(response.status))
+        response.headers.append(_request_id())
+        await self._delay(arrived_seconds)
+        if fault and fault.kind == "truncate":
+            await send_response(send, response, body_bytes=len(response.body) // 2)
+            await self._end(fault, scope, receive)
+        else:
+            await send_response(send, response)
+
+    async def _delay(self, since_seconds: float) -> None:
+        """Wait until the configured latency has passed since the request came."""
+        latency_ms = self._sandbox.settings.latency_ms
+        if latency_ms:
+            passed_seconds = asyncio.get_running_loop().time() - since_seconds
+            await asyncio.sleep(latency_ms / 1000 - passed_seconds)
+
+    async def _end(self, fault: Fault, scope: Scope, receive: Receive) -> None:
+        if fault.kind == "timeout":
+            await _hold(receive, fault.held_seconds)
+        self._connections.close(scope, reset=fault.kind == "reset")
+        # uvicorn logs an error for an incomplete response unless it has noticed the disconnect.
+        await receive()
+
+    def _record(self, name: str, request: Request, outcome: str) -> None:
+        self._sandbox.meter.count_request(name, outcome, request.objects, request.received_bytes)
+        self._sandbox.log.add(request.method, request.path, outcome, request.objects, request.received_bytes)
+
+    def _health(self) -> Response:
+        running = self._sandbox.writer.running
+        return message(200, "ok") if running else message(503, "the writer has stopped")
+
+    def _refusal(self, request: Request) -> Response | None:
+        """Refuse requests without a key from other machines and from other web sites in a local browser."""
+        if self._sandbox.settings.open_to_all:
+            return None
+        host = request.headers.get(b"host", b"").decode("latin-1")
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        origin = request.headers.get(b"origin", b"").decode("latin-1")
+        local = request.client is not None and request.client[0] in _LOOPBACK and name in _LOOPBACK_NAMES
+        if local and origin in {"", f"http://{host}"}:
+            return None
+        return message(403, "only from this machine")
+
+
+def _objects(request: Request) -> list[PlacedObject]:
+    try:
+        return placed_objects(request.json())
+    except BodyError:
+        return []
+
+
+async def _hold(receive: Receive, seconds: float) -> None:
+    """Wait until the client disconnects, at most `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            await receive()
+    except TimeoutError:
+        return
+
+
+def _request_id() -> tuple[bytes, bytes]:
+    return b"x-request-id", secrets.token_hex(16).encode()
+
+
 class Connections:
-    """Know the transport of every client, which ASGI does not tell, so that one can be cut."""
+    """Map each client to its transport, which ASGI does not expose, to close connections on purpose."""
 
     def __init__(self) -> None:
         self._transports: dict[Any, asyncio.Transport] = {}
 
-    def cut(self, scope: Scope, *, reset: bool) -> None:
-        """End the connection a request came on: with RST at once, or after what was sent has gone out."""
+    def close(self, scope: Scope, *, reset: bool) -> None:
+        """Close the connection of a request: with RST at once, or after pending output is sent."""
         transport = self._transports.get(tuple(scope["client"] or ()))
         if transport is None:
             return
@@ -48,20 +166,20 @@ class Connections:
             transport.close()
 
     def protocol(self) -> type[asyncio.Protocol]:
-        """Return uvicorn's HTTP protocol, extended to note its transport."""
+        """Return uvicorn's HTTP protocol, extended to record its transport."""
         transports = self._transports
 
-        class NotedProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]  # chosen at run time
+        class TrackedProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]  # chosen at run time
             def connection_made(self, transport: asyncio.Transport) -> None:
-                self.noted = tuple((transport.get_extra_info("peername") or ())[:2])
-                transports[self.noted] = transport
+                self.client_address = tuple((transport.get_extra_info("peername") or ())[:2])
+                transports[self.client_address] = transport
                 super().connection_made(transport)
 
             def connection_lost(self, exc: Exception | None) -> None:
-                transports.pop(self.noted, None)
+                transports.pop(self.client_address, None)
                 super().connection_lost(exc)
 
-        return NotedProtocol
+        return TrackedProtocol
 
 
 class _Server(uvicorn.Server):
@@ -74,7 +192,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM, then put everything on disk and return.
+    """Serve until SIGINT or SIGTERM, then flush everything to disk and return.
 
     Raises DataDirectoryInUseError when another server holds the data directory.
     """
@@ -83,7 +201,7 @@ def serve(settings: Settings) -> None:
     sandbox = Sandbox(settings)
     connections = Connections()
     config = uvicorn.Config(
-        App(sandbox, connections.cut),
+        App(sandbox, connections),
         host=settings.host,
         port=settings.port,
         http=connections.protocol(),
@@ -94,14 +212,10 @@ def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=STOP_GRACE_SECONDS,
     )
-    # uvicorn raises the signal again once it has stopped; by then it has done its work.
+    # uvicorn raises the signal again once it has stopped; the default handler would end the process with it.
     for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, _already_handled)
+        signal.signal(stop, lambda _signal, _frame: None)
     try:
         _Server(config).run()
     finally:
         sandbox.close()
-
-
-def _already_handled(_signal: int, _frame: FrameType | None) -> None:
-    return

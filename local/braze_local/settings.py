@@ -1,4 +1,4 @@
-"""Hold what the command line decides, and what may be changed while the server runs."""
+"""Define the settings of the command line and the changes that a running server accepts."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from braze_local.limits import DEFAULT_WINDOWS, Dialect, Window, WindowKind
 ObjectLimit = Literal["combined", "per-array"]
 Bulk = Literal["open", "403", "404"]
 TypeLocking = Literal["off", "on", "strict"]
+# How an unknown user is met whom Braze would not create: with an error entry, with silence, or as one who was
+# imported before.
+MissingUsers = Literal["report", "ignore", "adopt"]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Configure one server; defaults are those of a new Braze contract with data points.
 
-    `keys` are written ``KEY`` or ``KEY:permission,permission``. `missing_users` says what /users/track
-    answers for ``_update_existing_only`` and an unknown external_id: an error entry (older docs) or nothing.
-    `bulk` opens /users/track/bulk or says how it is refused to those outside its closed beta. `type_locks`
-    fix an attribute's type by its first value; only ``strict`` tells arrays from arrays of objects.
-    `catalog_delay_seconds` None means `apply_delay_seconds`. With `reorder_probability` an accepted call is
-    applied up to `reorder_seconds` late, so that later calls for the same users overtake it.
-    `open_to_all` lets other machines see the pages and the control API, else for loopback only.
+    `keys` have the form ``KEY`` or ``KEY:permission,permission``. `missing_users` is the response of
+    /users/track to ``_update_existing_only`` with an unknown external_id: an error entry (older docs) or
+    nothing. `bulk` opens /users/track/bulk, a closed beta, or is the status that refuses it. `type_locks` fix an
+    attribute's type by its first value; only ``strict`` distinguishes arrays from arrays of objects.
+    `catalog_delay_seconds` None means `apply_delay_seconds`. With `reorder_probability` a request is applied up
+    to `reorder_seconds` late, so that later requests for the same users overtake it. `open_to_all` opens the
+    pages and the control API, otherwise for loopback only, to other machines.
     """
 
     data: Path
@@ -55,7 +58,7 @@ class Settings:
     count_writes: bool = True
     echo_invalid_key: bool = False
     require_fields_to_export: bool = True
-    missing_users: Literal["report", "ignore"] = "report"
+    missing_users: MissingUsers = "report"
     open_to_all: bool = False
 
 
@@ -65,10 +68,10 @@ _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Adjustments(msgspec.Struct, forbid_unknown_fields=True):
-    """Describe a change of the settings of a running server, as PATCH /_local/settings takes it.
+    """Hold the changes of PATCH /_local/settings.
 
-    Each field is named as in `Settings` and left alone when not given. `limits` maps families to
-    ``REQUESTS/SECONDS``; families not named keep theirs.
+    The fields are those of `Settings`; missing ones do not change. `limits` maps families to
+    ``REQUESTS/SECONDS``; other families keep their limits.
     """
 
     apply_delay_seconds: _Amount | UnsetType = UNSET
@@ -87,27 +90,27 @@ class Adjustments(msgspec.Struct, forbid_unknown_fields=True):
     reorder_probability: _Share | UnsetType = UNSET
     reorder_seconds: _Amount | UnsetType = UNSET
     count_writes: bool | UnsetType = UNSET
-    missing_users: Literal["report", "ignore"] | UnsetType = UNSET
+    missing_users: MissingUsers | UnsetType = UNSET
 
-    def over(self, settings: Settings) -> Settings:
-        """Return the settings with these changes. Raises ValueError for a limit nobody knows."""
+    def apply(self, settings: Settings) -> Settings:
+        """Return the settings with these changes. Raises ValueError for an unknown limit."""
         given: dict[str, Any] = msgspec.structs.asdict(self)
         changes = {name: value for name, value in given.items() if value is not UNSET}
         limits = changes.pop("limits", None)
         if limits is not None:
-            changes["windows"] = {**settings.windows, **{n: named_window(n, t) for n, t in limits.items()}}
+            changes["windows"] = {**settings.windows, **{n: parse_limit(n, t) for n, t in limits.items()}}
         return replace(settings, **changes)
 
 
-def named_window(family: str, text: str) -> Window:
-    """Read the limit of a family. Raises ValueError."""
+def parse_limit(family: str, text: str) -> Window:
+    """Parse the limit of a family. Raises ValueError."""
     if family not in DEFAULT_WINDOWS:
         raise ValueError(f"no such family: {family}")
     return Window.parse(text)
 
 
-def shown(settings: Settings) -> dict[str, Any]:
-    """Return what `Adjustments` can change, as it is now."""
+def adjustable(settings: Settings) -> dict[str, Any]:
+    """Return the settings that `Adjustments` can change."""
     names = [name for name in Adjustments.__struct_fields__ if name != "limits"]
     limits = {name: f"{window.requests}/{window.seconds}" for name, window in settings.windows.items()}
     return {name: getattr(settings, name) for name in names} | {"limits": limits}

@@ -1,4 +1,4 @@
-"""Hold the profiles one transaction touches: read together, changed in memory, written together."""
+"""Read the profiles of one transaction together, change them in memory and write them together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from braze_local.identifiers import normalized_email
 from braze_local.profiles import Document, new_document
 
 _SELECT = "SELECT id, document FROM profiles "
@@ -33,7 +34,7 @@ class Workset:
         self._others: list[Record] = []
 
     def prefetch(self, external_ids: Iterable[str]) -> None:
-        """Read these profiles in one step of SQLite, noting those that do not exist."""
+        """Read these profiles in one query and remember the missing ones."""
         ids = list(external_ids)
         self._by_external_id.update(dict.fromkeys(ids))
         (found,) = self._connection.execute(
@@ -45,8 +46,8 @@ class Workset:
         for row, document in zip(alternating, alternating, strict=True):
             self._by_external_id[document["external_id"]] = Record(row, document)
 
-    def target(self, identified: dict[str, Any]) -> Record | None:
-        """Return the profile an accepted object is about, creating it where Braze would, or None."""
+    def find_or_create(self, identified: dict[str, Any]) -> Record | None:
+        """Return the profile of an accepted object, created where Braze would create it; else None."""
         external_id = identified.get("external_id")
         record = self._by_external_id.get(external_id) if external_id is not None else None
         if record is not None:
@@ -59,12 +60,12 @@ class Workset:
         self.save()
         return self._by_other_identifier(identified, only_existing)
 
-    def forget(self, external_ids: Iterable[str]) -> None:
-        """Take note that these profiles were deleted; everything changed must have been saved."""
-        self._by_external_id.update(dict.fromkeys(external_ids))
+    def forget(self, keys: Iterable[str]) -> None:
+        """Remember that these profiles were deleted; call `save` first."""
+        self._by_external_id.update(dict.fromkeys(keys))
 
     def save(self) -> None:
-        """Write every changed profile; the transaction is the caller's to commit."""
+        """Write every changed profile; the caller commits."""
         held = [record for record in self._by_external_id.values() if record is not None] + self._others
         dirty = [record for record in held if record.dirty]
         plain: list[Record] = []
@@ -73,7 +74,7 @@ class Workset:
             (plain if _is_plain(record.document) else others).append(record)
         self._save_plain(plain)
         self._save_others(others)
-        # What was inserted has a row number now that only the database knows.
+        # Forget inserted profiles, so that the next read gets their row numbers.
         fresh = [key for key, record in self._by_external_id.items() if record and record.row is None]
         for external_id in fresh:
             del self._by_external_id[external_id]
@@ -82,7 +83,7 @@ class Workset:
             record.dirty = False
 
     def _save_plain(self, plain: list[Record]) -> None:
-        """Write profiles in one step of SQLite each way, during which other threads run."""
+        """Write profiles with one UPDATE and one INSERT; SQLite releases the GIL during each."""
         stored = {record.row: record.document for record in plain if record.row is not None}
         if stored:
             self._connection.execute(
@@ -134,7 +135,8 @@ class Workset:
         if identified.get("braze_id"):
             return self._found("WHERE braze_id = ?", identified["braze_id"])
         column = "email" if identified.get("email") else "phone"
-        record = self._found(_LATEST_BY[column], identified[column])
+        value = identified[column]
+        record = self._found(_LATEST_BY[column], normalized_email(value) if column == "email" else value)
         return record or (None if only_existing is True else self._create_other())
 
     def _found(self, condition: str, *parameters: str) -> Record | None:
@@ -143,7 +145,7 @@ class Workset:
             return None
         document = msgspec.json.decode(row[1])
         external_id = document.get("external_id")
-        # One profile must have one record, or two objects about it would overwrite each other.
+        # Use a single record per profile, or two objects for it would overwrite each other.
         if external_id is not None:
             return self._external(external_id)
         record = Record(row[0], document)
@@ -177,7 +179,7 @@ class Workset:
 
 
 def _is_plain(document: Document) -> bool:
-    """Tell whether a profile has an external_id SQLite reads out of JSON as it is, and no email or phone."""
+    """Return whether `_save_plain` can write the profile: a printable external_id, no email, no phone."""
     external_id = document.get("external_id")
     return (
         external_id is not None

@@ -1,4 +1,4 @@
-"""Write behind: one thread that alone changes the database, in a transaction several times a second."""
+"""Write behind: one thread makes all changes of the database, in several transactions a second."""
 
 from __future__ import annotations
 
@@ -14,36 +14,35 @@ from typing import Any
 
 import msgspec
 
-from braze_local.applier import apply_changes
-from braze_local.changes import Change
+from braze_local.applier import Change, apply_changes
+from braze_local.attribute_rules import AttributeRules
 from braze_local.meter import Meter
-from braze_local.removal import is_dirty, scrub
-from braze_local.rules import Rules
+from braze_local.store import needs_scrub, scrub
 
-# How often accepted changes reach the disk: what a kill -9 can lose.
+# How often accepted changes are written to disk: a kill -9 loses at most this much.
 CYCLE_SECONDS = 0.1
 # Changes applied in one transaction, so that a long queue does not delay the journal.
 CHANGES_PER_CYCLE = 64
 _METER, _TYPES = "meter", "types"
-# How long after a deletion its traces are removed from the file: many deletions share one rewriting of it.
+# Delay between a deletion and the scrub of the file, so that many deletions share one scrub.
 SCRUB_SECONDS = 5.0
 
 
 class WriterStoppedError(RuntimeError):
-    """Say that the thread has ended, so nothing more can be accepted."""
+    """The writer thread has ended and accepts no more changes."""
 
 
 class Writer:
-    """Journal what was accepted, apply it when it is due, and keep the meter, all in one transaction.
+    """Journal accepted changes, apply due ones and save the meter, all in one transaction.
 
-    Whatever the process is killed in the middle of, the next start finds the state of one commit.
+    After a crash the next start finds the state of the last commit.
     """
 
     def __init__(self, connection: sqlite3.Connection, meter: Meter) -> None:
         self._connection = connection
         self._meter = meter
-        self.rules = Rules()
-        # Told the external_ids of profiles that are gone.
+        self.rules = AttributeRules()
+        # Called with the keys of the identifiers of deleted profiles.
         self.on_deleted: Callable[[Iterable[str]], object] = lambda _ids: None
         self._scrub_at_seconds: float | None = None
         self._accepted: deque[Change] = deque()
@@ -58,7 +57,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="braze-writer", daemon=True)
 
     def start(self) -> None:
-        """Load the meter, the types and what was accepted before the last stop, then start the thread."""
+        """Load the meter, the attribute types and the pending changes, then start the thread."""
         state = dict(self._connection.execute("SELECT key, value FROM state").fetchall())
         if _METER in state:
             self._meter.load(msgspec.json.decode(state[_METER]))
@@ -67,19 +66,19 @@ class Writer:
         for row in rows:
             self._enqueue(Change(*row))
         self._journal_ids = itertools.count(rows[-1][3] + 1 if rows else 1)
-        if is_dirty(self._connection):
+        if needs_scrub(self._connection):
             self._scrub_at_seconds = 0.0
         self._thread.start()
 
     def stop(self) -> None:
-        """Journal what is not yet due, commit, and end the thread."""
+        """Journal pending changes, commit, and end the thread."""
         self._stopping = True
         self._wake.set()
         self._thread.join()
 
     @property
     def running(self) -> bool:
-        """Tell whether the thread still takes changes."""
+        """Return whether the thread accepts changes."""
         return self._error is None and self._thread.is_alive()
 
     @property
@@ -88,7 +87,7 @@ class Writer:
         return len(self._queue) + len(self._accepted)
 
     def accept(self, change: Change) -> None:
-        """Take a change; it is on disk within `CYCLE_SECONDS` and visible once it is due.
+        """Accept a change; it is on disk within `CYCLE_SECONDS` and visible once due.
 
         Raises WriterStoppedError when the thread has ended.
         """
@@ -97,18 +96,18 @@ class Writer:
         self._accepted.append(change)
 
     def run(self, command: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
-        """Run a command in the next transaction, at once; the future holds its result or its error."""
+        """Run a command in the next transaction and return the future of its result."""
         future: Future[Any] = Future()
         self._commands.append((command, future))
-        return self._woken(future)
+        return self._wake_for(future)
 
     def flush(self) -> Future[None]:
-        """Apply everything accepted so far, due or not; the future is done once that is committed."""
+        """Apply all accepted changes, due or not; the future completes with the commit."""
         future: Future[None] = Future()
         self._flushes.append(future)
-        return self._woken(future)
+        return self._wake_for(future)
 
-    def _woken(self, future: Future[Any]) -> Future[Any]:
+    def _wake_for(self, future: Future[Any]) -> Future[Any]:
         if not self.running:
             future.cancel()
         self._wake.set()
@@ -143,7 +142,7 @@ class Writer:
         while flushes and self._queue:
             self._transact([], [], everything=True)
         if self._scrub_at_seconds is not None and (flushes or self._is_time_to_scrub()):
-            # A reader in the way is waited for: the next try is as far off as the first one was.
+            # If a reader blocks the scrub, try again after the same delay.
             self._scrub_at_seconds = None if scrub(self._connection) else time.time() + SCRUB_SECONDS
         for future in flushes:
             future.set_result(None)

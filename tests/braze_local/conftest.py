@@ -1,4 +1,4 @@
-"""Start real servers, each a process of its own, and talk to them over HTTP."""
+"""Start servers as processes and call them over HTTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 20
 
 
 class BrazeServer:
-    """Hold one server process and speak to it with one key."""
+    """Start one server process and call it with one key."""
 
     def __init__(self, data: Path, *flags: str, keys: tuple[str, ...] = (KEY,)) -> None:
         self.data = data
@@ -75,11 +75,17 @@ class BrazeServer:
     def custom(self, external_id: str) -> dict[str, Any]:
         return dict(self.profile(external_id)["custom_attributes"])
 
+    def adjust(self, **settings: Any) -> dict[str, Any]:
+        """Change settings of the running server and return all of them."""
+        response = self.call("PATCH", "/_local/settings", settings)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
     def meter(self) -> dict[str, Any]:
         return dict(self.get("/_local/meter").json())
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal, wait for the end, and return the exit status."""
+        """Send a signal, wait, and return the exit status."""
         self.session.close()
         self.process.send_signal(number)
         self.process.communicate(timeout=TIMEOUT_SECONDS)
@@ -91,7 +97,7 @@ Start = Callable[..., BrazeServer]
 
 @pytest.fixture(scope="session")
 def braze(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrazeServer]:
-    """Serve without rate limits; what is accepted becomes visible by a flush."""
+    """Start a server without rate limits that applies requests only at a flush."""
     flags = ["--rate-limit-dialect", "none", "--apply-delay-seconds", "600"]
     # Tests share this server and name their attributes as they like.
     server = BrazeServer(tmp_path_factory.mktemp("braze"), *flags, "--type-locks", "off")
@@ -101,7 +107,7 @@ def braze(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrazeServer]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Return a function that starts a server; `data` names its directory below the test's own."""
+    """Return a function that starts a server; `data` is its directory in `tmp_path`."""
     started: list[BrazeServer] = []
 
     def run(*flags: str, data: str = "data", **options: Any) -> BrazeServer:
@@ -119,11 +125,11 @@ _numbers = count(1)
 
 @pytest.fixture
 def user() -> str:
-    """Return an external_id nobody else uses."""
+    """Return an unused external_id."""
     return f"user-{next(_numbers)}"
 
 
 @pytest.fixture
 def catalog_name() -> str:
-    """Return the name of a catalogue nobody else uses."""
+    """Return an unused catalog name."""
     return f"catalog_{next(_numbers)}"
