@@ -1,1 +1,1 @@
-"""Serve Amazon Personalize's own protocols from a laptop, with models that are really trained."""
+"""Run Amazon Personalize locally: its HTTP protocols, with trained models behind them."""

@@ -1,4 +1,4 @@
-"""Errors in the shapes Amazon Personalize gives them.
+"""Define the errors of Amazon Personalize.
 
 `ApiError` ends a request; `JobFailed` ends a job in `CREATE FAILED`.
 API: https://docs.aws.amazon.com/personalize/latest/dg/CommonErrors.html
@@ -22,22 +22,22 @@ class JobFailed(Exception):  # ruff: ignore[error-suffix-on-exception-name] - na
 
 
 def invalid_input(message: str) -> ApiError:
-    """Refuse a bad value, or a parent that is in the wrong state."""
+    """Refuse an invalid value, or a parent in the wrong state."""
     return ApiError("InvalidInputException", message)
 
 
 def not_found(arn: str) -> ApiError:
-    """Refuse an ARN nothing answers to in this account and region."""
+    """Refuse an ARN that does not exist in this account and region."""
     return ApiError("ResourceNotFoundException", f"Could not find the resource with Arn {arn}.")
 
 
 def already_exists(arn: str) -> ApiError:
-    """Refuse a name that is taken, in the service's own words."""
+    """Refuse a name that is in use, with the service's message."""
     return ApiError("ResourceAlreadyExistsException", f"Another resource with Arn {arn} already exists.")
 
 
 def in_use(message: str) -> ApiError:
-    """Refuse because dependants exist or something is in progress."""
+    """Refuse because dependent resources exist or a job is in progress."""
     return ApiError("ResourceInUseException", message)
 
 
@@ -47,7 +47,7 @@ def limit_exceeded(message: str) -> ApiError:
 
 
 def invalid_next_token() -> ApiError:
-    """Refuse a paging token that this list did not give out."""
+    """Refuse a paging token of another list."""
     return ApiError("InvalidNextTokenException", "The token is not valid.")
 
 
@@ -57,9 +57,9 @@ def too_many_tags(message: str) -> ApiError:
 
 
 def not_built(what: str) -> ApiError:
-    """Say plainly that the real service has this and the local one does not (yet): HTTP 501.
+    """Refuse a feature of the real service that is not implemented locally: HTTP 501.
 
-    501 is a status that no botocore retry mode repeats.
+    botocore does not retry 501 in any retry mode.
     """
     return ApiError(
         "NotImplementedException", f"personalize_local does not build {what} yet.", http_status=501

@@ -1,15 +1,15 @@
-"""Say what the account has used of what Amazon Personalize bills, since the data folder was made.
+"""Meter the usage that Amazon Personalize bills, since the data folder was created.
 
 | key | counts |
 |---|---|
 | ingested_bytes | CSV objects of imports that became ACTIVE, and bodies of accepted personalize-events calls |
-| training_hours | `trainingHours` of trainings that became ACTIVE or were stopped, but those of v2 recipes |
+| training_hours | `trainingHours` of trainings that became ACTIVE or were stopped, except those of v2 recipes |
 | trained_interactions | rows of Interactions, before events are filtered, in trainings of v2 recipes |
 | batch_recommendations | input lines that batch inference jobs answered: one recommendation list each |
 | batch_segment_users | users in the output of batch segment jobs |
 | campaign_tps_hours | `minProvisionedTPS` for as long as a campaign is ACTIVE; traffic beyond it is not counted |
 
-What failed is not counted. https://aws.amazon.com/personalize/pricing/
+Failed jobs are not counted. https://aws.amazon.com/personalize/pricing/
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SINCE = "servingSinceSeconds"
 
 
 def report(store: Store, streamed_bytes: int) -> dict[str, float]:
-    """Return every figure, campaigns up to this moment."""
+    """Return all figures; campaigns count up to now."""
     with store.transaction():
         figures = dict.fromkeys(KEYS, 0.0) | store.metered()
         serving = store.select(CAMPAIGN.noun, statuses=[ACTIVE])
@@ -49,7 +49,7 @@ def report(store: Store, streamed_bytes: int) -> dict[str, float]:
 
 
 def bill_training(store: Store, version: Resource, interactions: int) -> None:
-    """Count a training with the hours that its description says.
+    """Count a training by its `trainingHours`, or by its interactions for v2 recipes.
 
     :param interactions: rows of the dataset when it began.
     """
@@ -60,12 +60,12 @@ def bill_training(store: Store, version: Resource, interactions: int) -> None:
 
 
 def start_serving(campaign: Resource) -> None:
-    """Count a campaign from now on; the caller saves it."""
+    """Start to count a campaign; the caller saves it."""
     campaign.internal[_SINCE] = time.time()
 
 
 def stop_serving(store: Store, campaign: Resource) -> None:
-    """Count what a campaign used since it began to serve at its present throughput."""
+    """Count a campaign's usage since it began to serve at its current throughput."""
     store.meter(CAMPAIGN_TPS_HOURS, _tps_hours(campaign))
     campaign.internal.pop(_SINCE, None)
 

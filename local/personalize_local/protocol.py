@@ -1,4 +1,4 @@
-"""Speak AWS JSON 1.1 and REST-JSON from botocore's own models of the services.
+"""Implement AWS JSON 1.1 and REST-JSON from botocore's service models.
 
 Protocols: https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html (the control plane) and
 https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html (personalize-runtime, personalize-events)
@@ -79,7 +79,7 @@ class RestProtocol:
         }
 
     def operation_at(self, path: str) -> OperationModel | None:
-        """Return the operation that a path stands for; the paths of the two services differ."""
+        """Return the operation at a path; the paths of the two services differ."""
         return self._operations.get(path)
 
     def parse(self, operation: OperationModel, body: bytes) -> Call:
@@ -128,7 +128,7 @@ def _reply(http_status: int, body: bytes, content_type: str = CONTENT_TYPE) -> R
 def _parse_json(body: bytes) -> dict[str, Any]:
     try:
         parsed = without_nulls(json.loads(body or b"{}"))
-        # Half of a surrogate pair is JSON, but no text that could be stored or looked up.
+        # A lone surrogate is valid JSON, but cannot be encoded and stored.
         json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ApiError("SerializationException", f"The request is not JSON: {error}") from error

@@ -1,4 +1,4 @@
-"""Enforce the quotas that pipelines run into, at the service's figures unless the server is told others.
+"""Enforce the quotas relevant to pipelines, with the service's limits unless adjusted.
 
 Figures: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 """
@@ -12,10 +12,13 @@ from personalize_local.errors import limit_exceeded
 from personalize_local.resources import CREATING, Kind
 from personalize_local.store import Store
 
+# Minimum records of an import of interactions, FULL or INCREMENTAL; not adjustable.
+MIN_IMPORT_INTERACTIONS = 1000
+
 
 @dataclass(frozen=True)
 class Quota:
-    """Say how many resources of a kind there may be: per parent or per region, all or only those in creation."""
+    """Limit of a kind of resource: per parent or per region, of all resources or only of those in creation."""
 
     name: str
     noun: str
@@ -32,7 +35,7 @@ QUOTAS = (
     Quota("solution-versions-in-progress", "SolutionVersion", 20, in_progress=True),
     Quota("batch-inference-jobs-in-progress", "BatchInferenceJob", 5, in_progress=True),
     Quota("batch-segment-jobs-in-progress", "BatchSegmentJob", 5, adjustable=False, in_progress=True),
-    # The page lists this one among the adjustable and among the fixed ones.
+    # The page lists this quota both as adjustable and as fixed.
     Quota("data-deletion-jobs-per-dataset-group", "DataDeletionJob", 5, per_parent=True, in_progress=True),
     Quota("solutions-per-dataset-group", "Solution", 10, per_parent=True),
     Quota("campaigns-per-dataset-group", "Campaign", 5, per_parent=True),
@@ -40,20 +43,18 @@ QUOTAS = (
     Quota("event-trackers-per-dataset-group", "EventTracker", 1, adjustable=False, per_parent=True),
     Quota("metric-attributions-per-dataset-group", "MetricAttribution", 1, adjustable=False, per_parent=True),
 )
-# Records of one import of interactions, FULL or INCREMENTAL; not adjustable.
-MIN_IMPORT_INTERACTIONS = 1000
 ADJUSTABLE = {quota.name: quota for quota in QUOTAS if quota.adjustable}
 _BY_NOUN = {quota.noun: quota for quota in QUOTAS}
 
 
 @dataclass(frozen=True)
 class Quotas:
-    """Hold the quotas of one server: the service's figures, but for the `adjusted` ones."""
+    """Quotas of one server: the service's limits, except the `adjusted` ones."""
 
     adjusted: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse names that the service does not adjust, and figures below 1, with ValueError."""
+        """Raise ValueError for names that are not adjustable and limits below 1."""
         for name, limit in self.adjusted.items():
             if name not in ADJUSTABLE:
                 raise ValueError(f"{name} is not an adjustable quota; those are {', '.join(ADJUSTABLE)}")
@@ -61,7 +62,7 @@ class Quotas:
                 raise ValueError(f"the quota {name} must be at least 1, not {limit}")
 
     def check(self, store: Store, kind: Kind, region: str, parent_arn: str | None = None) -> None:
-        """Raise LimitExceededException when there is no room for one more resource of this kind.
+        """Raise LimitExceededException when the limit of this kind is reached.
 
         :param parent_arn: the dataset group, for the kinds counted per group.
         """

@@ -1,24 +1,139 @@
-"""Know the recipes of the service: a static table, as recipes belong to the service and not to an account.
+"""List the recipes of the service with their hyperparameters.
 
-Table: https://docs.aws.amazon.com/personalize/latest/dg/working-with-predefined-recipes.html
+Tables: https://docs.aws.amazon.com/personalize/latest/dg/working-with-predefined-recipes.html (a page per recipe)
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from personalize_local.arns import service_owned_arn
-from personalize_local.errors import not_found
-from personalize_local.recipe_parameters import ALGORITHM_PARAMETERS, FEATURE_PARAMETERS, Parameter
+from personalize_local.errors import invalid_input, not_found
+from personalize_local.resources import service_owned_arn
 
-# The service reports one fixed date per recipe; the exact dates matter to nobody.
+Type = Literal["int", "float", "bool", "choice"]
+_FREQUENCIES = ("30 minutes", "1 hour", "2 hours", "3 hours", "1 day")
+# The service reports one fixed date per recipe; the exact date does not matter.
 RECIPE_DATE_SECONDS = 1560124800.0  # 2019-06-10, when the service opened
+_USER = "USER_PERSONALIZATION"
+_RELATED = "RELATED_ITEMS"
+_SEGMENT = "USER_SEGMENTATION"
+_RANKING = "PERSONALIZED_RANKING"
+_DOMAIN_TAILS = {
+    ("ECOMMERCE", "aws-ecomm-"): (
+        ("recommended-for-you", _USER),
+        ("customers-who-viewed-x-also-viewed", _RELATED),
+        ("popular-items-by-views", "POPULAR_ITEMS"),
+        ("popular-items-by-purchases", "POPULAR_ITEMS"),
+        ("frequently-bought-together", _RELATED),
+    ),
+    ("VIDEO_ON_DEMAND", "aws-vod-"): (
+        ("top-picks", _USER),
+        ("because-you-watched-x", _RELATED),
+        ("more-like-x", _RELATED),
+        ("most-popular", "POPULAR_ITEMS"),
+        ("trending-now", "POPULAR_ITEMS"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One hyperparameter: a number in [low, high], or one of `choices`."""
+
+    name: str
+    type: Type
+    default: str
+    low: float = 0.0
+    high: float = 1.0
+    choices: tuple[str, ...] = ()
+    tunable: bool = False
+
+    def check(self, value: str) -> None:
+        """Raise InvalidInputException for a value that the recipe does not take."""
+        if self.type in ("int", "float"):
+            number = number_in(value)
+            whole = number is not None and (self.type == "float" or number.is_integer())
+            if number is None or not whole or not self.low <= number <= self.high:
+                bounds = f"[{self.low:g}, {self.high:g}]"
+                raise invalid_input(
+                    f"Hyperparameter {self.name} must be {self.type} in {bounds}, not {value}."
+                )
+        elif value.lower() not in {choice.lower() for choice in self.choices}:
+            raise invalid_input(
+                f"Hyperparameter {self.name} must be {' or '.join(self.choices)}, not {value}."
+            )
+
+
+def number_in(text: str) -> float | None:
+    """Parse a finite number; None for anything else."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _bool(name: str, default: str, *, tunable: bool = False) -> Parameter:
+    return Parameter(name, "bool", default, choices=("True", "False"), tunable=tunable)
+
+
+def _share(name: str, default: str, *, tunable: bool = False) -> Parameter:
+    return Parameter(name, "float", default, tunable=tunable)
+
+
+def _history_length(low: str, high: str) -> tuple[Parameter, ...]:
+    return (
+        _share("min_user_history_length_percentile", low),
+        _share("max_user_history_length_percentile", high),
+    )
+
+
+_SEQUENCE = (
+    Parameter("hidden_dimension", "int", "149", 32, 256, tunable=True),
+    Parameter("bptt", "int", "32", 2, 32, tunable=True),
+    _bool("recency_mask", "True", tunable=True),
+)
+_TRANSFORMER = (_bool("apply_recency_bias", "true"),)
+_AFFINITY = (Parameter("hidden_dimension", "int", "149", 32, 256),)
+
+# `algorithmHyperParameters` by recipe.
+ALGORITHM_PARAMETERS: dict[str, tuple[Parameter, ...]] = {
+    "aws-user-personalization-v2": _TRANSFORMER,
+    "aws-user-personalization": _SEQUENCE,
+    "aws-personalized-ranking-v2": _TRANSFORMER,
+    "aws-personalized-ranking": _SEQUENCE,
+    "aws-similar-items": (
+        _share("popularity_discount_factor", "0.0"),
+        Parameter("item_id_hidden_dim", "int", "100", 30, 200, tunable=True),
+        Parameter("item_metadata_hidden_dim", "int", "100", 30, 200, tunable=True),
+    ),
+    "aws-sims": (
+        _share("popularity_discount_factor", "0.5", tunable=True),
+        Parameter("min_cointeraction_count", "int", "3", 0, 10, tunable=True),
+    ),
+    "aws-next-best-action": (Parameter("action_optimization_period", "int", "14", 7, 28),),
+    "aws-item-affinity": _AFFINITY,
+    "aws-item-attribute-affinity": _AFFINITY,
+}
+# `featureTransformationParameters` by recipe.
+FEATURE_PARAMETERS: dict[str, tuple[Parameter, ...]] = {
+    "aws-user-personalization": _history_length("0.0", "0.99"),
+    "aws-personalized-ranking": _history_length("0.0", "0.99"),
+    "aws-sims": (
+        *_history_length("0.005", "0.995"),
+        _share("min_item_interaction_count_percentile", "0.01"),
+        _share("max_item_interaction_count_percentile", "0.9"),
+    ),
+    # An older page of the guide gives 3 hours as the default.
+    "aws-trending-now": (Parameter("trend_discovery_frequency", "choice", "2 hours", choices=_FREQUENCIES),),
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Describe one recipe, and what this server needs to know to use it."""
+    """One recipe with its properties."""
 
     name: str
     recipe_type: str
@@ -38,17 +153,17 @@ class Recipe:
 
     @property
     def algorithm_parameters(self) -> tuple[Parameter, ...]:
-        """Return what `algorithmHyperParameters` may hold."""
+        """Return the parameters of `algorithmHyperParameters`."""
         return ALGORITHM_PARAMETERS.get(self.name, ())
 
     @property
     def feature_parameters(self) -> tuple[Parameter, ...]:
-        """Return what `featureTransformationParameters` may hold."""
+        """Return the parameters of `featureTransformationParameters`."""
         return FEATURE_PARAMETERS.get(self.name, ())
 
     @property
     def segments(self) -> bool:
-        """Tell whether the recipe finds users, with batch segment jobs."""
+        """Return whether the recipe is for batch segment jobs."""
         return self.recipe_type == _SEGMENT
 
     @property
@@ -58,13 +173,13 @@ class Recipe:
 
     @property
     def algorithm_arn(self) -> str:
-        """Return the ARN of the algorithm, which mirrors the recipe's name but for one."""
+        """Return the ARN of the algorithm: the recipe's name, with one exception."""
         name = "aws-trending-now-custom" if self.name == "aws-trending-now" else self.name
         return service_owned_arn(f"algorithm/{name}")
 
     @property
     def feature_transformation_arn(self) -> str:
-        """Return the ARN of the feature transformation, which mirrors the recipe's name but for one."""
+        """Return the ARN of the feature transformation: the recipe's name, with one exception."""
         name = "JSON-percentile-filtering" if self.name == "aws-personalized-ranking" else self.name
         return service_owned_arn(f"feature-transformation/{name}")
 
@@ -84,11 +199,6 @@ class Recipe:
         }
 
 
-_USER = "USER_PERSONALIZATION"
-_RELATED = "RELATED_ITEMS"
-_SEGMENT = "USER_SEGMENTATION"
-_RANKING = "PERSONALIZED_RANKING"
-
 _CUSTOM = (
     Recipe(
         "aws-user-personalization-v2",
@@ -105,7 +215,7 @@ _CUSTOM = (
         tunes=True,
         objective=True,
     ),
-    # The guide files it under POPULAR_ITEMS; DescribeRecipe answers this.
+    # The guide lists it under POPULAR_ITEMS; DescribeRecipe returns this type.
     Recipe("aws-popularity-count", _USER, "Recommends the items most users interacted with.", scores=False),
     Recipe("aws-trending-now", "POPULAR_ITEMS", "Recommends items that rise fastest.", batch=False),
     Recipe(
@@ -150,22 +260,6 @@ _CUSTOM = (
     Recipe("aws-hrnn-coldstart", _USER, "Legacy recipe.", closed=True),
 )
 
-_DOMAIN_TAILS = {
-    ("ECOMMERCE", "aws-ecomm-"): (
-        ("recommended-for-you", _USER),
-        ("customers-who-viewed-x-also-viewed", _RELATED),
-        ("popular-items-by-views", "POPULAR_ITEMS"),
-        ("popular-items-by-purchases", "POPULAR_ITEMS"),
-        ("frequently-bought-together", _RELATED),
-    ),
-    ("VIDEO_ON_DEMAND", "aws-vod-"): (
-        ("top-picks", _USER),
-        ("because-you-watched-x", _RELATED),
-        ("more-like-x", _RELATED),
-        ("most-popular", "POPULAR_ITEMS"),
-        ("trending-now", "POPULAR_ITEMS"),
-    ),
-}
 _DOMAIN = tuple(
     Recipe(prefix + tail, recipe_type, f"Use case of the {domain} domain.", domain=domain, batch=False)
     for (domain, prefix), tails in _DOMAIN_TAILS.items()

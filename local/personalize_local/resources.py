@@ -1,7 +1,8 @@
-"""What the server keeps for each resource, and how each kind is spelt on the wire."""
+"""Define resources, their kinds, states and ARNs."""
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,22 +15,23 @@ CREATE_STOPPED = "CREATE STOPPED"
 ACTIVE = "ACTIVE"
 DELETE_PENDING = "DELETE PENDING"
 DELETE_IN_PROGRESS = "DELETE IN_PROGRESS"
-# Data deletion jobs alone spell their states without a verb.
+# Only data deletion jobs use these states.
 PENDING = "PENDING"
 IN_PROGRESS = "IN_PROGRESS"
 COMPLETED = "COMPLETED"
 FAILED = "FAILED"
 
-# States that occupy a quota of "PENDING or IN_PROGRESS" resources.
+# States that count in the quotas of "PENDING or IN_PROGRESS" resources.
 CREATING = (CREATE_PENDING, CREATE_IN_PROGRESS, PENDING, IN_PROGRESS)
 DELETING = (DELETE_PENDING, DELETE_IN_PROGRESS)
-# States that a job still has to move on from, also after a restart.
+# States with a job to run, also after a restart.
 UNFINISHED = (*CREATING, CREATE_STOPPING, *DELETING)
+SERVICE_OWNED_PREFIX = "arn:aws:personalize:::"
 
 
 @dataclass(frozen=True)
 class States:
-    """Spell the states through which a kind of resource is made."""
+    """Creation states of a kind of resource."""
 
     pending: str = CREATE_PENDING
     in_progress: str = CREATE_IN_PROGRESS
@@ -39,14 +41,14 @@ class States:
 
 @dataclass(frozen=True)
 class Kind:
-    """Spell one kind of resource: its words in ARNs, in operation names and in replies."""
+    """One kind of resource: its names in ARNs, operations and replies."""
 
     noun: str  # as in operation names: Create<noun>
     tail: str  # first segment of the ARN tail
     arn_member: str
     describe_member: str
     list_member: str
-    parent_member: str | None = None  # the member by which List<noun>s narrows down
+    parent_member: str | None = None  # the member by which List<noun>s filters
     states: States = States()
 
 
@@ -67,10 +69,10 @@ DATASET = _kind("Dataset", "dataset", "datasetGroupArn")
 DATASET_IMPORT_JOB = _kind("DatasetImportJob", "dataset-import-job", "datasetArn")
 SOLUTION = _kind("Solution", "solution", "datasetGroupArn")
 SOLUTION_VERSION = _kind("SolutionVersion", "solution", "solutionArn")
-# `Filters` is the one list member that the service spells with a capital.
+# `Filters` is the only list member that the service capitalises.
 FILTER = _kind("Filter", "filter", "datasetGroupArn", list_member="Filters")
 BATCH_INFERENCE_JOB = _kind("BatchInferenceJob", "batch-inference-job", "solutionVersionArn")
-# Updates have states of their own while their resource stays ACTIVE; no operation names them.
+# Updates have separate states while their resource stays ACTIVE; no operation names them.
 DATASET_UPDATE = _kind("DatasetUpdate", "dataset-update")
 SOLUTION_UPDATE = _kind("SolutionUpdate", "solution-update")
 CAMPAIGN = _kind("Campaign", "campaign", "solutionArn")
@@ -118,7 +120,7 @@ def now_seconds() -> float:
 
 @dataclass
 class Resource:
-    """Hold one resource: `body` in the members of its Describe reply, `internal` for the server alone."""
+    """One resource: `body` has the members of its Describe reply, `internal` is private to the server."""
 
     arn: str
     kind: str
@@ -134,8 +136,33 @@ class Resource:
         return str(self.body.get("status", ""))
 
     def move_to(self, status: str, failure_reason: str | None = None) -> None:
-        """Enter a state and note when."""
+        """Set the state and the time of the change."""
         self.body["status"] = status
         self.body["lastUpdatedDateTime"] = now_seconds()
         if failure_reason is not None:
             self.body["failureReason"] = failure_reason
+
+
+def make_arn(region: str, account: str, tail: str) -> str:
+    """Return `arn:aws:personalize:REGION:ACCOUNT:TAIL`."""
+    return f"arn:aws:personalize:{region}:{account}:{tail}"
+
+
+def dataset_tail(dataset_group_name: str, dataset_type: str) -> str:
+    """Return `dataset/DSGNAME/TYPE`: a dataset's own name is not part of its ARN."""
+    return f"dataset/{dataset_group_name}/{dataset_type}"
+
+
+def solution_version_tail(solution_name: str) -> str:
+    """Return a new `solution/NAME/<8 hex>`."""
+    return f"solution/{solution_name}/{secrets.token_hex(4)}"
+
+
+def region_of(arn: str) -> str:
+    """Return the region field; empty for ARNs owned by the service."""
+    return arn.split(":", 5)[3]
+
+
+def service_owned_arn(tail: str) -> str:
+    """Return the ARN of a recipe, algorithm or feature transformation: no region and no account."""
+    return SERVICE_OWNED_PREFIX + tail

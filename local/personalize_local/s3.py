@@ -1,4 +1,4 @@
-"""Reach Amazon S3 as boto3's own environment says, and fail in the words of Personalize."""
+"""Access Amazon S3 by boto3's environment, with the error messages of Personalize."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _NO_PRIVILEGES = "Insufficient privileges for accessing data in Amazon S3."
 
 @dataclass(frozen=True)
 class Location:
-    """Name an object or a prefix; the key may be empty."""
+    """Location of an object or a prefix; the key may be empty."""
 
     bucket: str
     key: str
 
     @classmethod
     def parse(cls, uri: str) -> Location:
-        """Take `s3://bucket/key` apart; raise ValueError."""
+        """Parse `s3://bucket/key`; raise ValueError."""
         match = _S3_URI.fullmatch(uri)
         if match is None:
             raise ValueError(f"not an s3:// location: {uri}")
@@ -40,18 +40,18 @@ class Location:
 
 
 def is_s3_uri(uri: str) -> bool:
-    """Tell whether this is `s3://bucket/…`."""
+    """Return whether this is `s3://bucket/…`."""
     return _S3_URI.fullmatch(uri) is not None
 
 
 def connect(region: str) -> S3Client:
-    """Return a client; path-style addresses, since a local S3 seldom has a name per bucket."""
+    """Return a client with path-style addresses, because a local S3 rarely has a DNS name per bucket."""
     return boto3.client("s3", region_name=region, config=Config(s3={"addressing_style": "path"}))
 
 
 @contextmanager
 def failing_with(missing_reason: str) -> Generator[None]:
-    """Turn what S3 refuses into a failed job: `missing_reason` for what is not there."""
+    """Turn S3 errors into `JobFailed`: with `missing_reason` for missing objects and buckets."""
     try:
         yield
     except ClientError as error:

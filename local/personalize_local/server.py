@@ -9,7 +9,7 @@ from types import TracebackType
 from personalize_local.protocol import Reply
 from personalize_local.service import Service, Settings
 
-# An idle keep-alive connection is let go after this time; botocore opens another by itself.
+# Close an idle keep-alive connection after this time; botocore reconnects automatically.
 _IDLE_SECONDS = 120
 
 
@@ -27,13 +27,13 @@ class Server:
         self.url = f"http://{host}:{self._http.server_address[1]}"
 
     def start(self) -> Server:
-        """Begin to answer, and take up unfinished jobs."""
+        """Start to serve, and resume unfinished jobs."""
         self.service.start()
         self._thread.start()
         return self
 
     def close(self) -> None:
-        """Stop to answer, then stop all work."""
+        """Stop to serve, then stop all jobs."""
         self._http.shutdown()
         self._http.server_close()
         self.service.close()
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(self.server.service.post(self._path(), self.headers, body))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet: polling sensors would fill the log."""
+        """Log nothing: polling sensors would fill the log."""
 
     def _path(self) -> str:
         return self.path.split("?", 1)[0]

@@ -1,4 +1,4 @@
-"""Answer requests: parse, dispatch to an operation inside one transaction, serialise, start its jobs."""
+"""Serve requests: parse, run the operation in one transaction, serialise, start its jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from personalize_local.context import Context
 from personalize_local.errors import ApiError, not_built
-from personalize_local.jobs.job import Surroundings
+from personalize_local.jobs.job import JobContext
 from personalize_local.jobs.runner import Runner
 from personalize_local.meter import report
 from personalize_local.operations.registry import NEVER_FOUND, OPERATIONS
@@ -31,11 +31,14 @@ _EVENT_AGE_MINUTES = 15
 
 @dataclass(frozen=True)
 class Settings:
-    """Say how a server behaves: `time_scale` seconds per visible state, worker processes for heavy work, quotas.
+    """Settings of a server.
 
-    `event_age_seconds` is the age from which batch jobs see a streamed event, None the scaled 15 minutes;
-    `min_import_interactions` the least records of an import of interactions; `line_faults` the share of a batch job's
-    lines without a whole answer; `refuse_unchanged_updates` whether an UPDATE without new data is refused.
+    :param time_scale: minimum seconds in each state.
+    :param workers: processes for heavy work.
+    :param event_age_seconds: age from which batch jobs see a streamed event; None for 15 scaled minutes.
+    :param min_import_interactions: minimum records of an import of interactions.
+    :param line_faults: share of a batch job's output lines with an injected fault.
+    :param refuse_unchanged_updates: whether an UPDATE without new data is refused.
     """
 
     data: Path
@@ -57,7 +60,7 @@ class Settings:
 
 
 class Service:
-    """Hold the state and the jobs behind the HTTP server."""
+    """State and jobs behind the HTTP server."""
 
     def __init__(self, settings: Settings) -> None:
         self._account = settings.account
@@ -71,7 +74,7 @@ class Service:
         self._storage.collect_garbage(self._store, starting=True)
         self._real_time = RealTimeService(self._store, self._storage)
         self._runner = Runner(
-            Surroundings(
+            JobContext(
                 self._store,
                 self._storage,
                 self._real_time.streams.move,
@@ -80,17 +83,17 @@ class Service:
                 settings.min_import_interactions,
                 settings.line_faults,
             ),
-            # One second is long enough for a person, and for a sensor with a short poll, to see a state.
+            # One second is long enough for a user, or a sensor with a short poll interval, to see a state.
             dwell_seconds=settings.time_scale,
             workers=settings.workers,
         )
 
     def start(self) -> None:
-        """Take up what a former process left unfinished."""
+        """Resume the jobs that an earlier process left unfinished."""
         self._runner.resume()
 
     def close(self) -> None:
-        """Stop all work and close the files; unfinished jobs go on at the next start."""
+        """Stop all jobs and close the files; unfinished jobs resume at the next start."""
         self._runner.close()
         self._real_time.close()
         self._store.close()

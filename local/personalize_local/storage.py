@@ -1,7 +1,7 @@
-"""Lay out the data folder: who owns it, where files go, and which of them nobody refers to any more.
+"""Manage the data folder: lock, paths, and garbage collection.
 
-A file counts as written only when the store refers to it. Each try of a job writes under a fresh name,
-so a job that was killed half way leaves an unreferenced file, never a half-written referenced one.
+A file is valid only once the store refers to it. Each try of a job writes to a new name, so a killed job leaves an
+unreferenced file, never a partial referenced one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from personalize_local.resources import (
 )
 from personalize_local.store import Store
 
-# The states in which a worker may be writing or reading files that the store does not refer to.
+# States in which a worker may use files that the store does not refer to.
 _BUSY = (CREATE_IN_PROGRESS, CREATE_STOPPING, IN_PROGRESS)
 _BUSY_KINDS = (
     DATASET_IMPORT_JOB,
@@ -38,23 +38,23 @@ _BUSY_KINDS = (
     BATCH_SEGMENT_JOB,
 )
 # The members of a dataset's `internal` that name its files: bulk rows and streamed rows.
-_PARTS = ("parts", "put_parts")
-# The member of a job's `internal` that says that it only waits to be done, and uses no file any more.
+PART_MEMBERS = ("parts", "put_parts")
+# Member of a job's `internal`: the job only waits for `settle`, and uses no files.
 SETTLING = "settling"
 
 
-class FolderInUse(Exception):  # ruff: ignore[error-suffix-on-exception-name] - says the state of affairs, as FileExistsError does
-    """Tell that another server owns the data folder."""
+class FolderInUse(Exception):  # ruff: ignore[error-suffix-on-exception-name] - named like FileExistsError
+    """Another server uses the data folder."""
 
 
 class Storage:
-    """Own a data folder: `state.sqlite`, `datasets/*.parquet`, `models/<id>/`, `scratch/`."""
+    """A locked data folder: `state.sqlite`, `datasets/*.parquet`, `models/<id>/`, `scratch/`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         for folder in (self.datasets, self.models, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
-        # Left open on purpose: the lock lives as long as the process, also through kill -9.
+        # Stays open: the kernel releases the lock when the process ends, even by kill -9.
         self._lock_file = (self.root / "lock").open("w")
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,7 +62,7 @@ class Storage:
             raise FolderInUse(f"another personalize_local uses {self.root}") from error
 
     def close(self) -> None:
-        """Give the folder free for another server."""
+        """Release the lock."""
         self._lock_file.close()
 
     @property
@@ -82,32 +82,32 @@ class Storage:
 
     @property
     def scratch(self) -> Path:
-        """Return the folder of files that no restart needs."""
+        """Return the folder of temporary files, cleared at start."""
         return self.root / "scratch"
 
     def new_dataset_file(self) -> str:
-        """Return a path for imported rows that no job has used."""
+        """Return an unused path for imported rows."""
         return str(self.datasets / f"{uuid.uuid4().hex}.parquet")
 
     def new_model_folder(self) -> str:
-        """Return a path for a trained model that no job has used."""
+        """Return an unused path for a trained model."""
         return str(self.models / uuid.uuid4().hex)
 
     def clear_scratch(self) -> None:
-        """Remove what a former process left in the scratch folder."""
+        """Empty the scratch folder."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir()
 
     def collect_garbage(self, store: Store, *, starting: bool = False) -> bool:
-        """Remove files the store does not refer to, unless a job may still be using such files: then False.
+        """Remove unreferenced files; return False if a running job may use some.
 
-        At start no job runs yet, whatever the states say.
+        At start no job runs yet, whatever its state.
         """
         with store.transaction():
             if not starting and _is_busy(store):
                 return False
             datasets = store.select(DATASET.noun)
-            kept = {part for r in datasets for member in _PARTS for part in r.internal.get(member, [])}
+            kept = {part for r in datasets for member in PART_MEMBERS for part in r.internal.get(member, [])}
             kept |= {str(r.internal.get("model")) for r in store.select(SOLUTION_VERSION.noun)}
             for path in [*self.datasets.iterdir(), *self.models.iterdir()]:
                 if str(path) not in kept:

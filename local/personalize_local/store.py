@@ -1,4 +1,4 @@
-"""Keep the state of all resources in one SQLite file, so that it survives a restart and a kill."""
+"""Store all resources in one SQLite file, so that they survive a restart and a kill."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Store:
         self._lock = threading.RLock()
         self._depth = 0
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        # With a write-ahead log a killed process loses nothing that was committed.
+        # With a write-ahead log, a killed process loses no committed transaction.
         self._db.execute("PRAGMA journal_mode=WAL")
-        # Only the loss of power could undo the last commits; a killed process cannot.
+        # NORMAL may lose the last commits on power loss only.
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_TABLES)
 
@@ -49,7 +49,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Generator[Store]:
-        """Make everything inside one atomic step; nested transactions join the outer one."""
+        """Run one transaction; nested transactions join the outer one."""
         with self._lock:
             self._depth += 1
             if self._depth == 1:
@@ -76,7 +76,7 @@ class Store:
         )
 
     def save(self, resource: Resource) -> None:
-        """Write back a resource that was read before."""
+        """Update a stored resource."""
         self._write(
             "UPDATE resources SET status = ?, body = ?, internal = ? WHERE arn = ?",
             (*_values(resource), resource.arn),
@@ -87,7 +87,7 @@ class Store:
         self._write("DELETE FROM resources WHERE arn = ?", (arn,))
 
     def meter(self, key: str, amount: float) -> None:
-        """Add to a figure of the meter."""
+        """Add `amount` to a figure of the meter."""
         self._write(
             "INSERT INTO meter (key, value) VALUES (?, ?)"
             " ON CONFLICT (key) DO UPDATE SET value = value + excluded.value",
@@ -129,7 +129,7 @@ class Store:
         return self._read(where, values, limit)
 
     def unfinished(self) -> list[Resource]:
-        """Return what a job still has to move on: what a killed server left half way."""
+        """Return the resources with an unfinished job, e.g. of a killed server."""
         marks = ", ".join("?" * len(UNFINISHED))
         return self._read(f"status IN ({marks})", list(UNFINISHED))
 

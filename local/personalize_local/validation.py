@@ -1,7 +1,7 @@
-"""Check a request against every constraint its shape states, not only those boto3 checks.
+"""Validate requests against all constraints of their shapes.
 
-botocore's own `ParamValidator` finds missing members, wrong types and values below a minimum. The walk
-below adds what a client lets through: maxima, enums and patterns.
+botocore's `ParamValidator` checks required members, types and minima. This module adds maxima, enums and patterns,
+which clients do not check.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from botocore.validate import ParamValidator
 
 from personalize_local.errors import invalid_input
 
-# Java's character classes that occur in the model, in Python's words.
+# Java character classes of the model, as Python regular expressions.
 _JAVA_CLASSES = {r"\p{ASCII}": r"[\x00-\x7f]", r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
 
 
 def without_nulls(value: Any) -> Any:
-    """Drop members that are JSON null: to AWS they are absent."""
+    """Drop members that are JSON null, which AWS treats as absent."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -30,13 +30,13 @@ def without_nulls(value: Any) -> Any:
 
 
 def validate(params: dict[str, Any], operation: OperationModel) -> None:
-    """Raise InvalidInputException with everything that is wrong with the request."""
+    """Raise InvalidInputException with all problems of the request."""
     shape = operation.input_shape
     if shape is None:
         return
     try:
         report = ParamValidator().validate(params, shape)
-    except (OverflowError, RuntimeError) as error:  # how botocore meets a timestamp beyond all calendars
+    except (OverflowError, RuntimeError) as error:  # raised for timestamps outside the calendar
         raise invalid_input(f"A timestamp is out of range: {error}") from error
     if report.has_errors():
         raise invalid_input(report.generate_report())
@@ -47,7 +47,7 @@ def validate(params: dict[str, Any], operation: OperationModel) -> None:
 
 
 def violations(value: Any, shape: Shape, at: str = "") -> Iterator[str]:
-    """Name every maximum, enum and pattern that a value of the right types does not keep to."""
+    """Yield the maxima, enums and patterns that a correctly typed value violates."""
     if isinstance(shape, StructureShape):
         for name, member in shape.members.items():
             if name in value:

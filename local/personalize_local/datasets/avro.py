@@ -13,14 +13,22 @@ from typing import Any
 from personalize_local.errors import ApiError, invalid_input
 
 NAMESPACE = "com.amazonaws.personalize.schema"
-_TYPES = frozenset({"string", "int", "long", "float", "double", "boolean"})
+NUMERIC_TYPES = frozenset({"int", "long", "float", "double"})
+_TYPES = NUMERIC_TYPES | {"string", "boolean"}
+ID_COLUMNS = frozenset({"USER_ID", "ITEM_ID", "ACTION_ID"})
 _MARKS = {"categorical": "categorical", "textual": "textual", "item_name": "itemName"}
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DOMAIN_FIELDS = {
+    ("ECOMMERCE", "INTERACTIONS"): ("EVENT_TYPE",),
+    ("ECOMMERCE", "ITEMS"): ("PRICE", "CATEGORY_L1"),
+    ("VIDEO_ON_DEMAND", "INTERACTIONS"): ("EVENT_TYPE",),
+    ("VIDEO_ON_DEMAND", "ITEMS"): ("GENRES", "CREATION_TIMESTAMP"),
+}
 
 
 @dataclass(frozen=True)
 class Field:
-    """Describe one column."""
+    """One column."""
 
     name: str
     type: str
@@ -29,10 +37,23 @@ class Field:
     textual: bool = False
     item_name: bool = False  # names the item, for aws-semantic-similarity
 
+    @property
+    def is_multi_value(self) -> bool:
+        """Return whether a cell may have several values, separated by `|`."""
+        return self.categorical or self.name == "IMPRESSION"
+
+    @property
+    def most_characters(self) -> int:
+        """Return the maximum length of a value; a textual field is cut to it."""
+        # https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+        if self.textual:
+            return 20_000
+        return 256 if self.name in ID_COLUMNS else 1000
+
 
 @dataclass(frozen=True)
 class DatasetSchema:
-    """Describe the columns of one dataset; `dataset_type` as in ARNs, e.g. `INTERACTIONS`."""
+    """Columns of one dataset; `dataset_type` as in ARNs, e.g. `INTERACTIONS`."""
 
     dataset_type: str
     fields: tuple[Field, ...]
@@ -90,7 +111,7 @@ _RULES = {
             "CREATION_TIMESTAMP": _Reserved("long"),
             "VALUE": _OPTIONAL_LONG,
             "TYPE": _OPTIONAL_STRING,
-            # The guide spells this field in two ways.
+            # The guide uses both names.
             "ACTION_EXPIRATION_TIMESTAMP": _OPTIONAL_LONG,
             "EXPIRATION_TIMESTAMP": _OPTIONAL_LONG,
             "REPEAT_FREQUENCY": _OPTIONAL_LONG,
@@ -112,16 +133,10 @@ _RULES = {
     ),
 }
 DATASET_TYPES = tuple(rules.dataset_type for rules in _RULES.values())
-_DOMAIN_FIELDS = {
-    ("ECOMMERCE", "INTERACTIONS"): ("EVENT_TYPE",),
-    ("ECOMMERCE", "ITEMS"): ("PRICE", "CATEGORY_L1"),
-    ("VIDEO_ON_DEMAND", "INTERACTIONS"): ("EVENT_TYPE",),
-    ("VIDEO_ON_DEMAND", "ITEMS"): ("GENRES", "CREATION_TIMESTAMP"),
-}
 
 
 def parse_schema(text: str, domain: str | None = None) -> DatasetSchema:
-    """Return the columns that an Avro schema describes; raise InvalidInputException."""
+    """Parse and check an Avro schema; raise InvalidInputException."""
     record = _record(text)
     rules = _RULES.get(record["name"])
     if rules is None:
@@ -188,7 +203,7 @@ def _type(name: str, declared: Any) -> tuple[str, bool]:
 def _check_names(fields: tuple[Field, ...]) -> None:
     seen: dict[str, str] = {}
     for field in fields:
-        # The service drops everything but letters and digits before it compares.
+        # The service compares names by letters and digits only.
         bare = re.sub(r"[^A-Za-z0-9]", "", field.name).upper()
         if bare in seen:
             raise _invalid(f"fields {seen[bare]} and {field.name} have the same name")

@@ -1,17 +1,18 @@
-"""Gather what a solution trains on: its events, and the columns the service would train with."""
+"""Read the training data of a solution version: its events, and the columns that the service trains on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from personalize_local.datasets.avro import DatasetSchema
-from personalize_local.datasets.parquet import read_parts
-from personalize_local.datasets.parts import DatasetParts
-from personalize_local.engine.data import ItemText, Objective, TrainingData
+from personalize_local.datasets.avro import NUMERIC_TYPES, DatasetSchema
+from personalize_local.datasets.parquet import DatasetParts, read_parts, with_columns, without_repeats
+from personalize_local.engine.inputs import ItemText, Objective, TrainingData
 from personalize_local.errors import JobFailed
 
 # Minimum data: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
@@ -21,12 +22,12 @@ _FEWEST_INTERACTIONS_PER_USER = 2
 _LEAST_SHARE_OF_REPEATING_USERS = 0.01
 
 _INTERACTION_COLUMNS = ("USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE", "EVENT_VALUE")
-_NUMERIC_TYPES = frozenset({"int", "long", "float", "double"})
+_COLUMNS = ("USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE", "EVENT_VALUE")
 
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """Say what to train on; datasets by type, columns as in `trainingDataConfig`."""
+    """Data to train on; datasets by type, columns as in `trainingDataConfig`."""
 
     datasets: dict[str, DatasetParts]
     event_type: str | None = None
@@ -40,7 +41,7 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class EventParameters:
-    """Hold one entry of `eventsConfig`; an `event_type` of None stands for all others."""
+    """One entry of `eventsConfig`; an `event_type` of None matches all other types."""
 
     event_type: str | None
     threshold: float | None = None
@@ -49,11 +50,11 @@ class EventParameters:
 
 @dataclass(frozen=True)
 class Needs:
-    """Say what a recipe looks at beyond interactions and metadata that train.
+    """Data that a recipe needs beyond interactions and trainable metadata.
 
-    :param interactions: whether the service's minimum of interactions holds for it.
-    :param all_item_columns: whether it can be asked for columns of Items that do not train.
-    :param actions: whether it looks at Actions and Action_Interactions.
+    :param interactions: whether the service's minimum of interactions applies.
+    :param all_item_columns: whether queries can name columns of Items that are not trained on.
+    :param actions: whether Actions and Action_Interactions are used.
     """
 
     interactions: bool = True
@@ -62,7 +63,7 @@ class Needs:
 
 
 def read_training_data(request: TrainingRequest) -> TrainingData:
-    """Return the data of a training; raise `JobFailed` when it is less than the service's minimum."""
+    """Read the data of a training; raise `JobFailed` when it is below the service's minimum."""
     interactions = _interactions(request)
     if request.needs.interactions:
         _check_minimum(interactions, request.event_type)
@@ -128,7 +129,7 @@ def _kept_events(table: pa.Table, request: TrainingRequest) -> pa.Table:
 
 
 def _kept_by_parameters(table: pa.Table, events: tuple[EventParameters, ...]) -> pa.Table:
-    """Keep the rows that one of the entries asks for."""
+    """Keep the rows that match one of the entries."""
     kept = pa.chunked_array([pa.array(np.zeros(table.num_rows, dtype=np.bool_))])
     for each in events:
         wanted = pa.chunked_array([pa.array(np.ones(table.num_rows, dtype=np.bool_))])
@@ -177,15 +178,82 @@ def _metadata(request: TrainingRequest, dataset_type: str, always: tuple[str, ..
 
 
 def _trains(name: str, schema: DatasetSchema, request: TrainingRequest) -> bool:
-    """Tell whether a column trains: categories, the textual column and numbers do; free strings do not."""
+    """Return whether a column is trained on: categorical, textual and numeric ones are; other strings are not."""
     if name in _columns(request.excluded_columns, schema.dataset_type):
         return False
     included = _columns(request.included_columns, schema.dataset_type)
     if included and name not in included:
         return False
     column = next(field for field in schema.fields if field.name == name)
-    return column.categorical or column.textual or column.type in _NUMERIC_TYPES
+    return column.categorical or column.textual or column.type in NUMERIC_TYPES
 
 
 def _columns(config: dict[str, list[str]], dataset_type: str) -> list[str]:
     return [name for key, names in config.items() if key.upper() == dataset_type for name in names]
+
+
+@dataclass(frozen=True)
+class TrainedEvents:
+    """Selection of the events that a solution version was trained on."""
+
+    event_type: str | None = None
+    event_value_threshold: float | None = None
+    event_types: tuple[str, ...] = ()
+
+    @classmethod
+    def of_version(cls, body: dict[str, Any]) -> TrainedEvents:
+        """Return the selection of a solution version by its body."""
+        config = body.get("solutionConfig") or {}
+        threshold = config.get("eventValueThreshold")
+        listed = (config.get("eventsConfig") or {}).get("eventParametersList", [])
+        return cls(
+            body.get("eventType"),
+            None if threshold is None else float(threshold),
+            tuple(each["eventType"] for each in listed if "eventType" in each),
+        )
+
+    def kept(self, table: pa.Table) -> pa.Table:
+        """Return the selected rows."""
+        types = [self.event_type] if self.event_type else list(self.event_types)
+        if types and "EVENT_TYPE" in table.column_names:
+            table = table.filter(pc.is_in(table["EVENT_TYPE"], pa.array(types, pa.string())))
+        if self.event_value_threshold is not None and "EVENT_VALUE" in table.column_names:
+            table = table.filter(pc.greater_equal(table["EVENT_VALUE"], self.event_value_threshold))
+        return table.select([name for name in _COLUMNS if name in table.column_names])
+
+
+@dataclass(frozen=True)
+class StreamedHistories:
+    """Histories of users with streamed events, for a batch job.
+
+    :param interactions: all files of the dataset.
+    :param streamed: those with rows streamed since the training.
+    :param until_seconds: ignore events with a later TIMESTAMP, in epoch seconds.
+    """
+
+    interactions: DatasetParts
+    streamed: tuple[str, ...]
+    events: TrainedEvents
+    until_seconds: float
+
+    def read(self) -> pa.Table | None:
+        """Return all interactions of these users; None when there are none."""
+        users = [self._users(part) for part in self.streamed]
+        value_set = pc.unique(pa.chunked_array(users, pa.string())) if users else pa.array([], pa.string())
+        if not len(value_set):
+            return None
+        schema = self.interactions.schema
+        wanted = pc.field("USER_ID").isin(value_set)
+        bulk = [part for part in self.interactions.parts if part not in self.streamed]
+        tables = [pq.read_table(part, filters=wanted) for part in bulk]
+        tables += [
+            pq.read_table(part, filters=wanted & (pc.field("TIMESTAMP") <= int(self.until_seconds)))
+            for part in self.streamed
+        ]
+        table = pa.concat_tables([with_columns(table, schema) for table in tables])
+        return self.events.kept(without_repeats(table, schema.dataset_type))
+
+    def _users(self, part: str) -> pa.Array:
+        old_enough = pc.field("TIMESTAMP") <= int(self.until_seconds)
+        table = pq.read_table(part, columns=["USER_ID"], filters=old_enough)
+        return pc.unique(table["USER_ID"])

@@ -5,12 +5,12 @@ Recipes: https://docs.aws.amazon.com/personalize/latest/dg/working-with-predefin
 """
 
 from personalize_local.engine.base import Answer, Exploration, Options, Query, Recommender, TrainedModel
-from personalize_local.engine.data import TrainingData
-from personalize_local.engine.errors import (
+from personalize_local.engine.inputs import (
     EngineError,
     HyperparameterError,
     ModelFolderError,
     RecipeError,
+    TrainingData,
     TrainingDataError,
 )
 from personalize_local.engine.recipes import TRAINABLE_RECIPES, load, train, update

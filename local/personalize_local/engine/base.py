@@ -1,4 +1,4 @@
-"""State the contract of every model: what is trained can be saved, loaded and asked for recommendations."""
+"""Define the interface of all models: train, save, load, recommend."""
 
 import json
 from abc import ABC, abstractmethod
@@ -9,18 +9,18 @@ from typing import ClassVar, Literal, Self
 
 import pyarrow as pa
 
-from personalize_local.engine.data import TrainingData
-from personalize_local.engine.errors import ModelFolderError, RecipeError
+from personalize_local.engine.inputs import ModelFolderError, RecipeError, TrainingData
 
 HEADER_FILE = "model.json"
 METRICS_FILE = "metrics.json"
-# Raised whenever the files of a saved model change their meaning.
+# Increase when the files of a saved model change their meaning.
 FORMAT_VERSION = 2
+Wants = Literal["user", "item", "ranking", "segment_item", "segment_attributes", "action"]
 
 
 @dataclass(frozen=True)
 class Exploration:
-    """Say how much to explore: `itemExplorationConfig` of a campaign or batch inference job.
+    """How much to explore: `itemExplorationConfig` of a campaign or batch inference job.
 
     :param weight: 0 (none) to 1 (most); the service's default is 0.3.
     :param item_age_cut_off_days: largest age of an item to explore; the service's default is 30.
@@ -32,11 +32,11 @@ class Exploration:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Hold what one line of an input, or one real-time call, asks.
+    """Query of one input line or one real-time call.
 
-    Which field is looked at, a model says in :attr:`Recommender.wants`: `user` and `action` look at
-    `user_id`; `item` and `segment_item` at `item_id`; `ranking` at `user_id` and `item_ids`;
-    `segment_attributes` at `attributes`, e.g. `ITEMS.GENRES = "Comedy" AND ITEMS.YEAR = "1999"`.
+    :attr:`Recommender.wants` says which fields a model reads: `user` and `action` read `user_id`; `item` and
+    `segment_item` read `item_id`; `ranking` reads `user_id` and `item_ids`; `segment_attributes` reads `attributes`,
+    e.g. `ITEMS.GENRES = "Comedy" AND ITEMS.YEAR = "1999"`.
     """
 
     user_id: str | None = None
@@ -47,7 +47,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Options:
-    """Say how to answer all queries of one call.
+    """Options for all queries of one call.
 
     :param exploration: None explores nothing; recipes without exploration ignore it.
     :param ranking_influence: `POPULARITY` and `FRESHNESS` from 0 (the default) to 1, for
@@ -60,11 +60,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Hold the ids of items, users (segments) or actions, best first.
+    """Ids of items, users (segments) or actions, best first.
 
-    `scores` is None for recipes without. It is as long as `ids`, but for rankings, in which the last ids
-    have none when nobody ever interacted with them. `reasons` has a list per id. `error` says why the query
-    could not be answered; `ids` is empty then.
+    `scores` is None for recipes without scores. It is as long as `ids`, except in rankings, whose ids without
+    interactions come last and have no score. `reasons` has a list per id. If `error` is set, `ids` is empty.
     """
 
     ids: list[str]
@@ -73,11 +72,8 @@ class Answer:
     error: str | None = None
 
 
-Wants = Literal["user", "item", "ranking", "segment_item", "segment_attributes", "action"]
-
-
 class Recommender(ABC):
-    """Answer for a trained model."""
+    """Base class of trained models."""
 
     recipe: ClassVar[str]
     has_scores: ClassVar[bool]
@@ -87,18 +83,18 @@ class Recommender(ABC):
     def answer(self, queries: Sequence[Query], num_results: int, options: Options) -> Iterator[Answer]:
         """Yield one answer per query, in their order.
 
-        Users and items that the model does not know get popular items; an unknown item has no segment.
+        Unknown users and items get popular items; an unknown item has no segment.
 
         :param num_results: length of each list (the service allows 500, of a segment 5 million); shorter
-            when the catalogue is. Rankings are as long as the query's list, whatever it says.
+            when the catalog is. Rankings are as long as the query's list, whatever it says.
         """
 
     def with_histories(self, interactions: pa.Table) -> "Recommender":
-        """Return a recommender that knows some users' interactions as they are now, and all others as before.
+        """Return a recommender with the current interactions of some users; all other users stay unchanged.
 
-        Only recipes that look at what a user did after the training differ; the others return themselves.
+        Recipes that ignore interactions after the training return themselves.
 
-        :param interactions: all that these users ever did, in the columns of :class:`TrainingData`.
+        :param interactions: all interactions of these users, in the columns of :class:`TrainingData`.
         """
         return self
 
@@ -131,7 +127,7 @@ class Recommender(ABC):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """Hold a recommender with its metrics, named as in GetSolutionMetrics and not rounded."""
+    """A recommender with its metrics, named as in GetSolutionMetrics and not rounded."""
 
     recommender: Recommender
     metrics: dict[str, float]

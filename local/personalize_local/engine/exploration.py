@@ -1,17 +1,17 @@
-"""Put cold items into some places of a list, so that they can be learned about.
+"""Explore cold items: insert them into some positions of a list.
 
 The service's formula is unpublished; its cheat sheet says that explorable items get a bonus that falls with
 their interactions, plus noise. Here:
 
-- Cold is an item that the weights do not know, or with fewer than 5 interactions and fewer than a quarter of
-  the catalogue's mean; explorable is a cold item no older than the cut-off.
-- Every place but the first may be given away; over the first 25 the expected share is 0.2 x weight, most of it
-  low in the list, where it costs least. What stood there moves down by one.
-- Half of what is given away goes to items that an UPDATE brought, half of the rest to items unknown
-  to the weights whose creation time is stated, the rest to the others; inside a group by 1 / (1 + interactions).
-  Groups that are empty leave their part to the next.
-- All noise comes from hashes of user id, place and dataset: the same question gets the same answer.
-- An explored item takes the score of the item it pushed down, so scores never rise along the list.
+- An item is cold if it is unknown to the weights, or has fewer than 5 interactions and fewer than a quarter of the
+  catalog's mean. A cold item no older than the cut-off is explorable.
+- Every position but the first may be explored. Over the first 25 the expected share is 0.2 x weight, most of it low in
+  the list, where it costs least. The former item moves down by one.
+- Half of the explored positions go to items added by an UPDATE, half of the rest to items unknown to the weights with a
+  creation time, the rest to the others. Within a group the chance is proportional to 1 / (1 + interactions). The share
+  of an empty group goes to the next one.
+- All noise comes from hashes of user id, position and dataset: the same query gets the same answer.
+- An explored item takes the score of the item it pushes down, so scores never rise along the list.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from personalize_local.engine.base import Exploration
-from personalize_local.engine.catalogue import Catalogue
+from personalize_local.engine.catalog import Catalog
 from personalize_local.engine.interactions import BoolArray, FloatArray, IntArray
 
 MAX_COLD_ROWS = 5
@@ -33,7 +33,7 @@ UintArray = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Explorer:
-    """Hold the explorable items with the cumulated chance of each."""
+    """The explorable items with their cumulative chances."""
 
     items: IntArray
     cumulated: FloatArray
@@ -41,7 +41,7 @@ class Explorer:
     salt: int
 
     def places(self, user_hashes: IntArray, length: int) -> tuple[BoolArray, IntArray]:
-        """Choose places and the items for them, both of shape (users, length)."""
+        """Choose positions and the items for them, both of shape (users, length)."""
         place = np.arange(1, length + 1)
         seeds = (
             mix(user_hashes.astype(np.uint64)[:, None] + np.uint64(self.salt)) + place.astype(np.uint64)[None]
@@ -52,40 +52,40 @@ class Explorer:
 
 
 def chance_at(place: IntArray, weight: float) -> FloatArray:
-    """Give the chance that a place is given away: none for the first, then rising to the 25th."""
+    """Return the chance that a position is explored: 0 for the first, then rising up to the 25th."""
     share = SHARE_AT_FULL_WEIGHT * min(1.0, max(0.0, weight))
     # (place - 1) over its mean of 12 makes the mean over the first 25 places the share.
     ramp = np.where(place <= RAMP_PLACES, (place - 1) / ((RAMP_PLACES - 1) / 2), 1.0)
     return share * ramp
 
 
-def make_explorer(catalogue: Catalogue, exploration: Exploration | None, known: BoolArray) -> Explorer | None:
-    """Find the explorable items; None when there are none or nothing is to be explored.
+def make_explorer(catalog: Catalog, exploration: Exploration | None, known: BoolArray) -> Explorer | None:
+    """Find the explorable items; None when there are none or exploration is off.
 
     :param known: the items that the weights know, shape (items,).
     """
     if exploration is None or exploration.weight <= 0:
         return None
-    limit = min(MAX_COLD_ROWS, COLD_SHARE_OF_MEAN * catalogue.rows.sum() / len(catalogue))
-    cold = ~known | (catalogue.rows < limit)
-    items = np.flatnonzero(cold & (catalogue.age_days <= exploration.item_age_cut_off_days))
+    limit = min(MAX_COLD_ROWS, COLD_SHARE_OF_MEAN * catalog.rows.sum() / len(catalog))
+    cold = ~known | (catalog.rows < limit)
+    items = np.flatnonzero(cold & (catalog.age_days <= exploration.item_age_cut_off_days))
     if len(items) == 0:
         return None
-    chances = draw_chances(catalogue, items, known)
-    salt = len(catalogue) * 1_000_003 + int(catalogue.rows.sum())
+    chances = draw_chances(catalog, items, known)
+    salt = len(catalog) * 1_000_003 + int(catalog.rows.sum())
     return Explorer(items, np.cumsum(chances), exploration.weight, salt)
 
 
-def draw_chances(catalogue: Catalogue, items: IntArray, known: BoolArray) -> FloatArray:
-    """Give each explorable item its chance to be drawn; they sum to 1."""
-    is_new = catalogue.new[items]
-    is_announced = ~is_new & catalogue.created[items] & ~known[items]
+def draw_chances(catalog: Catalog, items: IntArray, known: BoolArray) -> FloatArray:
+    """Return the chance of each explorable item to be drawn; they sum to 1."""
+    is_new = catalog.new[items]
+    is_announced = ~is_new & catalog.created[items] & ~known[items]
     groups = [group for group in (is_new, is_announced, ~is_new & ~is_announced) if group.any()]
     chances = np.zeros(len(items))
     left = 1.0
     for group in groups:
         part = left if group is groups[-1] else left / 2
-        wish = 1 / (1 + catalogue.rows[items[group]])
+        wish = 1 / (1 + catalog.rows[items[group]])
         chances[group] = part * wish / wish.sum()
         left -= part
     return chances
@@ -108,7 +108,7 @@ def uniform(seeds: UintArray) -> FloatArray:
 def insert(
     items: list[int], scores: list[float], places: list[int], explored: list[int]
 ) -> tuple[list[int], list[float]]:
-    """Insert explored items at 0-based places, keep the length; those already in the list are left out."""
+    """Insert explored items at 0-based places and keep the length; skip items already in the list."""
     length = len(items)
     present = set(items)
     for place, item in zip(places, explored, strict=True):

@@ -1,7 +1,6 @@
 """Learn item factors with alternating least squares, and fold users in.
 
-Users are always folded in from their history, trained on or not, so that a held-out user, a new one and an
-old one with new purchases are treated alike.
+All users are folded in from their history, so that held-out, new and known users are treated alike.
 """
 
 import os
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no stubs
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships no stubs
 
 from personalize_local.engine.histories import Histories
 from personalize_local.engine.interactions import Float32Array, IntArray
@@ -23,15 +22,20 @@ WARM_ITERATIONS = 3
 # Directions weaker than this share of the strongest one are noise: the regularisation takes that much off
 # every singular value. On The Complete Journey 0.02 to 0.08 are equally good, 0.25 is worse.
 NOISE_SHARE = 0.08
-# So many users or items stand behind one factor at least; more factors would learn small data by heart.
+# At least 4 users and items per factor, against overfitting small data.
 ROWS_PER_FACTOR = 4
 POWER_ITERATIONS = 20
 MAX_THREADS = 4
+# Below 1e5 entries times factors per thread the threads of OpenMP wait for each other, spinning, for longer than they
+# work: on 300 users, 60 items and 15 factors a second thread takes seven times the CPU, and is slower.
+WORK_PER_THREAD = 1e5
+# Looks for the BLAS libraries once, instead of 1.3 ms at each use. NumPy's and SciPy's are loaded by the imports above.
+THREADPOOLS = ThreadpoolController()
 
 
 @dataclass(frozen=True)
 class ItemFactors:
-    """Hold one vector per item that took part; `column` maps item codes to rows, -1 for the others."""
+    """One vector per factorised item; `column` maps item codes to rows, -1 for the other items."""
 
     items: IntArray
     vectors: Float32Array
@@ -39,19 +43,19 @@ class ItemFactors:
     regularization: float
 
     def move(self, items: IntArray, num_items: int) -> "ItemFactors":
-        """Give the rows other item codes, -1 to drop one."""
+        """Replace the item codes of the rows; -1 drops a row."""
         kept = items >= 0
         column = columns_of(items[kept], num_items)
         return ItemFactors(items[kept], self.vectors[kept], column, self.regularization)
 
     def of_items(self, items: IntArray | slice) -> Float32Array:
-        """Look up the vectors of items by their codes, zeros for those that took no part."""
+        """Return the vectors of items, zeros for items without a vector."""
         column = self.column[items]
         return self.vectors[np.maximum(column, 0)] * (column >= 0)[:, None]
 
 
 def choose_items(users_per_item: Float32Array) -> IntArray:
-    """Choose the items to learn factors for: those of two users and more, else of one."""
+    """Choose the items to factorise: those with at least two users, or with one if there are too few."""
     for least in (2, 1):
         chosen = np.flatnonzero(users_per_item >= least)
         if len(chosen) > 1:
@@ -69,19 +73,19 @@ def columns_of(items: IntArray, num_items: int) -> IntArray:
 def learn_factors(
     histories: Histories, items: IntArray, num_items: int, num_factors: int, start: ItemFactors | None = None
 ) -> ItemFactors:
-    """Factorise the users' histories over the given items; fewer factors than asked for on small data.
+    """Factorise the users' histories over the given items, with fewer factors on small data.
 
-    :param start: factors learned on nearly the same rows, to go on from.
+    :param start: factors of nearly the same rows, as a warm start.
     """
     column = columns_of(items, num_items)
     matrix = matrix_of(histories, column, len(items), half_life=None)
     users = int(np.count_nonzero(np.diff(matrix.indptr)))
     num_factors = max(1, min(num_factors, len(items) // ROWS_PER_FACTOR, users // ROWS_PER_FACTOR))
     regularization = NOISE_SHARE * largest_singular_value(matrix)
-    model = solver(num_factors, regularization)
+    model = solver(num_factors, regularization, matrix)
     if start is not None and start.vectors.shape[1] == num_factors:
         model.item_factors, model.iterations = start.of_items(items), WARM_ITERATIONS
-    with threadpool_limits(limits=1, user_api="blas"):
+    with THREADPOOLS.limit(limits=1, user_api="blas"):
         # implicit runs its own threads; a threaded BLAS under them is slow and sums in varying order.
         model.fit(matrix, show_progress=False)
     return ItemFactors(items, model.item_factors, column, regularization)
@@ -100,7 +104,7 @@ def largest_singular_value(matrix: Any) -> float:
     return float(np.sqrt(value))
 
 
-def fold_in(
+def embed_users(
     histories: Histories, factors: ItemFactors, half_life: float | None, users: IntArray | None = None
 ) -> Float32Array:
     """Compute user vectors from histories, shape (users, factors).
@@ -108,24 +112,25 @@ def fold_in(
     :param half_life: number of items after which, counted back from the most recent, an item counts half;
         None when all count alike.
     """
-    model = solver(factors.vectors.shape[1], factors.regularization)
-    model.item_factors = factors.vectors
     matrix = matrix_of(histories, factors.column, len(factors.items), half_life)
     if users is not None:
         matrix = matrix[users]
+    model = solver(factors.vectors.shape[1], factors.regularization, matrix)
+    model.item_factors = factors.vectors
     vectors = np.zeros((matrix.shape[0], factors.vectors.shape[1]), dtype=np.float32)
-    # Every row costs as much as solving its equations, also an empty one.
+    # Skip empty rows, which would cost as much as the others.
     rows = np.flatnonzero(np.diff(matrix.indptr))
-    with threadpool_limits(limits=1, user_api="blas"):
+    with THREADPOOLS.limit(limits=1, user_api="blas"):
         vectors[rows] = model.recalculate_user(rows, matrix[rows])
     return vectors
 
 
-def solver(num_factors: int, regularization: float) -> Any:
-    """Make implicit's solver with all its settings fixed."""
-    threads = min(MAX_THREADS, os.cpu_count() or 1)
+def solver(num_factors: int, regularization: float, matrix: Any) -> Any:
+    """Make implicit's solver of a matrix, with all its settings fixed; threads do not change its results."""
+    worth = int(matrix.nnz * num_factors / WORK_PER_THREAD)
+    threads = max(1, min(MAX_THREADS, os.cpu_count() or 1, worth))
     # implicit checks BLAS threads in the constructor and warns, hence the limit around it too.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with THREADPOOLS.limit(limits=1, user_api="blas"):
         return AlternatingLeastSquares(
             factors=num_factors,
             regularization=regularization,
@@ -136,9 +141,9 @@ def solver(num_factors: int, regularization: float) -> Any:
 
 
 def matrix_of(histories: Histories, column: IntArray, num_columns: int, half_life: float | None) -> Any:
-    """Lay histories out as a sparse matrix of confidences, users by factorised items.
+    """Build the sparse matrix of confidences, users by factorised items.
 
-    All counts weigh 1: on groceries that finds new items better than counts or their logarithms.
+    All counts weigh 1: on groceries that predicts new items better than counts or their logarithms.
     """
     place = column[histories.item]
     used = place >= 0

@@ -1,10 +1,10 @@
-"""Sum up what each user did with each item, and which items are doing well."""
+"""Summarise interactions per (user, item) pair and per item."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from personalize_local.engine.catalogue import SECONDS_PER_DAY
+from personalize_local.engine.catalog import SECONDS_PER_DAY
 from personalize_local.engine.interactions import (
     BoolArray,
     Float32Array,
@@ -14,12 +14,12 @@ from personalize_local.engine.interactions import (
     sort_stably,
 )
 
-# Purchases fade at three speeds; the model learns how much each counts. Alone, 60 to 150 days rank own items
-# best on The Complete Journey.
+# Counts decay with three half-lives; the model learns the weight of each. A single half-life of 60 to 150 days is best
+# on The Complete Journey.
 HALF_LIVES_DAYS = (15.0, 60.0, 365.0)
 # Popularity of the last weeks, for seasons and promotions.
 RECENT_HALF_LIFE_DAYS = 14.0
-# Keeps logarithms finite, and says below which size a faded count no longer matters.
+# Keeps logarithms of decayed counts finite.
 FLOOR = 1e-3
 # Prior of an item's repeat rate: one repeat buyer in five, so that rarely bought items stay near it.
 PRIOR_REPEATS, PRIOR_BUYERS = 1.0, 5.0
@@ -27,12 +27,11 @@ PRIOR_REPEATS, PRIOR_BUYERS = 1.0, 5.0
 
 @dataclass(frozen=True)
 class Histories:
-    """Hold one entry per (user, item) pair, sorted by user, then item.
+    """One entry per (user, item) pair, sorted by user, then item.
 
-    `features` has a row per pair: logs of the faded counts, of the count, of the days since the last time and
-    of the user's number of rows. Ages count back from the user's own last interaction, so that a user who paused
-    keeps his habits, and nothing changes for a user who did nothing. `rank` numbers a user's items from the most
-    recent one.
+    `features` has a row per pair: logs of the decayed counts, of the count, of the days since the last interaction and
+    of the user's number of rows. Ages are relative to the user's last interaction, so that a user's features stay the
+    same without new interactions. `rank` numbers a user's items from the most recent one.
     """
 
     indptr: IntArray
@@ -47,7 +46,7 @@ class Histories:
 
     @property
     def count(self) -> Float32Array:
-        """Tell how often each pair occurred."""
+        """Return the number of rows of each pair."""
         return np.exp(self.features[:, len(HALF_LIVES_DAYS)])
 
     def size_of_users(self) -> Float32Array:
@@ -59,12 +58,12 @@ class Histories:
 
 
 def fade(age_days: Float32Array, half_life_days: float) -> Float32Array:
-    """Weigh an interaction by its age."""
+    """Return the weight of an interaction by its age."""
     return np.asarray(np.exp2(age_days * np.float32(-1 / half_life_days)))
 
 
 def summarise(interactions: Interactions) -> Histories:
-    """Sum up the interactions per (user, item)."""
+    """Summarise interactions per (user, item)."""
     rows = interactions.rows_per_user()
     # Rows are sorted by user, time: a user's last row is the newest, and a stable sort leaves each pair's
     # newest row last.
@@ -88,7 +87,7 @@ def recency_rank(user: IntArray, last_row: IntArray, indptr: IntArray, num_rows:
 
     :param last_row: position of the newest row of each pair; rows are sorted by user, time, item.
     """
-    # Rows of one user lie together, so the last rows in descending order number his items.
+    # Rows are grouped by user, so the descending last rows number the user's items.
     is_last = np.zeros(num_rows, dtype=np.int64)
     is_last[last_row] = 1
     return np.asarray(indptr[user + 1] - np.cumsum(is_last)[last_row])
@@ -101,16 +100,16 @@ def days(seconds: IntArray) -> Float32Array:
 
 @dataclass(frozen=True)
 class ItemSignals:
-    """Hold per item: distinct users, faded recent interactions, and the share of users who came back for it."""
+    """Per item: distinct users, decayed recent interactions, and the share of repeat users."""
 
     users: Float32Array
     recent: Float32Array
     repeat_rate: Float32Array
 
     def features(self, item: IntArray, less: "ItemSignals | None" = None) -> Float32Array:
-        """Take the logs of the signals of some items, shape (len(item), 3).
+        """Return the logs of the signals of some items, shape (len(item), 3).
 
-        :param less: one entry per item in `item` to take off first: what the user at hand brought to it.
+        :param less: the user's own share of each item's signals, to subtract first.
         """
         users, recent = self.users[item], self.recent[item]
         if less is not None:
@@ -122,7 +121,7 @@ class ItemSignals:
 def measure_items(interactions: Interactions, histories: Histories, latest: int | None = None) -> ItemSignals:
     """Measure all items over all users.
 
-    :param latest: time of the newest interaction of all, epoch seconds, where some are left out here.
+    :param latest: time of the newest interaction in epoch seconds, if `interactions` may lack it.
     """
     latest = interactions.latest if latest is None else latest
     size = interactions.num_items
@@ -135,7 +134,7 @@ def measure_items(interactions: Interactions, histories: Histories, latest: int 
 
 
 def in_pairs(histories: Histories, num_items: int, user: IntArray, item: IntArray) -> BoolArray:
-    """Tell for every (user, item) whether it is a pair of the histories."""
+    """Mark the (user, item) pairs that are in the histories."""
     keys = histories.user * num_items + histories.item
     wanted = user * num_items + item
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)

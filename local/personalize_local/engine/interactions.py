@@ -8,20 +8,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from personalize_local.engine.data import TrainingData
-from personalize_local.engine.errors import TrainingDataError
+from personalize_local.engine.inputs import TrainingData, TrainingDataError
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
-# Of an int64 the sign stays free.
+# An int64 without its sign.
 PACKED_BITS = 63
 
 
 @dataclass(frozen=True)
 class Interactions:
-    """Hold interactions as arrays, sorted by user, time, item: the order of input rows leaves no trace.
+    """Interactions as arrays, sorted by user, time, item, so that the order of input rows does not matter.
 
     `user`, `item` index into `user_ids`, `item_ids` (both sorted by byte value); `time` is epoch seconds.
     """
@@ -48,7 +47,7 @@ class Interactions:
 
     @property
     def latest(self) -> int:
-        """Tell the time of the newest interaction, epoch seconds."""
+        """Return the time of the newest interaction, epoch seconds."""
         return int(self.time.max())
 
     def where(self, rows: BoolArray) -> "Interactions":
@@ -56,7 +55,7 @@ class Interactions:
         return replace(self, user=self.user[rows], item=self.item[rows], time=self.time[rows])
 
     def take_users(self, users: IntArray) -> "Interactions":
-        """Keep the rows of some users, given by sorted codes, who become all there are."""
+        """Keep the rows and ids of some users, given by sorted codes."""
         place = np.full(self.num_users, -1, dtype=np.int64)
         place[users] = np.arange(len(users))
         rows = np.flatnonzero(place[self.user] >= 0)
@@ -104,11 +103,11 @@ def read_columns(data: TrainingData) -> tuple[pa.Array, pa.Array, list[IntArray]
     """
     data.check()
     table = data.interactions
-    catalogue = [] if data.items is None else [data.items.column("ITEM_ID")]
-    # Arrow lets go of the interpreter, so that both columns are read at once.
+    catalog = [] if data.items is None else [data.items.column("ITEM_ID")]
+    # Arrow releases the GIL, so both columns are read in parallel.
     with ThreadPoolExecutor(2) as threads:
         users = threads.submit(ids_and_codes, table.column("USER_ID"))
-        item_ids, item_codes = ids_and_codes(table.column("ITEM_ID"), *catalogue)
+        item_ids, item_codes = ids_and_codes(table.column("ITEM_ID"), *catalog)
         user_ids, user_codes = users.result()
     columns = [user_codes, timestamps(table.column("TIMESTAMP")), item_codes]
     if "EVENT_TYPE" in table.column_names:

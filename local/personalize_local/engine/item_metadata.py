@@ -1,4 +1,4 @@
-"""Turn what is known about items into vectors: categories, numbers and text."""
+"""Turn item metadata into vectors: categories, numbers and text."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,13 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]  # ships no stubs
 from sklearn.preprocessing import normalize  # type: ignore[import-untyped]  # ships no stubs
 from sklearn.utils.extmath import randomized_svd  # type: ignore[import-untyped]  # ships no stubs
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no stubs
 
-from personalize_local.engine.data import ItemText
+from personalize_local.engine.factors import THREADPOOLS
+from personalize_local.engine.inputs import ItemText
 from personalize_local.engine.interactions import Float32Array, IntArray, codes
 
 NOT_METADATA = frozenset({"ITEM_ID", "CREATION_TIMESTAMP"})
-# Numbers are compared by tenths of the catalogue, whatever their scale.
+# Numbers are binned by deciles.
 NUMBER_BINS = 10
 MAX_WORDS = 100_000
 SEED = 7
@@ -25,11 +25,11 @@ _TAG = re.compile(r"<[^>]+>")
 
 
 def metadata_matrix(items: pa.Table, item_ids: pa.Array, text: ItemText) -> Any:
-    """Lay metadata out as a sparse matrix, items by features; None when no column says anything.
+    """Build the sparse matrix of metadata, items by features; None when no column can be used.
 
-    Every column weighs alike, and a value the more the rarer it is.
+    All columns have the same weight; rare values weigh more.
 
-    :param items: table with ITEM_ID; of several rows of one id the last one counts.
+    :param items: table with ITEM_ID; the last row of an id counts.
     :param item_ids: the rows of the matrix.
     """
     place = codes(items.column("ITEM_ID"), item_ids)
@@ -55,14 +55,14 @@ def column_blocks(rows: pa.Table, text: ItemText) -> Iterator[Any]:
 
 
 def category_block(column: pa.Array) -> Any:
-    """Give every category a column; a cell may hold several, parted by `|`."""
+    """Return a column per category; a cell may hold several, separated by `|`."""
     values = pc.split_pattern(pc.cast(column, pa.string()), "|")
     row = pc.list_parent_indices(values).to_numpy()
     return indicator_block(row, pc.list_flatten(values), len(column))
 
 
 def number_block(column: pa.Array) -> Any:
-    """Give every tenth of the catalogue a column."""
+    """Return a column per decile."""
     numbers = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
     row = np.flatnonzero(np.isfinite(numbers))
     if len(row) == 0:
@@ -83,7 +83,7 @@ def indicator_block(row: IntArray, values: pa.Array, num_rows: int) -> Any:
 
 
 def text_block(texts: Sequence[str | None]) -> Any:
-    """Weigh words by TF-IDF, HTML tags left out."""
+    """Weigh words by TF-IDF, without HTML tags."""
     cleaned = [_TAG.sub(" ", text or "") for text in texts]
     try:
         words = TfidfVectorizer(sublinear_tf=True, max_features=MAX_WORDS, dtype=np.float32)
@@ -95,14 +95,14 @@ def text_block(texts: Sequence[str | None]) -> Any:
 def compress(matrix: Any, dimensions: int) -> Float32Array:
     """Reduce a sparse matrix to dense rows of length 1, or 0 where the matrix has nothing."""
     vectors, scale = directions(matrix, dimensions)
-    # Rows of matrix V are U S: products of them are those of the matrix, as far as the directions reach.
+    # Rows of (matrix @ V) equal U S, so their products approximate those of the matrix rows.
     return unit(np.asarray(matrix @ vectors.T, dtype=np.float32)) if len(scale) else vectors.T[:, :0]
 
 
 def directions(matrix: Any, dimensions: int) -> tuple[Float32Array, Float32Array]:
     """Find the strongest right singular vectors, shape (dimensions or fewer, columns), and their values."""
     wanted = max(1, min(dimensions, min(matrix.shape) - 1))
-    with threadpool_limits(limits=1, user_api="blas"):  # a threaded BLAS sums in varying order
+    with THREADPOOLS.limit(limits=1, user_api="blas"):  # a threaded BLAS sums in varying order
         _, scale, vectors = randomized_svd(matrix, wanted, n_iter=4, random_state=SEED)
     kept = scale > 1e-6 * max(float(scale[0]), 1e-12)
     return vectors[kept].astype(np.float32), scale[kept].astype(np.float32)

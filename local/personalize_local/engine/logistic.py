@@ -1,4 +1,4 @@
-"""Fit small logistic regressions: convex, so the same data always give the same weights."""
+"""Fit small logistic regressions. They are convex, so the same data always give the same weights."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -8,22 +8,21 @@ import numpy as np
 from personalize_local.engine.interactions import Float32Array, FloatArray, IntArray
 
 MAX_NEWTON_STEPS = 30
-# Relative gain below which Newton's method has arrived.
+# Relative gain at which Newton's method stops.
 TOLERANCE = 1e-5
-# Products are held back more than the columns themselves: they may bend the odds where there is much to learn
-# from, and must not invent turns for combinations never seen. On The Complete Journey 1, 20 and 100 times as much
-# give the same NDCG@25 within 0.2 %.
+# Products get a higher penalty than the columns, against overfitting unseen combinations. On The Complete Journey
+# factors of 1, 20 and 100 give the same NDCG@25 within 0.2 %.
 PRODUCT_PENALTY_FACTOR = 20.0
-# Two log features that hardly vary must not be blown up to unit variance.
+# Keeps nearly constant features from being scaled up to unit variance.
 MIN_DEVIATION = 0.1
 CHUNK_ROWS = 100_000
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """Hold a fitted regression: log odds are `intercept + weights @ z + z @ form @ z` of standardised features z.
+    """A fitted regression: log odds are `intercept + weights @ z + z @ form @ z` of standardised features z.
 
-    `form` is upper triangular; `limit` is where standardised features are cut, so that squares do not run away.
+    `form` is upper triangular; standardised features are clipped at `limit`, so that squares stay bounded.
     """
 
     mean: FloatArray
@@ -46,10 +45,10 @@ class Logistic:
     ) -> Self:
         """Fit log odds of `hit` (0 or 1, shape (rows,)) on `features`, shape (rows, columns).
 
-        :param weight: how many rows each row stands for.
+        :param weight: weight of each row.
         :param penalty: strength of the quadratic penalty on the weights (not on the intercept).
         :param products: which columns are multiplied with which, shape (2, products).
-        :param rising: the first so many columns must not speak against a hit; those that would are left out.
+        :param rising: number of leading columns whose weights must not be negative; negative ones are dropped.
         """
         size = features.shape[1]
         if len(features) == 0:
@@ -71,7 +70,7 @@ class Logistic:
         return cls(mean, deviation, weights[1 : size + 1], form, float(weights[0]), limit)
 
     def standardise(self, features: Float32Array, columns: slice = slice(None)) -> Float32Array:
-        """Standardise some columns, given alone."""
+        """Standardise features that consist of these columns only."""
         mean, deviation = (part[columns].astype(np.float32) for part in (self.mean, self.deviation))
         return np.asarray(np.clip((features - mean) / deviation, -self.limit, self.limit))
 
@@ -87,14 +86,14 @@ class Logistic:
         return result
 
     def as_json(self) -> dict[str, Any]:
-        """Turn into JSON's types."""
+        """Return JSON types."""
         numbers = {name: getattr(self, name).tolist() for name in ("mean", "deviation", "weights", "form")}
         # JSON has no infinity.
         return numbers | {"intercept": self.intercept, "limit": min(self.limit, 1e9)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """Read what :meth:`as_json` made."""
+        """Restore a regression from :meth:`as_json`."""
         mean, deviation, weights, form = (
             np.asarray(values[name], dtype=np.float64) for name in ("mean", "deviation", "weights", "form")
         )
@@ -104,7 +103,7 @@ class Logistic:
 def newton(columns: FloatArray, hit: FloatArray, weight: FloatArray, penalty: FloatArray) -> FloatArray:
     """Minimise the penalised weighted log loss; returns intercept and weights."""
     design = np.hstack([np.ones((len(columns), 1)), columns])
-    # The intercept is free, but for what keeps the equations solvable.
+    # The intercept is not penalised, except for a minimum that keeps the equations solvable.
     ridge = np.append(1e-6, penalty)
     hits = float(weight @ hit)
     solution = np.zeros(design.shape[1])
@@ -131,7 +130,7 @@ def descend(
     step: FloatArray,
     loss: float,
 ) -> tuple[FloatArray, float]:
-    """Go the step, or the longest halving of it that lowers the loss; stay when none does."""
+    """Take the step, halved until the loss falls; stay if it never does."""
     for halvings in range(12):
         trial = solution - step / 2**halvings
         trial_loss = penalised_loss(design, hit, weight, ridge, trial)

@@ -8,33 +8,33 @@ import numpy as np
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # ships no stubs
 
-from personalize_local.engine.actions import ActionEvents
+from personalize_local.engine.exposures import ActionEvents, split_events
 from personalize_local.engine.interactions import Float32Array, FloatArray, IntArray, Interactions
 from personalize_local.engine.item_metadata import directions, unit
-from personalize_local.engine.occasions import split_events
 
 FILE = "propensity.npz"
-TASTE_SIZE = 32
-# So many imagined rows pull every rate towards the mean of all.
+# Saved models name this array differently.
+_STORED_AS = {"embedding": "taste"}
+EMBEDDING_SIZE = 32
+# Pseudo-rows that shrink every rate towards the overall mean.
 PRIOR_ROWS = 10.0
 RIDGE = 10.0
-# The newest part of the rows of users teaches how much the signals weigh; a tenth of the users at a time.
-LESSON_SHARE = 0.2
-LESSONS = 10
-MIN_LESSON_ROWS = 50
-# Weights of action rate, taste, own rate and user's rate where there are too few rows to learn them from.
+# The weights of the signals are learned from the newest fifth of the users' rows, one tenth of the users per fold.
+LABEL_SHARE = 0.2
+FOLDS = 10
+MIN_LABEL_ROWS = 50
+# Weights of action rate, embedding, own rate and user's rate where there are too few rows to learn them from.
 DEFAULT_WEIGHTS = np.array([1.0, 4.0, 2.0, 1.0])
 
 
 @dataclass(frozen=True)
 class Propensity:
-    """Hold what is learned: a rate per action, a slope over tastes per action, rates per pair and per user.
+    """A rate and a slope over user embeddings per action, and rates per (user, action) pair and per user.
 
-    `pairs` are sorted keys user * actions + action; `pair_rate` and `user_rate` are differences to what was
-    to be expected.
+    `pairs` are sorted keys user * actions + action; `pair_rate` and `user_rate` are differences from the action's rate.
     """
 
-    taste: Float32Array
+    embedding: Float32Array
     action_rate: FloatArray
     slope: FloatArray
     pairs: IntArray
@@ -44,19 +44,19 @@ class Propensity:
     offset: FloatArray
 
     def likelihood(self, users: IntArray) -> FloatArray:
-        """Give the chance that users take actions, shape (len(users), actions); -1 for an unknown user."""
+        """Return the probability that users take actions, shape (len(users), actions); -1 is an unknown user."""
         size = len(self.action_rate)
         odds = self.odds(np.repeat(users, size), np.tile(np.arange(size), len(users)))
         return np.asarray(1 / (1 + np.exp(-odds))).reshape(len(users), size)
 
     def odds(self, user: IntArray, action: IntArray) -> FloatArray:
-        """Give the log odds that users take actions, pair by pair."""
+        """Return the log odds that users take actions, pair by pair."""
         return np.asarray(self.features(user, action) @ self.weights + self.offset[0])
 
     def features(self, user: IntArray, action: IntArray) -> FloatArray:
-        """Describe pairs by four signals."""
+        """Return four signals per pair."""
         known = user >= 0
-        fit = np.einsum("ij,ij->i", self.taste[user], self.slope[action])
+        fit = np.einsum("ij,ij->i", self.embedding[user], self.slope[action])
         keys = user * len(self.action_rate) + action
         place = np.minimum(np.searchsorted(self.pairs, keys), max(0, len(self.pairs) - 1))
         own = np.where(self.pairs[place] == keys, self.pair_rate[place], 0.0) if len(self.pairs) else 0 * fit
@@ -70,13 +70,16 @@ class Propensity:
 
     def write(self, folder: Path) -> None:
         """Write one npz file."""
-        np.savez(folder / FILE, **{name: getattr(self, name) for name in self.__dataclass_fields__})
+        np.savez(
+            folder / FILE,
+            **{_STORED_AS.get(name, name): getattr(self, name) for name in self.__dataclass_fields__},
+        )
 
     @classmethod
     def read(cls, folder: Path) -> "Propensity":
         """Read what :meth:`write` wrote."""
         with np.load(folder / FILE) as arrays:
-            return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+            return cls(**{name: arrays[_STORED_AS.get(name, name)] for name in cls.__dataclass_fields__})
 
 
 def logit(rate: FloatArray) -> FloatArray:
@@ -85,38 +88,38 @@ def logit(rate: FloatArray) -> FloatArray:
     return np.asarray(np.log(rate / (1 - rate)))
 
 
-def learn_propensity(events: ActionEvents, taste: Float32Array, num_actions: int) -> Propensity:
+def learn_propensity(events: ActionEvents, embedding: Float32Array, num_actions: int) -> Propensity:
     """Learn the weights on the newest rows of users, held out in turn, then measure the signals on all.
 
-    The newest rows of all users at once would leave nothing about the newest actions to measure.
+    Holding out all users at once would leave no rows of the newest actions to measure.
     """
     features, centred, success = [], [], []
-    for fold in range(LESSONS):
-        older, lesson = split_events(events, fold, LESSON_SHARE)
-        seen = measure(older, taste, num_actions).features(lesson.user, lesson.action)
+    for fold in range(FOLDS):
+        older, labels = split_events(events, fold, LABEL_SHARE)
+        seen = measure(older, embedding, num_actions).features(labels.user, labels.action)
         features.append(seen)
-        # The more of a lesson are successes the fewer are left to measure: across lessons, all rates mislead.
+        # More successes among the labels of a fold leave fewer to measure, so rates are only comparable within a fold.
         centred.append(seen - seen.mean(axis=0) if len(seen) else seen)
-        success.append(lesson.taken)
+        success.append(labels.taken)
     outcome = np.concatenate(success)
     weights, offset = DEFAULT_WEIGHTS, 0.0
-    if len(outcome) >= MIN_LESSON_ROWS and 0 < outcome.sum() < len(outcome):
+    if len(outcome) >= MIN_LABEL_ROWS and 0 < outcome.sum() < len(outcome):
         model = LogisticRegression(C=1.0, max_iter=500)
         model.fit(np.concatenate(centred), outcome)
-        # Each signal speaks for an action or says nothing; less than nothing is chance.
+        # No signal can reduce the odds; a negative weight is noise.
         weights = np.maximum(0, model.coef_[0])
         offset = float(model.intercept_[0] - np.concatenate(features).mean(axis=0) @ weights)
-    return measure(events, taste, num_actions, weights, offset)
+    return measure(events, embedding, num_actions, weights, offset)
 
 
 def measure(
     events: ActionEvents,
-    taste: Float32Array,
+    embedding: Float32Array,
     num_actions: int,
     weights: FloatArray = DEFAULT_WEIGHTS,
     offset: float = 0.0,
 ) -> Propensity:
-    """Measure the signals; rates are pulled towards their means, the more so the fewer rows there are."""
+    """Measure the signals; shrink rates towards their means, more strongly for few rows."""
     success = events.taken.astype(np.float64)
     mean = (success.sum() + 1) / (len(events) + 2)
     taken, rows = (np.bincount(events.action, part, num_actions) for part in (success, np.ones(len(events))))
@@ -124,22 +127,22 @@ def measure(
     left = success - action_rate[events.action]
     keys = events.user * num_actions + events.action
     pairs, place = np.unique(keys, return_inverse=True)
-    # Of one pair there are few rows, and they say much: two imagined ones are enough.
+    # A pair has few, informative rows: 2 pseudo-rows are enough.
     pair_rate = np.bincount(place, left) / (np.bincount(place) + 2) if len(keys) else np.zeros(0)
-    size = len(taste)
+    size = len(embedding)
     user_rate = np.bincount(events.user, left, size) / (np.bincount(events.user, minlength=size) + PRIOR_ROWS)
-    slope = np.zeros((num_actions, taste.shape[1]))
+    slope = np.zeros((num_actions, embedding.shape[1]))
     for action in np.unique(events.action):
         own = events.action == action
-        seen = taste[events.user[own]].astype(np.float64)
+        seen = embedding[events.user[own]].astype(np.float64)
         slope[action] = np.linalg.solve(seen.T @ seen + RIDGE * np.eye(seen.shape[1]), seen.T @ left[own])
     return Propensity(
-        taste, action_rate, slope, pairs, pair_rate, user_rate, np.asarray(weights), np.array([offset])
+        embedding, action_rate, slope, pairs, pair_rate, user_rate, np.asarray(weights), np.array([offset])
     )
 
 
-def tastes(interactions: Interactions, users: IntArray) -> Float32Array:
-    """Describe users by what they took, shape (len(users), up to 32).
+def interaction_embeddings(interactions: Interactions, users: IntArray) -> Float32Array:
+    """Embed users by the items they interacted with, shape (len(users), up to 32).
 
     :param users: codes of the users in the interactions, -1 for those without any, who get zeros.
     """
@@ -152,6 +155,6 @@ def tastes(interactions: Interactions, users: IntArray) -> Float32Array:
     matrix.data[:] = 1
     takers = np.asarray(matrix.sum(axis=0)).ravel()
     matrix = matrix @ sparse.diags((1 / np.sqrt(np.maximum(1, takers))).astype(np.float32))
-    vectors, _ = directions(matrix, TASTE_SIZE)
+    vectors, _ = directions(matrix, EMBEDDING_SIZE)
     found = unit(np.asarray(matrix @ vectors.T, dtype=np.float32))
     return np.asarray(found[users] * (users >= 0)[:, None], dtype=np.float32)

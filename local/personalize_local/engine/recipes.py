@@ -5,24 +5,23 @@ from importlib import import_module
 from pathlib import Path
 
 from personalize_local.engine.base import Recommender, TrainedModel, check_header
-from personalize_local.engine.data import TrainingData
-from personalize_local.engine.errors import RecipeError
+from personalize_local.engine.inputs import RecipeError, TrainingData
 
-# Module and class of every model. They are imported when asked for: scikit-learn, which some of them use, takes
-# seconds to load, and each worker process would wait for it.
+# Module and class of every model, imported on first use: some need scikit-learn, which takes seconds to load in each
+# worker process.
 MODELS = {
-    "aws-user-personalization-v2": "user_personalization_v2.UserPersonalizationV2",
+    "aws-user-personalization-v2": "user_personalization.UserPersonalizationV2",
     "aws-user-personalization": "user_personalization.UserPersonalization",
     "aws-popularity-count": "popularity.PopularityCount",
-    "aws-trending-now": "trending.TrendingNow",
+    "aws-trending-now": "popularity.TrendingNow",
     "aws-personalized-ranking-v2": "ranking.PersonalizedRankingV2",
     "aws-personalized-ranking": "ranking.PersonalizedRanking",
     "aws-similar-items": "similar_items.SimilarItems",
     "aws-sims": "sims.Sims",
     "aws-semantic-similarity": "semantic_similarity.SemanticSimilarity",
     "aws-next-best-action": "next_best_action.NextBestAction",
-    "aws-item-affinity": "item_affinity.ItemAffinity",
-    "aws-item-attribute-affinity": "attribute_affinity.ItemAttributeAffinity",
+    "aws-item-affinity": "affinity.ItemAffinity",
+    "aws-item-attribute-affinity": "affinity.ItemAttributeAffinity",
 }
 TRAINABLE_RECIPES: frozenset[str] = frozenset(MODELS)
 
@@ -39,7 +38,7 @@ def train(recipe: str, data: TrainingData, hyperparameters: Mapping[str, str]) -
 
 
 def update(recipe: str, previous: Path, data: TrainingData) -> TrainedModel:
-    """Train in mode UPDATE: keep the weights saved in `previous`, bring in the new items of `data`.
+    """Train in mode UPDATE: keep the weights saved in `previous`, add the new items of `data`.
 
     :raises EngineError: for a recipe without this mode, a folder without its model or untrainable tables.
     """
@@ -49,11 +48,11 @@ def update(recipe: str, previous: Path, data: TrainingData) -> TrainedModel:
 
 
 def steered(trained: TrainedModel, data: TrainingData) -> TrainedModel:
-    """Lean a user model, alone or inside of a ranking, towards `data.objective`, and measure its rewards."""
+    """Apply `data.objective` to a user model, alone or within a ranking, and measure its rewards."""
     objective = import_module("personalize_local.engine.objective")
     model = trained.recommender
     users = getattr(model, "_users", model)
-    if not hasattr(users, "answers"):
+    if not hasattr(users, "precomputed"):
         raise RecipeError(f"optimizationObjective is not available for recipe {model.recipe}.")
     metrics = objective.measure_rewards(data, users, data.objective)
     leaning = objective.steer(users, data, data.objective)

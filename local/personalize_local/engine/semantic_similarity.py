@@ -1,4 +1,4 @@
-"""Recommend items whose texts mean the same: recipe aws-semantic-similarity."""
+"""Recommend items with similar texts: recipe aws-semantic-similarity."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,19 +8,18 @@ import numpy as np
 import pyarrow as pa
 
 from personalize_local.engine.base import Options, TrainedModel
-from personalize_local.engine.catalogue import SECONDS_PER_DAY, Catalogue, describe_items
-from personalize_local.engine.data import TrainingData
-from personalize_local.engine.errors import TrainingDataError
+from personalize_local.engine.catalog import SECONDS_PER_DAY, Catalog, describe_items
+from personalize_local.engine.evaluation import LIST_LENGTH
+from personalize_local.engine.inputs import TrainingData, TrainingDataError
 from personalize_local.engine.interactions import Float32Array, IntArray, encode, sorted_ids
 from personalize_local.engine.item_metadata import compress, metadata_matrix
-from personalize_local.engine.metrics import LIST_LENGTH
 from personalize_local.engine.related import RelatedItems, compare, related_coverage
 
 VECTORS_FILE = "text_vectors.npy"
 DIMENSIONS = 128
-# What is left of two texts without a common word after rounding.
+# Similarities below this are rounding errors of texts without a common word.
 UNRELATED = 1e-4
-# The guide allows 10 million items; metrics over so many of them are near enough.
+# Items to measure; the guide allows catalogs of 10 million.
 MAX_MEASURED_ITEMS = 1_000
 INFLUENCES = ("POPULARITY", "FRESHNESS")
 
@@ -28,61 +27,61 @@ INFLUENCES = ("POPULARITY", "FRESHNESS")
 class SemanticSimilarity(RelatedItems):
     """Compare items by the words of their names and descriptions (TF-IDF, reduced by SVD).
 
-    The service's text encoder is not published. `ranking_influence` moves popular or fresh items forward
-    among those alike: a weight of 1 counts as much as the texts do. Interactions are not needed.
+    The service's text encoder is not published. `ranking_influence` prefers popular or fresh items among similar
+    ones: a weight of 1 counts as much as the texts. Interactions are not needed.
     """
 
     recipe = "aws-semantic-similarity"
 
-    def __init__(self, catalogue: Catalogue, vectors: Float32Array) -> None:
-        super().__init__(catalogue)
+    def __init__(self, catalog: Catalog, vectors: Float32Array) -> None:
+        super().__init__(catalog)
         self._vectors = vectors
         self._standing = {
-            "POPULARITY": share_below(np.asarray(catalogue.users)),
-            "FRESHNESS": share_below(-catalogue.age_days),
+            "POPULARITY": share_below(np.asarray(catalog.users)),
+            "FRESHNESS": share_below(-catalog.age_days),
         }
 
     def similarities(self, items: IntArray, options: Options) -> Float32Array:
-        """Multiply text vectors and add what influences the ranking; unrelated items stay at 0."""
+        """Multiply text vectors and apply the ranking influences; unrelated items stay at 0."""
         near = compare(self._vectors, items)
         near[near < UNRELATED] = 0
-        influence = np.ones(len(self.catalogue))
+        influence = np.ones(len(self.catalog))
         for name in INFLUENCES:
             influence = influence + float(options.ranking_influence.get(name, 0.0)) * self._standing[name]
         return np.asarray(near * influence, dtype=np.float32)
 
     def write(self, folder: Path) -> None:
-        """Write catalogue and vectors."""
-        self.catalogue.write(folder)
+        """Write catalog and vectors."""
+        self.catalog.write(folder)
         np.save(folder / VECTORS_FILE, self._vectors)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read both back."""
-        return cls(Catalogue.read(folder), np.load(folder / VECTORS_FILE))
+        """Read what :meth:`write` wrote."""
+        return cls(Catalog.read(folder), np.load(folder / VECTORS_FILE))
 
     @classmethod
     def fit(cls, data: TrainingData, hyperparameters: Mapping[str, str]) -> TrainedModel:
-        """Read the texts; there is nothing to hold out."""
+        """Vectorise the texts; no rows are held out."""
         items = data.described_items(cls.recipe)
         named = [name for name in (data.item_text.name, data.item_text.textual) if name is not None]
         if len(named) < 2:
             raise TrainingDataError(
                 f"Recipe {cls.recipe} needs an Items schema with one itemName field and one textual field."
             )
-        catalogue = catalogue_of(data, items)
-        matrix = metadata_matrix(items.select(["ITEM_ID", *named]), catalogue.item_ids, data.item_text)
+        catalog = catalog_of(data, items)
+        matrix = metadata_matrix(items.select(["ITEM_ID", *named]), catalog.item_ids, data.item_text)
         if matrix is None:
             raise TrainingDataError(f"The columns {' and '.join(named)} of Items hold no words.")
-        model = cls(catalogue, compress(matrix, DIMENSIONS))
+        model = cls(catalog, compress(matrix, DIMENSIONS))
         return TrainedModel(model, related_coverage(model) | model.likeness())
 
     def likeness(self) -> dict[str, float]:
-        """Measure the 25 nearest of some items: how alike, how popular and how fresh they are, each 0 to 1.
+        """Measure similarity, popularity and freshness of the 25 most similar items, each 0 to 1.
 
         The service names three such metrics without publishing keys or formulas: these are ours.
         """
-        size = len(self.catalogue)
+        size = len(self.catalog)
         items = np.unique(np.linspace(0, size - 1, min(size, MAX_MEASURED_ITEMS)).astype(np.int64))
         near = self.similarities(items, Options())
         near[np.arange(len(items)), items] = 0
@@ -95,12 +94,12 @@ class SemanticSimilarity(RelatedItems):
 
 
 def share_below(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Float32Array:
-    """Give each value the share of the others that lie below it, 0 to 1."""
+    """Return the share of the other values below each value, 0 to 1."""
     rank = np.searchsorted(np.sort(values), values, side="left")
     return (rank / max(1, len(values) - 1)).astype(np.float32)
 
 
-def catalogue_of(data: TrainingData, items: pa.Table) -> Catalogue:
+def catalog_of(data: TrainingData, items: pa.Table) -> Catalog:
     """Describe the items, with or without interactions."""
     if data.interactions.num_rows:
         return describe_items(data, encode(data))
@@ -114,4 +113,4 @@ def catalogue_of(data: TrainingData, items: pa.Table) -> Catalogue:
         created = ~np.isnan(times)
         if created.any():
             age_days = np.nan_to_num((np.nanmax(times) - times) / SECONDS_PER_DAY)
-    return Catalogue(item_ids, none, none, age_days, created, np.zeros(len(item_ids), dtype=np.bool_))
+    return Catalog(item_ids, none, none, age_days, created, np.zeros(len(item_ids), dtype=np.bool_))

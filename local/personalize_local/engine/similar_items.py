@@ -10,34 +10,31 @@ import numpy as np
 from scipy import sparse
 
 from personalize_local.engine.base import Options, TrainedModel
-from personalize_local.engine.catalogue import Catalogue, describe_items
-from personalize_local.engine.data import TrainingData
-from personalize_local.engine.hyperparameters import read_number, read_whole_number
+from personalize_local.engine.catalog import Catalog, describe_items
+from personalize_local.engine.evaluation import split_users
+from personalize_local.engine.inputs import TrainingData, read_number, read_whole_number
 from personalize_local.engine.interactions import Float32Array, FloatArray, IntArray, Interactions, encode
 from personalize_local.engine.item_metadata import compress, directions, metadata_matrix, unit
 from personalize_local.engine.related import RelatedItems, compare, related_accuracy, related_coverage
-from personalize_local.engine.split import split_users
 
 VECTORS_FILE = "item_vectors.npy"
 SETTINGS_FILE = "similar_items.json"
 
-# An item with so many users is described by them and by its metadata half and half; the guide says that
-# metadata take over below 5 interactions.
+# With 5 users, behaviour and metadata count the same; the guide says that metadata dominates below 5 interactions.
 TRUSTED_USERS = 5.0
-# Share of the likeness that metadata have for every item, also well-known ones.
+# Share of metadata in the similarity, also of well-known items.
 METADATA_SHARE = 0.2
-# The product of two vectors is about the cosine, shared users / (users of i x users of j) ** 0.5. Times users of
-# j ** 0.5 it becomes the share of i's users who took j, which is what discount 0 means; 0.5 leaves the cosine, and 1
-# makes it the lift.
+# The product of two vectors approximates the cosine, shared users / (users of i x users of j) ** 0.5. Discount 0
+# multiplies it by (users of j) ** 0.5, which gives the share of i's users who took j; 0.5 keeps it; 1 gives the lift.
 POPULARITY_EXPONENT = 0.5
-# At discount 0 so many imagined users of every item took what all users take; half as many at 0.25, none from 0.5 on.
+# Pseudo-users per item with average behaviour: 5 at discount 0, falling linearly to 0 at 0.5.
 AVERAGE_USERS = 5.0
 RIDGE = 1.0
 
 
 @dataclass(frozen=True)
 class SimilarSettings:
-    """Hold the hyperparameters of aws-similar-items with their defaults.
+    """Hyperparameters of aws-similar-items with their defaults.
 
     https://docs.aws.amazon.com/personalize/latest/dg/native-recipe-similar-items.html
     """
@@ -57,19 +54,18 @@ class SimilarSettings:
 
 
 class SimilarItems(RelatedItems):
-    """Compare items by one vector each: who took them, and what they are.
+    """Compare items by one vector each, of behaviour and metadata.
 
-    The behaviour of an item that few have taken is guessed from its metadata, so that new items are
-    related to others, and others to them.
+    The behaviour of items with few users is predicted from their metadata, so that new items have related items.
     """
 
     recipe = "aws-similar-items"
 
-    def __init__(self, catalogue: Catalogue, vectors: Float32Array, discount: float, num_users: int) -> None:
-        super().__init__(catalogue)
+    def __init__(self, catalog: Catalog, vectors: Float32Array, discount: float, num_users: int) -> None:
+        super().__init__(catalog)
         self._vectors = vectors
         self._discount, self._num_users = discount, num_users
-        users = np.asarray(catalogue.users, dtype=np.float64)
+        users = np.asarray(catalog.users, dtype=np.float64)
         likes = 1 - 2 * discount
         self._favour = ((users + 1) ** (POPULARITY_EXPONENT * likes)).astype(np.float32)
         average = AVERAGE_USERS * max(0.0, likes) * users / max(1, num_users)
@@ -77,24 +73,24 @@ class SimilarItems(RelatedItems):
         self._few = (1 / np.sqrt(np.maximum(1, users))).astype(np.float32)
 
     def similarities(self, items: IntArray, options: Options) -> Float32Array:
-        """Multiply vectors; popular items are favoured unless discounted, for items of few users the most."""
+        """Multiply vectors; prefer popular items unless discounted, most strongly for items with few users."""
         near = compare(self._vectors, items) * self._favour
         if self._average.any():
             near += self._few[items][:, None] * self._average
         return np.asarray(near)
 
     def write(self, folder: Path) -> None:
-        """Write catalogue, vectors and settings."""
-        self.catalogue.write(folder)
+        """Write catalog, vectors and settings."""
+        self.catalog.write(folder)
         np.save(folder / VECTORS_FILE, self._vectors)
         settings = {"discount": self._discount, "num_users": self._num_users}
         (folder / SETTINGS_FILE).write_text(json.dumps(settings))
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the three back."""
+        """Read what :meth:`write` wrote."""
         settings = json.loads((folder / SETTINGS_FILE).read_text())
-        return cls(Catalogue.read(folder), np.load(folder / VECTORS_FILE), **settings)
+        return cls(Catalog.read(folder), np.load(folder / VECTORS_FILE), **settings)
 
     @classmethod
     def fit(cls, data: TrainingData, hyperparameters: Mapping[str, str]) -> TrainedModel:
@@ -111,16 +107,16 @@ class SimilarItems(RelatedItems):
     def _learn(
         cls, data: TrainingData, rows: Interactions, metadata: Float32Array, settings: SimilarSettings
     ) -> Self:
-        catalogue = describe_items(data, rows)
-        users = catalogue.users.astype(np.float64)
+        catalog = describe_items(data, rows)
+        users = catalog.users.astype(np.float64)
         vectors = join(behaviour_vectors(rows, users, settings), metadata, users)
-        return cls(catalogue, vectors, settings.discount, len(np.unique(rows.user)))
+        return cls(catalog, vectors, settings.discount, len(np.unique(rows.user)))
 
 
 def metadata_vectors(
     data: TrainingData, interactions: Interactions, settings: SimilarSettings
 ) -> Float32Array:
-    """Describe items by their metadata, no columns when there are none."""
+    """Return metadata vectors of items; no columns without metadata."""
     matrix = (
         None if data.items is None else metadata_matrix(data.items, interactions.item_ids, data.item_text)
     )
@@ -130,7 +126,7 @@ def metadata_vectors(
 
 
 def behaviour_vectors(rows: Interactions, users: FloatArray, settings: SimilarSettings) -> Float32Array:
-    """Describe items by their users: products of the vectors come close to the cosine of the users shared."""
+    """Return vectors of items whose products approximate the cosine of shared users."""
     matrix = sparse.csr_matrix(
         (np.ones(len(rows)), (rows.user, rows.item)), shape=(rows.num_users, rows.num_items), dtype=np.float32
     )
@@ -142,7 +138,7 @@ def behaviour_vectors(rows: Interactions, users: FloatArray, settings: SimilarSe
 
 
 def join(behaviour: Float32Array, metadata: Float32Array, users: FloatArray) -> Float32Array:
-    """Put both descriptions side by side, behaviour guessed where too few users stand behind it."""
+    """Concatenate both vectors; predict the behaviour of items with few users from their metadata."""
     if metadata.shape[1] == 0:
         return behaviour
     well_known = users >= TRUSTED_USERS
@@ -150,6 +146,6 @@ def join(behaviour: Float32Array, metadata: Float32Array, users: FloatArray) -> 
     known = metadata[well_known]
     gram = known.T @ known + RIDGE * np.eye(metadata.shape[1], dtype=np.float32)
     guess = unit(metadata @ np.linalg.solve(gram, known.T @ behaviour[well_known]))
-    told = unit(trust * behaviour + (1 - trust) * guess)
-    parts = [np.sqrt(1 - METADATA_SHARE) * told, np.sqrt(METADATA_SHARE) * metadata]
+    blended = unit(trust * behaviour + (1 - trust) * guess)
+    parts = [np.sqrt(1 - METADATA_SHARE) * blended, np.sqrt(METADATA_SHARE) * metadata]
     return np.hstack(parts).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Recommend what the same users took: recipe aws-sims."""
+"""Recommend items that share users with an item: recipe aws-sims."""
 
 import json
 from collections.abc import Mapping
@@ -10,26 +10,25 @@ import numpy as np
 from scipy import sparse
 
 from personalize_local.engine.base import Options, TrainedModel
-from personalize_local.engine.catalogue import Catalogue, describe_items
-from personalize_local.engine.data import TrainingData
-from personalize_local.engine.hyperparameters import read_number, read_whole_number
+from personalize_local.engine.catalog import Catalog, describe_items
+from personalize_local.engine.evaluation import split_users
+from personalize_local.engine.inputs import TrainingData, read_number, read_whole_number
 from personalize_local.engine.interactions import Float32Array, IntArray, Interactions, encode
 from personalize_local.engine.related import RelatedItems, related_accuracy, related_coverage
-from personalize_local.engine.split import split_users
 
 MATRIX_FILE = "taken.npz"
 SETTINGS_FILE = "sims.json"
-# A pair with so many shared users counts half: three of three say less than fifty of a hundred.
+# Shrinkage: a pair with 20 shared users counts half.
 DOUBTED_USERS = 20.0
 
 
 @dataclass(frozen=True)
 class SimsSettings:
-    """Hold the hyperparameters of aws-sims with their defaults.
+    """Hyperparameters of aws-sims with their defaults.
 
     https://docs.aws.amazon.com/personalize/latest/dg/native-recipe-sims.html
-    `max_item_interaction_count_percentile` deviates: the service's default of 0.9 leaves out the most popular
-    tenth of the items, which in a shop is most of what is sold; here nothing is left out unless asked.
+    `max_item_interaction_count_percentile` deviates: the service's default of 0.9 drops the most popular tenth of the
+    items, which in a shop is most of the sales. Here the default drops none.
     """
 
     popularity_discount_factor: float = 0.5
@@ -55,16 +54,15 @@ class SimsSettings:
 class Sims(RelatedItems):
     """Compare items by the users they share: count / (users of i x users of j) ** discount.
 
-    With the default discount of 0.5 that is the cosine; 0 favours popular items, 1 is lift. Where few users
-    are shared it is shrunk by count / (count + 20). Nothing but the
-    matrix of who took what is kept; counts are made for the items asked for, as the matrix of
-    counts of a large catalogue would not fit into memory.
+    The default discount of 0.5 gives the cosine; 0 prefers popular items, 1 gives lift. The result is shrunk by
+    count / (count + 20). Only the user-item matrix is stored; shared users are counted per query, because the item-item
+    matrix of a large catalog would not fit into memory.
     """
 
     recipe = "aws-sims"
 
-    def __init__(self, catalogue: Catalogue, taken: Any, settings: SimsSettings) -> None:
-        super().__init__(catalogue)
+    def __init__(self, catalog: Catalog, taken: Any, settings: SimsSettings) -> None:
+        super().__init__(catalog)
         self._taken = taken.tocsr()
         self._takers = self._taken.tocsc()
         self._settings = settings
@@ -76,23 +74,23 @@ class Sims(RelatedItems):
         shared = (self._takers[:, items].T @ self._taken).tocoo()
         enough = shared.data >= max(1, self._settings.min_cointeraction_count)
         row, item = shared.row[enough], shared.col[enough]
-        near = np.zeros((len(items), len(self.catalogue)), dtype=np.float32)
+        near = np.zeros((len(items), len(self.catalog)), dtype=np.float32)
         count = shared.data[enough]
         shrunk = count * count / (count + DOUBTED_USERS)
         near[row, item] = shrunk / (self._divisor[items[row]] * self._divisor[item])
         return near
 
     def write(self, folder: Path) -> None:
-        """Write catalogue, matrix and settings."""
-        self.catalogue.write(folder)
+        """Write catalog, matrix and settings."""
+        self.catalog.write(folder)
         sparse.save_npz(folder / MATRIX_FILE, self._taken, compressed=False)
         (folder / SETTINGS_FILE).write_text(json.dumps(asdict(self._settings)))
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the three back."""
+        """Read what :meth:`write` wrote."""
         settings = SimsSettings(**json.loads((folder / SETTINGS_FILE).read_text()))
-        return cls(Catalogue.read(folder), sparse.load_npz(folder / MATRIX_FILE), settings)
+        return cls(Catalog.read(folder), sparse.load_npz(folder / MATRIX_FILE), settings)
 
     @classmethod
     def fit(cls, data: TrainingData, hyperparameters: Mapping[str, str]) -> TrainedModel:
@@ -107,7 +105,7 @@ class Sims(RelatedItems):
 
 
 def taken_matrix(interactions: Interactions, settings: SimsSettings) -> Any:
-    """Lay out who took what, users by items, without the users and items whose counts are extreme."""
+    """Build the matrix of users by items, without users and items outside the percentiles."""
     per_user = interactions.rows_per_user()
     per_item = np.bincount(interactions.item, minlength=interactions.num_items)
     kept = inside(
@@ -127,7 +125,7 @@ def taken_matrix(interactions: Interactions, settings: SimsSettings) -> Any:
 
 
 def inside(counts: IntArray, low: float, high: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Mark the counts between two percentiles of those that are not 0."""
+    """Mark the counts between two percentiles of the counts above 0."""
     present = counts[counts > 0]
     if len(present) == 0:
         return np.zeros(len(counts), dtype=np.bool_)

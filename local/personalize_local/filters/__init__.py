@@ -1,1 +1,1 @@
-"""Understand filter expressions, check them against a dataset group, and apply them to recommendations."""
+"""Parse filter expressions, check them against a dataset group, and apply them to recommendations."""

@@ -1,4 +1,4 @@
-"""Check a parsed filter against the schemas of its dataset group, and spell its names as they do.
+"""Check a parsed filter against the schemas of its dataset group and the recipe of a job.
 
 Rules: https://docs.aws.amazon.com/personalize/latest/dg/filter-expressions.html
 """
@@ -8,34 +8,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from personalize_local.datasets.avro import DatasetSchema, Field
+from personalize_local.datasets.avro import NUMERIC_TYPES, DatasetSchema, Field
 from personalize_local.errors import invalid_input
 from personalize_local.filters.expressions import (
     ANY,
     Condition,
     CurrentItem,
     Expression,
-    Parameter,
+    Placeholder,
     Word,
     fields_of,
+    invalid_expression,
+    parse_filter,
+    uses_current_item,
 )
-from personalize_local.filters.grammar import invalid_expression, parse_filter
+from personalize_local.recipes import Recipe
 
 # Quota of distinct fields in one filter: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MOST_FIELDS = 10
-_NUMERIC_TYPES = frozenset({"int", "long", "float", "double"})
 _CURRENT_USER = "CURRENTUSER"
-# Fields of actions that the guide names as not filterable; it spells the first in two ways.
+# Fields of actions that cannot be filtered on; the guide uses both names of the first.
 _UNFILTERABLE = {
     "ACTIONS": frozenset({"ACTION_EXPIRATION_TIMESTAMP", "EXPIRATION_TIMESTAMP", "REPEAT_FREQUENCY"})
 }
 
 Schemas = Mapping[str, DatasetSchema]
+_SUBJECT_OF_TYPE = {"USER_SEGMENTATION": "USER_ID", "PERSONALIZED_ACTIONS": "ACTION_ID"}
+_RELATED_ITEMS = "RELATED_ITEMS"
+_WITHOUT_INTERACTIONS = frozenset({"aws-item-attribute-affinity"})
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Say what an expression is about, and which datasets it can look at."""
+    """Subject of an expression, with the datasets it can use."""
 
     word: str
     id_column: str
@@ -44,7 +49,7 @@ class Subject:
 
     @property
     def datasets(self) -> frozenset[str]:
-        """Return the datasets that can stand after WHERE."""
+        """Return the datasets allowed after WHERE."""
         return frozenset({self.metadata, self.events})
 
 
@@ -56,10 +61,10 @@ SUBJECTS = {
 
 
 def checked_filter(text: str, schemas: Schemas) -> tuple[Expression, ...]:
-    """Return the expressions of a filter, datasets in upper case and fields as in the schemas.
+    """Return the expressions of a filter, with dataset types in upper case and field names of the schemas.
 
     :param schemas: schemas of the dataset group by dataset type.
-    :raises ApiError: InvalidInputException for what the service does not allow.
+    :raises ApiError: InvalidInputException for an invalid filter.
     """
     expressions = tuple(_Check(expression, schemas).checked() for expression in parse_filter(text))
     if len({expression.subject for expression in expressions}) > 1:
@@ -128,14 +133,14 @@ class _Check:
         if self._subject.word != "ItemID":
             raise invalid_expression(f"a filter of {self._subject.word} has no CurrentItem")
         other = self._field("ITEMS", "CurrentItem", value.field)
-        if (other.type in _NUMERIC_TYPES) != (field.type in _NUMERIC_TYPES):
+        if (other.type in NUMERIC_TYPES) != (field.type in NUMERIC_TYPES):
             raise invalid_expression(
                 f"{condition.field} and CurrentItem.{value.field} cannot be compared: one is a number"
             )
         return CurrentItem(other.name)
 
     def _field(self, dataset: str, written: str, name: str) -> Field:
-        """Find a field that can be filtered on."""
+        """Return a filterable field."""
         if dataset not in self._schemas:
             raise invalid_expression(f"the dataset group has no dataset {dataset}")
         fields = (field for field in self._schemas[dataset].fields if field.name.upper() == name.upper())
@@ -152,7 +157,7 @@ class _Check:
 
 def _refuse_placeholder_with_not_in(condition: Condition) -> None:
     for value in condition.values:
-        if isinstance(value, Parameter) and condition.operator == "NOT IN":
+        if isinstance(value, Placeholder) and condition.operator == "NOT IN":
             raise invalid_input(
                 f"Could not create filter. Invalid input symbol: ${value.name}."
                 " Placeholders are not allowed with NOT_IN operator."
@@ -168,7 +173,7 @@ def _check_event_type(condition: Condition, field: Field) -> None:
     if condition.is_comparison or condition.current_item_field:
         raise invalid_expression("EVENT_TYPE can be used with IN (...) and NOT IN (...) only")
     for value in condition.values:
-        if not isinstance(value, str | Parameter):
+        if not isinstance(value, str | Placeholder):
             raise invalid_expression(f"{_shown(value)} is not a quoted text, as values of EVENT_TYPE are")
     if ANY in condition.values and (condition.operator != "IN" or len(condition.values) > 1):
         raise invalid_expression('"*" must be the only value, and of IN')
@@ -177,11 +182,11 @@ def _check_event_type(condition: Condition, field: Field) -> None:
 def _check_types(condition: Condition, field: Field) -> None:
     if ANY in condition.values:
         raise invalid_expression(f'"*" can be used with EVENT_TYPE only, not with {condition.field}')
-    numeric = field.type in _NUMERIC_TYPES
+    numeric = field.type in NUMERIC_TYPES
     if condition.is_comparison and not numeric:
         raise invalid_expression(f"{condition.field} is not numeric: use IN instead of {condition.operator}")
     for value in condition.values:
-        if isinstance(value, Parameter | CurrentItem):
+        if isinstance(value, Placeholder | CurrentItem):
             continue
         if isinstance(value, Word) or isinstance(value, int | float) != numeric:
             wanted = "a number" if numeric else "a quoted text"
@@ -190,3 +195,20 @@ def _check_types(condition: Condition, field: Field) -> None:
 
 def _shown(value: object) -> str:
     return value.text if isinstance(value, Word) else f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def check_usable(text: str, recipe: Recipe) -> None:
+    """Refuse a filter expression that does not fit the results of the recipe. The error texts are not documented.
+
+    :raises ApiError: InvalidInputException.
+    """
+    expressions = parse_filter(text)
+    wanted = SUBJECTS[_SUBJECT_OF_TYPE.get(recipe.recipe_type, "ITEM_ID")].word
+    found = SUBJECTS[expressions[0].subject].word
+    if found != wanted:
+        raise invalid_input(f"The recipe {recipe.name} needs a filter of {wanted}, not of {found}.")
+    if uses_current_item(expressions) and recipe.recipe_type != _RELATED_ITEMS:
+        raise invalid_input(f"A filter that uses CurrentItem is for related items, not for {recipe.name}.")
+    datasets = {c.dataset.upper() for expression in expressions for c in expression.conditions()}
+    if recipe.name in _WITHOUT_INTERACTIONS and "INTERACTIONS" in datasets:
+        raise invalid_input(f"A filter that uses Interactions cannot be used with the recipe {recipe.name}.")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# What the API page allows in a request; that a batch line is held to it as well is not documented.
+# Limits of the API page for requests; for batch lines they are not documented.
 _MOST_PARAMETERS = 25
 _MOST_CHARACTERS = 1000
 # A comma inside quotes belongs to the value.
@@ -19,14 +19,14 @@ _PART = re.compile(r'\s*"([^"]*)"\s*(?:,|$)|([^,"]+)(?:,|$)')
 ParameterValues = Mapping[str, list[str | float]]
 
 
-class MissingParameter(Exception):  # ruff: ignore[error-suffix-on-exception-name] - says what happened, to this line only
-    """Tell that the values of a line lack something, or are malformed: the line, and only the line, fails."""
+class MissingParameter(Exception):  # ruff: ignore[error-suffix-on-exception-name] - named after the cause
+    """A line's filter values are missing or malformed; only this line fails."""
 
 
 def read_filter_values(entry: Mapping[str, Any]) -> ParameterValues:
     """Return the values per parameter: texts in double quotes; numbers, quoted or bare, as text and as number.
 
-    Which of the two a number must be is not documented.
+    Whether numbers must be quoted is not documented.
 
     :raises MissingParameter: for more or longer values than the API allows, and for texts that are not quoted.
     """

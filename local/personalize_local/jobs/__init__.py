@@ -1,1 +1,1 @@
-"""Move resources through their states: a runner, worker processes, and one job per kind of resource."""
+"""Run the jobs of resources: a runner, worker processes, and one job per kind of resource."""

@@ -1,26 +1,30 @@
-"""Run batch inference: JSON lines from S3 in, one `.out` object per input object out."""
+"""Run batch inference and batch segments: JSON lines from S3 in, one `.out` object per input object out."""
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from personalize_local import engine
-from personalize_local.datasets.streamed import StreamedHistories
+from personalize_local.datasets.parquet import DatasetParts, read_parts
+from personalize_local.datasets.training_data import StreamedHistories, TrainedEvents
 from personalize_local.errors import JobFailed
 from personalize_local.jobs.batch_filter import FilterRequest
 from personalize_local.jobs.batch_lines import BatchLines, Inference
 from personalize_local.jobs.dataset_files import dataset_parts
-from personalize_local.jobs.job import Job, Surroundings
-from personalize_local.jobs.streamed_histories import streamed_histories
-from personalize_local.jobs.theme_request import ThemeRequest
+from personalize_local.jobs.job import Job, JobContext
 from personalize_local.jobs.workers import Task
-from personalize_local.meter import BATCH_RECOMMENDATIONS
+from personalize_local.meter import BATCH_RECOMMENDATIONS, BATCH_SEGMENT_USERS
 from personalize_local.recipes import get_recipe
-from personalize_local.resources import Resource
+from personalize_local.resources import ACTIVE, DATASET, Resource, now_seconds
 from personalize_local.s3 import Location, S3Client, connect, failing_with, keys_under, read_object
 from personalize_local.store import Store
+
+if TYPE_CHECKING:
+    from personalize_local.jobs.themes import ThemeMaker
 
 _INVALID_INPUT = "Invalid S3 input path"
 _INVALID_OUTPUT = "Invalid S3 output path"
@@ -29,16 +33,17 @@ _MOST_INPUT_FILES = 1000
 # Exploration defaults: https://docs.aws.amazon.com/personalize/latest/dg/native-recipe-new-item-USER_PERSONALIZATION.html
 _DEFAULT_EXPLORATION_WEIGHT = "0.3"
 _DEFAULT_ITEM_AGE_CUT_OFF_DAYS = "30"
+_LOOK_AT_EVENTS = frozenset({"USER_PERSONALIZATION", "PERSONALIZED_RANKING"})
 
 
 class BatchInferenceJob(Job):
-    """Recommend to every user of the input with one solution version."""
+    """Recommend to all users of the input with one solution version."""
 
     heavy = True
 
-    def begin(self, around: Surroundings, resource: Resource) -> Task:
+    def begin(self, context: JobContext, resource: Resource) -> Task:
         """Read the model and the input, write the output."""
-        version = around.store.get(resource.body["solutionVersionArn"])
+        version = context.store.get(resource.body["solutionVersionArn"])
         if version is None:
             raise JobFailed(f"The solution version {resource.body['solutionVersionArn']} does not exist.")
         recipe = get_recipe(version.body["recipeArn"])
@@ -52,20 +57,20 @@ class BatchInferenceJob(Job):
                 "source": resource.body["jobInput"]["s3DataSource"]["path"],
                 "destination": resource.body["jobOutput"]["s3DataDestination"]["path"],
                 "num_results": resource.body["numResults"],
-                "filter_request": filter_request(around.store, resource),
+                "filter_request": filter_request(context.store, resource),
                 "exploration": _exploration(config) if recipe.exploration else None,
                 "influence": config.get("rankingInfluence") or {},
-                "theme_request": _theme_request(around.store, version, resource),
-                "scratch": str(around.storage.scratch),
+                "theme_request": _theme_request(context.store, version, resource),
+                "scratch": str(context.storage.scratch),
                 "seed": resource.arn,
-                "line_faults": around.line_faults,
-                "histories": streamed_histories(around, version),
+                "line_faults": context.line_faults,
+                "histories": streamed_histories(context, version),
             },
         )
 
-    def finish(self, around: Surroundings, _resource: Resource, result: Any, _wall_seconds: float) -> None:
+    def finish(self, context: JobContext, _resource: Resource, result: Any, _wall_seconds: float) -> None:
         """Bill it."""
-        around.store.meter(BATCH_RECOMMENDATIONS, result["lines"])
+        context.store.meter(BATCH_RECOMMENDATIONS, result["lines"])
 
 
 def infer(
@@ -87,13 +92,13 @@ def infer(
 ) -> dict[str, int]:
     """Write `<input file name>.out` for each input object, and an empty `_CHECK`; raise `JobFailed`.
 
-    :returns: how many `lines` were answered, and how many `ids` are in the answers.
+    :returns: the number of answered `lines`, and of `ids` in the answers.
     """
     client = connect(region)
     output = Location.parse(destination)
     inputs = _input_keys(client, Location.parse(source))
     with failing_with(_INVALID_OUTPUT):
-        # What the real service's _CHECK is for is not documented; a failing write shows itself here early.
+        # The purpose of the service's _CHECK is not documented; here it reveals write errors early.
         client.put_object(Bucket=output.bucket, Key=f"{output.key}_CHECK", Body=b"")
     options = engine.Options(engine.Exploration(*exploration) if exploration else None, influence or {})
     recommender = engine.load(recipe, Path(model_folder))
@@ -135,7 +140,7 @@ def _input_keys(client: S3Client, location: Location) -> list[tuple[str, str]]:
 
 
 def filter_request(store: Store, resource: Resource) -> FilterRequest | None:
-    """Return the filter of a job with the datasets as they are now; raise `JobFailed` when it is gone."""
+    """Return the filter of a job with the current datasets; raise `JobFailed` when it was deleted."""
     arn = resource.body.get("filterArn")
     if arn is None:
         return None
@@ -158,3 +163,77 @@ def _exploration(job_config: dict[str, Any]) -> tuple[float, float]:
         float(config.get("explorationWeight", _DEFAULT_EXPLORATION_WEIGHT)),
         float(config.get("explorationItemAgeCutOff", _DEFAULT_ITEM_AGE_CUT_OFF_DAYS)),
     )
+
+
+class BatchSegmentJob(Job):
+    """Find the users for every line of the input with one solution version.
+
+    Output lines: `{"input":{"itemId":"105"},"output":{"recommendedUsers":["106"]}}`.
+    https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html
+    """
+
+    heavy = True
+
+    def begin(self, context: JobContext, resource: Resource) -> Task:
+        """Read the model and the input, write the output."""
+        version = context.store.get(resource.body["solutionVersionArn"])
+        if version is None:
+            raise JobFailed(f"The solution version {resource.body['solutionVersionArn']} does not exist.")
+        return Task(
+            infer,
+            {
+                "recipe": get_recipe(version.body["recipeArn"]).name,
+                "model_folder": version.internal["model"],
+                "region": resource.region,
+                "source": resource.body["jobInput"]["s3DataSource"]["path"],
+                "destination": resource.body["jobOutput"]["s3DataDestination"]["path"],
+                "num_results": resource.body["numResults"],
+                "filter_request": filter_request(context.store, resource),
+                "scratch": str(context.storage.scratch),
+                "seed": resource.arn,
+                "line_faults": context.line_faults,
+            },
+        )
+
+    def finish(self, context: JobContext, _resource: Resource, result: Any, _wall_seconds: float) -> None:
+        """Bill it."""
+        context.store.meter(BATCH_SEGMENT_USERS, result["ids"])
+
+
+def streamed_histories(context: JobContext, version: Resource) -> StreamedHistories | None:
+    """Return the histories streamed since the training; None without any, or if the recipe ignores them.
+
+    Batch jobs only use events that were recorded 15 minutes before the job:
+    https://docs.aws.amazon.com/personalize/latest/dg/getting-batch-recommendations.html
+    """
+    if get_recipe(version.body["recipeArn"]).recipe_type not in _LOOK_AT_EVENTS:
+        return None
+    group_arn = version.body["datasetGroupArn"]
+    parts = dataset_parts(context.store, group_arn).get("INTERACTIONS")
+    datasets = context.store.select(DATASET.noun, parent_arn=group_arn, statuses=[ACTIVE])
+    streamed = [
+        part
+        for dataset in datasets
+        if dataset.body["datasetType"] == "INTERACTIONS"
+        for part in dataset.internal.get("put_parts", [])
+        # The version was trained on files that are older than itself.
+        if Path(part).stat().st_mtime > version.body["creationDateTime"]
+    ]
+    if parts is None or not streamed:
+        return None
+    until = now_seconds() - context.event_age_seconds
+    return StreamedHistories(parts, tuple(streamed), TrainedEvents.of_version(version.body), until)
+
+
+@dataclass(frozen=True)
+class ThemeRequest:
+    """The Items dataset and its column with the names of the items."""
+
+    items: DatasetParts
+    name_column: str
+
+    def read(self) -> ThemeMaker:
+        """Read the items; scikit-learn is loaded here, as it takes seconds and few jobs have themes."""
+        themes = import_module("personalize_local.jobs.themes")
+        maker: ThemeMaker = themes.ThemeMaker(read_parts(self.items.parts, "ITEMS"), self.name_column)
+        return maker

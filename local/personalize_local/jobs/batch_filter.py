@@ -1,6 +1,6 @@
-"""Recommend through a filter: ask the model for longer lists until enough of each is left.
+"""Recommend through a filter: request longer lists from the model until enough items of each pass.
 
-A filter that leaves no more items than are wanted is the quicker way: these are all there is to order.
+If a filter allows at most as many items as requested, rank only those, which is faster.
 """
 
 from __future__ import annotations
@@ -8,25 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from personalize_local.datasets.parquet import read_parts
-from personalize_local.datasets.parts import DatasetParts
+from personalize_local.datasets.parquet import DatasetParts, read_parts
 from personalize_local.engine import Answer, Options, Query, Recommender
-from personalize_local.engine.narrow_answers import NarrowAnswers, narrow_answers
-from personalize_local.filters.allowed import Allowed
-from personalize_local.filters.apply import FilterData, ItemFilter, MissingParameter, UserFilter
+from personalize_local.engine.filtered_ranking import FilteredRanker, filtered_ranker
+from personalize_local.filters.apply import Allowed, FilterData, ItemFilter, UserFilter
 from personalize_local.filters.check import checked_filter
-from personalize_local.filters.values import read_filter_values
+from personalize_local.filters.values import MissingParameter, read_filter_values
 from personalize_local.jobs.line_input import Line
 
-# First ask for so many more items than wanted: the events of one type that a filter sees, at most.
+# Extra items of the first request: the maximum number of events of one type that a filter sees.
 _EXTRA_ITEMS = 100
-_GROWTH = 8  # then for so many times more, until lists are long enough or the catalogue is used up
-_BLOCK_QUERIES = 200  # asked for at once, which bounds memory when lists grow to the whole catalogue
+_GROWTH = 8  # factor of each further request, until lists are long enough or contain the whole catalog
+_BLOCK_QUERIES = 200  # bounds memory when lists grow to the whole catalog
 
 
 @dataclass(frozen=True)
 class FilterRequest:
-    """Name a filter and the datasets it looks at."""
+    """A filter expression and the datasets of its group."""
 
     expression: str
     datasets: dict[str, DatasetParts]
@@ -39,7 +37,7 @@ def filtered_answers(
     num_results: int,
     options: Options,
 ) -> Iterator[Answer]:
-    """Yield one answer per line without an error, in their order, and mark lines that lack filter values."""
+    """Yield one answer per line without an error, in their order, and set the error of lines without filter values."""
     test_of = make_tests(request, recommender, lines)
     asked = []
     for line in lines:
@@ -54,7 +52,7 @@ def filtered_answers(
 def make_tests(
     request: FilterRequest, recommender: Recommender, lines: Sequence[Line]
 ) -> Callable[[Line], Allowed]:
-    """Read the data a filter needs for these lines, and return what makes the test of each."""
+    """Read the data that a filter needs, and return a function that makes the test of a line."""
     schemas = {kind: dataset.schema for kind, dataset in request.datasets.items()}
     expressions = checked_filter(request.expression, schemas)
     used = {condition.dataset for expression in expressions for condition in expression.conditions()}
@@ -75,10 +73,10 @@ def make_tests(
 
 
 def _user_of(line: Line) -> str:
-    """Return the user whose history and row the filter sees: related items are asked for without, or with one.
+    """Return the user of a line; empty without one.
 
-    In a request, a filter of related items that looks at interactions takes the `userId` beside the `itemId`; that a
-    batch line may have one as well is not documented.
+    In a request, a filter of related items that uses interactions takes the `userId` beside the `itemId`; for batch
+    lines this is not documented.
     """
     given = line.query.user_id or line.entry.get("userId")
     return given if isinstance(given, str) else ""
@@ -89,31 +87,31 @@ def recommend_filtered(
 ) -> Iterator[Answer]:
     """Yield one list per query and test, in their order, at most `num_results` ids each.
 
-    Rankings are as long as what the filter leaves of them.
+    Rankings contain all ids that pass.
     """
-    narrow = narrow_answers(recommender, options)
+    ranker = filtered_ranker(recommender, options)
     for start in range(0, len(asked), _BLOCK_QUERIES):
         block = asked[start : start + _BLOCK_QUERIES]
         if recommender.wants == "ranking":
             full = recommender.answer([query for query, _ in block], num_results, options)
             yield from (_kept(one, test, len(one.ids)) for one, (_, test) in zip(full, block, strict=True))
         else:
-            done = _narrow(narrow, block, num_results) if narrow else {}
+            done = _rank_few(ranker, block, num_results) if ranker else {}
             yield from _block(recommender, block, num_results, options, done)
 
 
-def _narrow(
-    narrow: NarrowAnswers, asked: Sequence[tuple[Query, Allowed]], num_results: int
+def _rank_few(
+    ranker: FilteredRanker, asked: Sequence[tuple[Query, Allowed]], num_results: int
 ) -> dict[int, Answer]:
-    """Answer what has few items left; give the answers by the places of the queries."""
+    """Answer the queries with at most `num_results` allowed items; return the answers by query position."""
     few = {}
     for index, (_, test) in enumerate(asked):
-        left = test.ids()
-        if left is not None and len(left) <= num_results:
-            few[index] = left
+        allowed = test.ids()
+        if allowed is not None and len(allowed) <= num_results:
+            few[index] = allowed
     if not few:
         return {}
-    return dict(zip(few, narrow([asked[index][0] for index in few], list(few.values())), strict=True))
+    return dict(zip(few, ranker([asked[index][0] for index in few], list(few.values())), strict=True))
 
 
 def _block(

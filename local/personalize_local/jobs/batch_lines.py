@@ -18,10 +18,10 @@ from personalize_local.jobs.batch_filter import FilterRequest, filtered_answers
 from personalize_local.jobs.line_input import Line, line_reader, parse_line
 
 if TYPE_CHECKING:
-    # It takes scikit-learn, seconds to load, and few jobs have themes.
+    # Needs scikit-learn, which takes seconds to load, and few jobs have themes.
     from personalize_local.jobs.themes import ThemeMaker
 
-# Lines that one input file may have: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+# Maximum lines of one input file: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MOST_QUERIES = {"segment_item": 500, "segment_attributes": 10}
 _MOST_QUERIES_WITH_THEMES = 100
 _SCRIPTED_ERROR = "Internal error: the line could not be processed"
@@ -30,7 +30,7 @@ _compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 @dataclass(frozen=True)
 class Inference:
-    """Say how to answer every line.
+    """How to answer all lines.
 
     :param themes: for THEME_GENERATION.
     """
@@ -43,7 +43,7 @@ class Inference:
 
 
 class BatchLines:
-    """Write output lines in an order that is not the input's, the same for the same seed."""
+    """Write output lines in a shuffled order that depends on the seed."""
 
     def __init__(self, inference: Inference, seed: str, faults: float = 0.0) -> None:
         self._inference = inference
@@ -58,11 +58,11 @@ class BatchLines:
 
     @property
     def is_all_unreadable(self) -> bool:
-        """Tell whether no line so far was a JSON object."""
+        """Return whether no line so far was a JSON object."""
         return self._objects_read == 0
 
     def write(self, content: bytes, path: Path) -> None:
-        """Write the output of one input object to a file; raise `JobFailed` for more lines than it may have."""
+        """Write the output of one input object to a file; raise `JobFailed` for too many lines."""
         entries = [parse_line(line) for line in content.split(b"\n") if line.strip()]
         how = self._inference
         most = _MOST_QUERIES_WITH_THEMES if how.themes else _MOST_QUERIES.get(how.recommender.wants)
@@ -72,7 +72,7 @@ class BatchLines:
         self._random.shuffle(entries)
         lines = [self._read(entry) for entry in entries]
         answers = self._answers(lines)
-        # A lone surrogate in an echoed input becomes the JSON escape that it came as.
+        # A lone surrogate of the input is written as the JSON escape that it was read from.
         with path.open("w", encoding="utf-8", errors="backslashreplace") as out:
             for line in lines:
                 if line.error is None:
@@ -91,7 +91,7 @@ class BatchLines:
                     out.write(text)
 
     def _fault(self) -> str | None:
-        """Script a fault for a share of the lines, one kind after another."""
+        """Return the fault to inject into a line, in turn, for a share of the lines."""
         if not self._faults or self._random.random() >= self._faults:
             return None
         self._faulty_lines += 1
@@ -106,7 +106,7 @@ class BatchLines:
 
 
 class _Texts(dict[str, str]):
-    """Render each id to JSON once: the same few thousand make up millions of lists."""
+    """Render each id to JSON once: millions of lists repeat a few thousand ids."""
 
     def __missing__(self, text: str) -> str:
         rendered = self[text] = _compact(text)

@@ -1,21 +1,19 @@
-"""Find the files and schemas of a dataset group's datasets, as they are at this moment."""
+"""Find the current files and schemas of datasets, and earlier jobs on them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from personalize_local.datasets.parts import DatasetParts
+from personalize_local.datasets.parquet import DatasetParts
 from personalize_local.errors import JobFailed
 from personalize_local.resources import ACTIVE, DATASET, DATASET_IMPORT_JOB, UNFINISHED, Kind, Resource
+from personalize_local.storage import PART_MEMBERS
 from personalize_local.store import Store
-
-# The members of a dataset's `internal` that name its files: bulk rows and streamed rows.
-PART_MEMBERS = ("parts", "put_parts")
 
 
 def dataset_parts(store: Store, dataset_group_arn: str) -> dict[str, DatasetParts]:
-    """Return the ACTIVE datasets of a group by type, bulk and streamed rows, also those without rows."""
+    """Return the ACTIVE datasets of a group by type, with bulk and streamed files, even if empty."""
     found = {}
     for dataset in store.select(DATASET.noun, parent_arn=dataset_group_arn, statuses=[ACTIVE]):
         schema = store.get(dataset.body["schemaArn"])
@@ -27,16 +25,16 @@ def dataset_parts(store: Store, dataset_group_arn: str) -> dict[str, DatasetPart
 
 
 def all_parts(dataset: Resource) -> list[str]:
-    """Return the files of bulk and streamed rows, the oldest first: of two rows with one id the last wins."""
+    """Return the files of bulk and streamed rows, oldest first: the last row of an id wins."""
     parts = [part for member in PART_MEMBERS for part in dataset.internal.get(member, [])]
     return sorted(parts, key=lambda part: Path(part).stat().st_mtime_ns)
 
 
 def replace_parts(dataset: Resource, replaced: Mapping[str, str], rewrite: Callable[[str], str]) -> None:
-    """Put rewritten files in the place of a dataset's files.
+    """Replace a dataset's files by rewritten ones.
 
     :param replaced: the new file for each file that a worker has rewritten.
-    :param rewrite: makes the new file for one that came after the worker began: streaming does not wait.
+    :param rewrite: rewrites a file that was streamed after the worker began.
     """
     for member in PART_MEMBERS:
         if member in dataset.internal:
@@ -45,7 +43,7 @@ def replace_parts(dataset: Resource, replaced: Mapping[str, str], rewrite: Calla
 
 
 def dataset_of(store: Store, resource: Resource) -> Resource:
-    """Return the dataset of an import, export or update; raise `JobFailed` when it is gone."""
+    """Return the dataset of an import, export or update; raise `JobFailed` when it was deleted."""
     dataset = store.get(str(resource.parent_arn))
     if dataset is None:
         raise JobFailed(f"The dataset {resource.parent_arn} does not exist any more.")
@@ -53,7 +51,7 @@ def dataset_of(store: Store, resource: Resource) -> Resource:
 
 
 def schema_text_of(store: Store, schema_arn: str) -> str:
-    """Return the text of a schema; raise `JobFailed` when it is gone."""
+    """Return the text of a schema; raise `JobFailed` when it was deleted."""
     schema = store.get(schema_arn)
     if schema is None:
         raise JobFailed(f"The schema {schema_arn} does not exist any more.")
@@ -61,11 +59,11 @@ def schema_text_of(store: Store, schema_arn: str) -> str:
 
 
 def has_earlier(store: Store, resource: Resource, kind: Kind, parent_arn: str | None) -> bool:
-    """Tell whether an unfinished resource of this kind was asked for before `resource`."""
+    """Return whether an unfinished resource of this kind was created before `resource`."""
     unfinished = store.select(kind.noun, parent_arn=parent_arn, statuses=UNFINISHED)
     return any(other.sequence < resource.sequence for other in unfinished)
 
 
 def is_being_imported(store: Store, dataset: Resource, before: Resource) -> bool:
-    """Tell whether an import into this dataset was asked for before `before`."""
+    """Return whether an unfinished import into this dataset was created before `before`."""
     return has_earlier(store, before, DATASET_IMPORT_JOB, dataset.arn)

@@ -8,12 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from personalize_local.datasets.columns import empty_rows
-from personalize_local.datasets.csv_writer import write_csv
-from personalize_local.datasets.parquet import read_parts, without_repeats
-from personalize_local.datasets.parts import DatasetParts
+from personalize_local.datasets.csv_rows import write_csv
+from personalize_local.datasets.parquet import DatasetParts, empty_rows, read_parts, without_repeats
 from personalize_local.jobs.dataset_files import all_parts, dataset_of, schema_text_of
-from personalize_local.jobs.job import Job, Surroundings
+from personalize_local.jobs.job import Job, JobContext
 from personalize_local.jobs.workers import Task
 from personalize_local.resources import Resource
 from personalize_local.s3 import Location, connect, failing_with
@@ -22,33 +20,33 @@ _INVALID_OUTPUT = "Invalid S3 output path"
 
 
 class DatasetExport(Job):
-    """Write bulk rows (BULK), streamed rows (PUT) or both (ALL), equal rows once."""
+    """Write bulk rows (BULK), streamed rows (PUT) or both (ALL), without duplicates."""
 
     heavy = True
 
-    def begin(self, around: Surroundings, resource: Resource) -> Task:
-        """Export the rows that are there now."""
-        dataset = dataset_of(around.store, resource)
+    def begin(self, context: JobContext, resource: Resource) -> Task:
+        """Export the current rows."""
+        dataset = dataset_of(context.store, resource)
         output = resource.body["jobOutput"]["s3DataDestination"]["path"]
-        schema_text = schema_text_of(around.store, dataset.body["schemaArn"])
+        schema_text = schema_text_of(context.store, dataset.body["schemaArn"])
         return Task(
             export_rows,
             {
                 "dataset": DatasetParts(tuple(_parts(dataset, resource.body["ingestionMode"])), schema_text),
                 "uri": f"{output.rstrip('/')}/{resource.body['jobName']}.csv",
                 "region": resource.region,
-                "scratch": str(around.storage.scratch),
+                "scratch": str(context.storage.scratch),
             },
         )
 
 
 def export_rows(dataset: DatasetParts, uri: str, region: str, scratch: str) -> None:
-    """Write the rows of the files as one CSV object; raise `JobFailed` for what S3 refuses."""
+    """Write the rows of the files as one CSV object; raise `JobFailed` for S3 errors."""
     path = Path(scratch) / f"{uuid.uuid4().hex}.csv"
     write_csv(_rows(dataset), path)
     location = Location.parse(uri)
     with failing_with(_INVALID_OUTPUT), path.open("rb") as content:
-        # upload_file would hide S3's error code in a text.
+        # upload_file would hide S3's error code in its message.
         connect(region).upload_fileobj(content, location.bucket, location.key)
     path.unlink()
 

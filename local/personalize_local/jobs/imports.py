@@ -8,18 +8,18 @@ from typing import Any
 import pyarrow as pa
 
 from personalize_local.datasets.avro import DatasetSchema, parse_schema
+from personalize_local.datasets.csv_rows import read_csv_objects
 from personalize_local.datasets.parquet import merges_on_import, read_parts, without_repeats, write_rows
-from personalize_local.datasets.rows import read_csv_objects
 from personalize_local.errors import JobFailed
 from personalize_local.jobs.dataset_files import dataset_of, has_earlier, schema_text_of
-from personalize_local.jobs.job import Job, Surroundings
+from personalize_local.jobs.job import Job, JobContext
 from personalize_local.jobs.workers import Task
 from personalize_local.meter import INGESTED_BYTES
 from personalize_local.resources import DATA_DELETION_JOB, DATASET_IMPORT_JOB, Resource
 from personalize_local.s3 import Location, connect, failing_with, keys_under, read_object
 
 _INVALID_LOCATION = "Invalid Data location."
-# Reasons that were seen with a sentence before them; the others come as they are.
+# Failure reasons that the service prefixes with a sentence.
 _WITH_PREFIX = ("Insufficient privileges", "Input CSV is missing")
 _INTERACTIONS = "INTERACTIONS"
 
@@ -29,50 +29,50 @@ class DatasetImport(Job):
 
     heavy = True
 
-    def must_wait(self, around: Surroundings, resource: Resource) -> bool:
-        """Keep the imports and deletions of one dataset in the order in which they were asked for."""
-        dataset = around.store.get(str(resource.parent_arn))
+    def must_wait(self, context: JobContext, resource: Resource) -> bool:
+        """Wait for earlier imports and deletions of the dataset."""
+        dataset = context.store.get(str(resource.parent_arn))
         group_arn = dataset.parent_arn if dataset else None
-        return has_earlier(around.store, resource, DATASET_IMPORT_JOB, resource.parent_arn) or has_earlier(
-            around.store, resource, DATA_DELETION_JOB, group_arn
+        return has_earlier(context.store, resource, DATASET_IMPORT_JOB, resource.parent_arn) or has_earlier(
+            context.store, resource, DATA_DELETION_JOB, group_arn
         )
 
-    def begin(self, around: Surroundings, resource: Resource) -> Task:
-        """Read, check and write the rows to a file of this try."""
-        dataset = dataset_of(around.store, resource)
+    def begin(self, context: JobContext, resource: Resource) -> Task:
+        """Read and check the rows, and write them to a new file."""
+        dataset = dataset_of(context.store, resource)
         return Task(
             import_objects,
             {
                 "uri": resource.body["dataSource"]["dataLocation"],
                 "region": resource.region,
-                "schema_text": schema_text_of(around.store, dataset.body["schemaArn"]),
+                "schema_text": schema_text_of(context.store, dataset.body["schemaArn"]),
                 "merge_into": dataset.internal["parts"] if _merges(resource, dataset) else [],
-                "path": around.storage.new_dataset_file(),
-                "min_interactions": around.min_import_interactions,
+                "path": context.storage.new_dataset_file(),
+                "min_interactions": context.min_import_interactions,
             },
         )
 
-    def finish(self, around: Surroundings, resource: Resource, result: Any, _wall_seconds: float) -> None:
-        """Make the rows part of the dataset."""
-        dataset = dataset_of(around.store, resource)
+    def finish(self, context: JobContext, resource: Resource, result: Any, _wall_seconds: float) -> None:
+        """Add the file to the dataset."""
+        dataset = dataset_of(context.store, resource)
         former = [] if resource.body["importMode"] == "FULL" else dataset.internal["parts"]
         kept = [part for part in former if part not in result["merged"]]
         dataset.internal["parts"] = [*kept, result["path"]]
-        around.store.save(dataset)
-        around.store.meter(INGESTED_BYTES, result["bytes"])
+        context.store.save(dataset)
+        context.store.meter(INGESTED_BYTES, result["bytes"])
 
 
 def import_objects(
     uri: str, region: str, schema_text: str, merge_into: list[str], path: str, min_interactions: int
 ) -> dict[str, Any]:
-    """Write the rows of all CSV objects at a location, joined to former ones, to `path`; raise `JobFailed`."""
+    """Write the rows of all CSV objects at a location, merged with earlier ones, to `path`; raise `JobFailed`."""
     schema = parse_schema(schema_text)
     try:
         table, size_bytes = _read(uri, region, schema)
     except JobFailed as failure:
         raise JobFailed(_as_the_service_says(str(failure), schema.dataset_type)) from failure
     if schema.dataset_type == _INTERACTIONS and table.num_rows < min_interactions:
-        # The quota page names the minimum; the service's own words were not seen.
+        # The quota page names the minimum; the service's message is not known.
         raise JobFailed(
             f"The minimum number of item interactions records per dataset import job is {min_interactions}. "
             f"The input has {table.num_rows}."
@@ -117,10 +117,10 @@ def _keys(client: Any, location: Location) -> list[str]:
 
 
 def _merges(resource: Resource, dataset: Resource) -> bool:
-    """Tell whether an import joins its rows to the bulk file.
+    """Return whether an import merges its rows into the bulk file.
 
-    Only while nothing was streamed: the age of a file decides which of two rows with one id is newer, and
-    joining would make the former bulk rows newer than the streamed ones.
+    Only before anything was streamed: the age of a file decides which row of an id is newer, and merging would make old
+    bulk rows newer than streamed ones.
     """
     return (
         resource.body["importMode"] == "INCREMENTAL"

@@ -1,4 +1,4 @@
-"""Say what a job is: how one kind of resource is made and unmade."""
+"""Define the interface of jobs, which create and delete one kind of resource."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from personalize_local.store import Store
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Carry what jobs may use.
+class JobContext:
+    """Services and settings for jobs.
 
-    :param gather_rows: makes all streamed rows part of their datasets' files; called before heavy work begins.
-    :param forget_users: removes users from the streamed rows of datasets, given by their numbers, and from all
-        copies and caches of real-time services.
+    :param gather_rows: moves all streamed rows into the datasets' files; called before heavy work begins.
+    :param forget_users: removes users from the streamed rows of datasets (by sequence number), and from all caches of
+        the real-time services.
     :param event_age_seconds: age from which batch jobs see a streamed event.
-    :param min_import_interactions: least records of an import of interactions.
-    :param line_faults: share of a batch job's lines without a whole answer.
+    :param min_import_interactions: minimum records of an import of interactions.
+    :param line_faults: share of a batch job's output lines with an injected fault.
     """
 
     store: Store
@@ -34,32 +34,32 @@ class Surroundings:
 
 
 class Job:
-    """Make and unmake resources that need no work: dataset groups, datasets, solutions, filters."""
+    """Create and delete a resource without work: dataset groups, datasets, solutions, filters."""
 
     heavy = False
     settles = False
 
-    def must_wait(self, _around: Surroundings, _resource: Resource) -> bool:
-        """Tell whether another job has to end first."""
+    def must_wait(self, _context: JobContext, _resource: Resource) -> bool:
+        """Return whether another job has to end first."""
         return False
 
-    def begin(self, _around: Surroundings, _resource: Resource) -> Task | None:
-        """Return the work to be done, from the state as it is now; raise `JobFailed`."""
+    def begin(self, _context: JobContext, _resource: Resource) -> Task | None:
+        """Return the task of a worker, by the current state; raise `JobFailed`."""
         return None
 
-    def finish(self, _around: Surroundings, _resource: Resource, _result: Any, _wall_seconds: float) -> None:
-        """Take over the result, in the transaction that makes the resource ACTIVE; raise `JobFailed`."""
+    def finish(self, _context: JobContext, _resource: Resource, _result: Any, _wall_seconds: float) -> None:
+        """Store the result, in the transaction that makes the resource ACTIVE; raise `JobFailed`."""
 
-    def settle(self, _around: Surroundings, _resource: Resource) -> bool:
-        """Do what has to follow a committed `finish` before the resource is done; False to be asked again soon.
+    def settle(self, _context: JobContext, _resource: Resource) -> bool:
+        """Complete the job after `finish` is committed; return False to retry soon.
 
-        Repeatable: a killed server begins the whole job anew. Only called when `settles`.
+        Must be idempotent: a killed server repeats the whole job. Only called when `settles`.
         """
         return True
 
-    def stop(self, _around: Surroundings, _resource: Resource) -> None:
-        """Take note, in the transaction that makes the resource STOPPED."""
+    def stop(self, _context: JobContext, _resource: Resource) -> None:
+        """Handle the stop, in the transaction that makes the resource STOPPED."""
 
-    def delete(self, around: Surroundings, resource: Resource) -> None:
+    def delete(self, context: JobContext, resource: Resource) -> None:
         """Remove the resource, in one transaction."""
-        around.store.delete(resource.arn)
+        context.store.delete(resource.arn)

@@ -1,4 +1,4 @@
-"""Read the lines of batch inputs: what each asks, or what is wrong with it.
+"""Parse the lines of batch inputs into queries or errors.
 
 Formats: https://docs.aws.amazon.com/personalize/latest/dg/batch-data-upload.html
 """
@@ -13,7 +13,7 @@ from typing import Any
 from personalize_local.engine import Query
 from personalize_local.engine.base import Wants
 
-# The fields of a line by what a model wants.
+# Required fields of a line by `Recommender.wants`.
 _FIELDS: dict[Wants, tuple[str, ...]] = {
     "user": ("userId",),
     "item": ("itemId",),
@@ -26,7 +26,7 @@ _FIELDS: dict[Wants, tuple[str, ...]] = {
 
 @dataclass
 class Line:
-    """Hold one line: what it said, and what it asks or why it cannot be answered."""
+    """One line: its JSON object, and its query or error."""
 
     entry: dict[str, Any]
     query: Query
@@ -34,7 +34,7 @@ class Line:
 
 
 def line_reader(wants: Wants) -> Callable[[dict[str, Any] | None], Line]:
-    """Return a function that reads parsed lines, None for those that were no JSON object."""
+    """Return a function that turns parsed lines (None for lines without a JSON object) into `Line`."""
     fields = _FIELDS[wants]
     missing = f"User error: Required fields for the provided recipe are {', '.join(fields)}"
 
@@ -57,7 +57,7 @@ def _query(entry: dict[str, Any], fields: tuple[str, ...]) -> Query:
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:
-    """Return the object that a line holds; None when it holds none."""
+    """Parse the JSON object of a line; None if it is not one."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):

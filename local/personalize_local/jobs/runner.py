@@ -1,7 +1,7 @@
-"""Drive every resource that is not in a final state, one thread each, also those a killed server left.
+"""Drive every resource with an unfinished job, one thread each, also those that a killed server left.
 
 Threads only wait and write states; heavy work runs in worker processes. Each state lasts at least
-`dwell_seconds`, so that a person or a sensor can see it.
+`dwell_seconds`, so that a user or a sensor can see it.
 """
 
 from __future__ import annotations
@@ -14,34 +14,81 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from personalize_local.errors import JobFailed
-from personalize_local.jobs.job import Job, Surroundings
-from personalize_local.jobs.kinds import JOBS
+from personalize_local.jobs.batch import BatchInferenceJob, BatchSegmentJob
+from personalize_local.jobs.deletions import DataDeletion
+from personalize_local.jobs.exports import DatasetExport
+from personalize_local.jobs.imports import DatasetImport
+from personalize_local.jobs.job import Job, JobContext
+from personalize_local.jobs.training import Training
+from personalize_local.jobs.updates import (
+    Campaign,
+    CampaignUpdate,
+    Dataset,
+    DatasetUpdate,
+    Solution,
+    SolutionUpdate,
+)
 from personalize_local.jobs.workers import Worker, WorkerCrashed, WorkerLost, WorkerPool
 from personalize_local.resources import (
+    BATCH_INFERENCE_JOB,
+    BATCH_SEGMENT_JOB,
+    CAMPAIGN,
+    CAMPAIGN_UPDATE,
     CREATE_STOPPED,
     CREATE_STOPPING,
     CREATING,
+    DATA_DELETION_JOB,
+    DATASET,
+    DATASET_EXPORT_JOB,
     DATASET_GROUP,
+    DATASET_IMPORT_JOB,
+    DATASET_UPDATE,
     DELETE_IN_PROGRESS,
     DELETE_PENDING,
     DELETING,
+    EVENT_TRACKER,
+    FILTER,
     KINDS,
+    METRIC_ATTRIBUTION,
+    SOLUTION,
+    SOLUTION_UPDATE,
+    SOLUTION_VERSION,
     Resource,
 )
 
-_POLL_SECONDS = 0.02  # how often a job looks whether it may go on
+JOBS: dict[str, Job] = {
+    DATASET_GROUP.noun: Job(),
+    DATASET.noun: Dataset(),
+    FILTER.noun: Job(),
+    SOLUTION.noun: Solution(),
+    DATASET_IMPORT_JOB.noun: DatasetImport(),
+    DATASET_EXPORT_JOB.noun: DatasetExport(),
+    DATASET_UPDATE.noun: DatasetUpdate(),
+    DATA_DELETION_JOB.noun: DataDeletion(),
+    SOLUTION_UPDATE.noun: SolutionUpdate(),
+    SOLUTION_VERSION.noun: Training(),
+    BATCH_INFERENCE_JOB.noun: BatchInferenceJob(),
+    BATCH_SEGMENT_JOB.noun: BatchSegmentJob(),
+    CAMPAIGN.noun: Campaign(),
+    CAMPAIGN_UPDATE.noun: CampaignUpdate(),
+    EVENT_TRACKER.noun: Job(),
+    METRIC_ATTRIBUTION.noun: Job(),
+}
+
+
+_POLL_SECONDS = 0.02  # interval at which a waiting job checks whether it may continue
 
 
 class _Interrupted(Exception):  # ruff: ignore[error-suffix-on-exception-name] - a signal between functions of this module
-    """Leave a job: the server closes, or the resource is being stopped."""
+    """End a job's thread: the server closes, or the resource is being stopped."""
 
 
 class Runner:
-    """Run jobs until closed; `submit` and `cancel` only after the transaction that wants it is committed."""
+    """Run jobs until closed; call `submit` and `cancel` only after the transaction of the request is committed."""
 
-    def __init__(self, around: Surroundings, *, dwell_seconds: float, workers: int) -> None:
-        self._around = around
-        self._store = around.store
+    def __init__(self, context: JobContext, *, dwell_seconds: float, workers: int) -> None:
+        self._context = context
+        self._store = context.store
         self._dwell_seconds = dwell_seconds
         self._pool = WorkerPool(workers)
         self._closing = threading.Event()
@@ -51,12 +98,12 @@ class Runner:
         self._threads: dict[str, threading.Thread] = {}
 
     def resume(self) -> None:
-        """Take up what a former process left unfinished."""
+        """Resume the jobs that an earlier process left unfinished."""
         for resource in self._store.unfinished():
             self.submit(resource.arn)
 
     def submit(self, arn: str) -> None:
-        """Move a resource on from the state it is in."""
+        """Start the job of a resource, from its current state."""
         thread = threading.Thread(target=self._drive, args=(arn,), name=arn, daemon=True)
         with self._lock:
             if self._closing.is_set():
@@ -65,7 +112,7 @@ class Runner:
         thread.start()
 
     def cancel(self, arn: str) -> None:
-        """Stop the work on a resource, whose state already says that it is being stopped."""
+        """Stop the job of a resource in state CREATE STOPPING."""
         with self._lock:
             self._cancelled.add(arn)
             worker = self._working.get(arn)
@@ -73,7 +120,7 @@ class Runner:
                 worker.kill()
 
     def close(self) -> None:
-        """End all work; states stay as they are, to be resumed by the next process."""
+        """Stop all jobs; the next process resumes them."""
         with self._lock:
             self._closing.set()
             threads = list(self._threads.values())
@@ -97,7 +144,7 @@ class Runner:
                 self._threads.pop(arn, None)
                 self._cancelled.discard(arn)
         if not self._closing.is_set():
-            self._around.storage.collect_garbage(self._store)
+            self._context.storage.collect_garbage(self._store)
 
     def _create(self, resource: Resource) -> None:
         job = JOBS[resource.kind]
@@ -105,7 +152,7 @@ class Runner:
             raise _Interrupted
         if resource.status == KINDS[resource.kind].states.pending:
             self._dwell(resource.arn, self._dwell_seconds)
-        while job.must_wait(self._around, resource):
+        while job.must_wait(self._context, resource):
             self._dwell(resource.arn, _POLL_SECONDS)
         try:
             with self._worker(resource.arn, job) as worker:
@@ -125,12 +172,12 @@ class Runner:
     def _work(self, arn: str, job: Job, worker: Worker | None) -> None:
         started = time.monotonic()
         if job.heavy:
-            self._around.gather_rows()
+            self._context.gather_rows()
         with self._store.transaction():
             resource = self._in_creation(arn)
             resource.move_to(KINDS[resource.kind].states.in_progress)
             self._store.save(resource)
-            task = job.begin(self._around, resource)
+            task = job.begin(self._context, resource)
         result = worker.run(task) if worker and task else None
         wall_seconds = time.monotonic() - started
         self._dwell(arn, self._dwell_seconds - wall_seconds)
@@ -138,11 +185,11 @@ class Runner:
             resource = self._in_creation(arn)
             if not job.settles:
                 resource.move_to(KINDS[resource.kind].states.done)
-            job.finish(self._around, resource, result, wall_seconds)
+            job.finish(self._context, resource, result, wall_seconds)
             self._store.save(resource)
 
     def _settle(self, arn: str, job: Job) -> None:
-        while not job.settle(self._around, self._in_creation(arn)):
+        while not job.settle(self._context, self._in_creation(arn)):
             self._dwell(arn, _POLL_SECONDS)
         with self._store.transaction():
             resource = self._in_creation(arn)
@@ -169,18 +216,18 @@ class Runner:
             resource = self._store.get(arn)
             if resource is not None and resource.status == CREATE_STOPPING:
                 resource.move_to(CREATE_STOPPED)
-                JOBS[resource.kind].stop(self._around, resource)
+                JOBS[resource.kind].stop(self._context, resource)
                 self._store.save(resource)
 
     def _delete(self, resource: Resource) -> None:
         self._dwell(resource.arn, self._dwell_seconds)
-        # A dataset group knows no DELETE IN_PROGRESS.
+        # A dataset group has no state DELETE IN_PROGRESS.
         if resource.status == DELETE_PENDING and resource.kind != DATASET_GROUP.noun:
             resource.move_to(DELETE_IN_PROGRESS)
             self._store.save(resource)
             self._dwell(resource.arn, self._dwell_seconds)
         with self._store.transaction():
-            JOBS[resource.kind].delete(self._around, resource)
+            JOBS[resource.kind].delete(self._context, resource)
 
     @contextmanager
     def _worker(self, arn: str, job: Job) -> Generator[Worker | None]:

@@ -1,7 +1,7 @@
-"""Name what the items of a list have in common: batch inference mode THEME_GENERATION.
+"""Generate themes for lists of items: batch inference mode THEME_GENERATION.
 
-The service writes themes with a language model; here they are made of the words that tell the items of a list from
-the rest of the catalogue. https://docs.aws.amazon.com/personalize/latest/dg/themed-batch-recommendations.html
+The service writes themes with a language model; here they consist of the words specific to the items of a list.
+https://docs.aws.amazon.com/personalize/latest/dg/themed-batch-recommendations.html
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow as pa
 from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]  # ships no stubs
 
 _WORDS_PER_THEME = 3
-# The words of an item's name count so many times as much as those of its other columns.
+# Weight of words in an item's name, relative to its other columns.
 _NAME_REPEATS = 3
 _NO_THEME = "Related items"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,25 +11,24 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from personalize_local import engine
-from personalize_local.datasets.parts import DatasetParts
+from personalize_local.datasets.parquet import DatasetParts
 from personalize_local.datasets.training_data import (
     EventParameters,
     Needs,
     TrainingRequest,
     read_training_data,
 )
-from personalize_local.engine.data import Objective
+from personalize_local.engine.inputs import Objective
 from personalize_local.errors import JobFailed
 from personalize_local.jobs.dataset_files import dataset_parts, has_earlier
-from personalize_local.jobs.job import Job, Surroundings
-from personalize_local.jobs.tuning import best_model, candidates
+from personalize_local.jobs.job import Job, JobContext
 from personalize_local.jobs.workers import Task
 from personalize_local.meter import bill_training
-from personalize_local.recipes import get_recipe
+from personalize_local.recipes import Parameter, Recipe, get_recipe
 from personalize_local.resources import ACTIVE, DATA_DELETION_JOB, DATASET, SOLUTION_VERSION, Resource
 from personalize_local.store import Store
 
-# What recipes look at that others do not. Segments see bulk rows only.
+# Recipes with special needs. Segments use bulk rows only.
 _NEEDS = {
     "aws-semantic-similarity": Needs(interactions=False),
     "aws-item-attribute-affinity": Needs(all_item_columns=True),
@@ -37,62 +37,66 @@ _NEEDS = {
 _BULK_ONLY = "USER_SEGMENTATION"
 _METRIC_DECIMALS = 4  # as the service's own replies show
 _SECONDS_PER_HOUR = 3600
+# The service allows up to 40; here candidates are trained one after another.
+_MOST_CANDIDATES = 4
+_OBJECTIVE = "normalized_discounted_cumulative_gain_at_25"
+_SEED = 1
 
 
 class Training(Job):
-    """Train FULL on all rows there are when it begins; UPDATE extends the newest FULL version."""
+    """Train FULL on all current rows; UPDATE extends the newest FULL version."""
 
     heavy = True
 
-    def must_wait(self, around: Surroundings, resource: Resource) -> bool:
-        """Begin after the deletions of users that were asked for before, whose rows it must not learn."""
+    def must_wait(self, context: JobContext, resource: Resource) -> bool:
+        """Wait for earlier user deletions, whose rows must not be trained on."""
         group_arn = resource.body["datasetGroupArn"]
-        return has_earlier(around.store, resource, DATA_DELETION_JOB, group_arn)
+        return has_earlier(context.store, resource, DATA_DELETION_JOB, group_arn)
 
-    def begin(self, around: Surroundings, resource: Resource) -> Task:
-        """Train on the files that the datasets have now, into a folder of this try.
+    def begin(self, context: JobContext, resource: Resource) -> Task:
+        """Train on the current files, into a new folder.
 
-        With performHPO all candidates are trained, one after another.
+        With performHPO, train all candidates one after another.
         """
-        previous = _newest_full_model(around.store, resource) if _is_update(resource) else None
+        previous = _newest_full_model(context.store, resource) if _is_update(resource) else None
         config = resource.body["solutionConfig"]
         recipe = get_recipe(resource.body["recipeArn"])
         tunes = resource.body.get("performHPO") and previous is None
         resource.internal.update(
-            startedSeconds=time.time(), interactions=_interaction_rows(around.store, resource)
+            startedSeconds=time.time(), interactions=_interaction_rows(context.store, resource)
         )
-        around.store.save(resource)
+        context.store.save(resource)
         return Task(
             train_model,
             {
                 "recipe": recipe.name,
-                "request": _request(around.store, resource),
+                "request": _request(context.store, resource),
                 "hyperparameters": {
                     **config.get("featureTransformationParameters", {}),
                     **config.get("algorithmHyperParameters", {}),
                 },
-                "candidates": candidates(recipe, config.get("hpoConfig", {})) if tunes else [],
+                "candidates": draw_candidates(recipe, config.get("hpoConfig", {})) if tunes else [],
                 "previous": previous,
-                "folder": around.storage.new_model_folder(),
+                "folder": context.storage.new_model_folder(),
             },
         )
 
-    def finish(self, around: Surroundings, resource: Resource, result: Any, wall_seconds: float) -> None:
-        """Take over model and metrics."""
+    def finish(self, context: JobContext, resource: Resource, result: Any, wall_seconds: float) -> None:
+        """Store the model's folder and metrics."""
         resource.internal.update(model=result["folder"], metrics=result["metrics"])
         if result["tuned"] is not None:
             resource.body["tunedHPOParams"] = {"algorithmHyperParameters": result["tuned"]}
-        # The service reports normalised compute; what a laptop has is wall time.
+        # The service reports normalised compute; here it is wall time.
         resource.body["trainingHours"] = round(wall_seconds / _SECONDS_PER_HOUR, 6)
-        bill_training(around.store, resource, resource.internal["interactions"])
+        bill_training(context.store, resource, resource.internal["interactions"])
 
-    def stop(self, around: Surroundings, resource: Resource) -> None:
-        """Bill a training that was stopped for as long as it ran."""
+    def stop(self, context: JobContext, resource: Resource) -> None:
+        """Bill a stopped training by the time it ran."""
         started_seconds = resource.internal.get("startedSeconds")
         if started_seconds is not None:
             hours = (time.time() - started_seconds) / _SECONDS_PER_HOUR
             resource.body["trainingHours"] = round(max(0.0, hours), 6)
-            bill_training(around.store, resource, resource.internal["interactions"])
+            bill_training(context.store, resource, resource.internal["interactions"])
 
 
 def train_model(
@@ -183,7 +187,7 @@ def _datasets(store: Store, group_arn: str, bulk_only: bool) -> dict[str, Datase
 def _with_new_columns(
     store: Store, resource: Resource, excluded: dict[str, list[str]]
 ) -> dict[str, list[str]]:
-    """Add the columns that a dataset got after the solution was made."""
+    """Add the columns that a dataset got after the solution was created."""
     solution = store.get(str(resource.parent_arn))
     added = {} if solution is None else solution.internal.get("excluded_columns", {})
     return {kind: [*excluded.get(kind, []), *added.get(kind, [])] for kind in {*excluded, *added}}
@@ -200,3 +204,56 @@ def _objective(given: dict[str, str]) -> Objective | None:
     if not given.get("itemAttribute"):
         return None
     return Objective(given["itemAttribute"], given.get("objectiveSensitivity", "OFF"))
+
+
+def draw_candidates(recipe: Recipe, config: dict[str, Any]) -> list[dict[str, str]]:
+    """Draw sets of hyperparameters, the same for the same configuration: what `performHPO` tries.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/customizing-solution-config-hpo.html
+
+    :param config: `hpoConfig`; without ranges, all tunable hyperparameters are drawn from their whole range.
+    :returns: `maxNumberOfTrainingJobs` sets, at most 4.
+    """
+    ranges = [entry for part in config.get("algorithmHyperParameterRanges", {}).values() for entry in part]
+    tunable = {parameter.name: parameter for parameter in recipe.algorithm_parameters if parameter.tunable}
+    if not ranges:
+        ranges = [_whole_range(parameter) for parameter in tunable.values()]
+    wanted = int(config.get("hpoResourceConfig", {}).get("maxNumberOfTrainingJobs", _MOST_CANDIDATES))
+    chance = random.Random(_SEED)  # ruff: ignore[suspicious-non-cryptographic-random-usage] - draws settings, no secret
+    found: list[dict[str, str]] = []
+    # Stop after 80 draws, because there may be fewer distinct sets.
+    for _ in range(20 * _MOST_CANDIDATES):
+        drawn = {entry["name"]: _draw(tunable[entry["name"]], entry, chance) for entry in ranges}
+        if drawn not in found:
+            found.append(drawn)
+        if len(found) == min(wanted, _MOST_CANDIDATES):
+            break
+    return found
+
+
+def _whole_range(parameter: Parameter) -> dict[str, Any]:
+    if parameter.choices:
+        return {"name": parameter.name, "values": list(parameter.choices)}
+    return {"name": parameter.name, "minValue": parameter.low, "maxValue": parameter.high}
+
+
+def _draw(parameter: Parameter, entry: dict[str, Any], chance: random.Random) -> str:
+    if "values" in entry:
+        return str(chance.choice(entry["values"]))
+    low, high = entry["minValue"], entry["maxValue"]
+    if parameter.type == "int":
+        return str(chance.randint(int(low), int(high)))
+    return f"{chance.uniform(low, high):.4f}"
+
+
+def best_model(
+    recipe: str, data: engine.TrainingData, fixed: dict[str, str], tried: list[dict[str, str]]
+) -> tuple[dict[str, str], engine.TrainedModel]:
+    """Train with each set and return the best set and model, by NDCG@25 on the held-out users."""
+    best: tuple[dict[str, str], engine.TrainedModel] | None = None
+    for drawn in tried:
+        model = engine.train(recipe, data, {**fixed, **drawn})
+        if best is None or model.metrics[_OBJECTIVE] > best[1].metrics[_OBJECTIVE]:
+            best = drawn, model
+    assert best is not None
+    return best

@@ -1,1 +1,1 @@
-"""Answer the operations of the control plane; each module has those of one kind of resource."""
+"""Operations of the control plane, grouped by resource."""

@@ -1,6 +1,6 @@
 """Manage campaigns, which serve real-time recommendations from a solution version.
 
-With `SolutionArn/$LATEST` a campaign serves the solution's newest ACTIVE version, from the moment there is one.
+With `SolutionArn/$LATEST` a campaign always serves the solution's newest ACTIVE version.
 API: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateCampaign.html
 """
 
@@ -10,11 +10,20 @@ from typing import Any
 
 from personalize_local.context import Context, Params
 from personalize_local.errors import already_exists, in_use, invalid_input
-from personalize_local.operations.campaign_config import LATEST, check_campaign_config
-from personalize_local.operations.common import create, find, find_active, start_delete
-from personalize_local.operations.updates import latest_update, refuse_updating, start_update
-from personalize_local.paging import DEFAULT_PAGE_ITEMS, make_token, read_token
-from personalize_local.recipes import get_recipe
+from personalize_local.operations.common import (
+    DEFAULT_PAGE_ITEMS,
+    check_inference_config,
+    create,
+    find,
+    find_active,
+    latest_update,
+    make_token,
+    read_token,
+    refuse_updating,
+    start_delete,
+    start_update,
+)
+from personalize_local.recipes import Recipe, get_recipe
 from personalize_local.resources import (
     ACTIVE,
     CAMPAIGN,
@@ -28,6 +37,7 @@ from personalize_local.resources import (
 )
 from personalize_local.store import Store
 
+LATEST = "/$LATEST"
 _DEFAULT_TPS = 1  # minProvisionedTPS when not given, by the service's API page
 
 
@@ -49,7 +59,7 @@ def create_campaign(context: Context, params: Params) -> dict[str, Any]:
 
 
 def update_campaign(context: Context, params: Params) -> dict[str, Any]:
-    """Start to give a campaign another solution version, throughput or config; the old ones serve meanwhile."""
+    """Start to change a campaign's solution version, throughput or config; the old ones serve until then."""
     campaign = find(context, CAMPAIGN, params["campaignArn"])
     if campaign.status not in (ACTIVE, CREATE_FAILED):
         raise invalid_input(f"Campaign {campaign.arn} must be ACTIVE. Its status is {campaign.status}.")
@@ -67,7 +77,7 @@ def update_campaign(context: Context, params: Params) -> dict[str, Any]:
 
 
 def describe_campaign(context: Context, params: Params) -> dict[str, Any]:
-    """Return a campaign, the version that it serves now, and its latest update."""
+    """Return a campaign with the version that it serves and its latest update."""
     campaign = find(context, CAMPAIGN, params["campaignArn"])
     served = served_version(context.store, campaign)
     update = latest_update(context, CAMPAIGN_UPDATE, campaign)
@@ -75,7 +85,7 @@ def describe_campaign(context: Context, params: Params) -> dict[str, Any]:
 
 
 def list_campaigns(context: Context, params: Params) -> dict[str, Any]:
-    """Return campaigns, the oldest first, narrowed by their solution."""
+    """Return campaigns, oldest first, filtered by solution."""
     solution_arn = params.get("solutionArn")
     key = f"ListCampaigns|{context.region}|{solution_arn}"
     last = read_token(key, params.get("nextToken"))
@@ -94,7 +104,7 @@ def delete_campaign(context: Context, params: Params) -> dict[str, Any]:
 
 
 def served_version(store: Store, campaign: Resource) -> str:
-    """Return the ARN of the solution version that answers a campaign's requests now."""
+    """Return the ARN of the solution version that a campaign serves now."""
     if campaign.body["campaignConfig"].get("syncWithLatestSolutionVersion"):
         versions = store.select(SOLUTION_VERSION.noun, parent_arn=_solution_of(campaign), statuses=[ACTIVE])
         if versions:
@@ -103,7 +113,7 @@ def served_version(store: Store, campaign: Resource) -> str:
 
 
 def refuse_campaigns(context: Context, solution: Resource) -> None:
-    """Raise ResourceInUseException when a campaign serves the solution, or is being moved to it."""
+    """Raise ResourceInUseException when a campaign serves the solution or is being updated to it."""
     for campaign in context.store.select(CAMPAIGN.noun, parent_arn=solution.parent_arn):
         updates = context.store.select(CAMPAIGN_UPDATE.noun, parent_arn=campaign.arn, statuses=CREATING)
         if solution.arn in map(_solution_of, (campaign, *updates)):
@@ -111,7 +121,7 @@ def refuse_campaigns(context: Context, solution: Resource) -> None:
 
 
 def _checked_version(context: Context, arn: str, config: Params) -> Resource:
-    """Return the solution version that an ARN names, `SolutionArn/$LATEST` included, if it can be served so."""
+    """Return the solution version of an ARN or of `SolutionArn/$LATEST`; refuse one that the config does not allow."""
     names_latest = arn.endswith(LATEST)
     if names_latest:
         solution = find(context, SOLUTION, arn.removesuffix(LATEST))
@@ -126,7 +136,7 @@ def _checked_version(context: Context, arn: str, config: Params) -> Resource:
 
 
 def _named(campaign: Resource, config: Params) -> str:
-    """Return the ARN that a campaign's version would be named by under a config."""
+    """Return the version ARN, or `SolutionArn/$LATEST`, that a campaign has under a config."""
     if config.get("syncWithLatestSolutionVersion"):
         return f"{_solution_of(campaign)}{LATEST}"
     return str(campaign.body["solutionVersionArn"])
@@ -135,6 +145,25 @@ def _named(campaign: Resource, config: Params) -> str:
 def _solution_of(resource: Resource) -> str:
     # The ARN of a version begins with that of its solution.
     return str(resource.body["solutionVersionArn"]).rpartition("/")[0]
+
+
+def check_campaign_config(config: Params, recipe: Recipe, *, names_latest: bool) -> None:
+    """Raise InvalidInputException for a setting that the recipe does not support, or that is out of range.
+
+    :param names_latest: the request names its solution version as `SolutionArn/$LATEST`.
+    """
+    if recipe.recipe_type == "USER_SEGMENTATION":
+        raise invalid_input(f"The recipe {recipe.name} makes user segments and cannot be used in a campaign.")
+    if bool(config.get("syncWithLatestSolutionVersion")) != names_latest:
+        raise invalid_input(
+            "syncWithLatestSolutionVersion must be true when, and only when, solutionVersionArn is"
+            f" SolutionArn{LATEST}."
+        )
+    if config.get("enableMetadataWithRecommendations") and recipe.recipe_type == "PERSONALIZED_ACTIONS":
+        raise invalid_input(
+            f"The recipe {recipe.name} recommends actions, which have no metadata in replies."
+        )
+    check_inference_config(config, recipe)
 
 
 OPERATIONS = {

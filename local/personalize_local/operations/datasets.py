@@ -1,4 +1,4 @@
-"""Manage datasets: one of each type per dataset group.
+"""Manage dataset groups, schemas and datasets.
 
 API: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateDataset.html
 """
@@ -8,37 +8,87 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from personalize_local.arns import dataset_tail
 from personalize_local.context import Context, Params
 from personalize_local.datasets.avro import DATASET_TYPES, DatasetSchema, parse_schema
-from personalize_local.errors import already_exists, invalid_input
+from personalize_local.errors import already_exists, in_use, invalid_input
 from personalize_local.operations.common import (
     create,
     find,
     find_active,
+    latest_update,
     list_all,
+    operations_of,
     refuse_busy,
+    refuse_children,
+    refuse_updating,
     start_delete,
+    start_update,
 )
-from personalize_local.operations.updates import latest_update, refuse_updating, start_update
 from personalize_local.resources import (
+    CREATING,
     DATASET,
     DATASET_EXPORT_JOB,
     DATASET_GROUP,
     DATASET_IMPORT_JOB,
     DATASET_UPDATE,
+    EVENT_TRACKER,
+    FILTER,
+    METRIC_ATTRIBUTION,
     SCHEMA,
     SOLUTION,
     SOLUTION_VERSION,
     Resource,
+    dataset_tail,
 )
 
 # https://docs.aws.amazon.com/personalize/latest/dg/updating-dataset-schema.html
 _WITH_NEW_SCHEMAS = ("ITEMS", "USERS")
 
 
+def create_dataset_group(context: Context, params: Params) -> dict[str, Any]:
+    """Start to create a dataset group."""
+    arn = context.arn(f"{DATASET_GROUP.tail}/{params['name']}")
+    if context.store.get(arn) is not None:
+        raise already_exists(arn)
+    if "kmsKeyArn" in params and "roleArn" not in params:
+        raise invalid_input("A KMS key requires a role: give roleArn together with kmsKeyArn.")
+    context.check_quota(DATASET_GROUP)
+    body = {key: params.get(key) for key in ("name", "roleArn", "kmsKeyArn", "domain")}
+    return {**create(context, DATASET_GROUP, arn, body, params=params), "domain": params.get("domain")}
+
+
+def delete_dataset_group(context: Context, params: Params) -> dict[str, Any]:
+    """Start to delete a dataset group without solutions, event trackers, metric attributions, filters and datasets."""
+    group = find(context, DATASET_GROUP, params["datasetGroupArn"])
+    refuse_children(context, group, SOLUTION, EVENT_TRACKER, METRIC_ATTRIBUTION, FILTER, DATASET)
+    return start_delete(context, group)
+
+
+def create_schema(context: Context, params: Params) -> dict[str, Any]:
+    """Check and store a schema."""
+    arn = context.arn(f"{SCHEMA.tail}/{params['name']}")
+    if context.store.get(arn) is not None:
+        raise already_exists(arn)
+    parse_schema(params["schema"], params.get("domain"))
+    context.check_quota(SCHEMA)
+    body = {key: params.get(key) for key in ("name", "schema", "domain")}
+    return create(context, SCHEMA, arn, body, moves=False)
+
+
+def delete_schema(context: Context, params: Params) -> dict[str, Any]:
+    """Delete a schema that no dataset uses."""
+    schema = find(context, SCHEMA, params["schemaArn"])
+    datasets = context.store.select(DATASET.noun, region=context.region)
+    updates = context.store.select(DATASET_UPDATE.noun, region=context.region, statuses=CREATING)
+    for user in (*datasets, *updates):
+        if user.body["schemaArn"] == schema.arn:
+            raise in_use(f"Schema {schema.arn} is used by {user.kind} {user.arn}.")
+    context.store.delete(schema.arn)
+    return {}
+
+
 def create_dataset(context: Context, params: Params) -> dict[str, Any]:
-    """Start to create a dataset whose schema fits its type and its group's domain."""
+    """Start to create a dataset; check its schema against its type and the group's domain."""
     dataset_type = _dataset_type(params["datasetType"])
     group = find_active(context, DATASET_GROUP, params["datasetGroupArn"])
     schema = find(context, SCHEMA, params["schemaArn"])
@@ -59,14 +109,14 @@ def create_dataset(context: Context, params: Params) -> dict[str, Any]:
 
 
 def describe_dataset(context: Context, params: Params) -> dict[str, Any]:
-    """Return a dataset with its newest schema replacement."""
+    """Return a dataset with its latest update."""
     dataset = find(context, DATASET, params["datasetArn"])
     update = latest_update(context, DATASET_UPDATE, dataset)
     return {"dataset": {**dataset.body, "latestDatasetUpdate": update}}
 
 
 def update_dataset(context: Context, params: Params) -> dict[str, Any]:
-    """Start to replace the schema of Items or Users by one that keeps all fields and adds nullable ones."""
+    """Start to replace the schema of Items or Users by one with additional nullable fields."""
     dataset = find_active(context, DATASET, params["datasetArn"])
     schema = find(context, SCHEMA, params["schemaArn"])
     if dataset.body["datasetType"] not in _WITH_NEW_SCHEMAS:
@@ -83,7 +133,7 @@ def update_dataset(context: Context, params: Params) -> dict[str, Any]:
 
 
 def delete_dataset(context: Context, params: Params) -> dict[str, Any]:
-    """Start to delete a dataset that no import writes and no export or training reads."""
+    """Start to delete a dataset that no import, export or training is using."""
     dataset = find(context, DATASET, params["datasetArn"])
     refuse_updating(context, DATASET_UPDATE, dataset)
     for kind in (DATASET_IMPORT_JOB, DATASET_EXPORT_JOB):
@@ -126,6 +176,12 @@ def _check_growth(former: DatasetSchema, new: DatasetSchema) -> None:
 
 
 OPERATIONS = {
+    "CreateDatasetGroup": create_dataset_group,
+    "DeleteDatasetGroup": delete_dataset_group,
+    **operations_of(DATASET_GROUP),
+    "CreateSchema": create_schema,
+    "DeleteSchema": delete_schema,
+    **operations_of(SCHEMA),
     "CreateDataset": create_dataset,
     "DescribeDataset": describe_dataset,
     "ListDatasets": list_all(DATASET),

@@ -10,8 +10,7 @@ from typing import Any
 from personalize_local.context import Context, Params
 from personalize_local.errors import already_exists, limit_exceeded
 from personalize_local.filters.check import checked_filter
-from personalize_local.filters.expressions import fields_of
-from personalize_local.filters.grammar import parse_filter
+from personalize_local.filters.expressions import fields_of, parse_filter
 from personalize_local.jobs.dataset_files import dataset_parts
 from personalize_local.operations.common import (
     create,
@@ -35,7 +34,7 @@ _MOST_FIELDS_PER_GROUP = 20
 
 
 def create_filter(context: Context, params: Params) -> dict[str, Any]:
-    """Start to create a filter whose expression fits the schemas of its dataset group."""
+    """Start to create a filter; check its expression against the schemas of the dataset group."""
     arn = context.arn(f"{FILTER.tail}/{params['name']}")
     if context.store.get(arn) is not None:
         raise already_exists(arn)
@@ -63,7 +62,7 @@ def _check_fields(context: Context, group: Resource, text: str) -> None:
     fields = {
         (dataset.upper(), field.upper()) for each in texts for dataset, field in fields_of(parse_filter(each))
     }
-    # The same field by another name: CurrentUser is a row of Users.
+    # CurrentUser is a row of Users.
     distinct = {("USERS" if dataset == "CURRENTUSER" else dataset, field) for dataset, field in fields}
     if len(distinct) > _MOST_FIELDS_PER_GROUP:
         raise limit_exceeded(

@@ -1,4 +1,4 @@
-"""Check what a solution asks for against its recipe and the schemas of its dataset group.
+"""Check the configuration of a solution against its recipe and the schemas of its dataset group.
 
 API: https://docs.aws.amazon.com/personalize/latest/dg/API_SolutionConfig.html
 """
@@ -9,21 +9,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from personalize_local.context import Params
-from personalize_local.datasets.avro import DatasetSchema
+from personalize_local.datasets.avro import NUMERIC_TYPES, DatasetSchema
 from personalize_local.errors import invalid_input, not_built
-from personalize_local.operations.hpo_config import check_hpo
-from personalize_local.recipe_parameters import Parameter, number_in
-from personalize_local.recipes import Recipe
+from personalize_local.recipes import Parameter, Recipe, number_in
 
-_NUMERIC_TYPES = frozenset({"int", "long", "float", "double"})
 _TRAINING_DATASETS = ("INTERACTIONS", "ITEMS", "USERS", "ACTIONS", "ACTION_INTERACTIONS")
 
 # The schemas of a dataset group's ACTIVE datasets, by dataset type.
 Schemas = Mapping[str, DatasetSchema]
+# https://docs.aws.amazon.com/personalize/latest/dg/API_HPOResourceConfig.html
+_MOST = {"maxNumberOfTrainingJobs": 40, "maxParallelTrainingJobs": 10}
+_TYPES = {
+    "integerHyperParameterRanges": "int",
+    "continuousHyperParameterRanges": "float",
+    "categoricalHyperParameterRanges": "bool",
+}
 
 
 def check_solution(params: Params, recipe: Recipe, schemas: Schemas) -> None:
-    """Raise an `ApiError` for the first setting that is wrong."""
+    """Raise an `ApiError` for the first invalid setting."""
     config = params.get("solutionConfig", {})
     if config.get("autoMLConfig"):
         raise not_built("AutoML (autoMLConfig), which the service has deprecated")
@@ -101,7 +105,7 @@ def _check_objective(objective: dict[str, str] | None, recipe: Recipe, schemas: 
         raise invalid_input("optimizationObjective requires an itemAttribute.")
     items = schemas.get("ITEMS")
     fields = {field.name: field for field in items.fields} if items else {}
-    if column not in fields or fields[column].type not in _NUMERIC_TYPES or fields[column].nullable:
+    if column not in fields or fields[column].type not in NUMERIC_TYPES or fields[column].nullable:
         raise invalid_input(
             f"itemAttribute {column} is not a numeric column without nulls of an active Items dataset."
         )
@@ -122,3 +126,41 @@ def _check_columns(config: dict[str, dict[str, list[str]]], schemas: Schemas) ->
     for dataset_type, columns in excluded.items():
         if dataset_type.upper() == "INTERACTIONS" and "EVENT_TYPE" in columns:
             raise invalid_input("EVENT_TYPE cannot be excluded from training.")
+
+
+def check_hpo(config: dict[str, Any], recipe: Recipe) -> None:
+    """Raise InvalidInputException for the first problem of an `hpoConfig`."""
+    if config.get("hpoObjective"):
+        raise invalid_input("hpoObjective is not supported.")
+    for name, text in config.get("hpoResourceConfig", {}).items():
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST[name]):
+            raise invalid_input(f"{name} must be a whole number from 1 to {_MOST[name]}, not {text}.")
+    tunable = {parameter.name: parameter for parameter in recipe.algorithm_parameters if parameter.tunable}
+    seen: set[str] = set()
+    for member, ranges in config.get("algorithmHyperParameterRanges", {}).items():
+        for entry in ranges:
+            name = entry.get("name", "")
+            if name not in tunable or tunable[name].type != _TYPES[member]:
+                raise invalid_input(
+                    f"{name or 'A range without a name'} is not in {member} of {recipe.name}."
+                )
+            if name in seen:
+                raise invalid_input(f"Hyperparameter {name} has more than one range.")
+            seen.add(name)
+            _check_range(tunable[name], entry)
+
+
+def _check_range(parameter: Parameter, entry: dict[str, Any]) -> None:
+    if parameter.choices:
+        if not entry.get("values"):
+            raise invalid_input(f"The range of hyperparameter {parameter.name} has no values.")
+        for value in entry["values"]:
+            parameter.check(value)
+        return
+    if "minValue" not in entry or "maxValue" not in entry:
+        raise invalid_input(f"The range of hyperparameter {parameter.name} needs minValue and maxValue.")
+    low, high = entry["minValue"], entry["maxValue"]
+    for bound in (low, high):
+        parameter.check(str(bound))
+    if low > high:
+        raise invalid_input(f"The minValue of hyperparameter {parameter.name} is above its maxValue.")

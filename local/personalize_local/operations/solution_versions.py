@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from personalize_local.arns import solution_version_tail
 from personalize_local.context import Context, Params
 from personalize_local.errors import already_exists, in_use, invalid_input
-from personalize_local.operations.common import create, find, find_active, operations_of
-from personalize_local.operations.updates import refuse_updating
+from personalize_local.operations.common import create, find, find_active, operations_of, refuse_updating
 from personalize_local.recipes import get_recipe
 from personalize_local.resources import (
     ACTIVE,
@@ -24,13 +22,14 @@ from personalize_local.resources import (
     SOLUTION,
     SOLUTION_VERSION,
     Resource,
+    solution_version_tail,
 )
 
 _COPIED = ("performHPO", "performAutoML", "performIncrementalUpdate", "recipeArn", "eventType")
 
 
 def create_solution_version(context: Context, params: Params) -> dict[str, Any]:
-    """Start a training; a name can be used once within its solution."""
+    """Start a training; names are unique within a solution."""
     solution = find_active(context, SOLUTION, params["solutionArn"])
     mode = params.get("trainingMode", "FULL")
     _check_name(context, solution, params.get("name"))
@@ -40,7 +39,7 @@ def create_solution_version(context: Context, params: Params) -> dict[str, Any]:
     tail = solution_version_tail(solution.body["name"])
     body = {
         **{key: solution.body.get(key) for key in _COPIED},
-        # Without a name of its own a version is called by the tail of its ARN.
+        # An unnamed version is called by the tail of its ARN.
         "name": params.get("name", tail.removeprefix(f"{SOLUTION.tail}/")),
         "solutionArn": solution.arn,
         "datasetGroupArn": solution.parent_arn,
@@ -52,7 +51,7 @@ def create_solution_version(context: Context, params: Params) -> dict[str, Any]:
 
 
 def stop_solution_version_creation(context: Context, params: Params) -> dict[str, Any]:
-    """Ask a training to stop; it passes CREATE STOPPING and ends in CREATE STOPPED."""
+    """Stop a training: it goes through CREATE STOPPING to CREATE STOPPED."""
     version = find(context, SOLUTION_VERSION, params["solutionVersionArn"])
     if version.status not in CREATING:
         raise invalid_input(
@@ -116,7 +115,7 @@ def _check_mode(context: Context, solution: Resource, mode: str) -> None:
 
 
 def _changed_since(context: Context, solution: Resource, version: Resource) -> bool:
-    """Tell whether an import was made after a version was asked for, or rows were streamed into a dataset."""
+    """Return whether any import finished after a version was created, or any rows were streamed."""
     since = version.body["creationDateTime"]
     for dataset in context.store.select(DATASET.noun, parent_arn=solution.parent_arn):
         jobs = context.store.select(DATASET_IMPORT_JOB.noun, parent_arn=dataset.arn, statuses=[ACTIVE])

@@ -1,7 +1,7 @@
 """Manage solutions.
 
-`performAutoTraining` reads back as asked for (default true, as in the service), but this server trains only
-when a solution version is created.
+`performAutoTraining` is stored (default true, as in the service), but this server only trains when a solution version
+is created.
 API: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateSolution.html
 """
 
@@ -18,9 +18,12 @@ from personalize_local.operations.common import (
     create,
     find,
     find_active,
+    latest_update,
     list_all,
     refuse_busy,
+    refuse_updating,
     start_delete,
+    start_update,
 )
 from personalize_local.operations.solution_config import (
     check_events,
@@ -28,7 +31,6 @@ from personalize_local.operations.solution_config import (
     check_schedule,
     check_solution,
 )
-from personalize_local.operations.updates import latest_update, refuse_updating, start_update
 from personalize_local.recipes import Recipe, get_recipe
 from personalize_local.resources import (
     BATCH_INFERENCE_JOB,
@@ -67,7 +69,7 @@ def create_solution(context: Context, params: Params) -> dict[str, Any]:
 
 
 def describe_solution(context: Context, params: Params) -> dict[str, Any]:
-    """Return a solution with its newest version, which may be in progress or failed."""
+    """Return a solution with its newest version, in any state."""
     solution = find(context, SOLUTION, params["solutionArn"])
     versions = context.store.select(SOLUTION_VERSION.noun, parent_arn=solution.arn)
     return {
@@ -80,7 +82,7 @@ def describe_solution(context: Context, params: Params) -> dict[str, Any]:
 
 
 def update_solution(context: Context, params: Params) -> dict[str, Any]:
-    """Start to change automatic training, incremental updates or event weights; all else is for ever."""
+    """Start to change automatic training, incremental updates or event weights; nothing else can change."""
     solution = find_active(context, SOLUTION, params["solutionArn"])
     body = {member: params[member] for member in _UPDATED if member in params}
     if not body:
@@ -95,7 +97,7 @@ def update_solution(context: Context, params: Params) -> dict[str, Any]:
 
 
 def delete_solution(context: Context, params: Params) -> dict[str, Any]:
-    """Start to delete a solution with all its versions; none may be in progress or in use."""
+    """Start to delete a solution with all its versions, unless one is in progress or in use."""
     solution = find(context, SOLUTION, params["solutionArn"])
     refuse_campaigns(context, solution)
     refuse_updating(context, SOLUTION_UPDATE, solution)

@@ -1,5 +1,5 @@
-"""Prove, by calling it, which operations of Amazon Personalize this server has: `python -m personalize_local.parity`.
+"""Test which operations of Amazon Personalize this server has: `python -m personalize_local.parity`.
 
-boto3's own clients call every operation against a running server, once as a pipeline would and then with requests
-that must be refused. What the calls show is what the table says; nothing in it is typed.
+boto3 clients call every operation of a running server, first as a pipeline would, then with invalid requests. The table
+is generated from the results of these calls.
 """

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from moto.server import ThreadedMotoServer
 
-from personalize_local.parity.run import examine
 from personalize_local.parity.table import as_markdown
+from personalize_local.parity.walk import examine
 from personalize_local.s3 import connect
 from personalize_local.server import Server
 from personalize_local.service import Settings
@@ -21,8 +21,8 @@ _REGION = "us-east-1"
 
 
 def main() -> int:
-    """Print the table; return 1 when a station failed or an implemented operation is not validated and tested."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's server notes every request
+    """Print the table; return 1 if a step failed or an implemented operation is not validated and tested."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's server logs every request
     s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     s3.start()
     host, port = s3.get_host_and_port()
@@ -39,7 +39,7 @@ def main() -> int:
         s3.stop()
     print(as_markdown(rows))
     for failure in failures:
-        print(f"- failed station {failure}")
+        print(f"- failed step {failure}")
     whole = all(row.validated and row.tested for row in rows if row.implemented)
     return 0 if whole and not failures else 1
 

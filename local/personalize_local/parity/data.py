@@ -1,4 +1,4 @@
-"""Make the smallest data on which every recipe of the walk trains."""
+"""Make minimal data on which all recipes of the walk train."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAMES = tuple(_FIELDS)
 
 
 def schema(name: str, *more: dict[str, Any]) -> str:
-    """Return the Avro schema of a dataset, with further fields if there are any."""
+    """Return the Avro schema of a dataset, with additional fields."""
     return json.dumps(
         {
             "type": "record",

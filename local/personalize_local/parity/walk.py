@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from personalize_local.arns import service_owned_arn
 from personalize_local.parity import data
-from personalize_local.parity.driver import ROLE, Driver, kind_of
+from personalize_local.parity.driver import ROLE, Driver, Recorder, kind_of
+from personalize_local.parity.table import OperationResult, make_rows
 from personalize_local.resources import (
     BATCH_INFERENCE_JOB,
     BATCH_SEGMENT_JOB,
@@ -22,6 +22,7 @@ from personalize_local.resources import (
     FILTER,
     SOLUTION,
     SOLUTION_VERSION,
+    service_owned_arn,
 )
 
 _RECIPE = "aws-user-personalization"
@@ -30,7 +31,7 @@ _BRAND = {"name": "BRAND", "type": ["null", "string"], "categorical": True}
 
 @dataclass
 class Walk:
-    """Go through the stations in order; a station that fails leaves its operations untested."""
+    """Run the steps in order; the operations of a failed step stay untested."""
 
     driver: Driver
     group: str = ""
@@ -39,9 +40,9 @@ class Walk:
     failures: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        """Go all the way; say on standard error what failed."""
-        for station in (
-            self.catalogue,
+        """Run all steps; print failures to standard error."""
+        for step in (
+            self.catalog,
             self.data,
             self.streaming,
             self.attribution,
@@ -53,17 +54,17 @@ class Walk:
             self.changes,
             self.removal,
         ):
-            self._try(station)
+            self._try(step)
 
-    def _try(self, station: Callable[[], None]) -> None:
+    def _try(self, step: Callable[[], None]) -> None:
         try:
-            station()
-        except Exception as error:  # ruff: ignore[blind-except] - the next station shows other operations
-            self.failures.append(f"{station.__name__}: {error}")
+            step()
+        except Exception as error:  # ruff: ignore[blind-except] - the next step tests other operations
+            self.failures.append(f"{step.__name__}: {error}")
             traceback.print_exc(file=sys.stderr)
 
-    def catalogue(self) -> None:
-        """Look the recipes up, and what they are made of."""
+    def catalog(self) -> None:
+        """Look up recipes, algorithms and feature transformations."""
         call = self.driver.call
         call("ListRecipes")
         call("DescribeRecipe", recipeArn=service_owned_arn(f"recipe/{_RECIPE}"))
@@ -72,7 +73,7 @@ class Walk:
         call("DescribeFeatureTransformation", featureTransformationArn=transformation)
 
     def data(self) -> None:
-        """Make a tagged dataset group with all five datasets, and import into them."""
+        """Create a tagged dataset group with all five datasets, and import into them."""
         call = self.driver.call
         self.group = self.driver.create(DATASET_GROUP, tags=[{"tagKey": "a", "tagValue": "b"}])
         call("TagResource", resourceArn=self.group, tags=[{"tagKey": "c", "tagValue": "d"}])
@@ -110,7 +111,7 @@ class Walk:
         )
 
     def streaming(self) -> None:
-        """Send one record by each of the Put operations."""
+        """Send one record by each Put operation."""
         tracker = self._create_tracked()
         session = {"trackingId": tracker, "sessionId": "s1", "userId": "u1"}
         event = {"eventType": "buy", "sentAt": 1_700_000_000, "itemId": "i1"}
@@ -239,7 +240,7 @@ class Walk:
         )
 
     def removal(self) -> None:
-        """Delete all that is left, in the service's order."""
+        """Delete all remaining resources, in the order that the service requires."""
         listed = self.driver.call
         for campaign in listed("ListCampaigns")["campaigns"]:
             self.driver.delete(kind_of("Campaign"), campaign["campaignArn"])
@@ -252,3 +253,14 @@ class Walk:
         self.driver.delete(DATASET_GROUP, self.group)
         for schema in self.schemas.values():
             self.driver.call("DeleteSchema", schemaArn=schema)
+
+
+def examine(url: str, bucket: str, region: str) -> tuple[list[OperationResult], list[str]]:
+    """Call every operation of the server at `url`; return a result for each, and the failed steps.
+
+    :param bucket: an S3 bucket that this process and the server reach by boto3's environment.
+    """
+    recorder = Recorder(url, region)
+    walk = Walk(Driver(recorder, bucket, region))
+    walk.run()
+    return make_rows(recorder, region), walk.failures

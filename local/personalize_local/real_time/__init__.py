@@ -1,1 +1,1 @@
-"""Answer personalize-runtime and personalize-events: recommendations in real time, and streamed data."""
+"""Implement personalize-runtime and personalize-events: real-time recommendations and streamed data."""

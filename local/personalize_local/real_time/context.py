@@ -1,28 +1,82 @@
-"""Carry what an operation of the real-time services may use."""
+"""Context of one real-time request, with the cache of loaded models."""
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from personalize_local.arns import region_of
+from personalize_local import engine
 from personalize_local.errors import invalid_input, not_found
-from personalize_local.real_time.models import Models
 from personalize_local.real_time.rows import Rows
 from personalize_local.real_time.streams import Streams
-from personalize_local.resources import ACTIVE, Kind, Resource
+from personalize_local.resources import ACTIVE, Kind, Resource, region_of
 from personalize_local.store import Store
+
+# Models map most of their files into memory, so the file size is an upper bound of their memory.
+_MOST_MODEL_BYTES = 2 * 2**30
+Params = dict[str, Any]
+
+
+@dataclass
+class Model:
+    """One model and its lock; models are not thread-safe."""
+
+    recommender: engine.Recommender
+    size_bytes: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Models:
+    """Load models on first use and drop the least recently used ones above a size; the newest always stays."""
+
+    def __init__(self, most_bytes: int = _MOST_MODEL_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
+        self._models: OrderedDict[str, Model] = OrderedDict()
+
+    def get(self, recipe: str, folder: str) -> Model:
+        """Return the model in a folder; concurrent callers wait for one load."""
+        with self._lock:
+            loading = self._loading.setdefault(folder, threading.Lock())
+        with loading:
+            with self._lock:
+                if folder in self._models:
+                    self._models.move_to_end(folder)
+                    return self._models[folder]
+            model = Model(engine.load(recipe, Path(folder)), _size_bytes(Path(folder)))
+            with self._lock:
+                self._models[folder] = model
+                self._make_room()
+            return model
+
+    def forget(self) -> None:
+        """Drop all models; the next request loads them again."""
+        with self._lock:
+            self._models.clear()
+
+    def _make_room(self) -> None:
+        while len(self._models) > 1 and sum(m.size_bytes for m in self._models.values()) > self._most_bytes:
+            folder, _ = self._models.popitem(last=False)
+            self._loading.pop(folder, None)
+
+
+def _size_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 @dataclass(frozen=True)
-class RealTime:
-    """Serve one request. Unlike the control plane's operations these hold no transaction of the store.
+class RealTimeContext:
+    """Context of one request. Unlike the control plane's operations, it has no transaction of the store.
 
-    :param region: the caller's.
-    :param streams: where accepted rows go.
-    :param rows: reads datasets, streamed rows included.
-    :param models: the models in memory.
+    :param region: the caller's region.
+    :param streams: stores accepted rows.
+    :param rows: reads datasets including streamed rows.
+    :param models: the loaded models.
     """
 
     region: str
@@ -46,5 +100,4 @@ class RealTime:
         return resource
 
 
-Params = dict[str, Any]
-Operation = Callable[[RealTime, Params], dict[str, Any]]
+Operation = Callable[[RealTimeContext, Params], dict[str, Any]]

@@ -1,6 +1,6 @@
-"""Answer the operations of personalize-events: take in events, items, users and actions as they come.
+"""Implement the operations of personalize-events: store streamed events, items, users and actions.
 
-A call is accepted or refused as a whole. What is accepted survives a kill, and is seen by the next training.
+A call is accepted or refused as a whole. Accepted rows survive a kill, and the next training uses them.
 API: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Personalize_Events.html
 """
 
@@ -14,59 +14,59 @@ from botocore.utils import parse_timestamp
 
 from personalize_local.datasets.avro import DatasetSchema
 from personalize_local.errors import in_use, invalid_input, not_found
-from personalize_local.real_time.context import Operation, Params, RealTime
-from personalize_local.real_time.log import Row
+from personalize_local.real_time.context import Operation, Params, RealTimeContext
+from personalize_local.real_time.log import StreamedRow
 from personalize_local.real_time.properties import cells_of, read_properties
 from personalize_local.resources import ACTIVE, DATASET, DELETING, EVENT_TRACKER, Resource
 
 # https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MOST_EVENT_BYTES = 10 * 1024
-# Keys that the properties of an event may not have, in any case:
+# Keys that the properties of an event must not have (case-insensitive):
 # https://docs.aws.amazon.com/personalize/latest/dg/API_UBS_Event.html
 _FORBIDDEN = frozenset({"userid", "sessionid", "eventtype", "timestamp", "recommendationid", "impression"})
-# Both spellings of the guide, without regard to case.
+# Event types are case-insensitive.
 _ACTION_EVENTS = {name.lower(): name for name in ("Taken", "Not Taken", "Viewed")}
 
 
-def put_events(around: RealTime, params: Params) -> dict[str, Any]:
-    """Take events of one session; without a userId the session stands for the user."""
-    tracker = _tracker(around, params["trackingId"])
-    dataset = around.rows.datasets(str(tracker.parent_arn)).get("INTERACTIONS")
+def put_events(context: RealTimeContext, params: Params) -> dict[str, Any]:
+    """Store events of one session; without a userId the session id is the user id."""
+    tracker = _tracker(context, params["trackingId"])
+    dataset = context.rows.datasets(str(tracker.parent_arn)).get("INTERACTIONS")
     if dataset is None:
         raise invalid_input("The dataset group of the event tracker has no ACTIVE Interactions dataset.")
-    schema = around.rows.schema(dataset)
+    schema = context.rows.schema(dataset)
     user_id = params.get("userId") or params["sessionId"]
-    around.streams.put(dataset, [_event_row(event, user_id, schema) for event in params["eventList"]])
+    context.streams.put(dataset, [_event_row(event, user_id, schema) for event in params["eventList"]])
     return {}
 
 
-def put_action_interactions(around: RealTime, params: Params) -> dict[str, Any]:
-    """Take action interactions; the tracking id is that of the Action_Interactions dataset."""
-    dataset = _by_tracking_id(around, params["trackingId"])
-    schema = around.rows.schema(dataset)
+def put_action_interactions(context: RealTimeContext, params: Params) -> dict[str, Any]:
+    """Store action interactions; the tracking id belongs to the Action_Interactions dataset."""
+    dataset = _by_tracking_id(context, params["trackingId"])
+    schema = context.rows.schema(dataset)
     rows = [_action_row(each, schema) for each in params["actionInteractions"]]
-    around.streams.put(dataset, rows)
+    context.streams.put(dataset, rows)
     return {}
 
 
 def put_records(dataset_type: str, member: str, id_member: str, id_column: str) -> Operation:
-    """Return PutItems, PutUsers or PutActions: a record takes the place of the one with its id."""
+    """Return PutItems, PutUsers or PutActions: a record replaces the one with the same id."""
 
-    def operation(around: RealTime, params: Params) -> dict[str, Any]:
-        dataset = _dataset(around, params["datasetArn"], dataset_type)
-        schema = around.rows.schema(dataset)
+    def operation(context: RealTimeContext, params: Params) -> dict[str, Any]:
+        dataset = _dataset(context, params["datasetArn"], dataset_type)
+        schema = context.rows.schema(dataset)
         rows = []
         for record in params[member]:
             given = {id_column: record[id_member]}
             cells = cells_of(schema, given, read_properties(record.get("properties")))
-            rows.append(Row(record[id_member], cells))
-        around.streams.put(dataset, rows)
+            rows.append(StreamedRow(record[id_member], cells))
+        context.streams.put(dataset, rows)
         return {}
 
     return operation
 
 
-def _event_row(event: Params, user_id: str, schema: DatasetSchema) -> Row:
+def _event_row(event: Params, user_id: str, schema: DatasetSchema) -> StreamedRow:
     _check_size(event)
     properties = read_properties(event.get("properties"))
     forbidden = [key for key in properties if key.lower() in _FORBIDDEN]
@@ -85,11 +85,11 @@ def _event_row(event: Params, user_id: str, schema: DatasetSchema) -> Row:
         "IMPRESSION": "|".join(event["impression"]) if "impression" in event else None,
         "EVENT_ATTRIBUTION_SOURCE": source,
     }
-    # A column that the schema does not have keeps nothing: the member is optional in the schema, not in the call.
-    return Row(user_id, cells_of(schema, given, properties), event.get("eventId"))
+    # Members without a column in the schema are dropped.
+    return StreamedRow(user_id, cells_of(schema, given, properties), event.get("eventId"))
 
 
-def _action_row(action: Params, schema: DatasetSchema) -> Row:
+def _action_row(action: Params, schema: DatasetSchema) -> StreamedRow:
     event_type = _ACTION_EVENTS.get(action["eventType"].lower())
     if event_type is None:
         raise invalid_input(f"eventType must be one of {', '.join(_ACTION_EVENTS.values())}.")
@@ -103,7 +103,7 @@ def _action_row(action: Params, schema: DatasetSchema) -> Row:
         "IMPRESSION": "|".join(action["impression"]) if "impression" in action else None,
     }
     cells = cells_of(schema, given, read_properties(action.get("properties")))
-    return Row(user_id, cells, action.get("eventId"))
+    return StreamedRow(user_id, cells, action.get("eventId"))
 
 
 def _check_size(event: Params) -> None:
@@ -112,12 +112,12 @@ def _check_size(event: Params) -> None:
 
 
 def _seconds(timestamp: float | str) -> int:
-    # botocore reads numbers too, whatever its stub says.
+    # botocore parses numbers, too, although its stub does not allow them.
     return int(parse_timestamp(timestamp).timestamp())  # type: ignore[arg-type]
 
 
-def _tracker(around: RealTime, tracking_id: str) -> Resource:
-    for tracker in around.store.select(EVENT_TRACKER.noun, region=around.region):
+def _tracker(context: RealTimeContext, tracking_id: str) -> Resource:
+    for tracker in context.store.select(EVENT_TRACKER.noun, region=context.region):
         if tracker.body["trackingId"] == tracking_id:
             if tracker.status != ACTIVE:
                 raise invalid_input(f"The event tracker {tracker.arn} is not ACTIVE.")
@@ -125,15 +125,15 @@ def _tracker(around: RealTime, tracking_id: str) -> Resource:
     raise invalid_input(f"There is no event tracker with the tracking id {tracking_id}.")
 
 
-def _by_tracking_id(around: RealTime, tracking_id: str) -> Resource:
-    for dataset in around.store.select(DATASET.noun, region=around.region):
+def _by_tracking_id(context: RealTimeContext, tracking_id: str) -> Resource:
+    for dataset in context.store.select(DATASET.noun, region=context.region):
         if dataset.body.get("trackingId") == tracking_id:
             return _accepting(dataset)
     raise not_found(tracking_id)
 
 
-def _dataset(around: RealTime, arn: str, dataset_type: str) -> Resource:
-    dataset = _accepting(around.find(DATASET, arn))
+def _dataset(context: RealTimeContext, arn: str, dataset_type: str) -> Resource:
+    dataset = _accepting(context.find(DATASET, arn))
     if dataset.body["datasetType"] != dataset_type:
         raise invalid_input(f"{arn} is a dataset of {dataset.body['datasetType']} and not {dataset_type}.")
     return dataset
@@ -147,7 +147,7 @@ def _accepting(dataset: Resource) -> Resource:
     return dataset
 
 
-OPERATIONS: dict[str, Callable[[RealTime, Params], dict[str, Any]]] = {
+OPERATIONS: dict[str, Callable[[RealTimeContext, Params], dict[str, Any]]] = {
     "PutEvents": put_events,
     "PutActionInteractions": put_action_interactions,
     "PutItems": put_records("ITEMS", "items", "itemId", "ITEM_ID"),

@@ -10,23 +10,23 @@ import pyarrow as pa
 
 from personalize_local.engine import Answer, Options, Query, Recommender
 from personalize_local.errors import invalid_input
-from personalize_local.filters.apply import FilterData, ItemFilter, MissingParameter
+from personalize_local.filters.apply import FilterData, ItemFilter
 from personalize_local.filters.check import checked_filter
-from personalize_local.filters.values import read_filter_values
-from personalize_local.real_time.context import RealTime
+from personalize_local.filters.values import MissingParameter, read_filter_values
+from personalize_local.real_time.context import RealTimeContext
 from personalize_local.resources import FILTER
 
-# First ask for so many more than wanted: the events of one type that a filter sees, at most.
+# Extra results of the first request: the maximum number of events of one type that a filter sees.
 _EXTRA_RESULTS = 100
-_GROWTH = 8  # then for so many times more, until the list is long enough or the catalogue is used up
+_GROWTH = 8  # factor of each further request, until the list is long enough or contains the whole catalog
 _OF_USERS = frozenset({"INTERACTIONS", "ACTION_INTERACTIONS", "USERS"})
 
 Test = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Say who asks, for which dataset group, and about what: `ITEM_ID` or `ACTION_ID`."""
+class FilterContext:
+    """Dataset group, user, item and subject (`ITEM_ID` or `ACTION_ID`) of a request."""
 
     group_arn: str
     user_id: str
@@ -34,35 +34,39 @@ class Asked:
     subject: str = "ITEM_ID"
 
 
-def make_test(around: RealTime, asked: Asked, params: dict[str, Any]) -> Test | None:
+def make_test(context: RealTimeContext, filter_context: FilterContext, params: dict[str, Any]) -> Test | None:
     """Return the test of the request's (or promotion's) `filterArn` and `filterValues`; None without a filter.
 
-    :raises ApiError: for a filter of another group or kind, and for values that it lacks.
+    :raises ApiError: for a filter of another group or subject, and for missing values.
     """
     arn = params.get("filterArn")
     if arn is None:
         if params.get("filterValues"):
             raise invalid_input("filterValues requires a filterArn.")
         return None
-    found = around.find_active(FILTER, arn)
-    if found.parent_arn != asked.group_arn:
-        raise invalid_input(f"Filter {arn} does not belong to the dataset group {asked.group_arn}.")
-    datasets = around.rows.datasets(asked.group_arn)
-    schemas = {kind: around.rows.schema(dataset) for kind, dataset in datasets.items()}
+    found = context.find_active(FILTER, arn)
+    if found.parent_arn != filter_context.group_arn:
+        raise invalid_input(f"Filter {arn} does not belong to the dataset group {filter_context.group_arn}.")
+    datasets = context.rows.datasets(filter_context.group_arn)
+    schemas = {kind: context.rows.schema(dataset) for kind, dataset in datasets.items()}
     expressions = checked_filter(found.body["filterExpression"], schemas)
-    if expressions[0].subject != asked.subject:
-        raise invalid_input(f"Filter {arn} is not a filter of {asked.subject}.")
+    if expressions[0].subject != filter_context.subject:
+        raise invalid_input(f"Filter {arn} is not a filter of {filter_context.subject}.")
     used = {condition.dataset for expression in expressions for condition in expression.conditions()}
     tables: dict[str, pa.Table] = {}
     for kind, dataset in datasets.items():
         if kind in used:
             of_user = kind in _OF_USERS
             tables[kind] = (
-                around.rows.of_user(dataset, asked.user_id) if of_user else around.rows.all(dataset)
+                context.rows.of_user(dataset, filter_context.user_id)
+                if of_user
+                else context.rows.all(dataset)
             )
-    item_filter = ItemFilter(expressions, FilterData(tables, schemas), {asked.user_id})
+    item_filter = ItemFilter(expressions, FilterData(tables, schemas), {filter_context.user_id})
     try:
-        return item_filter.for_user(asked.user_id, read_filter_values(params), asked.item_id)
+        return item_filter.for_user(
+            filter_context.user_id, read_filter_values(params), filter_context.item_id
+        )
     except MissingParameter as missing:
         raise invalid_input(f"{missing}.") from missing
 
@@ -70,7 +74,7 @@ def make_test(around: RealTime, asked: Asked, params: dict[str, Any]) -> Test | 
 def answer(
     recommender: Recommender, query: Query, num_results: int, options: Options, test: Test | None
 ) -> Answer:
-    """Return the model's list for one query, at most `num_results` long, of what passes the test.
+    """Return at most `num_results` of the model's results that pass the test.
 
     :raises ApiError: InvalidInputException when the model cannot answer the query.
     """
@@ -86,7 +90,7 @@ def answer(
 
 
 def at_places(full: Answer, places: list[int]) -> Answer:
-    """Return some places of a list; the last ones of a ranking may have no score."""
+    """Return some positions of a list; the last ones of a ranking may have no score."""
     scores = full.scores
     return Answer(
         [full.ids[place] for place in places],

@@ -1,7 +1,6 @@
-"""Keep streamed rows from the moment they are accepted until they are part of a Parquet file.
+"""Store accepted streamed rows until they are moved into a Parquet file.
 
-One SQLite file, apart from the one of the resources: streaming does not wait for the control plane, nor the
-other way round.
+The log has its own SQLite file, so that streaming and the control plane do not wait for each other.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ Cells = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Row:
-    """Hold one accepted row: `key` is its user, or the item or action itself; `event_id` counts once for ever."""
+class StreamedRow:
+    """One accepted row: `key` is its user, item or action; a repeated `event_id` is ignored."""
 
     key: str
     cells: Cells
@@ -44,19 +43,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Tail:
-    """Hold rows of the log, the oldest first, and the number of the last one."""
+    """Rows of the log, oldest first, and the number of the last one."""
 
     rows: list[Cells]
     last_id: int
 
 
 class Log:
-    """Append rows and read them back; datasets are known by their sequence number, which is never used again."""
+    """Append and read rows by the dataset's sequence number, which is never reused."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        # As in the store: what is committed survives a killed process.
+        # As in the store: committed rows survive a killed process.
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_TABLES)
@@ -66,8 +65,8 @@ class Log:
         with self._lock:
             self._db.close()
 
-    def append(self, dataset: int, rows: Sequence[Row]) -> None:
-        """Add all rows in one step, but those whose event id was there before."""
+    def append(self, dataset: int, rows: Sequence[StreamedRow]) -> None:
+        """Add all rows in one transaction, except those with a known event id."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -78,7 +77,7 @@ class Log:
                 raise
             self._db.execute("COMMIT")
 
-    def _append(self, dataset: int, row: Row) -> None:
+    def _append(self, dataset: int, row: StreamedRow) -> None:
         if row.event_id is not None:
             statement = "INSERT OR IGNORE INTO event_ids (dataset, event_id) VALUES (?, ?)"
             if self._db.execute(statement, (dataset, row.event_id)).rowcount == 0:
@@ -101,7 +100,7 @@ class Log:
         return int(found[0]) if found else 0
 
     def read(self, dataset: int, after_id: int, key: str | None = None, most: int = -1) -> Tail:
-        """Return a dataset's rows after a number, all or those of one key; `most` of -1 means all."""
+        """Return a dataset's rows after `after_id`, optionally of one key; `most` of -1 means no limit."""
         query = "SELECT id, cells FROM log WHERE dataset = ? AND id > ?"
         values: list[object] = [dataset, after_id]
         if key is not None:
@@ -117,19 +116,19 @@ class Log:
         return int(found[0] or 0)
 
     def sizes(self) -> dict[int, int]:
-        """Return how many rows the log holds of each dataset."""
+        """Return the number of rows per dataset."""
         with self._lock:
             return dict(self._db.execute("SELECT dataset, COUNT(*) FROM log GROUP BY dataset").fetchall())
 
     def drop(self, dataset: int, up_to_id: int) -> None:
-        """Forget a dataset's rows up to a number; event ids are kept."""
+        """Delete a dataset's rows up to `up_to_id`; keep the event ids."""
         with self._lock:
             self._db.execute("DELETE FROM log WHERE dataset = ? AND id <= ?", (dataset, up_to_id))
 
     def erase(self, datasets: Sequence[int], keys: Sequence[str]) -> None:
-        """Forget all rows of these keys (users), and what SQLite keeps of rows that were dropped before.
+        """Delete all rows of these keys (users), also from SQLite's free pages and write-ahead log.
 
-        Deleted rows stay readable in free pages and in the write-ahead log until both are written anew.
+        Deleted rows stay readable there until both are rewritten.
         """
         with self._lock:
             self._db.executemany(
@@ -140,7 +139,7 @@ class Log:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def forget(self, dataset: int) -> None:
-        """Forget everything about a dataset that is gone."""
+        """Delete all rows and event ids of a deleted dataset."""
         with self._lock:
             self._db.execute("DELETE FROM log WHERE dataset = ?", (dataset,))
             self._db.execute("DELETE FROM event_ids WHERE dataset = ?", (dataset,))

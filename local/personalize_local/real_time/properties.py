@@ -1,4 +1,4 @@
-"""Read the `properties` of streamed records: a JSON text whose keys are the schema's fields in camel case.
+"""Parse the `properties` of streamed records: JSON with the schema's fields in camel case as keys.
 
 https://docs.aws.amazon.com/personalize/latest/dg/importing-individual-records.html
 """
@@ -9,18 +9,12 @@ import json
 import math
 from typing import Any
 
-from personalize_local.datasets.avro import DatasetSchema, Field
+from personalize_local.datasets.avro import ID_COLUMNS, NUMERIC_TYPES, DatasetSchema, Field
 from personalize_local.errors import ApiError, invalid_input
 
 Cell = str | int | float | bool | None
 
-_NUMERIC_TYPES = frozenset({"int", "long", "float", "double"})
 _WHOLE_RANGES = {"int": 2**31, "long": 2**63}
-# Lengths: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
-_MOST_ID_CHARACTERS = 256
-_MOST_STRING_CHARACTERS = 1000
-_MOST_TEXTUAL_CHARACTERS = 20_000
-_IDS = frozenset({"USER_ID", "ITEM_ID", "ACTION_ID"})
 
 
 def camel_case(name: str) -> str:
@@ -32,7 +26,7 @@ def camel_case(name: str) -> str:
 
 
 def read_properties(text: str | None) -> dict[str, Any]:
-    """Return the members of a properties text; none without a text."""
+    """Parse a properties text; empty without one."""
     if text is None:
         return {}
     try:
@@ -40,21 +34,21 @@ def read_properties(text: str | None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        # The service's own words, whatever is wrong with the text.
+        # The service's message for any invalid text.
         raise invalid_input("Error parsing properties json")
     return found
 
 
 def cells_of(schema: DatasetSchema, given: dict[str, Cell], properties: dict[str, Any]) -> dict[str, Cell]:
-    """Return one row by column name: what the request states itself, and its properties.
+    """Return one row by column name, from the request's members and its properties.
 
-    :raises ApiError: InvalidInputException for a key that is no field, a wrong type, and a null that may not be.
+    :raises ApiError: InvalidInputException for an unknown key, a wrong type, or a null in a non-nullable field.
     """
     keys = {camel_case(field.name): field.name for field in schema.fields}
     unknown = [key for key in properties if key not in keys]
     if unknown:
         raise invalid_input(f"properties has keys that are not in the schema: {', '.join(sorted(unknown))}.")
-    # What the request states itself wins.
+    # The request's members override its properties.
     row = {keys[key]: value for key, value in properties.items()} | {
         name: value for name, value in given.items() if value is not None
     }
@@ -68,7 +62,7 @@ def _cell(value: Any, field: Field) -> Cell:
         return None
     if field.type == "string":
         return _text(value, field)
-    if field.type in _NUMERIC_TYPES:
+    if field.type in NUMERIC_TYPES:
         return _number(value, field)
     if isinstance(value, bool):
         return value
@@ -79,12 +73,12 @@ def _text(value: Any, field: Field) -> str:
     if not isinstance(value, str) or not _is_text(value):
         raise _wrong_type(field)
     if field.textual:
-        return value[:_MOST_TEXTUAL_CHARACTERS]
-    longest = _MOST_ID_CHARACTERS if field.name in _IDS else _MOST_STRING_CHARACTERS
-    parts = value.split("|") if field.categorical or field.name == "IMPRESSION" else [value]
+        return value[: field.most_characters]
+    longest = field.most_characters
+    parts = value.split("|") if field.is_multi_value else [value]
     if max(map(len, parts)) > longest:
         raise invalid_input(f"Length cannot be more than {longest} characters for {field.name}.")
-    if field.name in _IDS and not value:
+    if field.name in ID_COLUMNS and not value:
         raise invalid_input(f"A value of {field.name} is required.")
     return value
 
@@ -98,7 +92,7 @@ def _is_text(value: str) -> bool:
 
 
 def _number(value: Any, field: Field) -> int | float:
-    # Older examples of the guide state numbers as strings.
+    # Older examples of the guide have numbers as strings.
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _wrong_type(field)
     try:

@@ -1,24 +1,23 @@
-"""Answer the operations of personalize-runtime.
+"""Implement the operations of personalize-runtime.
 
 API: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Personalize_Runtime.html
-`context` is taken and checked by its shape; no model here is trained on the metadata of interactions.
+`context` is validated but ignored, because no model here uses the metadata of interactions.
 """
 
 from __future__ import annotations
 
+import random
+import uuid
+from dataclasses import replace
 from typing import Any
 
-from personalize_local.engine import Query
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from personalize_local.engine import Answer, Query
 from personalize_local.errors import ApiError, invalid_input, not_found
-from personalize_local.real_time.context import Operation, Params, RealTime
-from personalize_local.real_time.filtering import Asked, answer, make_test
-from personalize_local.real_time.item_list import (
-    add_metadata,
-    checked_columns,
-    entries_of,
-    recommendation_id,
-)
-from personalize_local.real_time.promotions import mix, promoted_count
+from personalize_local.real_time.context import Operation, Params, RealTimeContext
+from personalize_local.real_time.filtering import FilterContext, answer, make_test
 from personalize_local.real_time.serving import Served, find_served
 
 # Defaults and limits, by the API pages.
@@ -27,25 +26,30 @@ _MOST_ITEMS = 500
 _MOST_ITEMS_WITH_METADATA = 50
 _DEFAULT_ACTIONS = 5
 _MOST_ACTIONS = 100
+# https://docs.aws.amazon.com/personalize/latest/dg/getting-recommendations-with-metadata.html
+_MOST_COLUMNS = 10
+_SCORE_DECIMALS = 7
+Entry = dict[str, Any]
+_REASON = "Promoted item"
 
 
-def get_recommendations(around: RealTime, params: Params) -> dict[str, Any]:
+def get_recommendations(context: RealTimeContext, params: Params) -> dict[str, Any]:
     """Recommend items to a user, or items related to an item."""
     if "recommenderArn" in params:
         if "campaignArn" in params:
             raise invalid_input("Give either campaignArn or recommenderArn, not both.")
         raise not_found(params["recommenderArn"])
-    served = find_served(around, params.get("campaignArn"))
+    served = find_served(context, params.get("campaignArn"))
     query = _query(served, params)
-    columns = checked_columns(around, served, params)
+    columns = checked_columns(context, served, params)
     num_results = _checked_count(
         params, _DEFAULT_ITEMS, _MOST_ITEMS_WITH_METADATA if columns else _MOST_ITEMS
     )
-    asked = Asked(served.group_arn, query.user_id or "", query.item_id)
-    test = make_test(around, asked, params)
+    filter_context = FilterContext(served.group_arn, query.user_id or "", query.item_id)
+    test = make_test(context, filter_context, params)
     promotion = _promotion(params)
-    promoted_test = make_test(around, asked, promotion) if promotion else None
-    with served.asked_for(around, query.user_id) as recommender:
+    promoted_test = make_test(context, filter_context, promotion) if promotion else None
+    with served.recommender_for(context, query.user_id) as recommender:
         found = answer(recommender, query, num_results, served.options, test)
         if promotion:
             count = promoted_count(num_results, promotion["percentPromotedItems"])
@@ -53,39 +57,39 @@ def get_recommendations(around: RealTime, params: Params) -> dict[str, Any]:
     entries = (
         mix(found, promoted, promotion.get("name"), num_results, count) if promotion else entries_of(found)
     )
-    add_metadata(around, served, entries, columns)
+    add_metadata(context, served, entries, columns)
     return {"itemList": entries, "recommendationId": recommendation_id()}
 
 
-def get_personalized_ranking(around: RealTime, params: Params) -> dict[str, Any]:
-    """Put a list of items into a user's order; a filter removes items from it."""
-    served = find_served(around, params["campaignArn"])
+def get_personalized_ranking(context: RealTimeContext, params: Params) -> dict[str, Any]:
+    """Rank a list of items for a user; a filter removes items from it."""
+    served = find_served(context, params["campaignArn"])
     if served.wants != "ranking":
         raise _wrong_operation(served)
-    columns = checked_columns(around, served, params)
+    columns = checked_columns(context, served, params)
     item_ids = tuple(dict.fromkeys(params["inputList"]))
     most = _MOST_ITEMS_WITH_METADATA if columns else _MOST_ITEMS
     if not 1 <= len(params["inputList"]) <= most:
         raise invalid_input(f"inputList must have between 1 and {most} items.")
     user_id = _required(params, "userId", served)
-    test = make_test(around, Asked(served.group_arn, user_id), params)
+    test = make_test(context, FilterContext(served.group_arn, user_id), params)
     query = Query(user_id=user_id, item_ids=item_ids)
-    with served.asked_for(around, user_id) as recommender:
+    with served.recommender_for(context, user_id) as recommender:
         found = answer(recommender, query, len(item_ids), served.options, test)
     entries = entries_of(found)
-    add_metadata(around, served, entries, columns)
+    add_metadata(context, served, entries, columns)
     return {"personalizedRanking": entries, "recommendationId": recommendation_id()}
 
 
-def get_action_recommendations(around: RealTime, params: Params) -> dict[str, Any]:
+def get_action_recommendations(context: RealTimeContext, params: Params) -> dict[str, Any]:
     """Recommend actions to a user."""
-    served = find_served(around, params.get("campaignArn"))
+    served = find_served(context, params.get("campaignArn"))
     if served.wants != "action":
         raise _wrong_operation(served)
     user_id = _required(params, "userId", served)
     num_results = _checked_count(params, _DEFAULT_ACTIONS, _MOST_ACTIONS)
-    test = make_test(around, Asked(served.group_arn, user_id, subject="ACTION_ID"), params)
-    with served.asked_for(around, user_id) as recommender:
+    test = make_test(context, FilterContext(served.group_arn, user_id, subject="ACTION_ID"), params)
+    with served.recommender_for(context, user_id) as recommender:
         found = answer(recommender, Query(user_id=user_id), num_results, served.options, test)
     return {"actionList": entries_of(found, "actionId"), "recommendationId": recommendation_id()}
 
@@ -129,6 +133,84 @@ def _wrong_operation(served: Served) -> ApiError:
     operations |= {"ranking": "GetPersonalizedRanking", "action": "GetActionRecommendations"}
     name = operations.get(served.wants, "CreateBatchSegmentJob")
     return invalid_input(f"Campaigns of the recipe {served.recipe.name} answer {name} only.")
+
+
+def recommendation_id() -> str:
+    """Return a new id of 40 characters, the maximum that PutEvents accepts."""
+    return f"RID-{uuid.uuid4()}"
+
+
+def entries_of(found: Answer, id_member: str = "itemId") -> list[Entry]:
+    """Return one entry per id, with score and reasons if the recipe has them."""
+    entries: list[Entry] = []
+    for place, each in enumerate(found.ids):
+        entry: Entry = {id_member: each}
+        if found.scores is not None and place < len(found.scores):
+            entry["score"] = round(float(found.scores[place]), _SCORE_DECIMALS)
+        if found.reasons is not None and found.reasons[place]:
+            entry["reason"] = list(found.reasons[place])
+        entries.append(entry)
+    return entries
+
+
+def checked_columns(context: RealTimeContext, served: Served, params: dict[str, Any]) -> list[str]:
+    """Return the columns of Items in `metadataColumns`; raise `ApiError`."""
+    requested: dict[str, list[str]] = params.get("metadataColumns", {})
+    columns = [column for names in requested.values() for column in names]
+    if not columns:
+        return []
+    if not served.has_metadata:
+        raise invalid_input("metadataColumns requires a campaign with enableMetadataWithRecommendations.")
+    if [kind.upper() for kind in requested] != ["ITEMS"]:
+        raise invalid_input("metadataColumns can name columns of ITEMS only.")
+    if len(columns) > _MOST_COLUMNS:
+        raise invalid_input(f"metadataColumns can name at most {_MOST_COLUMNS} columns.")
+    dataset = context.rows.datasets(served.group_arn).get("ITEMS")
+    known = context.rows.schema(dataset).names if dataset else []
+    unknown = [column for column in columns if column not in known]
+    if unknown:
+        raise invalid_input(f"The schema of ITEMS has no column {', '.join(unknown)}.")
+    return columns
+
+
+def add_metadata(context: RealTimeContext, served: Served, entries: list[Entry], columns: list[str]) -> None:
+    """Add the values of the columns to each entry as strings, without nulls."""
+    dataset = context.rows.datasets(served.group_arn).get("ITEMS")
+    if not columns or dataset is None:
+        return
+    table = context.rows.all(dataset)
+    ids = pa.array([entry["itemId"] for entry in entries], pa.string())
+    rows = table.filter(pc.is_in(table["ITEM_ID"], ids)).select(["ITEM_ID", *columns]).to_pylist()
+    by_id = {row["ITEM_ID"]: row for row in rows}
+    for entry in entries:
+        row = by_id.get(entry["itemId"], {})
+        entry["metadata"] = {name: str(row[name]) for name in columns if row.get(name) is not None}
+
+
+def promoted_count(num_results: int, percent: int) -> int:
+    """Return the number of promoted items: the share, rounded down, but at least 1."""
+    return min(num_results, max(1, num_results * percent // 100))
+
+
+def mix(regular: Answer, promoted: Answer, name: str | None, num_results: int, count: int) -> list[Entry]:
+    """Return the regular list with up to `count` promoted items at random positions.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/promoting-items.html
+
+    :param regular: the list with the request's filter.
+    :param promoted: the list with the promotion's filter.
+    """
+    extra = entries_of(replace(promoted, reasons=None))[:count]
+    for entry in extra:
+        entry["promotionName"] = name
+        if promoted.reasons is not None:
+            entry["reason"] = [_REASON]
+    taken = {entry["itemId"] for entry in extra}
+    kept = [entry for entry in entries_of(regular) if entry["itemId"] not in taken]
+    length = min(num_results, len(kept) + len(extra))
+    places = set(random.sample(range(length), len(extra)))
+    rest, added = iter(kept), iter(extra)
+    return [next(added if place in places else rest) for place in range(length)]
 
 
 OPERATIONS: dict[str, Operation] = {

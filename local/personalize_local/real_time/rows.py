@@ -1,6 +1,6 @@
-"""Read datasets for one request: bulk rows, streamed files and what is still in the log.
+"""Read the rows of datasets for one request: bulk files, streamed files, and the log.
 
-A file of interactions is copied once, sorted by user, so that a user's rows are found without reading all of it.
+Files with users are copied once, sorted by user, so that the rows of one user can be read alone.
 """
 
 from __future__ import annotations
@@ -17,26 +17,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from personalize_local.datasets.avro import DatasetSchema, parse_schema
-from personalize_local.datasets.columns import with_columns
-from personalize_local.datasets.parquet import without_repeats
+from personalize_local.datasets.parquet import with_columns, without_repeats
 from personalize_local.jobs.dataset_files import all_parts
 from personalize_local.real_time.streams import PARTS, Streams, rows_as_table
 from personalize_local.resources import ACTIVE, DATASET, Resource
 from personalize_local.storage import Storage
 from personalize_local.store import Store
 
-# Rows that are read to find one user's.
+# Row group size of the sorted copies.
 _GROUP_ROWS = 32_768
-# Whole tables of items and actions in memory.
+# Tables of items and actions to cache.
 _TABLES_KEPT = 8
-# Files may be replaced while a request reads them, but hardly so often.
+# Files may be replaced while a request reads them.
 _MOST_TRIES = 5
 
 Result = TypeVar("Result")
 
 
 class Rows:
-    """Read the datasets of a group as they are at the moment of a request."""
+    """Read the current rows of a group's datasets."""
 
     def __init__(self, store: Store, storage: Storage, streams: Streams) -> None:
         self._store = store
@@ -59,19 +58,19 @@ class Rows:
         return parse_schema(schema.body["schema"])
 
     def all(self, dataset: Resource) -> pa.Table:
-        """Return all rows, the newest per id: of datasets that fit into memory, items and actions."""
+        """Return all rows, the newest per id, of a dataset that fits into memory: items or actions."""
         return self._reading(dataset, self._all)
 
     def of_user(self, dataset: Resource, user_id: str) -> pa.Table:
-        """Return the rows of one user, from a dataset whose rows have a USER_ID."""
+        """Return the rows of one user, of a dataset with USER_ID."""
         return self._reading(dataset, lambda found: self._of_user(found, user_id))
 
     def has_streamed(self, dataset: Resource, user_id: str) -> bool:
-        """Tell whether a user has rows that were streamed and not imported."""
+        """Return whether a user has streamed rows."""
         return self._reading(dataset, lambda found: self._has_streamed(found, user_id))
 
     def _reading(self, dataset: Resource, read: Callable[[Resource], Result]) -> Result:
-        """Read, and begin again when a job has put other files in the place of those of the dataset."""
+        """Read, and retry if a job has replaced the dataset's files."""
         for _ in range(_MOST_TRIES - 1):
             try:
                 return read(dataset)
@@ -125,7 +124,7 @@ class Rows:
             return self._sorted[part]
 
     def forget(self) -> None:
-        """Drop every copy of rows; they are made again when they are asked for."""
+        """Delete all sorted copies and cached tables; the next request makes them again."""
         with self._lock:
             for path in self._sorted.values():
                 path.unlink(missing_ok=True)
@@ -133,6 +132,6 @@ class Rows:
             self._tables.clear()
 
     def _drop_old_copies(self) -> None:
-        """Remove the copies of files that no dataset has any more."""
+        """Delete the copies of files that no longer exist."""
         for part in [part for part in self._sorted if not Path(part).exists()]:
             self._sorted.pop(part).unlink(missing_ok=True)

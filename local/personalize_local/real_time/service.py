@@ -1,4 +1,4 @@
-"""Put the parts of the real-time services together, and answer their requests by path."""
+"""Serve the requests of the real-time services by path."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from botocore.model import OperationModel
 
 from personalize_local.errors import ApiError, invalid_input
 from personalize_local.protocol import Reply, RestProtocol
-from personalize_local.real_time.context import RealTime
-from personalize_local.real_time.models import Models
-from personalize_local.real_time.registry import OPERATIONS
+from personalize_local.real_time import events, recommendations
+from personalize_local.real_time.context import Models, Operation, RealTimeContext
 from personalize_local.real_time.rows import Rows
 from personalize_local.real_time.streams import Streams
 from personalize_local.storage import Storage
 from personalize_local.store import Store
 
 _EVENTS = "personalize-events"
+OPERATIONS: dict[str, dict[str, Operation]] = {
+    "personalize-runtime": recommendations.OPERATIONS,
+    "personalize-events": events.OPERATIONS,
+}
 
 
 class RealTimeService:
-    """Hold models and streams behind personalize-runtime and personalize-events."""
+    """Models and streams behind personalize-runtime and personalize-events."""
 
     def __init__(self, store: Store, storage: Storage) -> None:
         self.streams = Streams(store, storage)
@@ -36,21 +39,21 @@ class RealTimeService:
         self.streams.close()
 
     def forget_users(self, datasets: Sequence[int], user_ids: Sequence[str]) -> None:
-        """Remove users from what was streamed, and drop all copies in which they may be."""
+        """Delete the streamed rows of users, and all caches that may contain them."""
         self.streams.erase(datasets, user_ids)
         self._rows.forget()
         self._models.forget()
 
     def post(self, path: str, region: str, body: bytes) -> Reply | None:
-        """Answer a POST; None for a path that is not of these services."""
+        """Handle a POST; None for a path of other services."""
         operation = self._protocol.operation_at(path)
         if operation is None:
             return None
         try:
             call = self._protocol.parse(operation, body)
             serve = OPERATIONS[operation.service_model.service_name][operation.name]
-            around = RealTime(region, self._store, self.streams, self._rows, self._models)
-            output = serve(around, call.params)
+            context = RealTimeContext(region, self._store, self.streams, self._rows, self._models)
+            output = serve(context, call.params)
             if operation.service_model.service_name == _EVENTS:
                 self.streams.count_bytes(len(body))
             return self._protocol.serialise(operation, output)
@@ -63,7 +66,7 @@ class RealTimeService:
 
 
 def _declared(error: ApiError, operation: OperationModel) -> ApiError:
-    """Say it as InvalidInputException where the model knows no other error: PutEvents."""
+    """Return an InvalidInputException if the operation (PutEvents) does not declare the error."""
     if error.code.startswith("Resource") and error.code not in {s.name for s in operation.error_shapes}:
         return invalid_input(error.message)
     return error

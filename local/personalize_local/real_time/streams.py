@@ -1,7 +1,7 @@
-"""Make streamed rows part of their datasets: from the log into few Parquet files.
+"""Move streamed rows from the log into a few Parquet files per dataset.
 
-`dataset.internal["put_parts"]` names those files, and `["put_log_id"]` the last row of the log that is in them;
-both change in one transaction of the store, so a kill at any point neither loses a row nor counts it twice.
+`dataset.internal["put_parts"]` names the files, and `["put_log_id"]` the last row of the log in them. Both change in
+one transaction of the store, so a kill neither loses nor duplicates a row.
 """
 
 from __future__ import annotations
@@ -15,26 +15,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from personalize_local.datasets.avro import DatasetSchema, parse_schema
-from personalize_local.datasets.columns import with_columns
-from personalize_local.datasets.parquet import merges_on_import, without_repeats, write_rows
-from personalize_local.datasets.rows import ARROW_TYPES
-from personalize_local.real_time.log import Cells, Log, Row, Tail
+from personalize_local.datasets.csv_rows import ARROW_TYPES
+from personalize_local.datasets.parquet import merges_on_import, with_columns, without_repeats, write_rows
+from personalize_local.real_time.log import Cells, Log, StreamedRow, Tail
 from personalize_local.resources import DATASET, Resource
 from personalize_local.storage import Storage
 from personalize_local.store import Store
 
 PARTS = "put_parts"
 _MARK = "put_log_id"
-# A file is rewritten with new rows until it has so many; then the next one begins.
+# A file grows by rewriting up to this size; then a new one begins.
 _FULL_PART_ROWS = 1_000_000
-# The log is moved into a file by the next job, or earlier when it has so many rows.
+# Move the log into a file at this size, even before the next job.
 _FULL_LOG_ROWS = 100_000
-# Rows are moved in steps, which bounds the memory they take as Python objects.
+# Rows per step, which bounds memory.
 _STEP_ROWS = 200_000
 
 
 class Streams:
-    """Take rows, keep them through a kill, and move them into Parquet files before a job reads the datasets."""
+    """Store rows durably, and move them into Parquet files before a job reads the datasets."""
 
     def __init__(self, store: Store, storage: Storage) -> None:
         self._store = store
@@ -45,13 +44,13 @@ class Streams:
         self._closed = False
 
     def close(self) -> None:
-        """Close the log once no rows are being moved."""
+        """Close the log after a running move."""
         with self._moving:
             self._closed = True
             self._log.close()
 
-    def put(self, dataset: Resource, rows: list[Row]) -> None:
-        """Keep rows for good; when this returns, a killed process has not lost them."""
+    def put(self, dataset: Resource, rows: list[StreamedRow]) -> None:
+        """Store rows durably: a kill after the return does not lose them."""
         self._log.append(dataset.sequence, rows)
         size = self._sizes.get(dataset.sequence, 0) + len(rows)
         self._sizes[dataset.sequence] = size
@@ -68,15 +67,15 @@ class Streams:
         return self._log.received_bytes()
 
     def tail(self, dataset: Resource, key: str | None = None) -> Tail:
-        """Return the rows that are not yet in the dataset's files, as the resource was read."""
+        """Return the rows that are not in the files of this version of the dataset."""
         return self._log.read(dataset.sequence, dataset.internal.get(_MARK, 0), key)
 
     def last_id(self, dataset: Resource) -> int:
-        """Return a number that grows with each row of the dataset in the log."""
+        """Return the number of the dataset's newest row in the log."""
         return self._log.last_id(dataset.sequence)
 
     def erase(self, datasets: Sequence[int], user_ids: Sequence[str]) -> None:
-        """Forget users' rows in the log, and those that are in files already."""
+        """Delete users' rows from the log, and all rows that are already in files."""
         with self._moving:
             if self._closed:
                 return
@@ -100,12 +99,12 @@ class Streams:
             self._sizes = {}
 
     def _move_step(self, arn: str) -> bool:
-        """Move some rows of one dataset, and tell whether there may be more."""
+        """Move some rows of one dataset, and return whether there may be more."""
         dataset = self._store.get(arn)
         if dataset is None:
             return False
         mark = dataset.internal.get(_MARK, 0)
-        # Rows are dropped only when they are next looked at: a reader may still hold the former mark.
+        # Rows are deleted one move later, because a reader may still use the previous mark.
         self._log.drop(dataset.sequence, mark)
         tail = self._log.read(dataset.sequence, mark, most=_STEP_ROWS)
         if not tail.rows:
@@ -121,7 +120,7 @@ class Streams:
         return True
 
     def _take_over(self, before: Resource, path: Path, grown: str | None, last_id: int) -> None:
-        """Make a file part of the dataset, unless the dataset has changed under it: then try again later."""
+        """Add a file to the dataset; if the dataset has changed meanwhile, delete it and retry later."""
         with self._store.transaction():
             dataset = self._store.get(before.arn)
             parts = list((dataset.internal if dataset else {}).get(PARTS, []))
@@ -129,7 +128,7 @@ class Streams:
             if dataset is None or not unchanged or (grown is not None and grown not in parts):
                 path.unlink()
                 return
-            # Into the datasets' folder only now: a file there that nothing refers to is garbage.
+            # Move it into the datasets' folder last, where unreferenced files are garbage-collected.
             target = self._storage.new_dataset_file()
             path.rename(target)
             dataset.internal[PARTS] = [*(part for part in parts if part != grown), target]
@@ -138,7 +137,7 @@ class Streams:
 
 
 def rows_as_table(rows: list[Cells], schema: DatasetSchema) -> pa.Table:
-    """Return rows in the columns of a schema; cells that they lack are null."""
+    """Return rows with the columns of a schema; missing cells are null."""
     return pa.table(
         {
             field.name: pa.array([row.get(field.name) for row in rows], ARROW_TYPES[field.type])
@@ -155,12 +154,12 @@ def _schema_of(store: Store, dataset: Resource) -> DatasetSchema:
 
 
 def _growing_part(dataset: Resource) -> str | None:
-    """Return the file that new rows can join."""
+    """Return the file to which new rows can be added."""
     parts = dataset.internal.get(PARTS, [])
     if not parts or pq.read_metadata(parts[-1]).num_rows >= _FULL_PART_ROWS:
         return None
     newest_import = max((_age(part) for part in dataset.internal["parts"]), default=0)
-    # Of two rows with one id that in the newer file wins: older rows must not become newer than an import.
+    # The newer file's row of an id wins, so rewriting must not make old rows newer than an import.
     if merges_on_import(dataset.body["datasetType"]) and _age(parts[-1]) < newest_import:
         return None
     return str(parts[-1])

@@ -6,7 +6,7 @@ import pyarrow as pa
 from engine_data import DAY, START, shop
 
 from personalize_local.engine import Query, TrainingData
-from personalize_local.engine.data import ItemText
+from personalize_local.engine.inputs import ItemText
 
 TASTES = ("garden", "kitchen", "books", "music")
 
