@@ -1,1 +1,1 @@
-"""Stand in for a brand's data warehouse: an embedded PostgreSQL, a file loader, sample data and a clock."""
+"""Provide a local data warehouse: an embedded PostgreSQL, a file loader, sample data and a clock."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 
-from warehouse_local import clock, sample, trade
+from warehouse_local import clock, sample
 from warehouse_local.dsn import connect, dsn_from_environment
 from warehouse_local.errors import DsnError, WarehouseError
 from warehouse_local.load import load_folder
@@ -29,24 +29,28 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--password-file", type=Path, required=True, help="password of login postgres")
     serve.set_defaults(run=_serve)
 
-    load = commands.add_parser("load", help="make each CSV or Parquet file of a folder a table")
+    load = commands.add_parser("load", help="load each CSV or Parquet file of a folder into a table")
     load.add_argument("folder", type=Path)
     load.set_defaults(run=_load)
 
     journey = commands.add_parser("sample", help="load The Complete Journey into schema journey")
-    journey.add_argument("--now", type=_moment, help="ISO time that two weeks of data follow (default: now)")
+    journey.add_argument(
+        "--now", type=_moment, help="ISO time before the last two weeks of data (default: now)"
+    )
     journey.add_argument("--folder", type=Path, help="Parquet files (default: the installed package)")
-    journey.add_argument("--keep", action="store_true", help="leave what is loaded while it reaches ahead")
+    journey.add_argument(
+        "--keep", action="store_true", help="keep a loaded sample while it has future purchases"
+    )
     journey.set_defaults(run=_sample)
 
     time = commands.add_parser("clock", help="show or set journey.now()")
     choice = time.add_mutually_exclusive_group()
     choice.add_argument("--set", type=_moment, dest="moment", help="fix the clock at an ISO time")
-    choice.add_argument("--advance-hours", type=float, help="fix the clock this much after its now")
+    choice.add_argument("--advance-hours", type=float, help="fix the clock this much after its current time")
     choice.add_argument("--release", action="store_true", help="let the clock follow the real time")
     time.set_defaults(run=_clock)
 
-    busy = commands.add_parser("trade", help="let purchases of the sample that lie ahead happen now")
+    busy = commands.add_parser("trade", help="simulate a busy shop: move future purchases to now")
     busy.add_argument("--minutes", type=float, default=30.0, help="how long (default 30)")
     busy.add_argument("--purchases-per-minute", type=int, default=250, help="how many (default 250)")
     busy.set_defaults(run=_trade)
@@ -74,7 +78,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     )
     server.prepare()
     command = server.argv()
-    os.chdir("/")  # the server's user may not be allowed in the present folder
+    os.chdir("/")  # the server's user may have no access to the current folder
     os.execvp(command[0], command)  # ruff: ignore[start-process-with-no-shell] - becomes PostgreSQL, so that signals reach it
 
 
@@ -107,7 +111,7 @@ def _clock(arguments: argparse.Namespace) -> int:
 def _trade(arguments: argparse.Namespace) -> int:
     with connect(_dsn(arguments)) as connection:
         connection.autocommit = True
-        trade.trade(
+        sample.trade(
             connection,
             minutes=arguments.minutes,
             purchases_per_minute=arguments.purchases_per_minute,

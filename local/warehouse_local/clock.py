@@ -1,4 +1,4 @@
-"""Hold the warehouse's idea of now: the real time, or a fixed moment for tests and demonstrations."""
+"""Show and set the warehouse's clock: the real time, or a fixed time for tests and demonstrations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ensure_clock(connection: Connection) -> None:
 
 
 def show(connection: Connection) -> tuple[datetime, bool]:
-    """Tell the warehouse's now and whether it is fixed."""
+    """Return the warehouse's current time and whether it is fixed."""
     row = connection.execute("SELECT journey.now(), fixed_at IS NOT NULL FROM journey.clock").fetchone()
     if row is None or not isinstance(row[0], datetime):
         raise WarehouseError("journey.clock is empty. Run `python -m warehouse_local clock --release`.")
@@ -27,7 +27,7 @@ def show(connection: Connection) -> tuple[datetime, bool]:
 
 
 def set_to(connection: Connection, moment: datetime | None) -> None:
-    """Fix the clock at `moment` (naive = UTC), or let it run with None."""
+    """Fix the clock at `moment` (naive = UTC), or follow the real time with None."""
     if moment is not None and moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     connection.execute(
@@ -38,6 +38,6 @@ def set_to(connection: Connection, moment: datetime | None) -> None:
 
 
 def advance(connection: Connection, hours: float) -> None:
-    """Fix the clock at its present now plus `hours`."""
+    """Fix the clock at its current time plus `hours`."""
     now, _ = show(connection)
     set_to(connection, now + timedelta(hours=hours))

@@ -1,4 +1,4 @@
-"""Read connection strings in the forms people already have, and open connections that speak UTC.
+"""Parse connection strings of libpq, SQLAlchemy and Airflow, and open connections in UTC.
 
 libpq's URI: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
 Airflow's forms: https://airflow.apache.org/docs/apache-airflow/stable/howto/connection.html
@@ -21,12 +21,12 @@ _HOW_TO_GIVE_ONE = "Give one with --dsn, WAREHOUSE_DSN or AIRFLOW_CONN_WAREHOUSE
 
 
 def make_dsn(host: str, port: int, login: str, password: str, database: str) -> str:
-    """Build a libpq URI from its parts; login and password may hold any character."""
+    """Build a libpq URI; login and password may contain any character."""
     return f"postgresql://{quote(login, safe='')}:{quote(password, safe='')}@{host}:{port}/{quote(database)}"
 
 
 def to_dsn(text: str) -> str:
-    """Turn a libpq URI, a SQLAlchemy URL, an Airflow URI or Airflow's JSON form into a libpq URI."""
+    """Convert a libpq URI, a SQLAlchemy URL, an Airflow URI or Airflow's JSON form to a libpq URI."""
     text = text.strip()
     if text.startswith("{"):
         return _from_airflow_json(text)
@@ -36,7 +36,7 @@ def to_dsn(text: str) -> str:
             "this connection is not a PostgreSQL one: it has to begin with postgresql:// (its value is "
             f"not shown because it may hold a password). {_HOW_TO_GIVE_ONE}"
         )
-    # Airflow keeps its own settings in the query part, under names libpq does not know.
+    # Airflow keeps its own settings in a query parameter that libpq does not know.
     return "postgresql://" + re.sub(r"[?&]__extra__=[^&]*", "", text[match.end() :])
 
 
@@ -57,7 +57,7 @@ def _from_airflow_json(text: str) -> str:
 
 
 def dsn_from_environment(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Find the warehouse a person named: WAREHOUSE_DSN first, then AIRFLOW_CONN_WAREHOUSE, else None."""
+    """Return the warehouse of WAREHOUSE_DSN, else of AIRFLOW_CONN_WAREHOUSE, else None."""
     for name in ("WAREHOUSE_DSN", "AIRFLOW_CONN_WAREHOUSE"):
         if environ.get(name):
             return to_dsn(environ[name])
@@ -65,7 +65,7 @@ def dsn_from_environment(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def connect(dsn: str, *, connect_timeout_seconds: int = 10) -> psycopg.Connection[tuple[object, ...]]:
-    """Open a connection whose time zone is UTC, so that a timestamp without a zone is read as UTC.
+    """Open a connection with time zone UTC, so that PostgreSQL reads naive timestamps as UTC.
 
     Raises DsnError with libpq's own reason when the server cannot be reached.
     """

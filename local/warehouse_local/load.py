@@ -1,4 +1,4 @@
-"""Load files into tables: into a new table by COPY, then swapped with the old one in the same transaction."""
+"""Load files into tables: COPY into a new table and swap it with the old one in the same transaction."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from pyarrow import csv as arrow_csv
 from warehouse_local.csv_source import CsvSource
 from warehouse_local.dsn import connect
 from warehouse_local.errors import FileError, WarehouseError
-from warehouse_local.identifiers import MAX_NAME_BYTES, safe_columns, safe_name
 from warehouse_local.parquet_source import ParquetSource
-from warehouse_local.source import Source
+from warehouse_local.source import MAX_NAME_BYTES, Source, safe_columns, safe_name
 
 Connection = psycopg.Connection[tuple[object, ...]]
 _READERS: dict[str, Callable[[Path], Source]] = {
@@ -32,7 +31,7 @@ _CSV_OPTIONS = arrow_csv.WriteOptions(include_header=False)
 
 @dataclass(frozen=True)
 class LoadedTable:
-    """Report one table: its name, columns with types, rows, what was changed or noticed, and the time."""
+    """Report one table: its name, columns with types, rows, notes and the time."""
 
     table: str
     columns: dict[str, str]
@@ -42,7 +41,7 @@ class LoadedTable:
 
 
 def files_of(folder: Path) -> tuple[dict[str, Path], list[Path]]:
-    """List what can be loaded, as {table: file}, and what is left out.
+    """Return the loadable files as {table: file}, and the other files.
 
     Raises WarehouseError when the folder is missing, holds nothing to load, or two files share a table.
     """
@@ -84,7 +83,7 @@ def load_file(connection: Connection, path: Path, table: str) -> LoadedTable:
 
 
 def _replace(connection: Connection, source: Source, columns: list[str], table: str) -> int:
-    """Try until every column's type fits: PostgreSQL has the last word, and text takes everything."""
+    """Load with the inferred types; retry with text for a column whose values PostgreSQL refuses."""
     target = sql.Identifier("public", table)
     staging = sql.Identifier("public", f"_new_{os.getpid()}_{table}"[:MAX_NAME_BYTES])
     while True:
@@ -111,7 +110,7 @@ def _replace(connection: Connection, source: Source, columns: list[str], table: 
 
 def _create(connection: Connection, table: sql.Identifier, columns: list[str], types: list[str]) -> None:
     definitions = [
-        # The types come from our own lists, never from the file.
+        # The types are constants of this package, never text of the file.
         sql.SQL("{} " + kind).format(sql.Identifier(name))
         for name, kind in zip(columns, types, strict=True)
     ]
@@ -119,7 +118,7 @@ def _create(connection: Connection, table: sql.Identifier, columns: list[str], t
 
 
 def copy_batches(connection: Connection, table: sql.Identifier, batches: Iterable[pa.RecordBatch]) -> int:
-    """Stream record batches into an existing table by COPY, one in memory at a time; return the rows."""
+    """COPY record batches into an existing table, one in memory at a time, and return the row count."""
     rows = 0
     with (
         connection.cursor() as cursor,
@@ -134,7 +133,7 @@ def copy_batches(connection: Connection, table: sql.Identifier, batches: Iterabl
 
 
 def _fall_back_to_text(source: Source, columns: list[str], error: psycopg.DataError) -> None:
-    """Make the column PostgreSQL refused text, or give up with a FileError if it is text already."""
+    """Change the refused column to text, or raise FileError if it is text already."""
     place = re.search(r"line (?P<row>\d+), column (?P<column>\w+)", error.diag.context or "")
     reason = (error.diag.message_primary or str(error)).strip()
     if place is None or place["column"] not in columns:
@@ -148,13 +147,13 @@ def _fall_back_to_text(source: Source, columns: list[str], error: psycopg.DataEr
 
 
 def load_folder(dsn: str, folder: Path, say: Callable[[str], None] = print) -> list[FileError]:
-    """Load every file of a folder, each all or nothing, saying what happens; return what failed."""
+    """Load every file of a folder, each in its own transaction, and return the failures."""
     tables, left_out = files_of(folder)
     failures: list[FileError] = []
     if left_out:
         say(f"left out, not .csv, .parquet or .pq: {', '.join(path.name for path in left_out)}")
     with connect(dsn) as connection:
-        connection.autocommit = True  # each file is its own transaction
+        connection.autocommit = True
         for table, path in tables.items():
             size_mb = path.stat().st_size / 1e6
             say(f"{path.name} ({size_mb:,.1f} MB) -> public.{table} ...")

@@ -1,4 +1,4 @@
-"""Read a Parquet file in blocks, with its own types carried over to PostgreSQL's.
+"""Read a Parquet file in blocks and map its types to PostgreSQL's.
 
 https://arrow.apache.org/docs/python/parquet.html
 """
@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warehouse_local.errors import FileError
-from warehouse_local.identifiers import first_clash
-from warehouse_local.source import BLOCK_ROWS
+from warehouse_local.source import BLOCK_ROWS, first_clash
 
 _REMEDY = "Write it again with a Parquet library, or load it as CSV."
 _Test = Callable[[pa.DataType], bool]
-# The first test that holds names the type; what none of them knows becomes JSON.
+# The first matching test gives the type; any other type becomes jsonb.
 _SQL_TYPES: list[tuple[_Test, str]] = [
     (pa.types.is_uint64, "numeric"),
     (pa.types.is_integer, "bigint"),
@@ -62,14 +61,14 @@ class ParquetSource:
         self.sql_types = [_sql_type(kind) for kind in schema.types]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Stream record batches whose CSV form PostgreSQL reads as `sql_types`."""
+        """Stream record batches whose CSV form is valid for PostgreSQL as `sql_types`."""
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(batch_size=BLOCK_ROWS):
                 columns = [_plain(column) for column in batch.columns]
                 yield pa.RecordBatch.from_arrays(columns, names=[str(n) for n in range(len(columns))])
 
     def explain(self, error: Exception) -> Exception:
-        """Wrap what the Parquet library says."""
+        """Wrap an error of the Parquet library."""
         return FileError(self.path.name, f"not a Parquet file that can be loaded ({error})", _REMEDY)
 
 
@@ -84,7 +83,7 @@ def _plain(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(kind):
         return _plain(column.dictionary_decode())
     if pa.types.is_timestamp(kind):
-        # Naive means UTC here; PostgreSQL keeps microseconds.
+        # Naive timestamps are UTC; PostgreSQL has microseconds.
         return column.cast(pa.timestamp("us", tz=kind.tz), safe=False).cast(pa.timestamp("us", tz="UTC"))
     if pa.types.is_float16(kind):
         return column.cast(pa.float32())

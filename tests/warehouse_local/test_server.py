@@ -5,14 +5,14 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from warehouse_local import privileges
 from warehouse_local.dsn import make_dsn
-from warehouse_local.server import DATABASES, EmbeddedServer, binary, running
+from warehouse_local.server import DATABASES, EmbeddedServer, binary, command_prefix, running
 
 
 def test_both_databases_answer_on_tcp_with_the_password(server: EmbeddedServer) -> None:
@@ -73,7 +73,7 @@ def test_postgres_does_not_run_as_root(server: EmbeddedServer) -> None:
 
 def test_an_ordinary_user_needs_no_prefix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert privileges.command_prefix(binary("postgres"), tmp_path) == []
+    assert command_prefix(binary("postgres"), tmp_path) == []
 
 
 def test_serving_from_the_command_line(tmp_path: Path, free_tcp_port: int) -> None:
@@ -97,6 +97,7 @@ def test_serving_from_the_command_line(tmp_path: Path, free_tcp_port: int) -> No
         embedded = EmbeddedServer(tmp_path / "data", free_tcp_port, "from a file")
         while not embedded.is_ready():
             assert process.poll() is None
+            time.sleep(0.1)
     finally:
         process.send_signal(2)
         assert process.wait(30) == 0

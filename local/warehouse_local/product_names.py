@@ -1,6 +1,6 @@
-"""Compose product names for the sample data, which has a type, a brand and a size but no names.
+"""Compose product names for the sample data, which have a type, a brand and a size but no names.
 
-The types are a till's: capitals, cut at 30 characters, shortened. The result serves a preview of an e-mail.
+The types are receipt texts: upper case, abbreviated, at most 30 characters. The names serve e-mail previews.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import re
 
 
 def _table(pairs: str) -> dict[str, str]:
-    """Read `short=long` pairs; an underscore stands for a blank."""
+    """Parse `short=long` pairs; an underscore represents a space."""
     return {short: long.replace("_", " ") for short, long in (pair.split("=") for pair in pairs.split())}
 
 
-# The shortened words that occur in many product types, written out.
+# Abbreviations that occur in many product types.
 _WORDS = _table("""
     frzn=frozen coff=coffee mustar=mustard
     frz=frozen sft=soft drnk=drink drnks=drinks drnking=drinking btl=bottle choc=chocolate
@@ -48,8 +48,8 @@ def product_name(
 
 
 def tidy(raw: str) -> str:
-    """Make a till's description readable: full words, title case, no cut-off brackets."""
-    text = re.sub(r"\([^)]*(\)|$)", " ", raw.lower())  # brackets hold codes, and are often cut off
+    """Make a receipt text readable: full words, title case, no truncated brackets."""
+    text = re.sub(r"\([^)]*(\)|$)", " ", raw.lower())  # brackets contain codes and are often truncated
     text = re.sub(r"\bw/\s*", "with ", text)
     text = re.sub(r"\s*[:]\s*|\s+-\s*|-\s+|\s{2,}", " - ", text).strip(" -/&,.*")
     text = re.sub(r"\s*/\s*", " / ", text)
@@ -65,7 +65,7 @@ def _title(word: str, position: int) -> str:
 
 
 def tidy_size(raw: str) -> str:
-    """Make "16 OZ" "16 oz"; a size without a number says nothing and is left out."""
+    """Convert "16 OZ" to "16 oz", and a size without a number to an empty string."""
     if not re.search(r"\d", raw):
         return ""
     words = re.sub(r"(\d)\s*([a-z])", r"\1 \2", raw.lower()).split()

@@ -13,12 +13,13 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from warehouse_local import clock
 from warehouse_local.dsn import connect
 from warehouse_local.errors import DsnError, WarehouseError
-from warehouse_local.sample import load_sample, loaded, package_folder
-from warehouse_local.trade import bring_forward
+from warehouse_local.sample import AHEAD, bring_forward, load_sample, loaded, package_folder, weeks_to_shift
 
 Db = psycopg.Connection[tuple[Any, ...]]
 NOW = datetime(2030, 5, 15, 12, tzinfo=UTC)
@@ -254,3 +255,28 @@ def test_the_real_package_loads(dsn: str) -> None:
         assert one(connection, "SELECT count(*) FROM journey.mailing_list") == 1_559
         assert one(connection, "SELECT min(price) FROM journey.products") == Decimal("0.01")
         connection.execute("DROP SCHEMA journey, journey_raw CASCADE")
+
+
+LAST_PURCHASE = datetime(2018, 1, 1, 4, 1, 20, tzinfo=UTC)
+WEEK = timedelta(weeks=1)
+
+
+@pytest.mark.parametrize(
+    ("now", "weeks"),
+    [
+        (LAST_PURCHASE - AHEAD, 0),
+        (LAST_PURCHASE - AHEAD + timedelta(seconds=1), 1),
+        (LAST_PURCHASE, 2),
+        (LAST_PURCHASE + WEEK, 3),
+        (LAST_PURCHASE - 52 * WEEK, -50),
+    ],
+)
+def test_the_least_shift_that_leaves_two_weeks_ahead(now: datetime, weeks: int) -> None:
+    assert weeks_to_shift(LAST_PURCHASE, now) == weeks
+
+
+@given(st.datetimes(min_value=datetime(2015, 1, 1), max_value=datetime(2060, 1, 1)))
+def test_between_two_and_three_weeks_always_lie_ahead(naive: datetime) -> None:
+    now = naive.replace(tzinfo=UTC)
+    ahead = LAST_PURCHASE + weeks_to_shift(LAST_PURCHASE, now) * WEEK - now
+    assert AHEAD <= ahead < AHEAD + WEEK

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from warehouse_local.names import product_name, tidy, tidy_size
+from warehouse_local.product_names import product_name, tidy, tidy_size
 
 
 @pytest.mark.parametrize(
