@@ -1,1 +1,1 @@
-"""The bucket of a program, its keys, and helpers for files, Parquet, CSV and DuckDB."""
+"""Keep a program's objects on S3: the bucket, its keys, and helpers for documents, CSV and DuckDB."""

@@ -1,4 +1,4 @@
-"""One program's bucket: whole objects in and out, JSON and Parquet, with errors a person can act on."""
+"""Read and write the objects of one bucket: bytes, files, JSON and Parquet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,21 +16,36 @@ import pyarrow as pa
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from airflow_personalize.refusals import refusal
 from recsync.errors import FatalError, RecsyncError, RetriableError
-from recsync.storage import aws_errors
-from recsync.storage.byte_stream import ByteStream
+from recsync.storage.csv_text import ByteStream
+from recsync.storage.duck import local_disk
 from recsync.storage.keys import uri
-from recsync.storage.local_disk import local_disk
 
-# S3's own words for "not there" (get_object and head_object differ).
+
+def fatal(
+    action: str, error: BaseException, *, conn_id: str | None, remedy: str | None = None
+) -> FatalError | None:
+    """Return the FatalError for an error that no retry can help; None for any other error.
+
+    The parameters are those of :func:`airflow_personalize.refusals.refusal`.
+    """
+    text = refusal(action, error, conn_id=conn_id, remedy=remedy)
+    return FatalError(text) if text else None
+
+
+# Error codes for a missing object (get_object and head_object differ).
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
-# S3's words for a conditional write whose condition does not hold (any more).
+# Error codes for a failed precondition.
 _CHANGED = frozenset({"PreconditionFailed", "412"})
-# Another conditional write of the key, or a delete, was under way: S3 decided nothing, and the write is to be repeated.
+# Another conditional write of the key, or a delete, was under way: repeat the write.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html#conditional-error-response
 _UNDECIDED = "ConditionalRequestConflict"
 _CONDITIONAL_TRIES = 8
 _FIRST_PAUSE_SECONDS = 0.1
+# boto3's threshold for several parts. Below it a transfer of boto3's starts threads for one request, and a download
+# asks for the size first.
+_ONE_REQUEST_BYTES = 8 * 1024**2
 _REMEDIES = {
     "NoSuchBucket": "Create the bucket or correct the setting [recsync] bucket.",
     "AccessDenied": "Give the role of the AWS connection s3:GetObject, s3:PutObject and s3:ListBucket on it.",
@@ -49,25 +64,21 @@ class Bucket:
     conn_id: str = "aws_default"
 
     def uri(self, key: str) -> str:
-        """Write the S3 URI of a key."""
         return uri(self.name, key)
 
     def put(self, key: str, body: bytes) -> str:
-        """Write one object; readers see it whole or not at all.
-
-        :returns: its ETag.
-        """
+        """Write one object and return its ETag."""
         with self.errors(key):
             return str(self.client.put_object(Bucket=self.name, Key=key, Body=body)["ETag"])
 
     def put_if(self, key: str, body: bytes, *, etag: str | None) -> str | None:
-        """Write one object only if it is still what it was.
+        """Write one object only if it is unchanged.
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 
-        :param etag: of the object to replace; None when there must be none.
-        :returns: the new ETag; None when somebody else was faster.
-        :raises RetriableError: when S3 did not decide between this write and others in several tries.
+        :param etag: of the object to replace; None when the object must not exist.
+        :returns: the new ETag; None when another writer was faster.
+        :raises RetriableError: when S3 reported a conflict in every try.
         """
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         for number in range(_CONDITIONAL_TRIES):
@@ -78,7 +89,7 @@ class Bucket:
             except _UndecidedError:
                 if number + 1 == _CONDITIONAL_TRIES:
                     raise
-                # Twice the pause each time, up to about 25 seconds in all, at random so that writers part.
+                # Exponential backoff with jitter, about 25 seconds in all.
                 time.sleep(_FIRST_PAUSE_SECONDS * 2**number * random.uniform(1, 2))  # ruff: ignore[suspicious-non-cryptographic-random-usage] - no secret
             except _ChangedError:
                 # If the response is lost, botocore's retry fails the precondition against our own first write.
@@ -87,17 +98,15 @@ class Bucket:
         raise AssertionError("unreachable")
 
     def check_writable(self, key: str) -> None:
-        """Ask S3 whether an object may be written, without writing one.
+        """Check that an object may be written, without writing one: the write's precondition never holds.
 
-        The write is asked for on the condition that the object is there already, with an ETag that no object has.
-
-        :raises FatalError: when the bucket is not there or writing is not allowed.
+        :raises FatalError: when the bucket is missing or writing is not allowed.
         """
         with suppress(_NotThereError, _ChangedError), self.errors(key):
             self.client.put_object(Bucket=self.name, Key=key, Body=b"", IfMatch=f'"{"0" * 32}"')
 
     def get_with_etag(self, key: str) -> tuple[bytes | None, str | None]:
-        """Read one object and its ETag; both None when it is not there."""
+        """Read one object and its ETag; both None when it is missing."""
         try:
             with self.errors(key):
                 answer = self.client.get_object(Bucket=self.name, Key=key)
@@ -108,23 +117,32 @@ class Bucket:
     def upload(self, key: str, path: Path) -> None:
         """Write a file, in parts when it is large."""
         with self.errors(key):
-            self.client.upload_file(str(path), self.name, key)
+            if path.stat().st_size > _ONE_REQUEST_BYTES:
+                self.client.upload_file(str(path), self.name, key)
+            else:
+                self.client.put_object(Bucket=self.name, Key=key, Body=path.read_bytes())
 
     def download(self, key: str, path: Path) -> None:
         """Read one object into a file, in parts when it is large.
 
-        :raises RetriableError: when the object is not there, or the local disk is full.
+        :raises RetriableError: when the object is missing or the local disk is full.
         """
         with self.errors(key), local_disk(path.parent):
+            answer = self.client.get_object(Bucket=self.name, Key=key)
+            # A larger object, or a response that breaks off, is for boto3's transfer, which tries several times.
+            with closing(answer["Body"]) as body, suppress(BotoCoreError):
+                if answer["ContentLength"] <= _ONE_REQUEST_BYTES:
+                    path.write_bytes(body.read())
+                    return
             self.client.download_file(self.name, key, str(path))
 
     def stream(self, key: str) -> ByteStream:
-        """Open one object to be read in pieces, without holding it whole."""
+        """Open one object for reading in pieces."""
         with self.errors(key):
             return _Body(self, key, self.client.get_object(Bucket=self.name, Key=key)["Body"])
 
     def get(self, key: str) -> bytes | None:
-        """Read one object; None when it is not there."""
+        """Read one object; None when it is missing."""
         try:
             with self.errors(key):
                 return bytes(self.client.get_object(Bucket=self.name, Key=key)["Body"].read())
@@ -132,33 +150,34 @@ class Bucket:
             return None
 
     def etag(self, key: str) -> str | None:
-        """Give the ETag of an object; None when it is not there."""
-        try:
-            with self.errors(key):
-                return str(self.client.head_object(Bucket=self.name, Key=key)["ETag"])
-        except _NotThereError:
-            return None
+        """Return the ETag of an object; None when it is missing."""
+        found = self._head(key)
+        return str(found["ETag"]) if found else None
 
     def size_bytes(self, key: str) -> int | None:
-        """Give the size of an object; None when it is not there."""
+        """Return the size of an object; None when it is missing."""
+        found = self._head(key)
+        return int(found["ContentLength"]) if found else None
+
+    def _head(self, key: str) -> dict[str, Any] | None:
         try:
             with self.errors(key):
-                return int(self.client.head_object(Bucket=self.name, Key=key)["ContentLength"])
+                return dict(self.client.head_object(Bucket=self.name, Key=key))
         except _NotThereError:
             return None
 
     def copy(self, source: str, target: str) -> None:
-        """Copy one object inside the bucket, without downloading it."""
+        """Copy one object inside the bucket."""
         with self.errors(source):
             self.client.copy({"Bucket": self.name, "Key": source}, self.name, target)
 
     def delete(self, key: str) -> None:
-        """Delete one object; it may be gone already."""
+        """Delete one object, if it exists."""
         with self.errors(key):
             self.client.delete_object(Bucket=self.name, Key=key)
 
     def forget_parts(self, key: str, upload_id: str) -> None:
-        """Abort an upload in parts; when that fails too, the error that led here is the one to show."""
+        """Abort a multipart upload; ignore a failure, so that the original error is raised."""
         with suppress(ClientError, BotoCoreError):
             self.client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload_id)
 
@@ -169,8 +188,7 @@ class Bucket:
     def listed(self, folder: str, *, after: str = "", first_level: bool = False) -> Iterator[dict[str, Any]]:
         """List the objects in a folder, as ``ListObjectsV2`` describes them.
 
-        A slash is added where it is missing at the end: S3 lists all keys that begin with a text, so ``out/weekly``
-        would bring the objects of ``out/weekly-old/`` too.
+        A missing slash is added at the end: the prefix ``out/weekly`` would match ``out/weekly-old/`` too.
 
         :param after: only keys that sort after this one.
         :param first_level: without the folders below it.
@@ -184,7 +202,7 @@ class Bucket:
                 yield from page.get("Contents", [])
 
     def keeps_versions(self) -> bool:
-        """Say whether the bucket keeps, or ever kept, former versions of objects.
+        """True if versioning is or ever was enabled.
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html
         """
@@ -192,11 +210,10 @@ class Bucket:
             return "Status" in self.client.get_bucket_versioning(Bucket=self.name)
 
     def put_json(self, key: str, document: Any) -> None:
-        """Write one JSON document."""
         self.put(key, json.dumps(document, indent=1, sort_keys=True).encode())
 
     def get_json(self, key: str) -> Any:
-        """Read one JSON document; None when it is not there.
+        """Read one JSON document; None when it is missing.
 
         :raises FatalError: when it is not JSON.
         """
@@ -209,8 +226,7 @@ class Bucket:
             raise FatalError(f"{self.uri(key)} is not valid JSON ({error}); restore or delete it.") from None
 
     def put_table(self, key: str, table: pa.Table) -> None:
-        """Write one Parquet object."""
-        # Imported where it is used: exports, whose memory is counted, do without.
+        # Imported here to keep it out of the memory of exports.
         import pyarrow.parquet as pq
 
         sink = BytesIO()
@@ -218,7 +234,7 @@ class Bucket:
         self.put(key, sink.getvalue())
 
     def get_table(self, key: str) -> pa.Table | None:
-        """Read one Parquet object; None when it is not there.
+        """Read one Parquet object; None when it is missing.
 
         :raises FatalError: when it is not Parquet.
         """
@@ -235,23 +251,23 @@ class Bucket:
             ) from None
 
     @contextmanager
-    def errors(self, key: str) -> Generator[None]:
-        """Say in recsync's own errors what S3 has against a key."""
+    def errors(self, key: str, *, remedy: str | None = None) -> Generator[None]:
+        """Raise recsync's own errors for those of S3.
+
+        :param remedy: what to do when S3 refuses; default: by the error's code.
+        """
         try:
             yield
         except ClientError as error:
-            raise self._explained(key, error) from None
+            raise self._explained(key, error, remedy) from None
         except (BotoCoreError, Boto3Error) as error:
-            # No answer, a body that broke off, or a transfer in parts that was refused.
+            # No response, a truncated body, or a refused multipart transfer.
             if isinstance(error.__context__, ClientError):
-                raise self._explained(key, error.__context__) from None
-            raise self._unanswered(key, error) from None
+                raise self._explained(key, error.__context__, remedy) from None
+            refused = fatal(f"reach {self.uri(key)}", error, conn_id=self.conn_id)
+            raise (refused or RetriableError(f"S3 failed on {self.uri(key)}: {error}")) from None
 
-    def _unanswered(self, key: str, error: Exception) -> RecsyncError:
-        refused = aws_errors.fatal(f"reach {self.uri(key)}", error, conn_id=self.conn_id)
-        return refused or RetriableError(f"S3 failed on {self.uri(key)}: {error}")
-
-    def _explained(self, key: str, error: ClientError) -> RecsyncError:
+    def _explained(self, key: str, error: ClientError, remedy: str | None) -> RecsyncError:
         code = error.response.get("Error", {}).get("Code", "")
         if code in _MISSING:
             return _NotThereError(f"{self.uri(key)} is not there.")
@@ -262,26 +278,26 @@ class Bucket:
                 f"S3 did not decide between writers of {self.uri(key)} in {_CONDITIONAL_TRIES} tries; a retry tries "
                 "again."
             )
-        remedy = _REMEDIES.get(code)
-        refused = aws_errors.fatal(f"use {self.uri(key)}", error, conn_id=self.conn_id, remedy=remedy)
+        remedy = remedy or _REMEDIES.get(code)
+        refused = fatal(f"use {self.uri(key)}", error, conn_id=self.conn_id, remedy=remedy)
         return refused or RetriableError(f"S3 failed on {self.uri(key)}: {error}")
 
 
 class _NotThereError(RetriableError):
-    """The object is missing; callers that can live with that catch it."""
+    """The object is missing."""
 
 
 class _ChangedError(RetriableError):
-    """The condition of a write does not hold; callers that can live with that catch it."""
+    """The precondition of a write failed."""
 
 
 class _UndecidedError(RetriableError):
-    """S3 answered a conditional write with 409: neither written nor refused."""
+    """S3 answered a conditional write with 409."""
 
 
 @dataclass(frozen=True)
 class _Body:
-    """The bytes of one object; what breaks while they are read is an error of the bucket."""
+    """The bytes of one object; errors while reading are errors of the bucket."""
 
     bucket: Bucket
     key: str

@@ -1,32 +1,78 @@
-"""Open DuckDB for one piece of work: bounded memory, spilling into the work folder."""
+"""Run DuckDB and Arrow in bounded memory on the local disk."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
+import pyarrow as pa
 
 from recsync.errors import RetriableError
 
-# What DuckDB may hold; it spills what is more. Ten million people need no more than this to be planned.
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def local_disk(folder: Path) -> Generator[None]:
+    """Turn a full local disk into an error that names the folder.
+
+    :raises RetriableError: when writing below ``folder`` failed because there is no room.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise RetriableError(
+            f"The local disk has no room at {folder} ({error}). Free it, or let TMPDIR point to a larger one."
+        ) from None
+
+
+def quoted_path(path: Path) -> str:
+    """Write a path as a SQL string."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+@contextmanager
+def work_folder() -> Generator[Path]:
+    """Create a temporary folder for the block."""
+    with TemporaryDirectory(prefix="recsync-lists-") as name, local_disk(Path(name)):
+        yield Path(name)
+
+
+@contextmanager
+def modest_allocator() -> Generator[None]:
+    """Let Arrow allocate from the system during the block: its own allocators do not return freed memory."""
+    before, system = pa.default_memory_pool(), pa.system_memory_pool()
+    pa.set_memory_pool(system)
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
+        system.release_unused()
+
+
+# DuckDB spills to disk above this; enough to plan a delivery to ten million users.
 MEMORY_LIMIT = "256MB"
 
 
 @contextmanager
 def opened(work: Path, *, memory_limit: str = MEMORY_LIMIT) -> Generator[duckdb.DuckDBPyConnection]:
-    """Open a database in the work folder, and close it at the end.
+    """Open a database in the work folder for the block.
 
-    :param work: folder for spilled data; the caller deletes it.
+    :param work: folder for spilled data, deleted by the caller.
     :raises RetriableError: when the folder's disk is full.
     """
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory_limit,
         "temp_directory": str(work / "spill"),
-        # Keeping the order of rows would hold whole results in memory; where order matters it is asked for.
+        # Keeping the order of rows would hold whole results in memory; queries that need an order say ORDER BY.
         "preserve_insertion_order": False,
-        # Nothing is fetched from anywhere while data are worked on.
+        # Never download an extension.
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }

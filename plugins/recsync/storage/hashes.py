@@ -1,7 +1,7 @@
-"""Hashes of whole columns at once: 64 bits per value, the same in every process and on every machine.
+"""Hash whole columns at once: 64 bits per value, equal in every process.
 
-They stand for ids in files that are kept, so they must never change. Two different values share a hash with a chance
-of 2^-64; among 10 million ids that is one pair in 370,000 exports.
+Files keep these hashes in place of ids and values, so the functions must never change. Two different values collide
+with probability 2^-64; among 10 million ids that is one pair in 370,000 exports.
 """
 
 from __future__ import annotations
@@ -11,13 +11,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsync.storage.splitmix import STEP, mixed
+Hashes = NDArray[np.uint64]  # one per row
+# The generator's increment; multiples of it are far apart.
+STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
 
-Hashes = NDArray[np.uint64]
-"""One unsigned 64-bit number per row."""
 
-# Any odd number with bits all over.
-_ROW = np.uint64(0xBF58476D1CE4E5B9)
+def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread every input bit over all output bits, one to one (splitmix64)."""
+    values = values ^ (values >> np.uint64(30))
+    values *= _MIX_1
+    values ^= values >> np.uint64(27)
+    values *= _MIX_2
+    values ^= values >> np.uint64(31)
+    return values
+
+
 # No value hashes to this on purpose; it keeps NULL and an empty string apart.
 _NULL = np.uint64(0xD1B54A32D192ED03)
 _WORD_BYTES = 8
@@ -42,7 +52,7 @@ def string_hashes(column: pa.Array) -> Hashes:
     while len(rows):
         left = lengths[rows] - done
         word = words[starts[rows] + done] & _MASKS.take(np.minimum(left, _WORD_BYTES))
-        # The position is mixed in by the order of the steps: each one works on the result of the last.
+        # The position counts, because each step mixes the result of the one before.
         hashes[rows] = mixed((hashes[rows] + STEP) ^ word)
         done += _WORD_BYTES
         rows = rows[left > _WORD_BYTES]
@@ -70,20 +80,21 @@ def row_hashes(columns: list[Hashes]) -> Hashes:
     rows = mixed(columns[0])
     for column in columns[1:]:
         rows ^= column
-        rows *= _ROW
+        rows *= _MIX_1
         rows ^= rows >> np.uint64(32)
     return mixed(rows)
 
 
 def numbers_of(column: pa.Array) -> NDArray[np.int64 | np.float64]:
-    """See a column of numbers as an array, without a copy when it holds no NULL; a NULL reads as 0."""
-    filled = column.fill_null(0) if column.null_count else column
-    numbers: NDArray[np.int64 | np.float64] = filled.to_numpy()
+    """Return a column of numbers as an array, without a copy when it has no NULL; a NULL reads as 0."""
+    numbers: NDArray[np.int64 | np.float64] = (
+        column.fill_null(0) if column.null_count else column
+    ).to_numpy()
     return numbers
 
 
 def _overlapping_words(data: pa.Buffer | None) -> Hashes:
-    """See a buffer as one 8-byte word per byte position; beyond its end lie zeros."""
+    """View a buffer as one 8-byte word per byte position, padded with zeros at the end."""
     text = b"" if data is None else data
     padded = np.frombuffer(b"".join([text, bytes(_WORD_BYTES)]), dtype=np.uint8)
     return np.ndarray((len(padded) - _WORD_BYTES + 1,), dtype="<u8", buffer=padded, strides=(1,))
@@ -91,6 +102,6 @@ def _overlapping_words(data: pa.Buffer | None) -> Hashes:
 
 def _with_nulls(hashes: Hashes, column: pa.Array) -> Hashes:
     if column.null_count:
-        hashes = hashes.copy() if not hashes.flags.writeable else hashes
+        hashes = hashes if hashes.flags.writeable else hashes.copy()
         hashes[pc.is_null(column).to_numpy(zero_copy_only=False)] = _NULL
     return hashes

@@ -1,4 +1,8 @@
-"""Write one S3 object while its bytes are still being made: readers see it whole or not at all."""
+"""Stream bytes into one S3 object, which readers see whole or not at all.
+
+boto3's ``upload_fileobj`` does not fit: it returns no ETag, which readers of an export need, reads from a file where
+exports write, and gives a stream parts of one size, so 100 GB would need 10 MB parts (memory, other ETags).
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,8 @@ from typing import Any
 
 from recsync.storage.bucket import Bucket
 
-# The least that S3 takes, because two parts in flight and one being filled count. S3 takes 10,000 parts, and a FULL
-# import 100 GB, so later parts are larger. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+# The smallest part that S3 takes, as three parts are in memory. An object has at most 10,000 parts and a FULL import
+# 100 GB, so later parts are larger. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 PART_BYTES = 5 * 1024 * 1024
 LATE_PART_BYTES = 32 * 1024 * 1024
 EARLY_PARTS = 5_000
@@ -21,7 +25,7 @@ _PARTS_IN_FLIGHT = 2
 
 @contextmanager
 def object_writer(bucket: Bucket, key: str) -> Generator[ObjectWriter]:
-    """Open an object to be written in pieces; it is there when the block ends, and not at all when it raises."""
+    """Open an object for writing; it appears when the block ends, and not at all when the block raises."""
     with ThreadPoolExecutor(_PARTS_IN_FLIGHT, thread_name_prefix="upload") as threads:
         writer = ObjectWriter(bucket, key, threads)
         try:
@@ -36,7 +40,7 @@ def object_writer(bucket: Bucket, key: str) -> Generator[ObjectWriter]:
 class ObjectWriter:
     """Gather bytes into parts and upload them, at most two at a time.
 
-    The same bytes give the same parts however they are cut into writes, so a rerun gives the same ETag.
+    The same bytes give the same parts however they are split into writes, so a rerun gives the same ETag.
 
     :param etag: of the finished object, once the writer is closed.
     """
@@ -52,7 +56,7 @@ class ObjectWriter:
     _in_flight: deque[Future[str]] = field(default_factory=deque)
 
     def write(self, data: bytes) -> None:
-        """Take some bytes; waits while two parts are on their way."""
+        """Add bytes; wait while two parts are in flight."""
         self.size_bytes += len(data)
         rest = memoryview(data)
         while len(self._buffer) + len(rest) >= self._part_bytes:
@@ -63,7 +67,6 @@ class ObjectWriter:
         self._buffer += rest
 
     def close(self) -> None:
-        """Finish the object."""
         if not self._upload_id:
             self.etag = self.bucket.put(self.key, bytes(self._buffer))
             return
@@ -79,10 +82,10 @@ class ObjectWriter:
         self.etag = str(answer["ETag"])
 
     def abort(self) -> None:
-        """Throw away what was uploaded; what S3 refuses here its life-cycle rule for parts clears away."""
+        """Abort the upload; if that fails, the bucket's life-cycle rule for incomplete uploads removes the parts."""
         for future in self._in_flight:
             future.cancel()
-        # A part that arrives after the abort would stay.
+        # A part that arrives after the abort would remain.
         wait(self._in_flight)
         if self._upload_id:
             self.bucket.forget_parts(self.key, self._upload_id)

@@ -2,20 +2,21 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import boto3
 import pyarrow as pa
 import pytest
 from botocore.config import Config
+from botocore.exceptions import IncompleteReadError
 from matrix_s3 import Door, Refusal
 
 from recsync.errors import FatalError, RetriableError
-from recsync.push.ledger import Entry, Kind
+from recsync.push.ledger import EntryKind, LedgerEntry
 from recsync.push.store import Deliveries
 from recsync.storage.bucket import Bucket
 from recsync.storage.keys import Keys
-from recsync.storage.local_disk import local_disk
 
 
 def test_objects_come_back_whole_and_missing_ones_are_none(bucket: Bucket, tmp_path: Path) -> None:
@@ -78,12 +79,37 @@ def test_large_objects_go_to_files_and_come_in_pieces(bucket: Bucket, tmp_path: 
             attempt()
 
 
-def test_a_full_disk_is_named(bucket: Bucket) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no /dev/full on this system")
-    with pytest.raises(RetriableError, match="no room at /somewhere"), local_disk(Path("/somewhere")):
-        full.write_bytes(b"x")
+@pytest.mark.parametrize("limit", [9, 10])
+def test_files_go_in_one_request_or_in_parts(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr("recsync.storage.bucket._ONE_REQUEST_BYTES", limit)
+    requests: list[str] = []
+    bucket.client.meta.events.register("before-call.s3", lambda model, **_: requests.append(model.name))
+    (tmp_path / "there").write_bytes(b"0123456789")
+    bucket.upload("a", tmp_path / "there")
+    bucket.download("a", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b"0123456789"
+    more = ["HeadObject", "GetObject"] if limit < 10 else []
+    assert requests == ["PutObject", "GetObject", *more]
+
+
+def test_a_download_that_breaks_off_starts_anew(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise IncompleteReadError(actual_bytes=4, expected_bytes=10)
+
+    bucket.put("a", b"0123456789")
+    answers = [{"Body": Broken(), "ContentLength": 10}]
+    get_object = bucket.client.get_object
+    monkeypatch.setattr(
+        bucket.client, "get_object", lambda **asked: answers.pop() if answers else get_object(**asked)
+    )
+    bucket.download("a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+    assert answers == []
 
 
 def test_an_upload_that_is_refused_says_what_to_do(bucket: Bucket, tmp_path: Path) -> None:
@@ -139,7 +165,7 @@ def test_a_ledger_entry_that_s3_did_not_decide_is_written(
     deliveries = Deliveries(door_bucket, keys)
     refusals = [CONFLICT]
     door.before = lambda key: refusals.pop() if refusals else None
-    deliveries.append("d-1", 0, Entry(Kind.TAKE_OVER, "2026-01-01T00:00:00+00:00", "try 1"))
+    deliveries.append("d-1", 0, LedgerEntry(EntryKind.TAKE_OVER, "2026-01-01T00:00:00+00:00", "try 1"))
     assert door_bucket.etag(keys.ledger_entry("d-1", 0)) is not None
 
 

@@ -1,38 +1,87 @@
-"""Cut a stream of CSV into blocks of whole records."""
+"""Cut streams of CSV into whole records.
+
+``cut_records`` reads RFC 4180, as warehouses write it; ``records`` reads the dialect of exported objects, where a
+backslash escapes inside quotes.
+https://docs.aws.amazon.com/personalize/latest/dg/data-prep-formatting.html
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recsync.errors import FatalError, RetriableError
-from recsync.storage.byte_stream import ByteStream
-from recsync.storage.csv_text.records import split_records
 
-# Large enough that the work per block is small beside the work per byte. In larger ones the arrays of a block would be
-# so large that malloc gives their pages back each time, and checks take twice as long.
+
+class ByteStream(Protocol):
+    """A file, the body of an S3 object, and the like."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes; none at the end."""
+
+
+_QUOTE, _LINE_FEED = ord('"'), ord("\n")
+
+
+def record_ends(block: bytes) -> NDArray[np.int64]:
+    """Return the position after each record's line end in a block of whole records."""
+    text = np.frombuffer(block, dtype=np.uint8)
+    ends = np.flatnonzero(text == _LINE_FEED)
+    if b'"' in block:
+        ends = ends[~inside_quotes(text, ends)]
+    return ends + 1
+
+
+def inside_quotes(text: NDArray[np.uint8], positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which positions of a block are inside quotes."""
+    quotes = np.flatnonzero(text == _QUOTE)
+    before: NDArray[np.int64] = np.searchsorted(quotes, positions)
+    return (before & 1).astype(np.bool_)
+
+
+def split_records(block: bytes) -> list[bytes]:
+    """Split a block into records with their line ends."""
+    ends = record_ends(block).tolist()
+    return [block[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def unix_line_ends(block: bytes) -> bytes:
+    """Replace the CRLF at the end of records with LF."""
+    if b"\r" not in block:
+        return block
+    if b'"' not in block:
+        return block.replace(b"\r\n", b"\n")
+    return b"".join(
+        record[:-2] + b"\n" if record.endswith(b"\r\n") else record for record in split_records(block)
+    )
+
+
+# Large enough to amortise the work per block. The arrays of larger blocks are so large that malloc returns their pages
+# each time, and checks take twice as long.
 BLOCK_BYTES = 1024 * 1024
 # The longest value that Amazon Personalize reads has 20,000 characters.
 MAX_VALUE_BYTES = 1024 * 1024
-# No warehouse returns a record this long; a quote is lost.
+# No warehouse returns a longer record: a quote is missing.
 MAX_RECORD_BYTES = 256 * 1024 * 1024
 _MARKS = re.compile(rb'[,\n"]')
 _QUOTED = re.compile(rb'(?:[^"]++|"")*+')
-_QUOTE = ord('"')
 _NO_END = "Either a quote is not closed or the connection to the warehouse was cut: run the query by hand."
-# Some programs begin a text with it to say that it is UTF-8; it is no part of the first value.
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def cut_records(stream: ByteStream, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Give the stream in blocks that end where a record ends; a line end inside quotes ends no record.
+    """Read the stream in blocks of whole records.
 
-    A value of over ``MAX_VALUE_BYTES`` is cut to one byte more, by which the checks know it; its record stays whole.
+    A value of over ``MAX_VALUE_BYTES`` is cut to one byte more, by which the checks recognise it.
 
     :param stream: RFC 4180 CSV in which every record ends with a line feed.
-    :param block_bytes: how much is gathered before a block is cut.
+    :param block_bytes: the least size of a block, except for the last.
     :raises RetriableError: when the stream ends inside a record, as it does when a connection breaks.
-    :raises FatalError: when a record has no end, as when a quote is not closed.
+    :raises FatalError: when a record does not end, e.g. because a quote is not closed.
     """
     text, ended = _fill(stream, b"", max(block_bytes, len(_BYTE_ORDER_MARK)))
     text = text.removeprefix(_BYTE_ORDER_MARK)
@@ -60,16 +109,13 @@ class _Shortener:
     def __init__(self) -> None:
         self._kept: list[bytes] = []
         self._quoted = False
-        # After a quote inside quotes: it ends the value, or another one follows and the two stand for one.
+        # After a quote inside quotes, which ends the value or is the first of a doubled quote.
         self._closing = False
         self._room = MAX_VALUE_BYTES + 1
         self._size = 0
 
     def feed(self, data: bytes) -> int | None:
-        """Take the next bytes.
-
-        :returns: how many belong to the record; None when it goes on.
-        """
+        """Add bytes, and return how many belong to the record; None when it goes on."""
         self._size += len(data)
         if self._size > MAX_RECORD_BYTES:
             raise FatalError(f"A record has over {MAX_RECORD_BYTES} bytes. {_NO_END}")
@@ -85,7 +131,6 @@ class _Shortener:
 
     @property
     def record(self) -> bytes:
-        """The record."""
         return b"".join(self._kept)
 
     def _close(self, data: bytes, place: int) -> int:
@@ -105,7 +150,7 @@ class _Shortener:
         while place < end and self._room:
             piece = data[place : min(end, place + self._room)]
             if (len(piece) - len(piece.rstrip(b'"'))) % 2:
-                # Two quotes stand for one: both or none.
+                # Keep both halves of a doubled quote or none.
                 piece = piece[:-1] or data[place : place + 2]
             self._kept.append(piece)
             self._room -= len(piece) - piece.count(b'""')
@@ -131,7 +176,7 @@ class _Shortener:
 
 
 def _shortened(block: bytes) -> Iterator[bytes]:
-    """Give whole records, those with a long value shortened."""
+    """Shorten the long values of whole records."""
     if len(block) <= MAX_VALUE_BYTES:
         yield block
         return
@@ -145,10 +190,7 @@ def _shortened(block: bytes) -> Iterator[bytes]:
 
 
 def _long_record(stream: ByteStream, pending: bytes, block_bytes: int) -> tuple[bytes, bytes]:
-    """Read on to the end of a record that fills a block.
-
-    :returns: the record, its long values shortened, and what was read after it.
-    """
+    """Read the rest of a long record; return it with its long values shortened, and the bytes after it."""
     shortener, data = _Shortener(), pending
     while data:
         if (used := shortener.feed(data)) is not None:
@@ -158,9 +200,9 @@ def _long_record(stream: ByteStream, pending: bytes, block_bytes: int) -> tuple[
 
 
 def _fill(stream: ByteStream, pending: bytes, block_bytes: int) -> tuple[bytes, bool]:
-    """Read until there is a block's worth; say whether the stream is at its end."""
+    """Read up to the size of a block; return True too when the stream ended."""
     pieces, size = [pending], len(pending)
-    # A long unfinished record may already fill a block; doubling it looks at no byte too often.
+    # Double the size for a long unfinished record, so that the search for its end stays linear.
     wanted = max(block_bytes, 2 * size)
     while size < wanted:
         piece = stream.read(wanted - size)
@@ -177,9 +219,49 @@ def _last_record_end(text: bytes) -> int:
     if b'"' not in text:
         return end
     quotes = text.count(b'"', 0, end)
-    # With an odd number of quotes before it, a line end lies inside a value: go back to before its opening quote.
+    # After an odd number of quotes, a line end is inside a value: go back to before its opening quote.
     while end and quotes % 2:
         before = text.rfind(b"\n", 0, text.rfind(b'"', 0, end)) + 1
         quotes -= text.count(b'"', before, end)
         end = before
     return end
+
+
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+
+
+def records(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Read the records of an exported object without line ends, header first, as one list per block.
+
+    :param blocks: the object's bytes, split anywhere.
+    """
+    rest = b""
+    for block in blocks:
+        text = rest + block
+        if b'"' in text:
+            whole, rest = _cut_quoted(text)
+        else:
+            *whole, rest = text.split(b"\n")
+        if whole:
+            yield whole
+    if rest:
+        yield [rest]
+
+
+def _cut_quoted(text: bytes) -> tuple[list[bytes], bytes]:
+    """Join the lines between an opening quote and its closing one."""
+    whole: list[bytes] = []
+    begun: list[bytes] = []
+    *lines, last = text.split(b"\n")
+    for line in lines:
+        # Only a line with an odd number of quotes opens or closes a cell that spans lines.
+        opens_or_closes = b'"' in line and _ESCAPED.sub(b"", line).count(b'"') % 2 == 1
+        if begun or opens_or_closes:
+            ends = bool(begun) and opens_or_closes
+            begun.append(line)
+            if ends:
+                whole.append(b"\n".join(begun))
+                begun = []
+        else:
+            whole.append(line)
+    return whole, b"\n".join([*begun, last])

@@ -1,1 +1,0 @@
-"""Books: find usage that no run recorded, and report what each program cost."""
