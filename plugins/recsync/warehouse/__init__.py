@@ -1,1 +1,1 @@
-"""Read a warehouse: a connection and a SQL template become a stream of rows."""
+"""Stream the rows of SQL templates from a warehouse."""

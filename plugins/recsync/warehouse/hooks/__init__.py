@@ -1,7 +1,6 @@
-"""Read a warehouse, whichever it is: each in the way in which it gives many rows best."""
+"""Read warehouses through their Airflow connections, each in its fastest way."""
 
-from recsync.warehouse.hooks.base import Warehouse
-from recsync.warehouse.hooks.factory import warehouse
+from recsync.warehouse.hooks.base import Warehouse, warehouse
 from recsync.warehouse.hooks.unload import UnloadingWarehouse
 
 __all__ = ["UnloadingWarehouse", "Warehouse", "warehouse"]

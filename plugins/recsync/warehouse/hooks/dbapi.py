@@ -1,4 +1,4 @@
-"""Any other warehouse with an Airflow hook of its own: a server-side cursor where the driver has one."""
+"""Read any other warehouse through its DbApiHook, with a server-side cursor where the driver has one."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 from sqlalchemy.pool import NullPool
 
 from recsync.errors import DELIBERATE, FatalError, RecsyncError
-from recsync.storage.byte_stream import ByteStream
-from recsync.storage.csv_text import text_batches
+from recsync.storage.csv_dialect import text_batches
+from recsync.storage.csv_text import ByteStream
+from recsync.warehouse.column_types import Kind, ReturnedColumn, check_ids
 from recsync.warehouse.dialects import Dialect, dialect_named
-from recsync.warehouse.hooks.base import BLOCK_ROWS, Rows, Warehouse, checked_ids
-from recsync.warehouse.hooks.csv_cells import csv_blocks
-from recsync.warehouse.query_columns import Kind, ReturnedColumn, check_ids
-from recsync.warehouse.select import select_none
+from recsync.warehouse.event_mapping import select_none
+from recsync.warehouse.hooks.base import BLOCK_ROWS, Rows, Warehouse, checked_ids, csv_blocks
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from sqlalchemy.engine import Engine
 
 Fetch = Callable[[int], Sequence[Sequence[Any]]]
-# PEP 249's own classes, which every driver has under these names: about the query, or about the moment.
+# The error classes of PEP 249: permanent ones and temporary ones.
 _REFUSALS = frozenset({"ProgrammingError", "DataError", "IntegrityError", "NotSupportedError"})
 _FAILURES = frozenset({"OperationalError", "InterfaceError", "InternalError"})
-# A boolean is an int and a moment a date to Python, so the order counts.
+# The order counts: in Python a bool is an int, and a datetime is a date.
 _KINDS: tuple[tuple[type, Kind], ...] = (
     (bool, Kind.BOOLEAN), (int, Kind.INTEGER), (Decimal, Kind.DECIMAL), (float, Kind.FLOAT), (date, Kind.MOMENT),
     (timedelta, Kind.INTERVAL), (bytes, Kind.BINARY), (memoryview, Kind.BINARY), (list, Kind.ARRAY),
     (tuple, Kind.ARRAY), (dict, Kind.JSON), (str, Kind.TEXT), (UUID, Kind.TEXT),
 )  # fmt: skip
-# Some drivers call these operational too.
+# Permanent errors that some drivers raise as OperationalError.
 _REFUSING_WORDS = (
     "no such table", "no such column", "no such function", "syntax error", "doesn't exist", "does not exist",
     "unknown column", "unknown table", "access denied", "permission denied", "not authorized",
@@ -47,10 +46,10 @@ _REFUSING_WORDS = (
 
 
 class DbApiWarehouse(Warehouse):
-    """Read a connection whose hook is a DbApiHook.
+    """Read any connection whose hook is a DbApiHook.
 
     :param hook: default: the connection's own.
-    :param type_names: what the driver's type codes stand for; without it, a code that is itself a name.
+    :param type_names: the types of the driver's type codes; without it, only codes that are names are known.
     """
 
     def __init__(
@@ -65,18 +64,15 @@ class DbApiWarehouse(Warehouse):
         self._type_names = type_names or {}
 
     @property
-    def dialect(self) -> Dialect:  # type: ignore[override] # the others know theirs beforehand
-        """The dialect that the connection's type is known for."""
+    def dialect(self) -> Dialect:  # type: ignore[override] # a constant elsewhere
         return dialect_named(self.connection.conn_type or "")
 
     def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
-        """Ask the warehouse for the columns of ``query``; some drivers tell no types."""
         with self._executed(select_none(query), name) as (columns, _):
             return columns
 
     @contextmanager
     def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
-        """Stream the rows of ``query`` as CSV."""
         with self._executed(query, name) as (columns, fetch):
             names = [column.name for column in columns]
             yield _Blocks(csv_blocks(self._blocks(fetch, name), names, name=name))
@@ -85,7 +81,7 @@ class DbApiWarehouse(Warehouse):
     def read(
         self, query: str, columns: Sequence[str], *, name: str, ids: Collection[str] = ()
     ) -> Generator[Rows]:
-        """Read columns of ``query`` as texts; a type that the driver does not tell is that of the first values."""
+        """Read columns of ``query`` as texts; a type that the driver does not report is that of the first value."""
         described, select = self._select(query, columns, name=name)
         with self._executed(select, name) as (_, fetch):
             blocks = self._blocks(fetch, name)
@@ -103,10 +99,7 @@ class DbApiWarehouse(Warehouse):
 
     @cached_property
     def hook(self) -> DbApiHook:
-        """The hook of the connection's type.
-
-        :raises FatalError: when its provider is not installed, or reads no rows.
-        """
+        """The hook of the connection's type, which its provider brings."""
         if self._hook is not None:
             return self._hook
         kind = self.connection.conn_type
@@ -115,7 +108,7 @@ class DbApiWarehouse(Warehouse):
         except (AirflowException, ImportError) as error:
             raise FatalError(
                 f"Connection {self.conn_id} is of type {kind}, which nothing installed here can open ({error}): "
-                "install its provider with the pins of constraints.txt, as docs/warehouses.md says."
+                "install its provider with the pins of constraints.txt, as docs/warehouse.md says."
             ) from None
         if not isinstance(hook, DbApiHook):
             raise FatalError(f"Connection {self.conn_id} is of type {kind}, which is no database.")
@@ -147,11 +140,11 @@ class DbApiWarehouse(Warehouse):
                     result = streaming.exec_driver_sql(query)
                     yield list(map(self._column, result.cursor.description)), result.fetchmany
                 finally:
-                    # Closing a cursor before its end makes some drivers read the rest; dropping the connection never.
+                    # Closing a cursor early makes some drivers read the rest; dropping the connection does not.
                     session.invalidate()
 
     def _column(self, described: Sequence[Any]) -> ReturnedColumn:
-        """Read PEP 249's description of a column: name, type code, …, precision, scale."""
+        """Read a column description of PEP 249: name, type code, …, precision, scale."""
         code = described[1]
         kind = (
             self._type_names.get(code, "") if isinstance(code, int) else code if isinstance(code, str) else ""
@@ -159,7 +152,7 @@ class DbApiWarehouse(Warehouse):
         return ReturnedColumn.of(str(described[0]), kind, described[5] if len(described) > 5 else None)
 
     def _engine(self) -> Engine | None:
-        """Give an engine, which knows how its driver streams; None for a driver that SQLAlchemy does not know."""
+        """Return an engine, which knows how its driver streams; None for drivers unknown to SQLAlchemy."""
         try:
             return self.hook.get_sqlalchemy_engine(engine_kwargs={"poolclass": NullPool})
         except (ArgumentError, ImportError, NotImplementedError, AirflowException):
@@ -167,7 +160,7 @@ class DbApiWarehouse(Warehouse):
 
     @contextmanager
     def errors(self, name: str) -> Generator[None]:
-        """Say in recsync's own errors what the driver raises."""
+        """Raise recsync's own errors for those of the driver."""
         try:
             yield
         except DELIBERATE:
@@ -194,7 +187,7 @@ def _column_of_values(name: str, values: Sequence[Any]) -> ReturnedColumn:
 
 
 class _Blocks:
-    """Blocks of bytes, read in pieces of any size."""
+    """A stream of blocks of bytes."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks

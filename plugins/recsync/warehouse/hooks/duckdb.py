@@ -1,4 +1,4 @@
-"""DuckDB: ``COPY … TO`` a pipe, streamed.
+"""Read DuckDB: stream ``COPY … TO`` a pipe.
 
 https://duckdb.org/docs/stable/sql/statements/copy
 """
@@ -14,17 +14,16 @@ from typing import BinaryIO
 import duckdb
 
 from recsync.errors import RecsyncError
-from recsync.storage.byte_stream import ByteStream
+from recsync.storage.csv_text import ByteStream
+from recsync.warehouse.column_types import ReturnedColumn
 from recsync.warehouse.dialects import DUCKDB
-from recsync.warehouse.hooks.base import Warehouse
-from recsync.warehouse.hooks.pipe import piped
-from recsync.warehouse.query_columns import ReturnedColumn
-from recsync.warehouse.select import select_none
+from recsync.warehouse.event_mapping import select_none
+from recsync.warehouse.hooks.base import Warehouse, piped
 
-# What DuckDB may hold before it spills to disk; the connection's extra can say more.
+# DuckDB spills to disk above this, unless the connection's extra sets another limit.
 _MEMORY_LIMIT = "256MB"
-# The disk, the memory, a lock, somebody who cancelled; the rest is about the query.
-_PASSING = (
+# Disk, memory, locks and cancellation; other errors are about the query.
+_TEMPORARY = (
     duckdb.IOException,
     duckdb.OutOfMemoryException,
     duckdb.InterruptException,
@@ -42,18 +41,15 @@ class DuckDbWarehouse(Warehouse):
     permissions = "the tables it reads"
 
     def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
-        """Ask the warehouse for the columns of ``query``."""
         with self._session(name) as session:
             described = session.execute(f"DESCRIBE {select_none(query)}").fetchall()
         return [ReturnedColumn.of(column[0], column[1]) for column in described]
 
     @contextmanager
     def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
-        """Stream the rows of ``query`` as CSV."""
-
         def write(file: BinaryIO) -> None:
             with self._errors(name):
-                # USE_TMP_FILE would write a file beside the pipe and rename it at the end.
+                # USE_TMP_FILE would write another file and rename it at the end.
                 target = f"'/dev/fd/{file.fileno()}' (FORMAT csv, HEADER false, USE_TMP_FILE false)"
                 session.execute(f"COPY (\n{query}\n) TO {target}")
 
@@ -87,6 +83,6 @@ class DuckDbWarehouse(Warehouse):
 
     def _explained(self, error: duckdb.Error, name: str) -> RecsyncError:
         gone = isinstance(error, duckdb.CatalogException) and self.was_described(name)
-        if gone or isinstance(error, _PASSING):
+        if gone or isinstance(error, _TEMPORARY):
             return self.failed(name, error)
         return self.refused(name, error)

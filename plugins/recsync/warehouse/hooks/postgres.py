@@ -1,4 +1,4 @@
-"""PostgreSQL: ``COPY … TO STDOUT``, streamed.
+"""Read PostgreSQL: stream ``COPY … TO STDOUT``.
 
 https://www.postgresql.org/docs/current/sql-copy.html
 """
@@ -12,42 +12,40 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-# psycopg2 writes what COPY sends into a file object by itself; psycopg 3 takes a step of Python for each row,
-# four times the time.
+# psycopg2 copies into a file object in C; psycopg 3 takes a Python step for each row and four times as long.
 import psycopg2
 
 from recsync.errors import FatalError, RecsyncError
-from recsync.storage.byte_stream import ByteStream
+from recsync.storage.csv_text import ByteStream
+from recsync.warehouse.column_types import ReturnedColumn
 from recsync.warehouse.dialects import POSTGRES
-from recsync.warehouse.hooks.base import Warehouse
-from recsync.warehouse.hooks.pipe import piped
-from recsync.warehouse.query_columns import ReturnedColumn
-from recsync.warehouse.select import select_none
+from recsync.warehouse.event_mapping import select_none
+from recsync.warehouse.hooks.base import Warehouse, piped
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-# Connection, rollback, resources, operator intervention, system and internal errors pass by themselves; so does a lock
-# that was not to be had. The rest is about the query.
+# Connection, rollback, resources, operator intervention, system and internal errors are temporary, and so is a lock
+# that was not available. Other errors are about the query.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_PASSING = ("08", "40", "53", "57", "58", "XX", "55P03")
+_TEMPORARY = ("08", "40", "53", "57", "58", "XX", "55P03")
 # Undefined table, column, schema and function.
 _GONE = ("42P01", "42703", "3F000", "42883")
-# What the server or libpq says of a connection that is wrong, for which psycopg2 has no SQLSTATE.
+# Messages about a wrong connection, for which psycopg2 has no SQLSTATE.
 _WRONG_CONNECTION = (
     "authentication failed", "no pg_hba.conf entry", "no password supplied", "invalid ",
     "does not exist", "is not permitted to log in", "permission denied",
 )  # fmt: skip
-# The same rows in the same order and in the same text, whatever the server's and the role's settings are. A scan may
-# otherwise start in the middle, where somebody else's is.
+# The same rows in the same order and in the same text, whatever the server's and the role's settings are. With
+# synchronize_seqscans, a scan may start in the middle of a table, where another scan is.
 _SETTINGS = "SET LOCAL TIME ZONE 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL synchronize_seqscans = off"
 # A limit that the server, the role or the connection's options set is kept.
 _LIMIT = "SELECT set_config('statement_timeout', %s, true) WHERE current_setting('statement_timeout') = '0'"
-# A server that does not answer must not hold a task: connecting ends after 30 seconds, a silent peer is dropped after 2
-# minutes. The connection's extra can say otherwise.
+# A task must not wait for a dead server: connecting ends after 30 seconds, a silent peer is dropped after 2 minutes.
+# The connection's extra can set other limits.
 _PATIENCE = {"connect_timeout": 30, "keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
 _TYPE_NAMES = "SELECT oid, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(%s)"
-# Keys of the connection's extra that are for Airflow's PostgresHook, not for libpq; the rest is passed on.
+# Keys of the connection's extra for Airflow's PostgresHook; the others go to libpq.
 _NOT_FOR_LIBPQ = frozenset({
     "iam", "redshift", "redshift-serverless", "cursor", "cluster-identifier", "workgroup-name", "aws_conn_id",
     "azure_conn_id", "sqlalchemy_scheme", "sqlalchemy_query", "statement_timeout_seconds",
@@ -60,14 +58,13 @@ class PostgresWarehouse(Warehouse):
     dialect = POSTGRES
 
     def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
-        """Ask the warehouse for the columns of ``query``."""
         with self._session(name) as session, session.cursor() as cursor:
             cursor.execute(select_none(query))
             described = cursor.description
             cursor.execute(_TYPE_NAMES, ([column.type_code for column in described],))
             types: dict[int, str] = dict(cursor.fetchall())
         return [
-            # Without a declared scale a numeric has 65535 here.
+            # The scale of a numeric without a declared one is 65535 here.
             ReturnedColumn.of(
                 column.name, types[column.type_code], column.scale if (column.scale or 0) < 65535 else None
             )
@@ -76,7 +73,6 @@ class PostgresWarehouse(Warehouse):
 
     @contextmanager
     def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
-        """Stream the rows of ``query`` as CSV."""
         statement = f"COPY (\n{query}\n) TO STDOUT WITH (FORMAT csv, ENCODING 'UTF8')"
 
         def write(file: BinaryIO) -> None:
@@ -91,7 +87,7 @@ class PostgresWarehouse(Warehouse):
 
     @contextmanager
     def _session(self, name: str) -> Generator[Any]:
-        """Open a connection with a transaction that can only read."""
+        """Open a connection with a read-only transaction."""
         session = self._connected(name)
         try:
             with self._errors(name):
@@ -121,8 +117,8 @@ class PostgresWarehouse(Warehouse):
 
     def _explained(self, error: psycopg2.Error, name: str) -> RecsyncError:
         state: str | None = error.pgcode
-        # Without a state it did not come from the server: the connection is lost.
-        if state is None or state.startswith(_PASSING):
+        # An error without a state is not from the server: the connection is lost.
+        if state is None or state.startswith(_TEMPORARY):
             return self.failed(name, error)
         if state in _GONE and self.was_described(name):
             return self.failed(name, f"{str(error).strip()} (it was there a moment ago)")
@@ -130,20 +126,20 @@ class PostgresWarehouse(Warehouse):
 
 
 def libpq_parameters(connection: Connection) -> dict[str, Any]:
-    """Give what libpq needs to know, as Airflow's PostgresHook does.
+    """Return the connection's parameters for libpq, as Airflow's PostgresHook does.
 
-    Every key of ``extra`` that is not the hook's own is an option of libpq: ``sslmode``, ``options``, ``keepalives``.
+    Keys of ``extra`` that are not the hook's own are options of libpq: ``sslmode``, ``options``, ``keepalives``.
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
     """
     extra = connection.extra_dejson
     if extra.get("redshift") or extra.get("redshift-serverless"):
         raise FatalError(
             f"Connection {connection.conn_id} is of type postgres but leads to Redshift, which knows no COPY TO "
-            "STDOUT. Make it one of type redshift; docs/warehouses.md says with which fields."
+            "STDOUT. Make it one of type redshift; docs/warehouse.md says with which fields."
         )
     login, password, port = connection.login, connection.password, connection.port
     if extra.get("iam"):
-        # Imported only where it is needed: with SQLAlchemy behind it, it takes more memory than an export.
+        # Imported here because, with SQLAlchemy, it takes more memory than an export.
         from airflow.providers.postgres.hooks.postgres import PostgresHook
 
         hook = PostgresHook(postgres_conn_id=connection.conn_id)
@@ -168,6 +164,6 @@ def _cancel(session: Any) -> None:
 
 
 def _cut(session: Any) -> None:
-    """End the connection under a thread that waits for a server which does not answer."""
+    """Close the socket under a thread that waits for a dead server."""
     with suppress(psycopg2.Error, OSError), socket.socket(fileno=os.dup(session.fileno())) as wire:
         wire.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Redshift: ``UNLOAD`` through the Data API, which needs no connection held open and no password.
+"""Read Redshift: ``UNLOAD`` through the Data API, which needs no open connection and no password.
 
 https://docs.aws.amazon.com/redshift/latest/mgmt/data-api.html
 """
@@ -13,46 +13,42 @@ from functools import cached_property
 from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from airflow_personalize.aws_errors import is_permanent
+from airflow_personalize.refusals import is_permanent
 from recsync.errors import FatalError, RecsyncError
+from recsync.warehouse.column_types import ReturnedColumn
 from recsync.warehouse.dialects import REDSHIFT
-from recsync.warehouse.hooks.staging import Part
-from recsync.warehouse.hooks.unload import Unload, UnloadingWarehouse
-from recsync.warehouse.query_columns import ReturnedColumn
-from recsync.warehouse.select import select_none
-from recsync.warehouse.unload_statements import redshift_unload
+from recsync.warehouse.event_mapping import select_none
+from recsync.warehouse.hooks.unload import Part, Unload, UnloadingWarehouse, redshift_unload
 
-# What the Data API answers when nobody need change anything.
+# Temporary errors of the Data API.
 # https://docs.aws.amazon.com/redshift-data/latest/APIReference/API_ExecuteStatement.html#API_ExecuteStatement_Errors
-_PASSING_CODES = frozenset({
+_TEMPORARY_CODES = frozenset({
     "ActiveSessionsExceededException", "ActiveStatementsExceededException", "DatabaseConnectionException",
     "ExecuteStatementException", "InternalServerException", "ThrottlingException", "TooManyRequestsException",
 })  # fmt: skip
-# What Redshift itself says of trouble that passes; it gives no SQLSTATE here.
-_PASSING_WORDS = (
+# Temporary errors of Redshift, which the Data API reports without a SQLSTATE.
+_TEMPORARY_MESSAGES = (
     "serializable isolation", "disk full", "out of memory", "timeout", "timed out", "canceled", "cancelled", "aborted",
     "connection reset", "connection refused", "connection lost", "slowdown", "slow down", "internalerror",
     "serviceunavailable", "restart", "could not open relation",
 )  # fmt: skip
-_GONE_WORDS = ("does not exist",)
 _FINISHED, _FAILED, _ABORTED = "FINISHED", "FAILED", "ABORTED"
-# Most questions about columns are answered at once, an UNLOAD takes as long as it takes.
+# DESCRIBE takes less than a second, UNLOAD up to hours.
 _FIRST_POLL_SECONDS, _SLOWEST_POLL_SECONDS = 0.2, 5.0
 
 
 class RedshiftWarehouse(UnloadingWarehouse):
     """Read a connection of type ``redshift``.
 
-    ``schema`` is the database; ``extra`` says ``iam_role`` and ``cluster_identifier`` or ``workgroup_name``, and as
-    needed ``db_user``, ``secret_arn``, ``region``, ``bucket_region`` and ``aws_conn_id``, by which the Data API is
-    reached (default: as the bucket).
+    ``schema`` is the database; ``extra`` needs ``iam_role`` and ``cluster_identifier`` or ``workgroup_name``, and can
+    have ``db_user``, ``secret_arn``, ``region``, ``bucket_region`` and ``aws_conn_id``, the connection for the Data API
+    (default: that of the bucket).
     """
 
     dialect = REDSHIFT
     permissions = "SELECT on what it reads, and its iam_role s3:PutObject on the bucket"
 
     def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
-        """Ask the warehouse for the columns of ``query``."""
         statement_id = self._execute(select_none(query), name)
         self._wait(statement_id, name)
         with self._errors(name):
@@ -65,7 +61,6 @@ class RedshiftWarehouse(UnloadingWarehouse):
         ]
 
     def unload(self, query: str, *, uri: str, name: str, ordered: bool) -> Unload:
-        """Start ``UNLOAD``."""
         extra = self.connection.extra_dejson
         role = self.needed("iam_role", "ARN of the role that Redshift assumes to write to S3, or default")
         statement = redshift_unload(
@@ -81,16 +76,15 @@ class RedshiftWarehouse(UnloadingWarehouse):
         )
 
     def parts(self, unload: Unload, *, name: str) -> Iterable[Part]:
-        """Wait for ``UNLOAD`` and read its manifest; of no rows it writes neither a manifest nor parts."""
+        """Wait for ``UNLOAD`` and read its manifest; without rows it writes neither a manifest nor parts."""
         rows = self._wait(str(unload.statement_id), name)
-        if rows <= 0 and not self.staging.sizes(unload.uri):
+        if rows <= 0 and not self.sizes(unload.uri):
             return []
-        manifest = self.staging.get_json(f"{unload.uri}manifest")
+        manifest = self.get_json(f"{unload.uri}manifest")
         entries = sorted(manifest["entries"], key=lambda entry: str(entry["url"]))
         return [Part(entry["url"], entry.get("meta", {}).get("content_length")) for entry in entries]
 
     def cancel(self, unload: Unload) -> None:
-        """Cancel the statement, if it still runs."""
         self.cancel_statement(str(unload.statement_id))
 
     def cancel_statement(self, statement_id: str) -> None:
@@ -106,7 +100,6 @@ class RedshiftWarehouse(UnloadingWarehouse):
 
     @cached_property
     def hook(self) -> RedshiftDataHook:
-        """The amazon provider's own hook."""
         return RedshiftDataHook(
             aws_conn_id=self._data_conn_id, region_name=self.connection.extra_dejson.get("region")
         )
@@ -133,10 +126,7 @@ class RedshiftWarehouse(UnloadingWarehouse):
         return str(output.statement_id)
 
     def _wait(self, statement_id: str, name: str) -> int:
-        """Wait for the end of a statement.
-
-        :returns: the rows that it returned or wrote; -1 when that is not told.
-        """
+        """Wait for a statement and return its number of rows; -1 when unknown."""
         pause, end = _FIRST_POLL_SECONDS, time.monotonic() + self.statement_timeout_seconds
         while True:
             with self._errors(name):
@@ -158,8 +148,8 @@ class RedshiftWarehouse(UnloadingWarehouse):
 
     def _unfinished(self, status: str, text: str, name: str) -> RecsyncError:
         words = text.casefold()
-        gone = self.was_described(name) and any(word in words for word in _GONE_WORDS)
-        if status == _ABORTED or gone or any(word in words for word in _PASSING_WORDS):
+        gone = self.was_described(name) and "does not exist" in words
+        if status == _ABORTED or gone or any(word in words for word in _TEMPORARY_MESSAGES):
             return self.failed(name, f"statement {status}: {text}")
         return self.refused(name, text)
 
@@ -169,9 +159,9 @@ class RedshiftWarehouse(UnloadingWarehouse):
             yield
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
-            if code in _PASSING_CODES:
+            if code in _TEMPORARY_CODES:
                 raise self.failed(name, error) from None
-            remedy = "Correct the connection, or give its AWS role the actions that docs/warehouses.md names."
+            remedy = "Correct the connection, or give its AWS role the actions that docs/warehouse.md names."
             raise self.refused(name, error, remedy=remedy) from None
         except ParamValidationError as error:
             raise self.refused(name, error, remedy="Correct the connection.") from None

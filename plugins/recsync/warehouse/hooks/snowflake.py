@@ -1,4 +1,4 @@
-"""Snowflake: ``COPY INTO`` a location on S3, through the Snowflake provider's own hook.
+"""Read Snowflake: ``COPY INTO`` a location on S3, through the Snowflake provider's hook.
 
 https://docs.snowflake.com/en/sql-reference/sql/copy-into-location
 """
@@ -11,22 +11,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from recsync.errors import RetriableError
+from recsync.warehouse.column_types import ReturnedColumn
 from recsync.warehouse.dialects import SNOWFLAKE
 from recsync.warehouse.hooks.dbapi import DbApiWarehouse
-from recsync.warehouse.hooks.staging import Part
-from recsync.warehouse.hooks.unload import Unload, UnloadingWarehouse
-from recsync.warehouse.query_columns import ReturnedColumn
-from recsync.warehouse.unload_statements import snowflake_copy
+from recsync.warehouse.hooks.unload import Part, Unload, UnloadingWarehouse, snowflake_copy
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import Connection
 
-# The columns of what COPY INTO returns with DETAILED_OUTPUT. Without a file it may return its summary instead:
-# rows_unloaded, or a status alone.
+# The columns of COPY INTO's result with DETAILED_OUTPUT. Without a file the result may be a summary: rows_unloaded, or
+# a status alone.
 _FILE_NAME, _FILE_SIZE, _ROWS_UNLOADED = "file_name", "file_size", "rows_unloaded"
 
-# What the driver calls the types of a result's columns.
+# The driver's type codes.
 # https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api#type-codes
 _TYPE_NAMES = dict(
     enumerate((
@@ -37,9 +35,9 @@ _TYPE_NAMES = dict(
 
 
 class SnowflakeWarehouse(UnloadingWarehouse):
-    """Read a connection of type ``snowflake``; its ``extra`` says ``storage_integration`` beside the provider's fields.
+    """Read a connection of type ``snowflake``; its ``extra`` needs ``storage_integration`` too.
 
-    :param hook: default: the connection's own; the Snowflake provider must be installed for it.
+    :param hook: default: the connection's own, which needs the Snowflake provider.
     """
 
     dialect = SNOWFLAKE
@@ -61,11 +59,10 @@ class SnowflakeWarehouse(UnloadingWarehouse):
         return DbApiWarehouse(self.connection, self._hook, type_names=_TYPE_NAMES)
 
     def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
-        """Ask the warehouse for the columns of ``query``."""
         return self._rows.describe(query, name=name)
 
     def unload(self, query: str, *, uri: str, name: str, ordered: bool) -> Unload:
-        """Run ``COPY INTO``; it has ended when this returns."""
+        """Run ``COPY INTO`` to its end."""
         integration = self.needed(
             "storage_integration", "name of the integration that may write to the bucket"
         )
@@ -87,7 +84,7 @@ class SnowflakeWarehouse(UnloadingWarehouse):
             raise RetriableError(
                 f"The warehouse ({self.conn_id}) unloaded rows for {name} and named no file."
             )
-        # The file's name is told relative to one place or another; the last part of it is always its own.
+        # The path is relative to varying places; its last part is the file's name.
         parts = tuple(
             (str(file[_FILE_NAME]).rpartition("/")[2], int(file[_FILE_SIZE]))
             for file in files
@@ -96,13 +93,13 @@ class SnowflakeWarehouse(UnloadingWarehouse):
         return Unload(uri, parts=parts)
 
     def parts(self, unload: Unload, *, name: str) -> Iterable[Part]:
-        """Name the files that ``COPY INTO`` told of; all of them must be there, and no other."""
-        told = dict(unload.parts)
-        # An empty file holds no row, whether it is told of or not.
-        found = [uri for uri, size_bytes in self.staging.sizes(unload.uri).items() if size_bytes]
-        if {uri.removeprefix(unload.uri) for uri in found} != set(told):
+        """Return the files that ``COPY INTO`` reported; exactly these must exist."""
+        reported = dict(unload.parts)
+        # An empty file has no rows, whether it is reported or not.
+        found = [uri for uri, size_bytes in self.sizes(unload.uri).items() if size_bytes]
+        if {uri.removeprefix(unload.uri) for uri in found} != set(reported):
             raise RetriableError(
-                f"The warehouse ({self.conn_id}) unloaded {len(told)} files for {name}, but {len(found)} others lie "
-                f"below {unload.uri}."
+                f"The warehouse ({self.conn_id}) unloaded {len(reported)} files for {name}, but {len(found)} others "
+                f"are below {unload.uri}."
             )
-        return [Part(uri, told[uri.removeprefix(unload.uri)]) for uri in found]
+        return [Part(uri, reported[uri.removeprefix(unload.uri)]) for uri in found]

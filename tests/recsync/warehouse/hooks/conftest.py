@@ -15,7 +15,7 @@ import pytest
 from airflow.sdk import BaseHook, Connection
 from moto.server import ThreadedMotoServer
 
-from recsync.storage.byte_stream import ByteStream
+from recsync.storage.csv_text import ByteStream
 from warehouse_local.server import EmbeddedServer, running
 
 Connect = Callable[..., Connection]

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from recsync.errors import FatalError, RetriableError
+from recsync.warehouse.event_mapping import select_columns
 from recsync.warehouse.hooks import Warehouse, warehouse
 from recsync.warehouse.hooks.postgres import libpq_parameters
-from recsync.warehouse.select import select_columns
 
 OURS = "FROM pg_stat_activity WHERE application_name = 'recsync'"
 # A series in the FROM clause would be made as a whole before its first row.

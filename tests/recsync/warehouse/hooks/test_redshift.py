@@ -13,9 +13,9 @@ from moto.redshiftdata.models import redshiftdata_backends
 from moto.s3.models import s3_backends
 
 from recsync.errors import FatalError, RetriableError
+from recsync.warehouse.column_types import Kind
 from recsync.warehouse.hooks import UnloadingWarehouse, warehouse
 from recsync.warehouse.hooks.unload import Unload
-from recsync.warehouse.query_columns import Kind
 
 BUCKET = "staging"
 URI = f"s3://{BUCKET}/shop/hour.unload/"
@@ -153,7 +153,7 @@ def test_rows_without_a_manifest_are_not_taken_for_none(
         s3.put_object(
             Bucket=BUCKET, Key=f"{unload.uri.removeprefix(f's3://{BUCKET}/')}0000_part_00", Body=part
         )
-    with pytest.raises(RetriableError, match="NoSuchKey"), source.open_unloaded(unload, name="x"):
+    with pytest.raises(RetriableError, match="manifest is not there"), source.open_unloaded(unload, name="x"):
         pass
 
 

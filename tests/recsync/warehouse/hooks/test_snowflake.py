@@ -9,9 +9,9 @@ import pytest
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from recsync.errors import FatalError, RetriableError
+from recsync.warehouse.column_types import Kind
 from recsync.warehouse.hooks import warehouse
 from recsync.warehouse.hooks.snowflake import SnowflakeWarehouse
-from recsync.warehouse.query_columns import Kind
 
 BUCKET = "staging"
 URI = f"s3://{BUCKET}/shop/full.unload/"

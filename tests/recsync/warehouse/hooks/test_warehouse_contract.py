@@ -17,10 +17,10 @@ from sqlalchemy.engine import URL
 
 from recsync.errors import FatalError, RecsyncError
 from recsync.program.intervals import Interval
+from recsync.warehouse.column_types import Kind
+from recsync.warehouse.event_mapping import map_columns, select_columns
 from recsync.warehouse.hooks import Warehouse, warehouse
 from recsync.warehouse.hooks.dbapi import DbApiWarehouse
-from recsync.warehouse.query_columns import Kind
-from recsync.warehouse.select import map_columns, select_columns
 from recsync.warehouse.templates import render
 
 TEXTS = [
@@ -134,6 +134,62 @@ def test_epoch_seconds_are_floored_alike(source: Warehouse, read_all: Any) -> No
     expected = [math.floor(datetime.fromisoformat(f"{moment}+00:00").timestamp()) for moment in MOMENTS]
     assert lines == [f"{seconds},{seconds}" for seconds in expected]
     assert -1 in expected
+
+
+@pytest.mark.parametrize(
+    ("helper", "values", "expected"),
+    [
+        ("epoch_ms(c)", ["1700000000999", "1700000001000", "0", "-1"], [1700000000, 1700000001, 0, -1]),
+        ("epoch_us(c)", ["1700000000999999"], [1700000000]),
+        ("epoch_ns(c)", ["1700000000999999999"], [1700000000]),
+        ("epoch_s(c)", ["1700000000"], [1700000000]),
+        (
+            "epoch_text(c)",
+            [
+                "2026-11-01T09:30:00+01:00", "2026-11-01T08:30:00.999Z", "2026-11-01 08:30", "2026-11-01T03:30:00-0500",
+                "2026-11-01",
+            ],
+            [1793521800, 1793521800, 1793521800, 1793521800, 1793491200],
+        ),
+        ("epoch_text(c, 'DD.MM.YYYY HH24:MI')", ["01.11.2026 08:30", "31.12.2025 00:00"], [1793521800, 1767139200]),
+        ("epoch_text(c, 'MM/DD/YYYY HH24:MI:SS')", ["11/01/2026 08:30:59"], [1793521859]),
+        ("epoch_text(c, 'YYYYMMDD')", ["20261101"], [1793491200]),
+        ("number(c, ',')", ["1.234,50 €", "EUR 12,90", "7", ""], [1234.5, 12.9, 7, None]),
+        ("number(c)", ["$1,234.50", "12.90"], [1234.5, 12.9]),
+    ],
+)  # fmt: skip
+def test_numbers_and_texts_become_the_same_values(
+    source: Warehouse, helper: str, values: list[str], expected: list[float | None], read_all: Any
+) -> None:
+    kind = "VARCHAR" if helper.startswith(("epoch_text", "number")) else "BIGINT"
+    selects = (f"SELECT {n} AS n, CAST('{value}' AS {kind}) AS c" for n, value in enumerate(values))
+    helper = helper.replace("(c", "('c'")
+    text = f"SELECT {{{{ {helper} }}}} AS a FROM ({' UNION ALL '.join(selects)}) AS t ORDER BY n"
+    if source.dialect.name == "sqlite":
+        text = text.replace("AS VARCHAR", "AS TEXT").replace("AS BIGINT", "AS INTEGER")
+    query = render(text, Interval.until(datetime(2026, 11, 22, tzinfo=UTC)), name="x", dialect=source.dialect)
+    with source.open_csv(query, name="x") as stream:
+        lines = read_all(stream).decode().split("\n")[:-1]
+    assert [float(line) if line else None for line in lines] == expected
+
+
+@pytest.mark.parametrize("source", ["postgres", "duckdb"], indirect=True)
+def test_a_year_of_two_digits_is_one_of_this_century(source: Warehouse, read_all: Any) -> None:
+    text = "SELECT {{ epoch_text('c', 'DD.MM.YY') }} AS a FROM (SELECT '01.11.26' AS c) AS t"
+    query = render(text, Interval.until(datetime(2026, 11, 22, tzinfo=UTC)), name="x", dialect=source.dialect)
+    with source.open_csv(query, name="x") as stream:
+        assert read_all(stream).decode().split() == ["1793491200"]
+
+
+@pytest.mark.parametrize("source", ["postgres", "duckdb"], indirect=True)
+def test_a_text_that_is_no_time_is_null_and_leaves_the_other_rows(source: Warehouse, read_all: Any) -> None:
+    text = (
+        "SELECT {{ epoch_text('c') }} AS a, {{ epoch_text('c', 'MM/DD/YYYY HH24:MI') }} AS b"
+        " FROM (SELECT 'soon' AS c UNION ALL SELECT '12/1/2010 8:26') AS t ORDER BY c DESC"
+    )
+    query = render(text, Interval.until(datetime(2026, 11, 22, tzinfo=UTC)), name="x", dialect=source.dialect)
+    with source.open_csv(query, name="x") as stream:
+        assert read_all(stream).decode().split() == [",", ",1291191960"]
 
 
 def test_the_same_rows_are_the_same_bytes_in_whatever_order_they_were_written(

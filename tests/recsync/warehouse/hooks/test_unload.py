@@ -9,8 +9,8 @@ import sqlglot
 from sqlglot import exp
 
 from recsync.warehouse.dialects import REDSHIFT, SNOWFLAKE
-from recsync.warehouse.select import select_columns
-from recsync.warehouse.unload_statements import redshift_unload, snowflake_copy
+from recsync.warehouse.event_mapping import select_columns
+from recsync.warehouse.hooks.unload import redshift_unload, snowflake_copy
 
 URI = "s3://bucket/shop/exports/interactions/x.unload/1/"
 ROLE = "arn:aws:iam::000000000000:role/unload"

@@ -1,4 +1,4 @@
-"""The columns that a query returns, with the types that the warehouse declares for them."""
+"""Recognise the declared types of the columns that a query returns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recsync.errors import FatalError
 
 
 class Kind(Enum):
-    """What the values of a column are, in the words of every warehouse."""
+    """The type of a column, whatever the warehouse calls it."""
 
     TEXT = "text"
     INTEGER = "an integer"
@@ -30,8 +30,8 @@ class Kind(Enum):
 class ReturnedColumn:
     """One column of a query's result.
 
-    :param type: as the warehouse calls it; empty when its driver does not tell.
-    :param scale: decimal places of a decimal number; None when any number is allowed.
+    :param type: the warehouse's name of the type; empty when the driver reports none.
+    :param scale: decimal places of a decimal number; None when undeclared.
     """
 
     name: str
@@ -41,26 +41,22 @@ class ReturnedColumn:
 
     @classmethod
     def of(cls, name: str, type_name: str, scale: int | None = None) -> ReturnedColumn:
-        """Read the name that a warehouse gives to a type, e.g. ``DECIMAL(18,2)`` or ``text[]``."""
+        """Parse a warehouse's type name, e.g. ``DECIMAL(18,2)`` or ``text[]``."""
         word = " ".join(type_name.casefold().split())
         base, _, parameters = word.partition("(")
         base = base.strip()
         kind = next((kind for kind, pattern in _TYPES.items() if re.fullmatch(pattern, base)), Kind.TEXT)
         if word.endswith("[]") or re.search(r"\[[0-9]+\]$", word):
             kind = Kind.ARRAY
-        if (
-            kind is Kind.DECIMAL
-            and scale is None
-            and (found := re.match(r"[0-9]+(?:\s*,\s*([0-9]+))?\)", parameters))
-        ):
-            scale = int(found[1] or 0)
-        if kind is Kind.DECIMAL and scale == 0:
-            kind = Kind.INTEGER
+        if kind is Kind.DECIMAL:
+            found = re.match(r"[0-9]+(?:\s*,\s*([0-9]+))?\)", parameters)
+            scale = int(found[1] or 0) if found and scale is None else scale
+            kind = Kind.INTEGER if scale == 0 else kind
         return cls(name, type_name, kind if word else Kind.UNKNOWN, scale)
 
 
-# In PostgreSQL, Redshift, Snowflake, DuckDB, MySQL, SQL Server, BigQuery and SQLite. What is not listed is text: char,
-# uuid, enum.
+# In PostgreSQL, Redshift, Snowflake, DuckDB, MySQL, SQL Server, BigQuery and SQLite. Other types are text: char, uuid,
+# enum.
 _TYPES = {
     Kind.INTEGER: r"(u?(tiny|small|big|huge)|medium|byte|u)?int(eger)?|int(2|4|8|64)|signed|unsigned",
     Kind.DECIMAL: r"numeric|(big)?(decimal|numeric)|number|fixed|dec|money",
@@ -72,7 +68,7 @@ _TYPES = {
     Kind.ARRAY: r"array.*|list",
     Kind.JSON: r"jsonb?|variant|object|super|struct|map|record|union",
 }
-# Column types that are no ids, and what to write instead.
+# Types that cannot be ids, and what to write instead.
 _NO_IDS = {
     Kind.FLOAT: "CAST({0} AS BIGINT)",
     Kind.DECIMAL: "CAST({0} AS BIGINT)",
@@ -85,10 +81,10 @@ _NO_IDS = {
 
 
 def check_ids(columns: Mapping[str, ReturnedColumn], ids: Collection[str], *, name: str) -> None:
-    """Refuse ids of a type that has several texts for one value, or that is no id at all.
+    """Refuse ids of a type that has several texts for one value, or that cannot be an id.
 
     :param columns: by the name under which they are read.
-    :param ids: those of them that hold ids.
+    :param ids: the names of columns with ids.
     :param name: the SQL file, for errors.
     :raises FatalError: naming each such column, its type and what to write.
     """
