@@ -1,61 +1,45 @@
-"""The model of the program file."""
+"""The model of the program file: one module per group of sections.
 
-from recsync.program.braze import ATTRIBUTE_PATTERN, CATALOG_NAME_PATTERN, Braze, Catalog, Delivery
-from recsync.program.checks import Checks
-from recsync.program.data import (
-    Audience,
-    Datasets,
-    DatasetSource,
-    DatasetType,
-    Events,
-    Exports,
-    Inputs,
-    Segment,
-)
+docs/program-file.md says what each field means, and a test compares it with the model. Docstrings here add what a
+reader of the code needs beside that.
+"""
+
+from recsync.program.braze import Braze, Catalog, Delivery
+from recsync.program.data import Checks, DatasetType, Events
 from recsync.program.model import NAME_PATTERN, Program
-from recsync.program.operations import Alert, Budget, CronExpression, DeadlineHours, Event, Schedules
-from recsync.program.parse import parse_program
-from recsync.program.personalize import Challenger, Exploration, Personalize
-from recsync.program.recommendations import FallbackTier, Recommendations, Rules
-from recsync.program.section import Strict
-from recsync.program.training import Drift, Gate, Solution, Threshold, TrainFull, TrainUpdate, Tuning
+from recsync.program.operations import (
+    Alert,
+    DeadlineHours,
+    Drift,
+    Event,
+    Gate,
+    Schedules,
+    Threshold,
+    TrainFull,
+    TrainUpdate,
+)
+from recsync.program.personalize import Solution
+from recsync.program.recommendations import Recommendations, Rules
 
 __all__ = [
-    "ATTRIBUTE_PATTERN",
-    "CATALOG_NAME_PATTERN",
     "NAME_PATTERN",
     "Alert",
-    "Audience",
     "Braze",
-    "Budget",
     "Catalog",
-    "Challenger",
     "Checks",
-    "CronExpression",
-    "DatasetSource",
     "DatasetType",
-    "Datasets",
     "DeadlineHours",
     "Delivery",
     "Drift",
     "Event",
     "Events",
-    "Exploration",
-    "Exports",
-    "FallbackTier",
     "Gate",
-    "Inputs",
-    "Personalize",
     "Program",
     "Recommendations",
     "Rules",
     "Schedules",
-    "Segment",
     "Solution",
-    "Strict",
     "Threshold",
     "TrainFull",
     "TrainUpdate",
-    "Tuning",
-    "parse_program",
 ]

@@ -1,12 +1,77 @@
-"""The program file: what arrives in Braze, and how it is sent."""
+"""The program file: what arrives in Braze, and the table of attributes that recsync can write about a person.
+
+Plan, fingerprint, payload, read-back, removal, retirement and erasure all read the table. Another source is another
+entry.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from braze_client.identifiers import Identifier, IdentifierName
 from recsync.program.section import Strict, matching, with_underscores
+
+AttributeSource = Literal["scores", "tier", "generated_at", "version"]
+"""Values of ``from`` in ``braze.attributes``."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the value of an attribute comes from, and how it is written.
+
+    :param name: ``from`` in the program file.
+    :param column: a column of the published ``lists.parquet``, or a field of the recommendations' manifest, which is
+        the same for all users.
+    :param kind: how it is rendered and fingerprinted: the list's ``items``, a list of ``numbers``, or ``text``.
+    :param alone: whether a change of it alone is written. If not, it is written along with another change of the
+        person: an attribute that is new in every run would cost a data point per person and run.
+    :param convert: makes the text that Braze gets.
+    """
+
+    name: str
+    column: str
+    kind: Literal["items", "numbers", "text"]
+    alone: bool = True
+    convert: Callable[[str], str] = str
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One custom attribute of a program.
+
+    :param field: where the program file names it, below ``braze``.
+    """
+
+    name: str
+    source: Source
+    field: tuple[str | int, ...]
+
+
+def to_seconds(moment: str) -> str:
+    """Return an ISO 8601 time to the second in UTC, as Braze recognises a time."""
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _version(arn: str) -> str:
+    """Return solution and version of an ARN: the account number has no business in Braze."""
+    return arn.rpartition(":")[2].removeprefix("solution/")
+
+
+ITEMS = Source("items", "items", "items")
+SOURCES = {
+    source.name: source
+    for source in (
+        Source("scores", "scores", "numbers"),
+        Source("tier", "tier", "text"),
+        Source("generated_at", "created_at", "text", alone=False, convert=to_seconds),
+        Source("version", "solution_version_arn", "text", alone=False, convert=_version),
+    )
+}
 
 # Braze: attribute names may not start with "$"; spaces around them are stripped, so they are refused here.
 ATTRIBUTE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_\-]{0,254}$"
@@ -24,7 +89,7 @@ RESERVED_ATTRIBUTES = frozenset(
         "_update_existing_only", "_merge_objects",
     }
 )  # fmt: skip
-# Braze catalogue and field names. https://www.braze.com/docs/api/endpoints/catalogs/
+# Braze catalog and field names. https://www.braze.com/docs/api/endpoints/catalogs/
 CATALOG_NAME_PATTERN = r"^[A-Za-z0-9_\-]{1,250}$"
 
 
@@ -53,15 +118,18 @@ CatalogName = Annotated[
 ]
 
 
-class Catalog(Strict):
-    """The Braze catalogue that holds the items' fields in ``ids`` mode.
+CatalogType = Literal["string", "number", "boolean", "time", "array", "object"]
 
-    :param name: catalogue name; it is created when missing.
+
+class Catalog(Strict):
+    """The Braze catalog that holds the items' fields in ``ids`` mode.
+
+    :param name: created when missing.
     :param fields: Braze types of the columns of ``catalogue.sql`` that are sent, beside ``id``.
     """
 
     name: CatalogName
-    fields: dict[CatalogName, Literal["string", "number", "boolean", "time"]] = Field(min_length=1)
+    fields: dict[CatalogName, CatalogType] = Field(min_length=1)
 
     @field_validator("fields")
     @classmethod
@@ -74,10 +142,10 @@ class Catalog(Strict):
 
 
 class Delivery(Strict):
-    """The brakes of a delivery.
+    """The limits of a delivery.
 
-    :param max_users_per_run: at most so many people are written by one delivery; the others are deferred, lowest
-        ``priority`` of ``audience.sql`` first. None: no cap.
+    :param max_users_per_run: most people that one delivery writes; the others are deferred, lowest ``priority`` of
+        ``audience.sql`` first. None: no cap.
     :param max_users_per_day: the same over all deliveries of one day (UTC).
     :param canary_share: share of the people written and judged before the others; 0 sends no canary.
     :param max_rejected_share: a delivery stops when Braze refuses more than this share of the people written so far.
@@ -85,7 +153,7 @@ class Delivery(Strict):
         share of those who have a list would lose it; with ``approve_above_users``, a person is asked. 1: never.
     :param approve_above_users: ask a person in the Airflow UI before more people than this are written; None never
         asks, 0 always.
-    :param verify_users: people read back after a delivery; 0 reads nobody.
+    :param verify_users: people read back after a delivery; 0 reads back none.
     """
 
     max_users_per_run: int | None = Field(default=None, ge=1)
@@ -97,27 +165,45 @@ class Delivery(Strict):
     verify_users: int = Field(default=500, ge=0, le=10_000)
 
 
+class FurtherAttribute(Strict):
+    """One more custom attribute beside the list.
+
+    :param source: where its value comes from, see :data:`SOURCES`.
+    """
+
+    name: AttributeName
+    source: AttributeSource = Field(alias="from")
+
+
 class Braze(Strict):
     """What arrives in Braze.
 
     :param connection: Airflow connection of type ``braze``.
+    :param identifier: how Braze knows the people: a column of ``audience.sql`` with this name holds it. Without a
+        column ``external_id``, ``user_id`` is the external id.
+    :param alias_label: the label of every ``user_alias``.
     :param attribute: custom attribute that holds the list.
     :param tier_attribute: custom attribute that says where the list came from: ``personal`` or a fallback tier;
         None sends no such attribute. One data point, when it changes.
+    :param attributes: further custom attributes.
     :param payload: ``ids``: an array of item ids, one data point per changed user; ``objects``: an array of
         objects with ``item_fields``, one data point per field and item.
-    :param catalog: with ``ids``: the catalogue kept in step; None sends ids only.
+    :param catalog: with ``ids``: the catalog kept in step; None sends ids only.
     :param item_fields: with ``objects``: columns of ``catalogue.sql`` sent beside ``id``.
-    :param update_existing_only: never create a Braze user; somebody unknown to Braze counts as rejected.
+    :param update_existing_only: never create a Braze user; a person unknown to Braze counts as rejected. Otherwise a
+        wrong id makes a profile for ever, which counts for billing and can never be mailed.
     """
 
     connection: str = "braze_default"
+    identifier: IdentifierName = "external_id"
+    alias_label: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     attribute: AttributeName
     tier_attribute: AttributeName | None = None
+    attributes: tuple[FurtherAttribute, ...] = ()
     payload: Literal["ids", "objects"] = "ids"
     catalog: Catalog | None = None
     item_fields: tuple[str, ...] = ()
-    update_existing_only: bool = False
+    update_existing_only: bool = True
     delivery: Delivery = Delivery()
 
     @model_validator(mode="after")
@@ -128,15 +214,39 @@ class Braze(Strict):
             raise ValueError("catalog belongs to payload: ids; with objects use item_fields")
         if self.payload == "objects" and not self.item_fields:
             raise ValueError("payload: objects needs item_fields, e.g. [name, price]")
+        if (self.identifier == "user_alias") != (self.alias_label is not None):
+            raise ValueError("identifier: user_alias and alias_label belong together: name both or neither")
         if self.tier_attribute == self.attribute:
             raise ValueError("tier_attribute must be another attribute than attribute")
+        names = self.attribute_names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"attributes: {', '.join(twice)} is there twice; each needs a name of its own")
         return self
 
     @property
-    def attributes(self) -> dict[str, str]:
-        """The custom attributes that the program writes, by the field of this section that names them."""
-        named = {"attribute": self.attribute, "tier_attribute": self.tier_attribute}
-        return {field: name for field, name in named.items() if name}
+    def known_by(self) -> Identifier:
+        """How Braze knows the people."""
+        return Identifier(self.identifier, self.alias_label or "")
+
+    @property
+    def creates_people(self) -> bool:
+        """Whether a write makes a profile for an unknown person; Braze gives every ``braze_id`` itself."""
+        return not self.update_existing_only and self.identifier != "braze_id"
+
+    @property
+    def written(self) -> tuple[Attribute, ...]:
+        """The custom attributes that the program writes, the list's first."""
+        tier, further = SOURCES["tier"], enumerate(self.attributes)
+        return (
+            Attribute(self.attribute, ITEMS, ("attribute",)),
+            *([Attribute(self.tier_attribute, tier, ("tier_attribute",))] if self.tier_attribute else []),
+            *(Attribute(a.name, SOURCES[a.source], ("attributes", n, "name")) for n, a in further),
+        )
+
+    @property
+    def attribute_names(self) -> list[str]:
+        """The names of the custom attributes that the program writes."""
+        return [attribute.name for attribute in self.written]
 
     @property
     def sent_fields(self) -> dict[str, str | None]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
-from croniter import croniter
+from recsync.cron import Cron
 
 # Colons are legal in S3 keys but not in many tools that copy them, so hours are written without.
 KEY_FORMAT = "%Y-%m-%dT%H%MZ"
-HOURLY = "0 * * * *"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -37,46 +37,40 @@ class Interval:
 
     @classmethod
     def until(cls, end: datetime) -> Interval:
-        """Give everything before ``end``."""
+        """Return the interval of everything before ``end``."""
         return cls(EPOCH, end)
 
 
 def parse_key(key: str) -> datetime:
-    """Read an interval's start back from its name."""
+    """Parse the start of an interval from its name."""
     return datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
 
 
-def floor_tick(moment: datetime, cron: str | None) -> datetime:
-    """Give the last boundary of export intervals that is not after ``moment``.
+def floor_tick(moment: datetime, cron: Cron) -> datetime:
+    """Return the last boundary of export intervals at or before ``moment``.
 
-    Full snapshots end there, so that they and the intervals after them meet without gap or overlap.
+    Full snapshots end there, so that the intervals after them follow without gap or overlap.
 
-    :param cron: schedule of the exports in UTC; None stands for hourly.
+    :param cron: cuts time into export intervals.
     """
-    # get_prev gives what lies strictly before, and a boundary itself counts.
-    just_after = moment.astimezone(UTC) + timedelta(microseconds=1)
-    boundary: datetime = croniter(cron or HOURLY, just_after).get_prev(datetime)
-    return boundary
+    return next(cron.before(moment + timedelta(microseconds=1)))
 
 
-def last_interval(moment: datetime, cron: str | None) -> Interval:
-    """Give the last export interval that is over at ``moment``."""
+def last_interval(moment: datetime, cron: Cron) -> Interval:
+    """Return the last export interval that has ended at ``moment``."""
     end = floor_tick(moment, cron)
-    return Interval(croniter(cron or HOURLY, end).get_prev(datetime), end)
+    return Interval(next(cron.before(end)), end)
 
 
-def intervals_between(start: datetime, end: datetime, cron: str | None) -> Iterator[Interval]:
-    """Yield the export intervals that lie between two moments in UTC, oldest first."""
-    boundaries = croniter(cron or HOURLY, start.astimezone(UTC))
-    first = start if croniter.match(cron or HOURLY, start) else boundaries.get_next(datetime)
-    while (last := boundaries.get_next(datetime)) <= end:
+def intervals_between(start: datetime, end: datetime, cron: Cron) -> Iterator[Interval]:
+    """Yield the export intervals between two moments in UTC, oldest first."""
+    boundaries = cron.after(start - timedelta(microseconds=1))
+    first = next(boundaries)
+    while (last := next(boundaries)) <= end:
         yield Interval(first, last)
         first = last
 
 
-def ticks_before(moment: datetime, cron: str | None, count: int) -> datetime:
-    """Give the boundary of export intervals that lies ``count`` intervals before ``moment``, itself a boundary."""
-    boundaries = croniter(cron or HOURLY, moment.astimezone(UTC))
-    for _ in range(count):
-        moment = boundaries.get_prev(datetime)
-    return moment
+def ticks_before(moment: datetime, cron: Cron, count: int) -> datetime:
+    """Return the boundary ``count`` export intervals before ``moment``, itself a boundary."""
+    return next(islice(cron.before(moment), count - 1, None)) if count else moment

@@ -7,27 +7,38 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
 from recsync.program.braze import Braze
-from recsync.program.checks import Checks
-from recsync.program.data import Audience, Datasets, DatasetSource, DatasetType, Events, Exports, Inputs
+from recsync.program.data import (
+    Audience,
+    Checks,
+    Datasets,
+    DatasetSource,
+    DatasetType,
+    Events,
+    ExportSettings,
+    InputFiles,
+)
 from recsync.program.filters import Filters
 from recsync.program.operations import (
     Alert,
     Budget,
     DeadlineHours,
-    Erasure,
+    ErasurePolicy,
+    Gate,
     Retention,
     Schedules,
     TaskTimeoutHours,
+    TrainFull,
+    TrainUpdate,
 )
 from recsync.program.personalize import Personalize
-from recsync.program.problem import Field
-from recsync.program.recipes import Asks
+from recsync.program.problems import Field
+from recsync.program.recipes import InputType
 from recsync.program.recommendations import Recommendations
 from recsync.program.section import Strict, matching, with_underscores
-from recsync.program.training import Gate, TrainFull, TrainUpdate
+from recsync.stages import STAGES
 
 # Amazon Personalize names: 1-63 of these, and recsync appends up to 30 characters to a program's name.
 # https://docs.aws.amazon.com/personalize/latest/dg/API_CreateSolution.html
@@ -43,6 +54,8 @@ class Program(Strict):
     :param bucket: S3 bucket; None takes Airflow's setting ``[recsync] bucket``.
     :param role_arn: the role that Amazon Personalize assumes to read and write the bucket; None takes
         ``[recsync] personalize_role_arn``.
+    :param data: the program whose datasets it uses; None when it has its own. What the owner decides is read from its
+        file: :func:`recsync.program.parse.parse_program`.
     """
 
     name: Annotated[
@@ -77,26 +90,29 @@ class Program(Strict):
         ]
         | None
     ) = None
+    data: str | None = None
     datasets: Datasets = Datasets()
     events: Events = Events()
-    exports: Exports = Exports()
+    exports: ExportSettings = ExportSettings()
     checks: Checks = Checks()
     personalize: Personalize = Personalize()
     gate: Gate = Gate()
     train_full: TrainFull = TrainFull()
     train_update: TrainUpdate = TrainUpdate()
     audience: Audience = Audience()
-    inputs: Inputs = Inputs()
+    inputs: InputFiles = InputFiles()
     filters: Filters = Filters()
     recommendations: Recommendations = Recommendations()
     braze: Braze
     schedules: Schedules = Schedules()
-    erasure: Erasure = Erasure()
+    erasure: ErasurePolicy = ErasurePolicy()
     retention: Retention = Retention()
     budget: Budget = Budget()
     alerts: tuple[Alert, ...] = ()
     deadline_hours: DeadlineHours = DeadlineHours()
     task_timeout_hours: TaskTimeoutHours = TaskTimeoutHours()
+    _data_owner: Program | None = PrivateAttr(None)
+    _model_owner: Program | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _schedules_have_minutes(self) -> Self:
@@ -105,19 +121,44 @@ class Program(Strict):
         return self
 
     @property
+    def data_owner(self) -> Program:
+        """Return the program that exports and imports the data: itself, or the one that ``data`` names."""
+        return self._data_owner or self
+
+    @property
+    def model_owner(self) -> Program:
+        """Return the program whose champion it asks: itself, or the one that ``personalize.model`` names."""
+        return self._model_owner or self
+
+    def sharing(self, data_owner: Program, model_owner: Program | None, **update: object) -> Program:
+        """Return the program over the data, and with the model, of others."""
+        shared = self.model_copy(update=update)
+        shared._data_owner, shared._model_owner = data_owner, model_owner
+        return shared
+
+    def has_stage(self, name: str) -> bool:
+        """Return whether this kind of program has a stage; one without data, or a model, of its own lacks some."""
+        missing = {"data": self.data, "model": self.personalize.model}
+        needs = next(stage.needs for stage in STAGES if stage.name == name)
+        return needs is None or missing[needs] is None
+
+    @property
     def dataset_types(self) -> tuple[DatasetType, ...]:
-        """The datasets this program fills, interactions first."""
+        """Return the datasets of the program, interactions first."""
         return tuple(t for t in DatasetType if getattr(self.datasets, t.folder) is not None)
 
     @property
     def gate_metric(self) -> str | None:
-        """The metric of ``GetSolutionMetrics`` that the gate looks at; None: none that is known for sure."""
-        return self.gate.metric or self.personalize.traits.default_metric
+        """Return the gate's metric of ``GetSolutionMetrics``; None when the recipe's metrics are not documented."""
+        return self.gate.metric or self.personalize.recipe_spec.default_metric
 
     @property
     def input_queries(self) -> tuple[str, ...]:
-        """What is read beside the audience for the lines of a job: ``candidates``, ``seeds`` or ``segments``."""
-        segments = self.personalize.traits.asks in {Asks.SEGMENT_ITEM, Asks.SEGMENT_ATTRIBUTES}
+        """Return the queries of a job's input beside the audience: ``candidates``, ``seeds`` or ``segments``."""
+        segments = self.personalize.recipe_spec.input_type in {
+            InputType.SEGMENT_ITEM,
+            InputType.SEGMENT_ATTRIBUTES,
+        }
         return tuple(
             name
             for name in ("candidates", "seeds", "segments")
@@ -127,24 +168,21 @@ class Program(Strict):
     def sql_file(self, query: str) -> str:
         """Path below ``include/sql`` of a dataset's query, ``audience``, ``catalogue`` or one of ``inputs``."""
         source: DatasetSource | None = getattr(self.datasets, query, None)
-        named = source.sql if source else getattr(self.inputs, query, None)
-        return named or f"{self.name}/{query}.sql"
+        if source:
+            return source.sql or f"{self.data_owner.name}/{query}.sql"
+        return getattr(self.inputs, query, None) or f"{self.name}/{query}.sql"
 
     def schema_file(self, dataset_type: DatasetType) -> str:
         """Path below ``include/schemas`` of the dataset's Avro schema."""
         source: DatasetSource = getattr(self.datasets, dataset_type.folder)
-        return source.avro_schema or f"{self.name}/{dataset_type.folder}.json"
+        return source.avro_schema or f"{self.data_owner.name}/{dataset_type.folder}.json"
 
     def files(self) -> tuple[str, ...]:
-        """Every file below ``include/`` that the program needs."""
-        return tuple(self._named_files())
+        """Return every file below ``include/`` that the program needs."""
+        return tuple(self.named_files())
 
-    def field_of_file(self, name: str) -> Field:
-        """The field that names a file below ``include/``, or would name another one."""
-        return self._named_files()[name]
-
-    def _named_files(self) -> dict[str, Field]:
-        """Every file below ``include/`` that the program needs, and the field that names it."""
+    def named_files(self) -> dict[str, Field]:
+        """Return every file below ``include/`` that the program needs, with the field that names it."""
         kinds = self.dataset_types
         sql: dict[str, Field] = {
             **{self.sql_file(kind.folder): ("datasets", kind.folder, "sql") for kind in kinds},
@@ -157,6 +195,8 @@ class Program(Strict):
             sql[self.audience.segment.sql] = ("audience", "segment", "sql")
         if self.events.exclude_users:
             sql[self.events.exclude_users] = ("events", "exclude_users")
+        for rule, file in self.recommendations.rules.queries.items():
+            sql[file] = ("recommendations", "rules", rule, "sql")
         schemas: dict[str, Field] = {
             self.schema_file(kind): ("datasets", kind.folder, "schema") for kind in kinds
         }

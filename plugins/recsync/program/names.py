@@ -1,6 +1,6 @@
-"""Names of Amazon Personalize resources and jobs, derived so that a second try finds the first one's job.
+"""Names of Amazon Personalize resources and jobs, derived so that a retry finds the job of the first try.
 
-Job names are single-use for ever, so a run's name holds the program, the stage and a hash of the run id.
+A job name can never be used again, so it holds the program, the stage and a hash of the run id.
 """
 
 from __future__ import annotations
@@ -20,17 +20,23 @@ MAX_LENGTH = 63
 _SETTINGS_BYTES = 3
 _SOLUTION = re.compile(r":solution/([^/]+)")
 _DIGEST = re.compile(rf"-[0-9a-f]{{{2 * _SETTINGS_BYTES}}}$")
+_OWN_JOBS = "recommend|again|segment|tune"
 SEGMENT_RECIPE = "aws-item-affinity"
-"""The recipe that finds who gets a promotion."""
+"""The recipe that finds the users for a promotion."""
 
 
 def job_name(program: str, stage: str, run_id: str) -> str:
-    """Name the job that one run of a stage pays for: the same run always gets the same name.
+    """Name the job of one run of a stage.
 
     The hook that creates jobs appends ``-2``, ``-3``… after a failure, and needs 3 characters for it.
     """
     digest = hashlib.blake2b(f"{program}/{stage}/{run_id}".encode(), digest_size=6).hexdigest()
     return f"{program}-{stage}"[: MAX_LENGTH - len(digest) - 4] + f"-{digest}"
+
+
+def is_job_of(program: str, name: str) -> bool:
+    """Return whether a job that only one program can have started, such as an inference, has its name."""
+    return re.fullmatch(rf"{re.escape(program)}-({_OWN_JOBS})-[0-9a-f]{{12}}(-\d+)?", name) is not None
 
 
 def run_key(run_id: str, created_at: str) -> str:
@@ -39,20 +45,20 @@ def run_key(run_id: str, created_at: str) -> str:
     :param created_at: ISO 8601 time at which the run was created, not the clock of a retry.
     """
     stamp = "".join(c for c in created_at[:19] if c.isdigit())
-    # Two runs of one second must not trade places; a time without a fraction sorts before those with one.
+    # Keep the order of two runs within a second; a time without a fraction sorts before those with one.
     fraction = "".join(itertools.takewhile(str.isdigit, created_at[20:])) if created_at[19:20] == "." else ""
     digest = hashlib.blake2b(run_id.encode(), digest_size=4).hexdigest()
     return f"{stamp[:8]}T{stamp[8:]}{fraction}-{digest}"
 
 
 def dataset_group_name(program: Program) -> str:
-    """Name the dataset group of a program."""
-    return program.name
+    """Name the dataset group of a program: programs that share data have one."""
+    return program.data_owner.name
 
 
 def dataset_name(program: Program, dataset_type: DatasetType) -> str:
     """Name one dataset of a program."""
-    return f"{program.name}-{dataset_type.folder}"
+    return f"{dataset_group_name(program)}-{dataset_type.folder}"
 
 
 def schema_name(program: Program, dataset_type: DatasetType, text: str) -> str:
@@ -62,14 +68,13 @@ def schema_name(program: Program, dataset_type: DatasetType, text: str) -> str:
 
 
 def solution_name(program: Program, recipe: str, settings: Mapping[str, Any] | None = None) -> str:
-    """Name a solution of a program by its recipe and by what cannot be changed in it.
+    """Name a solution of a program by its recipe and its settings, nearly none of which can be changed later.
 
-    Nearly nothing of a solution can be changed, so other settings make another solution beside the former one.
+    Programs that share data share the solutions of the same settings, so the name holds the owner of the data.
 
-    :param settings: what is not the recipe's own way, e.g. members of ``solutionConfig``; the name of a solution
-        without any has no digest.
+    :param settings: settings other than the recipe's defaults; without any the name has no digest.
     """
-    plain = f"{program.name}-{recipe.removeprefix('aws-')}"
+    plain = f"{dataset_group_name(program)}-{recipe.removeprefix('aws-')}"
     if not settings:
         return plain[:MAX_LENGTH]
     text = json.dumps(settings, sort_keys=True)
@@ -79,7 +84,7 @@ def solution_name(program: Program, recipe: str, settings: Mapping[str, Any] | N
 
 
 def recipe_of_version(program: Program, solution_version_arn: str) -> str | None:
-    """Tell the recipe of a version of one of the program's solutions; None for a solution of another name."""
+    """Return the recipe of a version of one of the program's solutions; None for a solution of another name."""
     found = _SOLUTION.search(solution_version_arn)
     name = found[1] if found else ""
     plain = {solution_name(program, recipe): recipe for recipe in RECIPES}
@@ -87,10 +92,10 @@ def recipe_of_version(program: Program, solution_version_arn: str) -> str | None
 
 
 def campaign_name(program: Program) -> str:
-    """Name the campaign that a recommend run asks; one for all runs, so that a forgotten one is found by the next."""
+    """Name the campaign of recommend runs; one name for all, so that the next run finds one that was left."""
     return f"{program.name}-recommend"
 
 
 def recipe_arn(recipe: str) -> str:
-    """Give the service-owned ARN of a recipe."""
+    """Return the service-owned ARN of a recipe."""
     return f"arn:aws:personalize:::recipe/{recipe}"

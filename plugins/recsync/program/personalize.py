@@ -1,14 +1,127 @@
-"""The program file: the solution and how it is asked."""
+"""The section ``personalize`` of the program file: solutions, hyperparameter optimisation, and how a solution is used.
+
+https://docs.aws.amazon.com/personalize/latest/dg/customizing-solution-config-hpo.html
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator
 
-from recsync.program.recipes import Recipe
-from recsync.program.section import Strict, matching, with_underscores
-from recsync.program.training import Solution, Tuning
+from recsync.program.data import MAX_TYPES_AND_METADATA, EventType
+from recsync.program.recipes import RECIPES, Parameter, Recipe, solution_parameters
+from recsync.program.section import Strict, matching, one_of, with_underscores
+
+# https://docs.aws.amazon.com/personalize/latest/dg/API_TrainingDataConfig.html
+_MAX_DATASETS, _MAX_COLUMNS = 3, 50
+ColumnName = Annotated[
+    str,
+    matching(
+        r"^[A-Za-z_][A-Za-z\d_]{0,149}$",
+        "be the name of a column of the schema: at most 150 letters, digits and _, no digit first",
+    ),
+]
+Columns = Annotated[
+    dict[
+        Literal["interactions", "users", "items"],
+        Annotated[tuple[ColumnName, ...], Field(max_length=_MAX_COLUMNS)],
+    ],
+    Field(max_length=_MAX_DATASETS),
+]
+
+
+class Objective(Strict):
+    """``optimizationObjective``: a numeric column of the items, never null, to maximise beside relevance."""
+
+    item_attribute: str = Field(min_length=1, max_length=150)
+    sensitivity: Literal["OFF", "LOW", "MEDIUM", "HIGH"] = "MEDIUM"
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, bool | int | float) else value
+
+
+class Solution(Strict):
+    """The settings of a solution; None leaves a setting to the service.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/API_SolutionConfig.html
+
+    :param event_weights: ``eventsConfig``: event types to train on, each with its weight from 0 to 1.
+    :param excluded_columns: ``trainingDataConfig``, by dataset.
+    """
+
+    recipe: str = "aws-user-personalization"
+    event_type: str | None = Field(default=None, max_length=256)
+    event_weights: dict[EventType, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, max_length=MAX_TYPES_AND_METADATA
+    )
+    hyperparameters: dict[str, Annotated[str, BeforeValidator(_text)]] = Field(default_factory=dict)
+    excluded_columns: Columns = Field(default_factory=dict)
+    included_columns: Columns = Field(default_factory=dict)
+    optimization_objective: Objective | None = None
+
+    @field_validator("recipe")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return one_of(value, tuple(sorted(RECIPES)), "recipe")
+
+    @property
+    def recipe_spec(self) -> Recipe:
+        """Return the entry of the recipe table."""
+        return RECIPES[self.recipe]
+
+    @property
+    def solution_config(self) -> dict[str, Any]:
+        """Make ``solutionConfig`` of the file alone."""
+        return self.config({})
+
+    def config(self, pinned: Mapping[str, str]) -> dict[str, Any]:
+        """Make ``solutionConfig``.
+
+        :param pinned: hyperparameters that a tuning found; those of the file go before.
+        """
+        config: dict[str, Any] = {**solution_parameters(self.recipe_spec, {**pinned, **self.hyperparameters})}
+        if self.event_weights:
+            weights = [{"eventType": name, "weight": weight} for name, weight in self.event_weights.items()]
+            config["eventsConfig"] = {"eventParametersList": weights}
+        named = {
+            "excludedDatasetColumns": self.excluded_columns,
+            "includedDatasetColumns": self.included_columns,
+        }
+        if any(named.values()):
+            config["trainingDataConfig"] = {
+                member: {dataset.upper(): list(columns) for dataset, columns in datasets.items()}
+                for member, datasets in named.items()
+                if datasets
+            }
+        if objective := self.optimization_objective:
+            config["optimizationObjective"] = {
+                "itemAttribute": objective.item_attribute,
+                "objectiveSensitivity": objective.sensitivity,
+            }
+        return config
+
+
+# https://docs.aws.amazon.com/personalize/latest/dg/API_HPOResourceConfig.html
+_MOST_JOBS, _MOST_AT_ONCE = 40, 10
+
+
+class Tuning(Strict):
+    """Hyperparameter optimisation (``performHPO``), whose result later FULL trainings use until the next tuning.
+
+    :param max_training_jobs: sets of hyperparameters to try; each is billed as a training.
+    :param ranges: tunable hyperparameters to search: lowest and highest number, or the words to try. Empty: all that
+        ``hyperparameters`` does not fix, over their whole range.
+    :param min_ratio_to_champion: lowest ratio to the champion's metric at which the result is used.
+    """
+
+    max_training_jobs: int = Field(default=10, ge=1, le=_MOST_JOBS)
+    max_parallel_training_jobs: int = Field(default=5, ge=1, le=_MOST_AT_ONCE)
+    ranges: dict[str, tuple[bool | int | float | str, ...]] = Field(default_factory=dict)
+    min_ratio_to_champion: float = Field(default=1.0, ge=0)
+
 
 # Beside the program's own, baseline, segment and tuning solution, and those of former settings that a rollback needs:
 # 10 solutions per dataset group, https://docs.aws.amazon.com/personalize/latest/dg/limits.html
@@ -25,30 +138,21 @@ ChallengerName = Annotated[
 
 
 class Exploration(Strict):
-    """``itemExplorationConfig`` of a batch inference job.
-
-    :param weight: 0 explores nothing, 1 the most; the service's default is 0.3.
-    :param item_age_cut_off_days: oldest item that may be explored; the service's default is 30 days.
-    """
+    """``itemExplorationConfig`` of a batch inference job; the defaults are the service's."""
 
     weight: float = Field(default=0.3, ge=0, le=1)
     item_age_cut_off_days: float = Field(default=30.0, ge=1)
 
 
 class RankingInfluence(Strict):
-    """``rankingInfluence`` of a batch inference job: how much popular and fresh items are preferred, 0 to 1."""
+    """``rankingInfluence`` of a batch inference job: preference for popular and fresh items, 0 to 1."""
 
     popularity: float = Field(default=0, ge=0, le=1)
     freshness: float = Field(default=0, ge=0, le=1)
 
 
-class Campaign(Strict):
-    """How a campaign is asked, for recipes without batch; it exists only while a run asks it, as it is billed so long.
-
-    :param min_provisioned_tps: ``minProvisionedTPS``: requests per second that are paid for whether used or not.
-    :param requests_per_second: at most so many are made; the service adds capacity by itself, within minutes.
-    :param connections: requests under way at a time.
-    """
+class CampaignCapacity(Strict):
+    """Capacity of the campaign of recipes without batch inference; a run creates and deletes it, as it is billed."""
 
     # 500 per campaign: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
     min_provisioned_tps: int = Field(default=1, ge=1, le=500)
@@ -57,28 +161,24 @@ class Campaign(Strict):
 
 
 class Challenger(Solution):
-    """A further solution, trained by ``train_full`` on the same data and compared; see :class:`Solution`.
+    """A further solution, trained by ``train_full`` on the same data and compared.
 
-    What it does not say is as the recipe has it, not as the program's own solution does.
+    Settings that it does not name are the recipe's defaults, not those of the program's own solution.
     """
 
-    # Without it a challenger would not say what it is.
     recipe: str
 
 
 class Personalize(Solution):
-    """The solution and how it is used.
+    """The program's own solution, further solutions to train, and batch inference.
 
-    :param baseline_recipe: a second solution trained by ``train_full`` on the same data, to compare with;
-        None trains none. It is billed like any training.
-    :param tuning: None: hyperparameters are those of the file, else the recipe's defaults.
-    :param challengers: further solutions that answer the same question, by name; each is billed like any training.
-    :param promote_best: let the best of them, the program's own among them, that passes the gate become champion;
-        otherwise they are only compared.
-    :param num_results: items asked for per user; more than are mailed, so that post-rules may drop some. Actions for
-        next-best-action, users per item or expression for segment recipes. None: the recipe's default.
+    :param model: the program whose champion is asked; None when this one has its own.
+    :param promote_best: promote the best solution that passes the gate, challengers included; otherwise only compare.
+    :param num_results: results per question: items, actions for next-best-action, users for segments. More than are
+        mailed, so that rules may drop some. None: the recipe's default.
     """
 
+    model: str | None = None
     baseline_recipe: Literal["aws-popularity-count"] | None = None
     tuning: Tuning | None = None
     challengers: dict[ChallengerName, Challenger] = Field(default_factory=dict, max_length=_MAX_CHALLENGERS)
@@ -86,11 +186,11 @@ class Personalize(Solution):
     num_results: int | None = Field(default=None, ge=1)
     exploration: Exploration = Exploration()
     ranking_influence: RankingInfluence | None = None
-    campaign: Campaign = Campaign()
+    campaign: CampaignCapacity = CampaignCapacity()
 
     @property
     def solutions(self) -> dict[tuple[str, ...], Solution]:
-        """The program's own solution and its challengers, by where they stand in the program file."""
+        """Return the program's own solution and its challengers by field of the program file."""
         solutions: dict[tuple[str, ...], Solution] = {("personalize",): self}
         for name, challenger in self.challengers.items():
             solutions["personalize", "challengers", name] = challenger
@@ -99,17 +199,17 @@ class Personalize(Solution):
     @property
     def can_update(self) -> bool:
         """Whether the recipe allows ``trainingMode=UPDATE``."""
-        return self.traits.update
+        return self.recipe_spec.update
 
     @property
     def results(self) -> int:
-        """How many results a question asks for."""
-        return self.num_results or self.traits.default_results
+        """Return the number of results per question."""
+        return self.num_results or self.recipe_spec.default_results
 
     @property
     def job_config(self) -> dict[str, Any] | None:
-        """``batchInferenceJobConfig`` of jobs that ask the program's own recipe."""
-        return self.job_config_of(self.traits)
+        """Make ``batchInferenceJobConfig`` for the program's own recipe."""
+        return self.job_config_of(self.recipe_spec)
 
     def job_config_of(self, recipe: Recipe) -> dict[str, Any] | None:
         """Make ``batchInferenceJobConfig`` for the recipe of the champion, which may be a challenger's."""
@@ -127,3 +227,75 @@ class Personalize(Solution):
                 "rankingInfluence": {"POPULARITY": influence.popularity, "FRESHNESS": influence.freshness}
             }
         return None
+
+
+_INTEGERS, _NUMBERS, _WORDS = (
+    f"{kind}HyperParameterRanges" for kind in ("integer", "continuous", "categorical")
+)
+
+
+def hpo_config(solution: Solution, tuning: Tuning) -> dict[str, Any]:
+    """Make ``hpoConfig`` with an explicit range for each hyperparameter that is searched."""
+    ranges: dict[str, list[dict[str, Any]]] = {_INTEGERS: [], _NUMBERS: [], _WORDS: []}
+    for name in searched(solution, tuning):
+        parameter = solution.recipe_spec.tunable[name]
+        member, entry = _range(parameter, tuning.ranges.get(name, ()))
+        ranges[member].append({"name": name, **entry})
+    return {
+        "algorithmHyperParameterRanges": ranges,
+        "hpoResourceConfig": {
+            "maxNumberOfTrainingJobs": str(tuning.max_training_jobs),
+            "maxParallelTrainingJobs": str(min(tuning.max_parallel_training_jobs, tuning.max_training_jobs)),
+        },
+    }
+
+
+def searched(solution: Solution, tuning: Tuning) -> list[str]:
+    """Return the names of the hyperparameters to search."""
+    if tuning.ranges:
+        return sorted(tuning.ranges)
+    return sorted(solution.recipe_spec.tunable.keys() - solution.hyperparameters.keys())
+
+
+def found_by(recipe: Recipe, tuned: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of ``tunedHPOParams.algorithmHyperParameters`` that a later solution takes.
+
+    The service may prefix a name with its part of the pipeline: ``training.bptt``.
+    """
+    bare = {name.removeprefix("training.").removeprefix("data."): str(value) for name, value in tuned.items()}
+    return {
+        name: recipe.tunable[name].spelled(value) for name, value in bare.items() if name in recipe.tunable
+    }
+
+
+def range_problems(solution: Solution, tuning: Tuning) -> Iterator[str]:
+    """Yield the mistakes in a search."""
+    recipe = solution.recipe_spec
+    for name, given in tuning.ranges.items():
+        if name not in recipe.tunable:
+            yield f"{recipe.name} cannot search {name}; it can search {', '.join(sorted(recipe.tunable))}"
+        elif name in solution.hyperparameters:
+            yield f"{name} is fixed in hyperparameters; remove it there or here"
+        else:
+            yield from _range_problem(name, recipe.tunable[name], given)
+    if not searched(solution, tuning):
+        yield "hyperparameters fixes all that could be searched"
+
+
+def _range(parameter: Parameter, given: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
+    if parameter.words:
+        return _WORDS, {"values": [parameter.spelled(str(each)) for each in given] or list(parameter.words)}
+    low, high = given or (parameter.low, parameter.high)
+    if parameter.kind == "int":
+        return _INTEGERS, {"minValue": int(low), "maxValue": int(high)}
+    return _NUMBERS, {"minValue": float(low), "maxValue": float(high)}
+
+
+def _range_problem(name: str, parameter: Parameter, given: tuple[Any, ...]) -> Iterator[str]:
+    wrong = [each for each in given if not parameter.allows(str(each))]
+    if wrong:
+        yield f"{name} is {wrong[0]!r}, must be {parameter.allowed}"
+    elif parameter.words and not given:
+        yield f"{name} needs the words to try: {parameter.allowed}"
+    elif not parameter.words and (len(given) != 2 or given[0] > given[1]):
+        yield f"{name} needs its lowest and its highest value, e.g. [{parameter.low:g}, {parameter.high:g}]"

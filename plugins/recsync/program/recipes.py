@@ -1,4 +1,4 @@
-"""What each recipe of Amazon Personalize can do, and what a program must give it: one table, read by everything else.
+"""The table of the recipes of Amazon Personalize: what each can do and needs.
 
 https://docs.aws.amazon.com/personalize/latest/dg/working-with-predefined-recipes.html
 """
@@ -12,7 +12,7 @@ from typing import Literal
 
 from recsync.formatting import did_you_mean
 
-Way = Literal["batch", "segment", "campaign"]
+InferenceMode = Literal["batch", "segment", "campaign"]
 """How a recipe answers for many people: a batch inference job, a batch segment job, or calls to a campaign."""
 
 # "numResults": https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html, of which the batch
@@ -26,7 +26,7 @@ MAX_SEGMENT_ITEMS, MAX_SEGMENT_EXPRESSIONS = 500, 10
 NDCG_25 = "normalized_discounted_cumulative_gain_at_25"
 
 
-class Asks(StrEnum):
+class InputType(StrEnum):
     """What one line of a job's input, or one call, asks about."""
 
     USER = "user"
@@ -55,12 +55,12 @@ class Parameter:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The values to choose from; none for a number."""
+        """Return the values to choose from; none for a number."""
         return () if self.kind in {"int", "float"} else self.choices or tuple(self.kind.split("/"))
 
     @property
     def allowed(self) -> str:
-        """Say which values are allowed."""
+        """Write which values are allowed."""
         if self.kind in {"int", "float"}:
             whole = "a whole number" if self.kind == "int" else "a number"
             return f"{whole} from {self.low:g} to {self.high:g}"
@@ -71,7 +71,7 @@ class Parameter:
         return next((word for word in self.words if word.casefold() == text.casefold()), text)
 
     def allows(self, text: str) -> bool:
-        """Tell whether a value is in range."""
+        """Return whether a value is allowed."""
         if self.kind not in {"int", "float"}:
             return self.spelled(text) in self.words
         read: Callable[[str], float] = int if self.kind == "int" else float
@@ -86,8 +86,8 @@ class Recipe:
     """One recipe.
 
     :param type: as ``DescribeRecipe`` and the guide file it.
-    :param way: how it answers for many people.
-    :param asks: what one question is about.
+    :param inference_mode: how it answers for many people.
+    :param input_type: what one question is about.
     :param purpose: what it is for, in the words of a sentence's end.
     :param update: whether it trains with ``trainingMode=UPDATE``.
     :param exploration: whether a job takes ``itemExplorationConfig``.
@@ -101,8 +101,8 @@ class Recipe:
 
     name: str
     type: str
-    way: Way
-    asks: Asks
+    inference_mode: InferenceMode
+    input_type: InputType
     purpose: str
     update: bool = False
     exploration: bool = False
@@ -116,24 +116,24 @@ class Recipe:
 
     @property
     def max_results(self) -> int:
-        """How many results one question may ask for."""
-        if self.way == "segment":
+        """Return the most results per question."""
+        if self.inference_mode == "segment":
             return MAX_SEGMENT_USERS
-        return MAX_ACTIONS if self.asks is Asks.ACTIONS else MAX_ITEMS
+        return MAX_ACTIONS if self.input_type is InputType.ACTIONS else MAX_ITEMS
 
     @property
     def default_results(self) -> int:
-        """How many results are asked for when the program file does not say."""
-        return 1000 if self.way == "segment" else 50
+        """Return the default of ``num_results``."""
+        return 1000 if self.inference_mode == "segment" else 50
 
     @property
     def tunable(self) -> dict[str, Parameter]:
-        """The hyperparameters that ``performHPO`` can search; none for a recipe without it."""
+        """Return the hyperparameters that ``performHPO`` can search."""
         return {name: each for name, each in (self.parameters or {}).items() if each.tunable}
 
     @property
     def default_metric(self) -> str | None:
-        """The metric that the gate looks at when the program file does not say; None: no metric is known for sure."""
+        """Return the gate's default metric; None when the recipe's metrics are not documented."""
         if NDCG_25 in self.metrics:
             return NDCG_25
         return self.metrics[-1] if self.metrics else None
@@ -174,53 +174,53 @@ _PERIODS = Parameter(
 
 _TABLE = (
     Recipe(
-        "aws-user-personalization-v2", "USER_PERSONALIZATION", "batch", Asks.USER, "items for each user",
+        "aws-user-personalization-v2", "USER_PERSONALIZATION", "batch", InputType.USER, "items for each user",
         event_weights=True, metrics=_RANKED, parameters=_V2,
     ),
     Recipe(
-        "aws-user-personalization", "USER_PERSONALIZATION", "batch", Asks.USER,
+        "aws-user-personalization", "USER_PERSONALIZATION", "batch", InputType.USER,
         "items for each user, exploring new ones",
         update=True, exploration=True, objective=True, metrics=_RANKED, parameters=_V1,
     ),
     Recipe(
-        "aws-popularity-count", "POPULAR_ITEMS", "batch", Asks.USER, "the items of most users", metrics=_RANKED
+        "aws-popularity-count", "POPULAR_ITEMS", "batch", InputType.USER, "the items of most users", metrics=_RANKED
     ),
     Recipe(
-        "aws-trending-now", "POPULAR_ITEMS", "campaign", Asks.NOTHING, "the items that rise fastest",
+        "aws-trending-now", "POPULAR_ITEMS", "campaign", InputType.NOTHING, "the items that rise fastest",
         parameters={"trend_discovery_frequency": _PERIODS},
     ),
     Recipe(
-        "aws-personalized-ranking-v2", "PERSONALIZED_RANKING", "batch", Asks.RANKING, "a list, ranked for each user",
-        event_weights=True, metrics=_RANKED, parameters=_V2,
+        "aws-personalized-ranking-v2", "PERSONALIZED_RANKING", "batch", InputType.RANKING,
+        "a list, ranked for each user", event_weights=True, metrics=_RANKED, parameters=_V2,
     ),
     Recipe(
-        "aws-personalized-ranking", "PERSONALIZED_RANKING", "batch", Asks.RANKING, "a list, ranked for each user",
+        "aws-personalized-ranking", "PERSONALIZED_RANKING", "batch", InputType.RANKING, "a list, ranked for each user",
         objective=True, metrics=_RANKED, parameters=_V1,
     ),
     Recipe(
-        "aws-similar-items", "RELATED_ITEMS", "batch", Asks.ITEM, "items like an item, by behaviour and metadata",
+        "aws-similar-items", "RELATED_ITEMS", "batch", InputType.ITEM, "items like an item, by behaviour and metadata",
         metrics=_RANKED, parameters=_SIMILAR,
     ),
     Recipe(
-        "aws-sims", "RELATED_ITEMS", "batch", Asks.ITEM, "items that go together with an item",
+        "aws-sims", "RELATED_ITEMS", "batch", InputType.ITEM, "items that go together with an item",
         metrics=_RANKED,
         parameters=_TOGETHER | _LENGTHS | _COUNTS,
     ),
     Recipe(
-        "aws-semantic-similarity", "RELATED_ITEMS", "batch", Asks.ITEM, "items whose names and texts mean the same",
-        ranking_influence=True, datasets=("items",),
+        "aws-semantic-similarity", "RELATED_ITEMS", "batch", InputType.ITEM,
+        "items whose names and texts mean the same", ranking_influence=True, datasets=("items",),
     ),
     Recipe(
-        "aws-next-best-action", "PERSONALIZED_ACTIONS", "campaign", Asks.ACTIONS, "actions for each user",
+        "aws-next-best-action", "PERSONALIZED_ACTIONS", "campaign", InputType.ACTIONS, "actions for each user",
         datasets=("actions", "action_interactions"), columns=False,
         parameters={"action_optimization_period": Parameter("int", 7, 28)},
     ),
     Recipe(
-        "aws-item-affinity", "USER_SEGMENTATION", "segment", Asks.SEGMENT_ITEM, "users for each item",
+        "aws-item-affinity", "USER_SEGMENTATION", "segment", InputType.SEGMENT_ITEM, "users for each item",
         metrics=_FOUND, parameters=_HIDDEN,
     ),
     Recipe(
-        "aws-item-attribute-affinity", "USER_SEGMENTATION", "segment", Asks.SEGMENT_ATTRIBUTES,
+        "aws-item-attribute-affinity", "USER_SEGMENTATION", "segment", InputType.SEGMENT_ATTRIBUTES,
         "users for item attributes", metrics=_FOUND, datasets=("items",), parameters=_HIDDEN,
     ),
 )  # fmt: skip
@@ -228,12 +228,12 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _TABLE}
 
 
 def those_that(trait: Callable[[Recipe], bool]) -> str:
-    """Name the recipes with a trait, for an error's alternatives."""
+    """List the recipes with a trait, for error messages."""
     return ", ".join(sorted(recipe.name for recipe in _TABLE if trait(recipe)))
 
 
 def parameter_problems(recipe: Recipe, given: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is wrong with the hyperparameters of a solution.
+    """Yield the mistakes in the hyperparameters of a solution.
 
     https://docs.aws.amazon.com/personalize/latest/dg/customizing-solution-config-hpo.html
     """

@@ -1,31 +1,165 @@
-"""The program file: what people get."""
+"""The program file: which recommendations people get."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from recsync.program.section import Strict
+from recsync.program.section import SqlFile, Strict
+
+
+@dataclass(frozen=True)
+class RuleColumn:
+    """A column of ``catalogue.sql`` that a rule reads.
+
+    :param field: of ``recommendations.rules``.
+    :param kind: ``flag``: a boolean; ``values``: a text or a list of texts, split at ``|``; ``value``: a text as a
+        whole; ``time``: a time.
+    """
+
+    column: str
+    field: tuple[str | int, ...]
+    kind: Literal["flag", "values", "value", "time"]
+
+    @property
+    def rule(self) -> str:
+        """The member of ``Rules``."""
+        return str(self.field[0])
+
+    @property
+    def path(self) -> str:
+        """The field as errors name it."""
+        return ".".join(map(str, ("recommendations", "rules", *self.field)))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many items of a list may have the same value of a column of ``catalogue.sql``.
+
+    :param name: under which dropped items are counted.
+    """
+
+    column: RuleColumn
+    most: int
+    name: str
+
+
+ProgramName = Annotated[str, Field(min_length=1)]
+Days = Annotated[int, Field(ge=1, le=3650)]
+
+
+class NotMailed(Strict):
+    """Whose lists of the last days a list does not repeat.
+
+    :param programs: the programs whose lists count; empty: this one alone.
+    """
+
+    days: Days
+    programs: tuple[ProgramName, ...] = ()
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class ChosenItems(Strict):
+    """Items that a rule is about: a boolean column of ``catalogue.sql``, or a SQL file that returns ``item_id``."""
+
+    column: str | None = Field(default=None, min_length=1)
+    sql: SqlFile | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.column is None) == (self.sql is None):
+            raise ValueError(
+                "needs either column, a boolean column of catalogue.sql, or sql, a file that returns item_id"
+            )
+        return self
+
+
+class Promoted(ChosenItems):
+    """A share of promoted items.
+
+    :param share: of ``length``, rounded; a list has no more of them, and no fewer as long as there are some.
+    :param positions: where they stand, 1 for the first item of a list; without it, in the order of the list.
+    """
+
+    share: Share
+    positions: tuple[Annotated[int, Field(ge=1, le=100)], ...] = ()
+
+    @field_validator("positions")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("must not name a position twice")
+        return value
+
+
+class Boost(ChosenItems):
+    """Items whose scores are multiplied before lists are ordered."""
+
+    factor: float = Field(gt=0, le=1000)
+
+
+class Diversity(Strict):
+    """Order each person's own items by maximal marginal relevance over the values of a column of ``catalogue.sql``.
+
+    :param strength: 0 leaves the order as it is, 1 takes the least frequent value each time.
+    """
+
+    by: str = Field(min_length=1)
+    strength: Share
+
+
+class NewItems(Strict):
+    """A least share of items that are not older than a number of days.
+
+    :param column: time or date of ``catalogue.sql``.
+    :param share: of ``length``, rounded.
+    """
+
+    days: Days
+    column: str = Field(min_length=1)
+    share: Share
 
 
 class Rules(Strict):
-    """What must not stand in a list, beside what is not in ``catalogue.sql``; everything is off by default.
+    """Which items of a list are dropped, beside those that ``catalogue.sql`` does not return; all off by default.
 
     :param in_stock: boolean column of ``catalogue.sql``; an item is mailed only where it is true.
-    :param not_bought_in_days: leave out what the person bought in so many days before the run.
+    :param not_bought_in_days: drop what the person bought in this number of days before the run.
+    :param not_in: drop what the person's current list of another program holds.
+    :param not_mailed_in_days: drop what the lists of the person held that were published in this number of days before
+        the run and sent since.
     :param bought_event_types: values of ``EVENT_TYPE`` in ``interactions.sql`` that count as bought, for this rule
         and for the fallback; empty: every interaction does.
-    :param max_per_category: at most so many items of one category in a list; items without one are not counted, and
-        an item with several counts in each of them.
-    :param category: column of ``catalogue.sql`` that names the category; several are joined with ``|``.
+    :param min_score: drop items that Amazon Personalize gave a lower score; items without a score stay.
+    :param distinct: columns of ``catalogue.sql`` of which no two items of a list may have the same value; an item
+        without a value is like no other.
+    :param max_per: by column of ``catalogue.sql``, how many items with one value a list may have. An item without a
+        value is not counted; one with several, joined with ``|``, counts in each of them.
+    :param max_per_category: short for an entry of ``max_per``, with ``category`` as its column.
+    :param boost: prefer some items, by their scores.
+    :param promoted: a share of promoted items.
+    :param new_items_share: a least share of new items.
+    :param diversity: order items so that values of a column alternate.
     """
 
     in_stock: str | None = Field(default=None, min_length=1)
     not_bought_in_days: int | None = Field(default=None, ge=1, le=3650)
     bought_event_types: tuple[str, ...] = ()
+    not_in: tuple[ProgramName, ...] = ()
+    not_mailed_in_days: Days | NotMailed | None = None
+    min_score: float | None = Field(default=None, allow_inf_nan=False)
+    distinct: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    max_per: dict[Annotated[str, Field(min_length=1)], Annotated[int, Field(ge=1)]] = Field(default={})
     max_per_category: int | None = Field(default=None, ge=1)
     category: str | None = Field(default=None, min_length=1)
+    boost: Boost | None = None
+    promoted: Promoted | None = None
+    new_items_share: NewItems | None = None
+    diversity: Diversity | None = None
 
     @model_validator(mode="after")
     def _category_is_named(self) -> Self:
@@ -33,10 +167,73 @@ class Rules(Strict):
             raise ValueError("max_per_category and category belong together: name both or neither")
         return self
 
+    @model_validator(mode="after")
+    def _each_column_has_one_limit(self) -> Self:
+        columns = [limit.column.column for limit in self.limits]
+        if twice := sorted({column for column in columns if columns.count(column) > 1}):
+            raise ValueError(
+                f"distinct, max_per and category name {', '.join(twice)} more than once; name each column once"
+            )
+        return self
+
+    def mailed(self, program: str) -> NotMailed | None:
+        """Return ``not_mailed_in_days`` with the programs named.
+
+        :param program: the one that these rules are of.
+        """
+        found = self.not_mailed_in_days
+        days, programs = (found.days, found.programs) if isinstance(found, NotMailed) else (found, ())
+        return NotMailed(days=days, programs=programs or (program,)) if days else None
+
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of the catalogue query that the rules need, beside those that reach Braze."""
-        return tuple(column for column in (self.in_stock, self.category) if column)
+    def limits(self) -> tuple[Limit, ...]:
+        """Limits of items with one value, in the order in which a dropped item counts."""
+        short = {self.category: self.max_per_category} if self.category and self.max_per_category else {}
+        return (
+            *(
+                Limit(RuleColumn(c, ("distinct", n), "value"), 1, f"distinct.{c}")
+                for n, c in enumerate(self.distinct)
+            ),
+            *(Limit(RuleColumn(c, ("category",), "values"), most, "category") for c, most in short.items()),
+            *(
+                Limit(RuleColumn(c, ("max_per", c), "values"), most, f"max_per.{c}")
+                for c, most in self.max_per.items()
+            ),
+        )
+
+    @property
+    def columns(self) -> tuple[RuleColumn, ...]:
+        """Columns of ``catalogue.sql`` that the rules read."""
+        chosen = {"boost": self.boost, "promoted": self.promoted}
+        found = (
+            RuleColumn(self.in_stock or "", ("in_stock",), "flag"),
+            *(RuleColumn((c and c.column) or "", (rule, "column"), "flag") for rule, c in chosen.items()),
+            RuleColumn(
+                self.new_items_share.column if self.new_items_share else "",
+                ("new_items_share", "column"),
+                "time",
+            ),
+            *(limit.column for limit in self.limits),
+            RuleColumn(self.diversity.by if self.diversity else "", ("diversity", "by"), "value"),
+        )
+        return tuple(column for column in found if column.column)
+
+    @property
+    def queries(self) -> dict[str, str]:
+        """SQL files that return the items of a rule, by member of ``Rules``."""
+        chosen = {"boost": self.boost, "promoted": self.promoted}
+        return {rule: items.sql for rule, items in chosen.items() if items and items.sql}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Shares of a list that rules ask for, by member of ``Rules``, in the order in which they are met."""
+        asked = {"promoted": self.promoted, "new_items_share": self.new_items_share}
+        return {rule: each.share for rule, each in asked.items() if each}
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether a rule reads the scores of Amazon Personalize."""
+        return self.min_score is not None or self.boost is not None
 
 
 FallbackTier = Literal["similar", "popular_in_segment", "popular"]
@@ -73,7 +270,21 @@ class Recommendations(Strict):
             raise ValueError(f"min_length ({self.min_length}) must not be above length ({self.length})")
         if len(set(self.fallback)) < len(self.fallback):
             raise ValueError("fallback names a tier twice")
+        if sum(self.rules.shares.values()) > 1:
+            raise ValueError(
+                "the shares of rules.promoted and rules.new_items_share are more than 1 together"
+            )
+        promoted = self.rules.promoted
+        if promoted and max(promoted.positions, default=0) > self.length:
+            raise ValueError(
+                f"rules.promoted.positions names {max(promoted.positions)}, above length ({self.length})"
+            )
         return self
+
+    @property
+    def shared_items(self) -> dict[str, int]:
+        """How many items of a list the rules about shares ask for, by member of ``Rules``."""
+        return {rule: round(share * self.length) for rule, share in self.rules.shares.items()}
 
     @property
     def shortest(self) -> int:
@@ -83,4 +294,5 @@ class Recommendations(Strict):
     @property
     def history_days(self) -> int:
         """How many days of interactions rules and fallback look at; 0 when they need none."""
-        return max(self.rules.not_bought_in_days or 0, self.fallback_days if self.fallback else 0)
+        popularity = self.fallback or self.rules.shares
+        return max(self.rules.not_bought_in_days or 0, self.fallback_days if popularity else 0)

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
-from croniter import croniter
 
 from recsync.errors import ProgramError
-from recsync.program import DatasetType, parse_program
-from recsync.program.files import program_files, read_program
+from recsync.program.files import (
+    days_of_lists_needed,
+    missing_programs,
+    program_files,
+    read_program,
+    read_programs,
+)
+from recsync.program.parse import parse_program
 
 REPO = Path(__file__).resolve().parents[3]
+
+
 SCHEMA = (
     '{"type": "record", "name": "Interactions", "namespace": "com.amazonaws.personalize.schema",'
     ' "version": "1.0", "fields": [{"name": "USER_ID", "type": "string"},'
@@ -44,32 +49,6 @@ def problems(include: Path, text: str) -> tuple[str, ...]:
 def test_every_committed_program_is_sound() -> None:
     include = REPO / "include"
     assert [read_program(path, include).name for path in program_files(include)] == ["grocery"]
-
-
-def test_defaults_fill_what_is_left_out(include: Path) -> None:
-    program = read_program(write(include, "braze: {attribute: recs}\n"), include)
-    assert program.name == "shop"
-    assert program.dataset_types == (DatasetType.INTERACTIONS,)
-    assert program.sql_file("interactions") == "shop/interactions.sql"
-    assert program.braze.payload == "ids"
-    assert program.schedules.export == "0 * * * *"
-
-
-def test_default_minutes_are_spread_by_the_name_and_a_stated_schedule_is_kept(include: Path) -> None:
-    names = [f"shop-{number}" for number in range(60)]
-    text = "braze: {attribute: recs}\nschedules: {recommend: '0 6 * * *', maintain: null}\n"
-    found = {name: parse_program(name, yaml.safe_load(text)).schedules for name in names}
-    assert {schedules.recommend for schedules in found.values()} == {"0 6 * * *"}
-    assert {schedules.maintain for schedules in found.values()} == {None}
-    assert {schedules.export for schedules in found.values()} == {"0 * * * *"}, "intervals are full hours"
-    fulls = Counter(schedules.train_full for schedules in found.values())
-    assert all(croniter.is_valid(cron) and cron.endswith(" 3 * * 0") for cron in fulls)
-    assert max(fulls.values()) <= 6
-    assert len(fulls) > 30, "of 60 minutes"
-    again = read_program(
-        write(include, "braze: {attribute: recs}\nschedules: {train_full: H 4 * * 1}\n"), include
-    )
-    assert again.schedules.train_full == "55 4 * * 1", "the same on every machine and after every restart"
 
 
 def test_all_problems_are_told_at_once_with_line_field_and_value(include: Path) -> None:
@@ -134,3 +113,33 @@ def test_a_broken_schema_is_named(include: Path) -> None:
 )
 def test_values_that_cannot_be_are_refused(include: Path, text: str, expected: str) -> None:
     assert any(expected in line for line in problems(include, text))
+
+
+def test_programs_that_rules_name_must_exist(include: Path) -> None:
+    write(include, "braze: {attribute: recs}")
+    rules = "{not_in: [shop, winback], not_mailed_in_days: {days: 7, programs: [shop, shopp]}}"
+    text = f"braze: {{attribute: other}}\nrecommendations:\n  rules: {rules}\n"
+    (include / "programs" / "winback.yaml").write_text(text.replace("winback", "weekly"))
+    for query in ("interactions", "audience", "catalogue"):
+        (include / "sql" / "winback").mkdir(exist_ok=True)
+        (include / "sql" / "winback" / f"{query}.sql").write_text("SELECT 1")
+    (include / "schemas" / "winback").mkdir()
+    (include / "schemas" / "winback" / "interactions.json").write_text(SCHEMA)
+    # A program with mistakes is there all the same.
+    (include / "programs" / "broken.yaml").write_text("braze: {}")
+    programs, _ = read_programs(include)
+    found = missing_programs(programs, include)
+    assert list(found) == ["winback"]
+    assert len(found["winback"]) == 2
+    there = "recommendations.rules.not_in.1: there is no include/programs/weekly.yaml. Name"
+    assert found["winback"][0].startswith(f"winback.yaml:3: {there}")
+    assert "programs.1: there is no include/programs/shopp.yaml; did you mean shop?" in found["winback"][1]
+    (include / "programs" / "winback.yaml").write_text(text)
+    programs, _ = read_programs(include)
+    assert "is this program itself" in missing_programs(programs, include)["winback"][0]
+    assert days_of_lists_needed(programs.values(), "shop") == 7
+    assert days_of_lists_needed(programs.values(), "winback") == 0
+    alone = parse_program(
+        "shop", {"braze": {"attribute": "r"}, "recommendations": {"rules": {"not_mailed_in_days": 9}}}
+    )
+    assert days_of_lists_needed([alone, *programs.values()], "shop") == 9

@@ -1,18 +1,16 @@
-"""The sections ``alerts`` and ``deadline_hours`` of the program file."""
+"""The section ``alerts`` of the program file."""
 
 from __future__ import annotations
 
 import typing
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from recsync.program import Alert, DeadlineHours, Event
-from recsync.program.operations import EventName, TaskTimeoutHours
+from recsync.program import Alert, Event
+from recsync.program.operations import EventName
 
-REPO = Path(__file__).resolve().parents[3]
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:crm"
 
 
@@ -52,11 +50,3 @@ def test_every_way_is_taken(sound: dict[str, Any]) -> None:
 def test_what_cannot_work_is_refused_with_the_reason(broken: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         Alert.model_validate(broken)
-
-
-def test_every_dag_file_has_hours_of_its_own() -> None:
-    stages = {path.stem for path in (REPO / "dags").glob("*.py")}
-    assert stages <= set(DeadlineHours.model_fields)
-    assert all(DeadlineHours().of(stage) for stage in stages)
-    assert stages == set(TaskTimeoutHours.model_fields)
-    assert all(TaskTimeoutHours().of(stage) for stage in stages)

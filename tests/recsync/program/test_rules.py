@@ -10,11 +10,15 @@ import yaml
 
 from recsync.errors import ProgramError
 from recsync.program import Program
-from recsync.program.files import program_files, read_program
-from recsync.program.recipes import RECIPES, Asks
+from recsync.program.files import read_program
+from recsync.program.recipes import RECIPES, InputType
 
 _AVRO = {"type": "record", "namespace": "com.amazonaws.personalize.schema", "version": "1.0"}
+
+
 TEXT, NUMBER = ["null", "string"], ["null", "float"]
+
+
 FIELDS: dict[str, tuple[str, list[dict[str, object]]]] = {
     "interactions": (
         "Interactions",
@@ -92,11 +96,11 @@ NEEDS = {
 def test_every_recipe_can_be_named_with_little_else(include: Path, recipe: str) -> None:
     program = read(include, f"personalize: {{recipe: {recipe}}}\n{NEEDS.get(recipe, '')}")
     assert program.personalize.can_update is (recipe == "aws-user-personalization")
-    assert 1 <= program.personalize.results <= program.personalize.traits.max_results
-    metrics = program.personalize.traits.metrics
+    assert 1 <= program.personalize.results <= program.personalize.recipe_spec.max_results
+    metrics = program.personalize.recipe_spec.metrics
     assert program.gate_metric in metrics if metrics else program.gate_metric is None
-    asks = program.personalize.traits.asks
-    segments = asks in {Asks.SEGMENT_ITEM, Asks.SEGMENT_ATTRIBUTES}
+    input_type = program.personalize.recipe_spec.input_type
+    segments = input_type in {InputType.SEGMENT_ITEM, InputType.SEGMENT_ATTRIBUTES}
     assert ("sql/shop/segments.sql" in program.files()) is segments
 
 
@@ -185,6 +189,20 @@ V2 = "personalize: {recipe: aws-user-personalization-v2"
             "personalize: {recipe: aws-item-affinity}\nrecommendations: {min_length: 1}\n"
             "audience: {segment: {items: [a]}}",
             "audience.segment: aws-item-affinity finds the people by itself",
+        ),
+        (
+            "personalize: {recipe: aws-popularity-count}\nrecommendations: {rules: {boost: {column: c, factor: 2}}}",
+            "recommendations.rules.boost: multiplies scores, and aws-popularity-count gives none",
+        ),
+        (
+            "personalize: {recipe: aws-next-best-action}\ndatasets: {actions: {}, action_interactions: {}}\n"
+            "recommendations: {rules: {promoted: {column: c, share: 0.2}}}",
+            "recommendations.rules.promoted: takes items that people bought where a list has too few",
+        ),
+        (
+            "recommendations: {rules: {promoted: {column: c, share: 0.6}, "
+            "new_items_share: {days: 3, column: t, share: 0.5}}}",
+            "the shares of rules.promoted and rules.new_items_share are more than 1 together",
         ),
         ("audience: {segment: {}}", "either items, a list, or sql, a file that returns item_id"),
         ("personalize: {recipe: aws-item-affinity}", "most lists are short; set min_length, usually 1"),
@@ -281,15 +299,3 @@ def test_what_the_program_says_reaches_the_service_as_it_spells_it(
     text = yaml.safe_dump({"personalize": personalize})
     program = read(include, text + "datasets: {items: {}}\n")
     assert (program.personalize.solution_config, program.personalize.job_config) == (config, job)
-
-
-def test_every_recipe_has_a_sound_example() -> None:
-    examples = Path(__file__).resolve().parents[3] / "examples" / "recipes"
-    programs = [read_program(path, examples) for path in program_files(examples)]
-    assert {program.personalize.recipe for program in programs} == set(RECIPES)
-    assert any(program.audience.segment for program in programs)
-    used = {name for program in programs for name in program.files()}
-    there = {
-        str(path.relative_to(examples)) for path in examples.rglob("*.*") if path.suffix in {".sql", ".json"}
-    }
-    assert used == there

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recsync.errors import FatalError
-from recsync.program.text_files import read_text_file
+from recsync.program.problems import read_text_file
 
 TEXT = "SELECT 'café' AS a,\n 'naïve' AS b\n"
 
