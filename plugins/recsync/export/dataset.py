@@ -1,32 +1,78 @@
-"""Export one dataset: rows of the warehouse stream through the checks into one object, whole or not at all."""
+"""Export one dataset: stream rows from the warehouse through the checks to S3."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from recsync import settings
+from recsync.alerts.message import send
 from recsync.context import StageContext
-from recsync.export.checking import checking
-from recsync.export.dataset_export import DatasetExport
-from recsync.export.store import ExportedObject
-from recsync.program import DatasetType
+from recsync.errors import FatalError
+from recsync.export.checks import QUARANTINE_FILE, CheckContext, ExportReport, RowChecks
+from recsync.export.checks.report import RuleFinding
+from recsync.export.manifest import ExportedObject, Manifest
+from recsync.export.report_page import page
+from recsync.export.store import ExportStore, ReportStore
+from recsync.program import DatasetType, Event, Program
+from recsync.program.avro import AvroSchema
 from recsync.program.intervals import Interval
-from recsync.storage.byte_stream import ByteStream
-from recsync.storage.csv_text import cut_records
+from recsync.storage.csv_dialect import to_personalize
+from recsync.storage.csv_text import ByteStream, cut_records, record_ends
 from recsync.storage.object_writer import object_writer
-from recsync.suppression.csv_rows import without_suppressed
-from recsync.suppression.store import SuppressionStore
+from recsync.suppression.store import SuppressionStore, without_suppressed
 from recsync.warehouse.hooks import UnloadingWarehouse, Warehouse
 from recsync.warehouse.hooks.unload import Unload
 from recsync.warehouse.program_sql import export_query, is_ordered
 
 log = logging.getLogger(__name__)
 
+Ids = NDArray[np.uint64]
+_LAST_SNAPSHOTS = 4
+_LAST_DAYS = 7
 _PROGRESS_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class DatasetExport:
+    """The export of one dataset and interval.
+
+    :param interval: begins at the epoch for a snapshot of everything.
+    :param key: S3 key of the object to write.
+    :param note: why a later run exports it, for the report; empty in its own run.
+    """
+
+    context: StageContext
+    kind: DatasetType
+    interval: Interval
+    key: str
+    note: str = ""
+
+    @property
+    def full(self) -> bool:
+        """Whether it is a snapshot of everything before the interval's end."""
+        return self.interval == Interval.until(self.interval.end)
+
+    @property
+    def schema(self) -> AvroSchema:
+        """Avro schema of the dataset."""
+        return settings.schema(self.context.program, self.kind)
+
+    @property
+    def sql(self) -> str:
+        """Path of the SQL file, for messages."""
+        return self.context.program.sql_file(self.kind.folder)
 
 
 def export_dataset(
@@ -38,32 +84,32 @@ def export_dataset(
     unloaded: Unload | None = None,
     note: str = "",
 ) -> ExportedObject:
-    """Copy the rows of one dataset and interval to ``key``, checking every one on its way.
+    """Copy the rows of one dataset and interval to ``key``, checking each row.
 
-    Rows that break a rule are left out and kept in a quarantine object; a report says what was found.
+    Rows that break a rule go to a quarantine object; the findings go to a report.
 
-    :param unloaded: what the warehouse unloaded already; None queries it now.
-    :param note: why it is exported now, for the report.
-    :raises FatalError: when a check says stop; the object is not written then, the report is.
+    :param unloaded: a finished UNLOAD; None queries the warehouse now.
+    :param note: why a later run exports it, for the report.
+    :raises FatalError: when a check says stop; then only the report is written.
     """
     export = DatasetExport(context, kind, interval, key, note)
     source = context.warehouse()
     with _opened(export, source, unloaded) as stream, TemporaryDirectory(prefix="recsync-") as folder:
-        checks = checking(export, Path(folder))
+        checks = _Checked(export, Path(folder)) if context.program.checks.enabled else _Unchecked()
         suppression = context.store(SuppressionStore).read()
         with object_writer(context.bucket, key) as target:
             target.write(",".join(export.schema.columns).encode() + b"\n")
             for block in _with_progress(cut_records(stream), export):
                 kept = without_suppressed(block, export.schema.columns, suppression)
                 target.write(checks.block(kept))
-            figures = checks.finish()
+            totals = checks.finish()
     exported = ExportedObject(
         key=key,
-        rows=figures.rows,
+        rows=totals.rows,
         size_bytes=target.size_bytes,
-        digest=figures.digest,
+        digest=totals.digest,
         etag=target.etag,
-        quarantined=figures.quarantined,
+        quarantined=totals.quarantined,
     )
     uri = context.bucket.uri(key)
     log.info("Exported %d rows (%d bytes) of %s to %s", exported.rows, exported.size_bytes, export.sql, uri)
@@ -71,7 +117,7 @@ def export_dataset(
 
 
 def start_unload(context: StageContext, kind: DatasetType, interval: Interval, key: str) -> Unload | None:
-    """Let the warehouse write the rows to S3 by itself; None when it is one that is read from here."""
+    """Start an UNLOAD to S3; None for a warehouse that cannot unload."""
     source = context.warehouse()
     if not isinstance(source, UnloadingWarehouse):
         return None
@@ -99,7 +145,7 @@ def _unload(export: DatasetExport, source: UnloadingWarehouse) -> Unload:
 
 
 def _with_progress(blocks: Iterator[bytes], export: DatasetExport) -> Iterator[bytes]:
-    """Say now and then how far it is."""
+    """Log the progress every 30 seconds."""
     told, size = time.monotonic(), 0
     for block in blocks:
         yield block
@@ -107,3 +153,166 @@ def _with_progress(blocks: Iterator[bytes], export: DatasetExport) -> Iterator[b
         if time.monotonic() - told > _PROGRESS_SECONDS:
             told = time.monotonic()
             log.info("%s: %d MB read so far", export.sql, size // 1_000_000)
+
+
+@dataclass(frozen=True)
+class ExportTotals:
+    """Counts of an export, and the digest of its rows; their order counts only for exports without checks."""
+
+    rows: int
+    quarantined: int
+    digest: str
+
+
+class _Checked:
+    """Run the program's checks, and store the report."""
+
+    def __init__(self, export: DatasetExport, work: Path) -> None:
+        self._export = export
+        self._work = work
+        program = export.context.program
+        interactions = export.kind is DatasetType.INTERACTIONS
+        last = export.context.store(ExportStore).newest_full() if interactions else None
+        self._checks = RowChecks(
+            CheckContext(
+                program=program.name,
+                schema=export.schema,
+                dataset_type=export.kind,
+                interval=export.interval,
+                full=export.full,
+                select_by=program.exports.select_by,
+                settings=program.checks,
+                sql=export.sql,
+                work=work,
+                known=known_ids(export, last),
+                known_items_before=_known_items(export, last),
+                # Without a dataset of their own, ids are known only from interactions.
+                kept_ids=frozenset({DatasetType.USERS, DatasetType.ITEMS}.difference(program.dataset_types))
+                if interactions
+                else frozenset(),
+                history=earlier_reports(export),
+            )
+        )
+
+    def block(self, block: bytes) -> bytes:
+        return self._checks.block(block)
+
+    def finish(self) -> ExportTotals:
+        """Check the whole and store the report.
+
+        :raises FatalError: when a check says stop.
+        """
+        report = self._checks.finish()
+        self._keep(report)
+        if message := report.stop_message():
+            raise FatalError(f"{message} The report: {self._export.context.bucket.uri(self._report_key)}")
+        return ExportTotals(report.exported, report.quarantined, self._checks.digest)
+
+    @property
+    def _report_key(self) -> str:
+        return self._export.context.store(ReportStore).path_of(self._export.key)
+
+    def _keep(self, report: ExportReport) -> None:
+        reports, key = self._export.context.store(ReportStore), self._export.key
+        rows = self._work / QUARANTINE_FILE
+        document = report.to_json() | {
+            "quarantine": reports.put_quarantine(key, rows if report.quarantined else None)
+        }
+        if self._export.note:
+            note = RuleFinding("late_export", "note", None, 0, 0.0, None, self._export.note)
+            document["findings"].append(asdict(note))
+        reports.put(key, document, page(document))
+        if self._export.kind is not DatasetType.INTERACTIONS:
+            reports.put_ids(key, self._checks.ids)
+        for kind, kept in self._checks.kept_ids.items():
+            reports.put_ids(key, kept, of=kind)
+        for finding in document["findings"]:
+            if finding["level"] != "note":
+                log.warning("%s: %s", self._export.sql, finding["text"])
+        context = self._export.context
+        send_drift_alert(
+            context.program, self._export.kind.folder, report, context.bucket.uri(self._report_key)
+        )
+
+
+class _Unchecked:
+    """Pass on all that the query returns."""
+
+    def __init__(self) -> None:
+        self._digest: Any = hashlib.blake2b(digest_size=16)
+        self._rows = 0
+
+    def block(self, block: bytes) -> bytes:
+        text = to_personalize(block)
+        self._digest.update(text)
+        self._rows += len(record_ends(block)) if b'"' in block else block.count(b"\n")
+        return text
+
+    def finish(self) -> ExportTotals:
+        return ExportTotals(self._rows, 0, self._digest.hexdigest())
+
+
+def send_drift_alert(program: Program, dataset: str, report: ExportReport, report_uri: str) -> None:
+    """Send an alert of all drift in a report, at most once per day and dataset: a late warehouse is late every hour.
+
+    :param dataset: the dataset's name, as in S3 keys.
+    """
+    if not report.drift:
+        return
+    lines = (
+        *(f"What happened: {finding.text}" for finding in report.drift),
+        "What to do: ask who fills the warehouse whether that is right. If it is not, mend the source, then clear the "
+        "export; a model trained on such data is judged by the gate before it is used. If it is, the next exports "
+        "make it usual; limits: checks.drift in the program file.",
+        f"Report: {report_uri}",
+    )
+    subject = f"the export of {dataset} is not as usual"
+    figures = ", ".join(sorted({finding.figure for finding in report.drift}))
+    send(program, Event.DRIFT, subject, "\n".join(lines), key=f"{dataset}: {figures}")
+
+
+def known_ids(export: DatasetExport, last: Manifest | None) -> dict[DatasetType, Ids]:
+    """Read the hashed ids of the users and items datasets, to check interactions against.
+
+    A snapshot is compared with the snapshots of its own run; an interval with those of the last FULL, the intervals
+    since, and its own.
+
+    :param last: the last published snapshot.
+    :returns: without datasets whose ids were not kept.
+    """
+    if export.kind is not DatasetType.INTERACTIONS:
+        return {}
+    context = export.context
+    others = [other for other in context.program.dataset_types if other is not DatasetType.INTERACTIONS]
+    if export.full:
+        siblings = {o: export.key.replace(f"/{export.kind.folder}.csv", f"/{o.folder}.csv") for o in others}
+        own = {other: context.store(ReportStore).ids(key) for other, key in siblings.items()}
+        return {other: ids for other, ids in own.items() if ids is not None}
+    return {other: _since(context, other, last) for other in others} if last else {}
+
+
+def _known_items(export: DatasetExport, last: Manifest | None) -> Ids | None:
+    """Read the hashed ids of the items in the last FULL; other items count as new."""
+    if export.kind is not DatasetType.INTERACTIONS or last is None or DatasetType.ITEMS not in last.objects:
+        return None
+    return export.context.store(ReportStore).ids(last.objects[DatasetType.ITEMS].key)
+
+
+def earlier_reports(export: DatasetExport) -> list[dict[str, Any]]:
+    """Read the reports to compare with, newest first: of the same time on 7 days before, or of 4 snapshots."""
+    reports, interval = export.context.store(ReportStore), export.interval
+    if export.full:
+        newest = reports.get_many(reports.full_reports(export.kind)[: _LAST_SNAPSHOTS + 1])
+        return [report for report in newest if report["end"] < interval.end.isoformat()][:_LAST_SNAPSHOTS]
+    length = interval.end - interval.start
+    starts = [interval.start - timedelta(days=day) for day in range(1, _LAST_DAYS + 1)]
+    keys = [export.context.keys.export(export.kind, Interval(start, start + length).key) for start in starts]
+    return reports.get_many(map(reports.path_of, keys))
+
+
+def _since(context: StageContext, kind: DatasetType, last: Manifest) -> Ids:
+    parts = context.store(ReportStore).ids_since(kind, last.interval.end)
+    snapshot = context.store(ReportStore).ids(last.objects[kind].key) if kind in last.objects else None
+    return np.unique(
+        np.concatenate([*parts, *([] if snapshot is None else [snapshot])] or [np.empty(0, np.uint64)])
+    )

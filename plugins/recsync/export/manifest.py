@@ -1,4 +1,4 @@
-"""What an export published: one object per dataset, and the manifest that names them."""
+"""Published objects of an export, one per dataset, and their manifest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from recsync.program.intervals import Interval
 
 @dataclass(frozen=True)
 class ExportedObject:
-    """One CSV object, or a folder of them when its key ends with a slash.
+    """One CSV object, or a folder of objects when its key ends with a slash.
 
-    :param digest: of its rows; equal digests mean equal rows. Their order counts only for exports without checks.
+    :param digest: of the rows; their order counts only for exports without checks.
     :param etag: S3's; empty for a folder.
-    :param quarantined: rows that the checks left out.
+    :param quarantined: number of rows that the checks rejected.
     """
 
     key: str
@@ -28,7 +28,7 @@ class ExportedObject:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder of objects, each checked when it was copied there."""
+        """Whether it is a folder of objects, each verified when it was copied there."""
         return self.key.endswith("/")
 
     @classmethod
@@ -39,7 +39,7 @@ class ExportedObject:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one export run published: an object per dataset."""
+    """The published objects of one interval, one per dataset."""
 
     interval: Interval
     objects: dict[DatasetType, ExportedObject]

@@ -1,4 +1,4 @@
-"""Copy one dataset of a program from the warehouse to S3."""
+"""The export operator: copy one dataset from the warehouse to S3, and link its report."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ if TYPE_CHECKING:
     from recsync.context import StageContext
     from recsync.warehouse.hooks.unload import Unload
 
+
 # As RedshiftDataOperator waits.
 _POLL_SECONDS = 10
-# What a deferral may take beyond its statement, for instance while the triggerer restarts.
+# Grace beyond the statement's timeout, for instance while the triggerer restarts.
 _TRIGGERER_GRACE = timedelta(hours=1)
 
 
 class WarehouseToS3Operator(WithholdsRecords, BaseOperator):
-    """Stream the rows of one dataset and interval into one CSV object, checked row by row.
+    """Stream the rows of one dataset and interval into one CSV object, checking each row.
 
-    Running it again overwrites the same object with the same bytes. Nothing is written when a check fails.
+    A retry overwrites the object with the same bytes. Nothing is written when a check fails.
 
-    Redshift and Snowflake first write the rows to a staging prefix of the bucket by themselves. Redshift's ``UNLOAD``
-    is waited for in the triggerer and cancelled when the task is killed.
+    Redshift and Snowflake unload the rows to a staging prefix of the bucket first. The task waits for Redshift's
+    ``UNLOAD`` in the triggerer, and cancels it when it is killed.
 
     :param program: name of the program; its file names the query, the schema, the connections and the bucket.
     :param dataset_type: ``INTERACTIONS``, ``USERS`` or ``ITEMS``.
     :param interval_start: ISO 8601, included. (templated)
     :param interval_end: ISO 8601, not included. (templated)
     :param s3_key: object to write. (templated)
-    :param optional: return None, and only log why, when a check or anything else that no retry mends stops the export.
-    :param note: why it is exported now, for its report.
+    :param optional: return None and log why when a fatal error, such as a check, stops the export.
+    :param note: why a later run exports it, for the report.
     :param deferrable: wait for ``UNLOAD`` in the triggerer rather than in a worker slot. Default: Airflow's setting
-        ``[recsync] deferrable``, else True. The other warehouses are read by the worker itself.
-    :param poll_interval: seconds between two looks at a deferred ``UNLOAD``. Default 10.
-    :return: key, rows, size_bytes, digest, etag and quarantined rows of the object.
+        ``[recsync] deferrable``, else True. Other warehouses are read by the worker.
+    :param poll_interval: seconds between two polls of a deferred ``UNLOAD``. Default 10.
+    :returns: key, rows, size_bytes, digest, etag and quarantined rows of the object.
     """
 
     template_fields: Sequence[str] = ("interval_start", "interval_end", "s3_key")
@@ -84,12 +85,12 @@ class WarehouseToS3Operator(WithholdsRecords, BaseOperator):
         # pyarrow and the warehouse's client are heavy; a DAG file that imports this operator must parse fast.
         from recsync.context import StageContext
         from recsync.export.dataset import start_unload
-        from recsync.export.report_store import Reports
+        from recsync.export.store import ReportStore
 
         stage = StageContext.of(self.program)
         if stage.program.checks.enabled:
-            # Before the export, so that a task which a check stops leads to its report too.
-            ExportReportLink.persist(context, stage.store(Reports).path_of(self.s3_key))
+            # Before the export, so that a task stopped by a check links to its report too.
+            ExportReportLink.persist(context, stage.store(ReportStore).path_of(self.s3_key))
         with self._tolerance():
             self._unload = start_unload(stage, DatasetType(self.dataset_type), self._interval, self.s3_key)
             if self._unload is not None and self._unload.statement_id and self.deferrable:
@@ -100,9 +101,9 @@ class WarehouseToS3Operator(WithholdsRecords, BaseOperator):
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, *, unload: dict[str, Any]
     ) -> dict[str, Any] | None:
-        """Export what was unloaded.
+        """Export the unloaded rows.
 
-        :param event: ignored: the warehouse is asked again, whose answer says why when the statement failed.
+        :param event: ignored; the statement's status is read again, with its error.
         """
         from recsync.context import StageContext
         from recsync.warehouse.hooks.unload import Unload
@@ -113,7 +114,7 @@ class WarehouseToS3Operator(WithholdsRecords, BaseOperator):
         return None
 
     def on_kill(self) -> None:
-        """Cancel the statement that still unloads."""
+        """Cancel the running UNLOAD."""
         from recsync.settings import program
         from recsync.warehouse.hooks import UnloadingWarehouse, warehouse
 

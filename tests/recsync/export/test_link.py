@@ -1,4 +1,4 @@
-"""The link to an export's report: stored before the export, shown however the task ends."""
+"""Addresses of report pages, and the link of a task to its report, whether it succeeds or fails."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
+from recsync.export.link import REPORTS, report_key, report_link, report_route
+from recsync.program import DatasetType
+from recsync.storage.keys import Keys
 
 KEY = "shop/exports/reports/items/2025-11-22T0500Z.json"
 ADDRESS = "recsync/reports/shop/exports/reports/items/2025-11-22T0500Z"
@@ -57,3 +61,35 @@ def run_once(dag: Any) -> Any:
     SerializedDAG.bulk_write_to_db("testing", None, [lazy])
     SerializedDagModel.write_dag(lazy, bundle_name="testing")
     return dag.test(logical_date=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+KEYS = Keys("shop")
+
+
+@pytest.mark.parametrize("kind", DatasetType)
+@pytest.mark.parametrize("full", [False, True])
+def test_report_addresses_round_trip(kind, full):
+    exported = KEYS.full("20251122T050000-0a1b2c3d", kind) if full else KEYS.export(kind, "2025-11-22T0500Z")
+    key = KEYS.companion(exported, "reports", ".json")
+    route = report_route(key)
+    assert report_key("shop", route.removeprefix(f"{REPORTS}/shop/")) == key
+    assert report_link(key) == f"recsync{route}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "state/champion",
+        "exports/manifests/2025-11-22T0500Z",
+        "exports/quarantine/interactions/2025-11-22T0500Z",
+        "exports/reports/interactions/../../../state/champion",
+        "exports/reports/audience/2025-11-22T0500Z",
+        "exports/reports/items/2025-11-22T0500Z\n",
+        "full/../reports/items",
+        "full/run/manifest",
+        "../other/exports/reports/items/2025-11-22T0500Z",
+        "",
+    ],
+)
+def test_an_address_names_only_reports(path):
+    assert report_key("shop", path) is None

@@ -2,51 +2,233 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsync.export.checks.context import CheckContext
-from recsync.export.checks.fast_checks import suspicious
-from recsync.export.checks.findings import report_of
-from recsync.export.checks.profile import Tally
-from recsync.export.checks.quarantine import Quarantine
-from recsync.export.checks.report import Report
-from recsync.export.checks.row_rules import Broken, broken_rows
+from recsync.export.checks.dataset_rules import Violation, dataset_rules, drift_findings
+from recsync.export.checks.profile import Profile
+from recsync.export.checks.report import (
+    CheckContext,
+    ExportReport,
+    Quarantine,
+    RuleFinding,
+    row_text,
+    rows_and_share,
+)
+from recsync.export.checks.row_rules import BadRows, broken_rows, passes_fast_checks
 from recsync.program import DatasetType
-from recsync.program.columns import Column, columns_of, own_id
-from recsync.storage.csv_text import split_records, to_personalize, unix_line_ends, without_empty_strings
-from recsync.storage.csv_text.records import inside_quotes
-from recsync.storage.csv_text.texts import read_block
+from recsync.program.avro import AvroField, own_id
+from recsync.program.data import RULES
+from recsync.storage.csv_dialect import read_block, to_personalize, without_empty_strings
+from recsync.storage.csv_text import inside_quotes, split_records, unix_line_ends
 from recsync.storage.hashes import Hashes, column_hashes
 from recsync.warehouse.values import TimeRange
 
+Records = NDArray[np.object_]
 
-def typed(block: bytes, columns: Sequence[Column]) -> pa.RecordBatch:
-    """Read whole records with the columns' types; an empty cell is NULL.
-
-    :raises pyarrow.ArrowInvalid: when a value is not of its column's type, a text is not UTF-8, or a record has more
-        or fewer cells than there are columns.
-    """
-    return read_block(block, {column.name: column.arrow_type for column in columns})
-
-
-def untyped(block: bytes, columns: Sequence[Column]) -> pa.RecordBatch:
-    """Read whole records as bytes; an empty cell is NULL, two quotes are an empty value.
-
-    :raises pyarrow.ArrowInvalid: when a record has more or fewer cells than there are columns.
-    """
-    return read_block(block, {column.name: pa.binary() for column in columns})
-
-
+_LEVELS = ("stop", "warn", "note")
+_RULES = list(RULES)
+_NUMBERS = {"int": pa.int32(), "long": pa.int64(), "float": pa.float64(), "double": pa.float64()}
 _COMMA, _RETURN, _QUOTE = ord(","), ord("\r"), ord('"')
 _ENDS_OF_CELLS = (ord(","), ord("\n"))
 
 
-def misshapen(records: NDArray[np.object_], cells: int) -> list[Broken]:
-    """Find the records with more or fewer cells, and those with a carriage return or a quote where none may be.
+QUARANTINE_FILE = "quarantine.jsonl"
+
+
+class RowChecks:
+    """All rules of the program over the blocks of one export.
+
+    A block that passes the fast checks of its columns is exported as it is; only other blocks are checked by row.
+    """
+
+    def __init__(self, context: CheckContext) -> None:
+        self._context = context
+        self._columns = context.schema.fields
+        self._types = {column.name: _arrow_type(column) for column in self._columns}
+        # The id column, when it must be unique.
+        self._unique_id = own_id(context.dataset_type) if self._active("duplicate_id") else None
+        self._times = TimeRange.of(context.interval, context.select_by)
+        self._quarantine = Quarantine(context.work / QUARANTINE_FILE, context.schema.columns)
+        self._profile = Profile(context, self._columns)
+        self._rows = 0
+        self._bytes = 0
+
+    def block(self, block: bytes) -> bytes:
+        """Check a block.
+
+        :param block: whole records of RFC 4180 CSV, as ``cut_records`` gives them.
+        :returns: the rows that break no rule, in the dialect of Amazon Personalize.
+        """
+        block = unix_line_ends(block)
+        plain = without_empty_strings(block) if b'""' in block else block
+        batch = self._passing(plain)
+        if batch is None:
+            plain = without_empty_strings(self._without_bad_rows(block))
+            batch = self._typed(plain)
+        else:
+            self._rows += batch.num_rows
+        self._profile.add(batch)
+        exported = to_personalize(plain)
+        self._bytes += len(exported)
+        return exported
+
+    def finish(self) -> ExportReport:
+        """Check the export as a whole; call it once, after the last block."""
+        context, quarantine, figures = self._context, self._quarantine, self._profile.finish()
+        order = {column.name: place for place, column in enumerate(self._columns)}
+        found = [
+            *_quarantined(context, quarantine, {c.name: c for c in self._columns}, self._rows),
+            *_judged(context, dataset_rules(context, figures, self._rows, self._bytes), self._rows),
+        ]
+
+        def place(finding: RuleFinding) -> tuple[int, int, int]:
+            """Order findings by level, rule and column, and not by the row that broke a rule first."""
+            rule = _RULES.index(finding.rule) if finding.rule in _RULES else len(_RULES)
+            return _LEVELS.index(finding.level), rule, order[finding.column] if finding.column else 0
+
+        return ExportReport(
+            head={
+                "program": context.program,
+                "dataset": context.dataset_type.value,
+                "sql": context.sql,
+                "start": context.interval.start.isoformat(),
+                "end": context.interval.end.isoformat(),
+                "full": context.full,
+            },
+            rows=self._rows,
+            exported=figures.rows,
+            quarantined=quarantine.rows,
+            findings=tuple(sorted(found, key=place)),
+            drift=tuple(drift_findings(context, figures)),
+            figures=figures.to_json(),
+        )
+
+    @property
+    def ids(self) -> Hashes:
+        """Sorted hashes of the ids of a users or items export; empty for interactions."""
+        return self._profile.own_ids.ids
+
+    @property
+    def kept_ids(self) -> dict[DatasetType, Hashes]:
+        """Sorted hashes of the ids of interactions that ``CheckContext.kept_ids`` names, after ``finish``."""
+        return {
+            kind: np.sort(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64)
+            for kind, hashes in self._profile.kept.items()
+        }
+
+    @property
+    def digest(self) -> str:
+        """Digest of the exported rows, whatever their order."""
+        return self._profile.digest
+
+    def _passing(self, plain: bytes) -> pa.RecordBatch | None:
+        """Read a block; None when it cannot be read or may have a bad row."""
+        if b'"' in plain and len(stray_quotes(plain)):
+            return None
+        try:
+            batch = self._typed(plain)
+        except pa.ArrowInvalid:
+            return None
+        if not passes_fast_checks(batch, self._columns, plain, self._times):
+            return None
+        return None if self._unique_id and self._repeated(batch).any() else batch
+
+    def _without_bad_rows(self, block: bytes) -> bytes:
+        """Quarantine the bad rows of a block and return the others."""
+        records = np.array(split_records(block), dtype=object)
+        numbers = np.arange(self._rows + 1, self._rows + 1 + len(records))
+        self._rows += len(records)
+        for find in (self._misshapen, self._broken, self._repeats):
+            keep = np.ones(len(records), dtype=np.bool_)
+            for bad in find(records):
+                self._quarantine.add(bad, records[bad.rows].tolist(), numbers[bad.rows].tolist())
+                keep[bad.rows] = False
+            records, numbers = records[keep], numbers[keep]
+        return b"".join(records.tolist())
+
+    def _misshapen(self, records: Records) -> list[BadRows]:
+        return misshapen(records, len(self._columns))
+
+    def _broken(self, records: Records) -> list[BadRows]:
+        # As bytes: an empty cell is NULL, two quotes are an empty value.
+        batch = read_block(b"".join(records.tolist()), {column.name: pa.binary() for column in self._columns})
+        return broken_rows(batch, self._columns, self._times, self._active)
+
+    def _repeats(self, records: Records) -> list[BadRows]:
+        if not self._unique_id:
+            return []
+        rows = np.flatnonzero(self._repeated(self._typed(without_empty_strings(b"".join(records.tolist())))))
+        return [BadRows("duplicate_id", self._unique_id, rows)] if len(rows) else []
+
+    def _typed(self, plain: bytes) -> pa.RecordBatch:
+        return read_block(plain, self._types)
+
+    def _repeated(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
+        """Return which rows repeat the id of an earlier user or item."""
+        return self._profile.own_ids.repeated(column_hashes(batch.column(self._unique_id)))
+
+    def _active(self, rule: str) -> bool:
+        return self._context.settings.limits(rule) is not None
+
+
+def _arrow_type(column: AvroField) -> pa.DataType:
+    if column.is_dictionary:
+        return pa.dictionary(pa.int32(), pa.string())
+    return _NUMBERS.get(column.type, pa.string())
+
+
+def _quarantined(
+    context: CheckContext, quarantine: Quarantine, columns: dict[str, AvroField], rows: int
+) -> Iterator[RuleFinding]:
+    interval = f"[{context.interval.start.isoformat()}, {context.interval.end.isoformat()})"
+    for (rule, column), offence in quarantine.offences.items():
+        limits = context.settings.limits(rule)
+        if limits is None:
+            continue
+        share = offence.rows / rows
+        text = row_text(
+            rule,
+            sql=context.sql,
+            what=rows_and_share(offence.rows, share),
+            column=column or "",
+            kind=columns[column].type if column else "",
+            example=offence.example or "",
+            interval=interval,
+        )
+        level = limits.level(share, few=offence.rows <= context.settings.tolerated_rows)
+        yield RuleFinding(rule, level, column, offence.rows, share, offence.example, text)
+    share = quarantine.rows / rows if rows else 0.0
+    settings = context.settings
+    if share > settings.max_quarantined_share and quarantine.rows > settings.tolerated_rows:
+        text = (
+            f"{context.sql} returns {rows_and_share(quarantine.rows, share)} that break a rule, more than "
+            f"checks.max_quarantined_share ({settings.max_quarantined_share}) lets pass. Mend the query, or "
+            "raise it in the program file."
+        )
+        yield RuleFinding("max_quarantined_share", "stop", None, quarantine.rows, share, None, text)
+
+
+def _judged(context: CheckContext, violations: Iterable[Violation], rows: int) -> Iterator[RuleFinding]:
+    for one in violations:
+        limits = context.settings.limits(one.rule)
+        if limits is None:
+            continue
+        share = 0.0 if one.rows is None else one.rows / max(rows, 1)
+        few = one.rows is not None and one.rows <= context.settings.tolerated_rows
+        level = limits.level(1.0 if one.rows is None else share, few=few)
+        if level == "note" and one.low_priority and limits.warn is not None:
+            continue
+        yield RuleFinding(
+            one.rule, level, one.column, one.rows or 0, share, None, f"{context.sql} {one.text}"
+        )
+
+
+def misshapen(records: NDArray[np.object_], cells: int) -> list[BadRows]:
+    """Find the records with more or fewer cells, or with a carriage return or a quote in the wrong place.
 
     :param records: each with its line end.
     """
@@ -57,12 +239,11 @@ def misshapen(records: NDArray[np.object_], cells: int) -> list[Broken]:
     wrong |= np.bincount(_records_of(text, _RETURN, ends), minlength=len(records)) > 0
     wrong[np.searchsorted(ends, stray_quotes(text), side="right")] = True
     rows = np.flatnonzero(wrong)
-    return [Broken("cells", "", rows)] if len(rows) else []
+    return [BadRows("cells", "", rows)] if len(rows) else []
 
 
 def stray_quotes(block: bytes) -> NDArray[np.int64]:
-    """Find the quotes that neither open a cell, nor close one, nor stand for one quote inside: everybody reads these
-    differently."""
+    """Find the quotes that neither open nor close a cell nor escape a quote inside one; parsers disagree on them."""
     text = np.frombuffer(block, dtype=np.uint8)
     quotes = np.flatnonzero(text == _QUOTE)
     opening, closing = quotes[0::2], quotes[1::2]
@@ -75,123 +256,10 @@ def stray_quotes(block: bytes) -> NDArray[np.int64]:
 
 
 def _records_of(text: bytes, character: int, ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the record of every such character outside quotes."""
+    """Return the record of each such character outside quotes."""
     codes = np.frombuffer(text, dtype=np.uint8)
     places = np.flatnonzero(codes == character)
     if b'"' in text:
         places = places[~inside_quotes(codes, places)]
     records: NDArray[np.int64] = np.searchsorted(ends, places, side="right")
     return records
-
-
-Records = NDArray[np.object_]
-
-QUARANTINE_FILE = "quarantine.jsonl"
-
-
-class RowChecks:
-    """Every rule of the program over the blocks of one export.
-
-    A block whose columns as a whole look right is exported as it is; only others are looked at row by row.
-    """
-
-    def __init__(self, context: CheckContext) -> None:
-        self._context = context
-        self._columns = columns_of(context.schema)
-        self._own_id = own_id(context.dataset_type)
-        self._times = TimeRange.of(context.interval, context.select_by)
-        self._quarantine = Quarantine(context.work / QUARANTINE_FILE, context.schema.columns)
-        self._tally = Tally(context, self._columns)
-        self._rows = 0
-        self._bytes = 0
-
-    def block(self, block: bytes) -> bytes:
-        """Check a block.
-
-        :param block: whole records of RFC 4180 CSV, as ``cut_records`` gives them.
-        :returns: the rows that break no rule, in the dialect of Amazon Personalize.
-        """
-        block = unix_line_ends(block)
-        plain = without_empty_strings(block) if b'""' in block else block
-        batch = self._unsuspected(plain)
-        if batch is None:
-            plain = without_empty_strings(self._without_bad_rows(block))
-            batch = typed(plain, self._columns)
-        else:
-            self._rows += batch.num_rows
-        self._tally.add(batch)
-        exported = to_personalize(plain)
-        self._bytes += len(exported)
-        return exported
-
-    def finish(self) -> Report:
-        """Judge the export as a whole; call it once, after the last block."""
-        return report_of(
-            self._context, self._tally, self._quarantine, rows=self._rows, size_bytes=self._bytes
-        )
-
-    @property
-    def ids(self) -> Hashes:
-        """Sorted hashes of the ids that a users or items export holds; none for interactions."""
-        return self._tally.seen.ids
-
-    @property
-    def kept_ids(self) -> dict[DatasetType, Hashes]:
-        """Sorted hashes of the ids of interactions that the context asked to keep; known after ``finish``."""
-        return {
-            kind: np.sort(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64)
-            for kind, hashes in self._tally.kept.items()
-        }
-
-    @property
-    def digest(self) -> str:
-        """Tell exported contents apart, whatever the order of their rows."""
-        return self._tally.digest
-
-    def _unsuspected(self, plain: bytes) -> pa.RecordBatch | None:
-        """Read a block; None when it cannot be read or may hold a bad row."""
-        if b'"' in plain and len(stray_quotes(plain)):
-            return None
-        try:
-            batch = typed(plain, self._columns)
-        except pa.ArrowInvalid:
-            return None
-        if suspicious(batch, self._columns, plain, self._times):
-            return None
-        if self._own_id and self._active("duplicate_id") and self._repeated(batch).any():
-            return None
-        return batch
-
-    def _without_bad_rows(self, block: bytes) -> bytes:
-        """Find the bad rows of a block one by one and give the others."""
-        records = np.array(split_records(block), dtype=object)
-        numbers = np.arange(self._rows + 1, self._rows + 1 + len(records))
-        self._rows += len(records)
-        for rows_of in (self._misshapen, self._broken, self._repeats):
-            found = rows_of(records)
-            keep = np.ones(len(records), dtype=np.bool_)
-            for broken in found:
-                self._quarantine.add(broken, records[broken.rows].tolist(), numbers[broken.rows].tolist())
-                keep[broken.rows] = False
-            records, numbers = records[keep], numbers[keep]
-        return b"".join(records.tolist())
-
-    def _misshapen(self, records: Records) -> list[Broken]:
-        return misshapen(records, len(self._columns))
-
-    def _broken(self, records: Records) -> list[Broken]:
-        batch = untyped(b"".join(records.tolist()), self._columns)
-        return broken_rows(batch, self._columns, self._times, self._active)
-
-    def _repeats(self, records: Records) -> list[Broken]:
-        if self._own_id is None or not self._active("duplicate_id"):
-            return []
-        batch = typed(without_empty_strings(b"".join(records.tolist())), self._columns)
-        rows = np.flatnonzero(self._repeated(batch))
-        return [Broken("duplicate_id", self._own_id, rows)] if len(rows) else []
-
-    def _repeated(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
-        return self._tally.seen.repeated(column_hashes(batch.column(self._own_id)))
-
-    def _active(self, rule: str) -> bool:
-        return self._context.settings.limits(rule) is not None

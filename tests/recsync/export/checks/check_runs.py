@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recsync.export.checks import QUARANTINE_FILE, CheckContext, Report, RowChecks
+from recsync.export.checks import QUARANTINE_FILE, CheckContext, ExportReport, RowChecks
 from recsync.program import Checks, DatasetType
 from recsync.program.avro import AvroSchema
 from recsync.program.intervals import Interval
@@ -46,7 +46,7 @@ FIELDS = {DatasetType.INTERACTIONS: INTERACTIONS, DatasetType.USERS: USERS, Data
 @dataclass(frozen=True)
 class Run:
     exported: bytes
-    report: Report
+    report: ExportReport
     quarantine: list[dict[str, Any]]
     checks: RowChecks
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 import report_samples as samples
 
+import recsync.export.report_page
 from recsync.export.report_page import page
-from recsync.export.report_page.style import STYLE
 
 VOID = {"meta"}
 TEXT_TAGS = (
@@ -34,6 +35,7 @@ class Outline(HTMLParser):
         self._open: list[str] = []
         self.feed(document)
         assert not self._open
+        self.words = " ".join(self.words.split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
@@ -53,7 +55,7 @@ def svg_of(document: str) -> ElementTree.Element:
     return ElementTree.fromstring(re.search(r"<svg.*</svg>", document, re.DOTALL).group())  # type: ignore[union-attr]
 
 
-def test_what_a_data_engineer_must_see_at_once():
+def test_the_summary_comes_first():
     words = Outline(page(samples.interactions())).words
     head = words[: words.index("Findings")]
     for seen in (
@@ -68,6 +70,14 @@ def test_what_a_data_engineer_must_see_at_once():
         "grocery/exports/quarantine/interactions/2025-11-15T0000Z.jsonl",
     ):
         assert seen in head
+
+
+def test_a_share_of_nothing_is_not_shown():
+    report = samples.interactions() | {"rows": 0, "quarantined": 3}
+    assert "3quarantined SQL file" in Outline(page(report)).words
+    report |= {"event_types": [{"event_type": "a", "rows": None}]}
+    (bar,) = re.findall(r'<bdi dir="auto">a</bdi>.*?</tr>', page(report), re.DOTALL)
+    assert bar.endswith('—</span></td><td class="n"></td>\n</tr>')
 
 
 def test_findings_come_with_what_stops_first_and_then_by_rows():
@@ -102,7 +112,7 @@ def test_drift_columns_and_figures():
         "26 or more",
         "1.31%",
         "512,01180.73%",
-        "< 0.01%",
+        "<0.01%",
     ):
         assert seen in words
 
@@ -139,7 +149,7 @@ def test_labels_stand_apart_and_bars_inside(buckets, seconds, name, label):
         assert edges[-1] + 72 <= axis + 0.1
 
 
-def test_an_outlier_decades_away_is_a_bar_one_can_see():
+def test_an_outlier_decades_away_is_a_visible_bar():
     plot = {
         "bucket_seconds": samples.WEEK,
         "buckets": [{"start": 0, "rows": 1}, {"start": 2_900 * samples.WEEK, "rows": 10**6}],
@@ -173,7 +183,7 @@ def test_values_of_the_warehouse_are_text(attack):
 @pytest.mark.parametrize(
     "unseen", ["\u202e", "\u200f", "\u2066", "\ufeff", "\u200b", "\x00", "\x1b", "\ud800", "\u2028", "\x85"]
 )
-def test_characters_nobody_sees_are_shown(unseen):
+def test_invisible_characters_are_escaped(unseen):
     document = page(samples.hostile(f"id{unseen}gnp.exe"))
     assert unseen not in document
     assert f"id\\u{ord(unseen):04x}gnp.exe" in document
@@ -208,7 +218,7 @@ def test_an_interval_without_rows_says_so():
 
 
 @pytest.mark.parametrize("report", [samples.interactions(), samples.users()])
-def test_whatever_is_null_or_left_out_leaves_a_page(report):
+def test_missing_and_null_fields_are_omitted(report):
     for name in report:
         for poorer in (report | {name: None}, {key: part for key, part in report.items() if key != name}):
             assert "<h1>" in page(poorer)
@@ -236,6 +246,7 @@ def test_the_same_report_gives_the_same_bytes():
     assert len(page(samples.interactions(400))) < 100_000
 
 
+STYLE = Path(recsync.export.report_page.__file__).with_name("style.css").read_text()
 COLOURS = [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", part)) for part in STYLE.split("@media", 1)[:2]]
 PAIRS = [
     ("ink", "page"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsync.export.report_store import Reports
+from recsync.export.store import ReportStore
 from recsync.program import DatasetType
 from recsync.storage.bucket import Bucket
 from recsync.storage.keys import Keys
@@ -31,7 +31,7 @@ def test_what_an_export_says_lies_where_no_import_reads(keys: Keys) -> None:
 
 
 def test_reports_come_back_newest_first_with_their_pages(bucket: Bucket, keys: Keys) -> None:
-    reports = Reports(bucket, keys)
+    reports = ReportStore(bucket, keys)
     exported = [interval(keys, HOUR), interval(keys, "2026-11-21T0500Z"), keys.full(RUN, DatasetType.ITEMS)]
     for number, key in enumerate(exported):
         reports.put(key, {"rows": number}, f"<p>{number}</p>")
@@ -47,7 +47,7 @@ def test_reports_come_back_newest_first_with_their_pages(bucket: Bucket, keys: K
 def test_a_rerun_without_bad_rows_leaves_no_quarantine_of_the_former_try(
     bucket: Bucket, keys: Keys, tmp_path: Path
 ) -> None:
-    reports, rows = Reports(bucket, keys), tmp_path / "quarantine.jsonl"
+    reports, rows = ReportStore(bucket, keys), tmp_path / "quarantine.jsonl"
     rows.write_text('{"rule": "x"}\n')
     key = reports.put_quarantine(interval(keys, HOUR), rows)
     assert key == f"shop/exports/quarantine/interactions/{HOUR}.jsonl"
@@ -57,7 +57,7 @@ def test_a_rerun_without_bad_rows_leaves_no_quarantine_of_the_former_try(
 
 
 def test_ids_are_gathered_from_a_moment_on(bucket: Bucket, keys: Keys) -> None:
-    reports = Reports(bucket, keys)
+    reports = ReportStore(bucket, keys)
     for day, ids in ((19, [1]), (20, [2, 3]), (21, [])):
         reports.put_ids(
             interval(keys, f"2026-11-{day}T0500Z", DatasetType.USERS), np.array(ids, dtype=np.uint64)

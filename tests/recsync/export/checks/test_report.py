@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.export.checks.texts import row_text, rows_and_share
+from recsync.export.checks.report import row_text, rows_and_share
 from recsync.formatting import percent
 
 
