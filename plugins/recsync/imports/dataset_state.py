@@ -1,4 +1,4 @@
-"""What the datasets of a program hold: kept as one document, changed by values only."""
+"""What the datasets of a program have been given: one document, changed by returning a new value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
+from recsync.cron import Cron
 from recsync.export.manifest import Manifest
+from recsync.imports.plans import FullPlan, PendingImports, Plan, Taken
 from recsync.program import DatasetType
 from recsync.program.intervals import ticks_before
 
@@ -16,13 +18,13 @@ _EVENTS = DatasetType.INTERACTIONS
 
 @dataclass(frozen=True)
 class LastFull:
-    """What the last FULL import gave one dataset, and whether anything came after it.
+    """The last FULL import of one dataset.
 
-    :param until: everything before it was in the snapshot.
-    :param digest: of what was imported last, be it the snapshot or, later, an interval's object.
-    :param job: name of the FULL import job; empty when it is not known.
+    :param until: end of the snapshot's data.
+    :param digest: of the last imported object: the snapshot, or an interval's object after it.
+    :param job: name of the FULL import job; empty when unknown.
     :param alone: nothing was imported after it.
-    :param snapshot: object or, with a slash at the end, folder that it read; empty when it is not known.
+    :param snapshot: object or, with a slash at the end, folder that was imported; empty when unknown.
     :param etag: of that object.
     """
 
@@ -36,85 +38,111 @@ class LastFull:
 
 @dataclass(frozen=True)
 class Late:
-    """How long an interval may still change: an export reads the ``intervals`` before its own again.
+    """How long an interval may still change: an export also reads the ``intervals`` before its own.
 
-    :param cron: schedule of the exports; None stands for hourly.
+    :param cron: cuts time into export intervals.
     """
 
-    cron: str | None
+    cron: Cron
     intervals: int
 
     def opens(self, until: datetime) -> datetime:
-        """Give the moment after which intervals must end to be looked at, of those before a FULL import's end."""
+        """Return the moment after which an interval must end to be compared with a FULL import that ended then."""
         return ticks_before(until, self.cron, self.intervals)
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What one import takes of one interval.
-
-    :param digest: of the published object; all its rows are held once the import is ACTIVE.
-    :param key: the import object that holds the rows.
-    """
-
-    interval: str
-    digest: str
-    key: str
-
-
-@dataclass(frozen=True)
-class Held:
-    """What the datasets hold.
+class DatasetState:
+    """What all datasets of a program have been given.
 
     :param full: the last FULL import of each dataset.
-    :param intervals: interval key -> dataset -> digest of the object whose rows are all held.
-    :param objects: interval key -> import objects, since that FULL, with interactions of the interval.
-    :param unfinished: import jobs that were asked for and whose end is not known yet; see pending_imports.py.
+    :param intervals: interval key -> dataset -> digest of an object of which every row is imported.
+    :param objects: interval key -> import objects with its interactions, since the last FULL.
+    :param full_run: run key of the last FULL import; empty when unknown.
+    :param update_run: run key of the last INCREMENTAL import since then; empty without one.
     """
 
     full: Mapping[DatasetType, LastFull] = field(default_factory=dict)
     intervals: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     objects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    unfinished: Mapping[str, Any] | None = None
+    pending_imports: PendingImports | None = None
+    full_run: str = ""
+    update_run: str = ""
 
     @property
     def snapshot(self) -> str | None:
-        """The object that holds the interactions of the last FULL import; None when it is a folder or not known."""
+        """The object with the interactions of the last FULL import; None when it is a folder or unknown."""
         last = self.full[_EVENTS].snapshot
         return last if last and not last.endswith("/") else None
 
-    def lies_in_full(self, manifest: Manifest) -> bool:
-        """Say whether an interval began before the end of the last FULL import of interactions."""
+    def in_full(self, manifest: Manifest) -> bool:
+        """Return whether an interval began before the end of the last FULL import of interactions."""
         return manifest.interval.start < self.full[_EVENTS].until
 
-    def pending(self, kind: DatasetType, manifests: Iterable[Manifest], late: Late) -> list[Manifest]:
-        """Give the intervals, oldest first, of which one dataset may lack rows.
+    def pending_intervals(
+        self, kind: DatasetType, manifests: Iterable[Manifest], late: Late
+    ) -> list[Manifest]:
+        """Return the intervals, oldest first, of which one dataset may lack rows.
 
-        An interval before the last FULL import's end is left to the next FULL when it is older than the overlap, or
-        when what the FULL took of it is not known any more.
+        Of the intervals before the end of the last FULL import, the next FULL takes those older than the overlap, and
+        those whose rows in that import are unknown.
         """
         if kind not in self.full:
             return []
         until = self.full[kind].until
         opens = late.opens(until)
+        # Interactions need something to compare rows with; users and items are replaced by their ids.
+        comparable = kind is not _EVENTS or self.snapshot is not None
         found = [
             manifest
             for manifest in manifests
             if manifest.interval.end > opens
             and self._is_new(kind, manifest)
-            and (manifest.interval.start >= until or self._is_known(kind, manifest))
+            and (manifest.interval.start >= until or comparable or self.objects.get(manifest.interval.key))
         ]
         return sorted(found, key=lambda manifest: manifest.interval)
 
-    def holds_exactly(self, kind: DatasetType, digest: str) -> bool:
-        """Say whether a FULL import of these bytes would change nothing."""
+    def _is_new(self, kind: DatasetType, manifest: Manifest) -> bool:
+        exported = manifest.objects.get(kind)
+        known = self.intervals.get(manifest.interval.key, {}).get(kind.value)
+        return exported is not None and exported.rows > 0 and exported.digest != known
+
+    def matches(self, kind: DatasetType, digest: str) -> bool:
+        """Return whether a FULL import of these bytes would change nothing."""
         last = self.full.get(kind)
         return last is not None and last.alone and last.digest == digest
 
-    def standing(self, kind: DatasetType) -> str:
-        """Sum up what one dataset was given last; every import that is noted changes it."""
+    def version(self, kind: DatasetType) -> str:
+        """Return a text that every import of one dataset changes."""
         last = self.full.get(kind)
         return f"{last.until.isoformat()} {last.digest} {last.job} {last.alone}" if last else ""
+
+    def has_imported(self, plan: Plan) -> bool:
+        """Return whether every import of a plan is marked as done."""
+        if isinstance(plan, FullPlan):
+            return all(kind in self.full and self.full[kind].until == plan.until for kind in plan.keys)
+        return all(
+            self.intervals.get(each.interval, {}).get(kind) == each.digest
+            for kind, taken in plan.taken.items()
+            for each in taken
+        )
+
+    def after_import(self, pending: PendingImports, kind: DatasetType) -> DatasetState:
+        """Return the state after the pending import of one dataset."""
+        plan = pending.plan
+        if not isinstance(plan, FullPlan):
+            return self.after_increment(kind, plan.taken[kind])
+        # A dataset that had this snapshot already keeps the job that imported it.
+        former = self.full.get(kind)
+        job = pending.jobs[kind].name if kind in pending.jobs else former.job if former else ""
+        last = LastFull(plan.until, job=job, alone=True, **asdict(pending.full[kind]))
+        return self.after_full(kind, last, known=plan.known.get(kind, {}), objects=pending.objects)
+
+    def after_plan(self, plan: Plan) -> DatasetState:
+        """Return the state after all imports of a plan."""
+        if isinstance(plan, FullPlan):
+            return replace(self, full_run=plan.run, update_run="")
+        return replace(self, update_run=plan.run)
 
     def after_full(
         self,
@@ -123,28 +151,27 @@ class Held:
         *,
         known: Mapping[str, str],
         objects: Mapping[str, tuple[str, ...]],
-    ) -> Held:
-        """Note a FULL import of one dataset: what came before it is gone.
+    ) -> DatasetState:
+        """Return the state after a FULL import of one dataset, which replaces all earlier imports.
 
-        :param known: interval key -> digest of objects that were published before the snapshot was taken, so that
-            their rows are in it.
-        :param objects: interval key -> object in the folder that was imported.
+        :param known: interval key -> digest of objects published before the snapshot was taken, so that it has their
+            rows.
+        :param objects: interval key -> object in the imported folder.
         """
         intervals = {
             key: {name: digest for name, digest in digests.items() if name != kind.value}
             for key, digests in self.intervals.items()
         }
-        for key, digest in known.items():
-            intervals[key] = {**intervals.get(key, {}), kind.value: digest}
-        return replace(
+        emptied = replace(
             self,
             full={**self.full, kind: last},
             intervals={key: digests for key, digests in intervals.items() if digests},
             objects=dict(objects) if kind is _EVENTS else self.objects,
         )
+        return emptied.with_known(kind, known)
 
-    def after_increment(self, kind: DatasetType, taken: Iterable[Taken]) -> Held:
-        """Note an INCREMENTAL import of one dataset, oldest interval first; noting it again changes nothing."""
+    def after_increment(self, kind: DatasetType, taken: Iterable[Taken]) -> DatasetState:
+        """Return the state after an INCREMENTAL import of one dataset, oldest interval first; idempotent."""
         pieces = list(taken)
         if not pieces or kind not in self.full:
             return self
@@ -153,29 +180,18 @@ class Held:
             for piece in pieces:
                 objects[piece.interval] = tuple(dict.fromkeys([*objects.get(piece.interval, ()), piece.key]))
         last = replace(self.full[kind], digest=pieces[-1].digest, alone=False)
-        noted = self.nothing_new(kind, {piece.interval: piece.digest for piece in pieces})
-        return replace(noted, full={**self.full, kind: last}, objects=objects)
+        known = self.with_known(kind, {piece.interval: piece.digest for piece in pieces})
+        return replace(known, full={**self.full, kind: last}, objects=objects)
 
-    def nothing_new(self, kind: DatasetType, digests: Mapping[str, str]) -> Held:
-        """Note that every row of these objects is held (interval key -> digest)."""
+    def with_known(self, kind: DatasetType, digests: Mapping[str, str]) -> DatasetState:
+        """Record that every row of these objects is imported (interval key -> digest)."""
         intervals = dict(self.intervals)
         for key, digest in digests.items():
             intervals[key] = {**intervals.get(key, {}), kind.value: digest}
         return replace(self, intervals=intervals)
 
-    def _is_new(self, kind: DatasetType, manifest: Manifest) -> bool:
-        exported = manifest.objects.get(kind)
-        known = self.intervals.get(manifest.interval.key, {}).get(kind.value)
-        return exported is not None and exported.rows > 0 and exported.digest != known
-
-    def _is_known(self, kind: DatasetType, manifest: Manifest) -> bool:
-        """Say whether rows that are held can be told from new ones; users and items are replaced by their ids."""
-        if kind is not _EVENTS:
-            return True
-        return self.snapshot is not None or bool(self.objects.get(manifest.interval.key))
-
     def to_json(self) -> dict[str, Any]:
-        """Write it as a JSON document."""
+        """Return the JSON document."""
         return {
             "datasets": {
                 kind.value: {**asdict(last), "until": last.until.isoformat()}
@@ -183,15 +199,18 @@ class Held:
             },
             "intervals": {key: dict(digests) for key, digests in self.intervals.items()},
             "objects": {key: list(keys) for key, keys in self.objects.items()},
-            "unfinished": dict(self.unfinished) if self.unfinished else None,
+            "unfinished": self.pending_imports.to_json() if self.pending_imports else None,
+            "full_run": self.full_run,
+            "update_run": self.update_run,
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
-        """Read it back; a document of the former format knows one end for all datasets and no objects."""
+        """Read it back; the former format has one end for all datasets and no objects."""
         if "datasets" not in document:
             until = datetime.fromisoformat(document["full_until"])
             return cls(full={kind: LastFull(until) for kind in DatasetType}, intervals=document["intervals"])
+        pending = document["unfinished"]
         return cls(
             full={
                 DatasetType(kind): LastFull(**{**last, "until": datetime.fromisoformat(last["until"])})
@@ -199,5 +218,7 @@ class Held:
             },
             intervals=document["intervals"],
             objects={key: tuple(keys) for key, keys in document["objects"].items()},
-            unfinished=document["unfinished"],
+            pending_imports=PendingImports.from_json(pending) if pending else None,
+            full_run=document.get("full_run", ""),
+            update_run=document.get("update_run", ""),
         )

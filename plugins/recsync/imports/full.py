@@ -1,4 +1,4 @@
-"""What a FULL import reads: a fresh snapshot per dataset, or the objects of all published intervals."""
+"""Plan a FULL import: of a fresh snapshot per dataset, or of the interactions of all published intervals."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from recsync.errors import FatalError, RetriableError
 from recsync.export.checks.dataset_rules import MIN_INTERACTIONS
 from recsync.export.manifest import ExportedObject, Manifest
 from recsync.export.publish import manifest_of
-from recsync.export.store import THREADS, Exports
-from recsync.imports.chain import check_chain
+from recsync.export.store import THREADS, ExportStore
 from recsync.imports.dataset_state import Late
-from recsync.imports.pending_imports import settle
+from recsync.imports.new_rows import check_chain
+from recsync.imports.plans import FullPlan
+from recsync.imports.store import reconcile
 from recsync.program import DatasetType, names
 from recsync.program.intervals import EPOCH, Interval, floor_tick
 
@@ -32,48 +33,42 @@ def plan_full(program_name: str, run_id: str, created_at: datetime, until: datet
     """Fix what a FULL run does, so that each retry does the same.
 
     :param until: end of the data, cut to a boundary of export intervals; None means the last one before the run.
-    :returns: run key, end of the data, S3 key of the snapshot per dataset, and the late intervals that the
-        snapshots are sure to hold.
+    :returns: JSON of the :class:`FullPlan`.
     """
     context = StageContext.of(program_name)
-    if running := settle(context):
+    if running := reconcile(context):
         raise RetriableError(
-            f"An import of a former run is under way: {', '.join(running)}. It must end first."
+            f"An import of an earlier run is under way: {', '.join(running)}. It must end first."
         )
     program = context.program
     run = names.run_key(run_id, created_at.isoformat())
-    end = floor_tick(until or created_at, program.schedules.export)
+    end = floor_tick(until or created_at, program.schedules.export_intervals)
     if reads_intervals(context):
         end = _chain(context, end)[-1].interval.end
-    return {
-        "run": run,
-        "mode": "FULL",
-        "until": end.isoformat(),
-        "keys": {kind.value: context.keys.full(run, kind) for kind in program.dataset_types},
-        "known": _known(context, end),
-    }
+    keys = {kind: context.keys.full(run, kind) for kind in program.dataset_types}
+    return FullPlan(run, end, keys, _known(context, end)).to_json()
 
 
 def reads_intervals(context: StageContext) -> bool:
-    """Say whether interactions come from the published intervals."""
+    """Return whether interactions come from the published intervals."""
     return context.program.train_full.import_from == "intervals"
 
 
 def late_window(context: StageContext) -> Late:
-    """Say how long an interval may still change."""
-    return Late(context.program.schedules.export, context.program.exports.overlap_intervals)
+    """Return how long an interval may still change."""
+    return Late(context.program.schedules.export_intervals, context.program.exports.overlap_intervals)
 
 
-def _known(context: StageContext, end: datetime) -> dict[str, dict[str, str]]:
-    """Give the objects published now, whose rows a snapshot taken from now on holds: dataset -> interval -> digest.
+def _known(context: StageContext, end: datetime) -> dict[DatasetType, dict[str, str]]:
+    """Return the published objects that a later snapshot includes: dataset -> interval -> digest.
 
-    Only those that an export may still change need to be known. What is imported as a folder is compared with it.
+    Only objects that an export may still change matter. Rows of an imported folder are compared with the folder.
     """
     opens = late_window(context).opens(end)
-    manifests = [m for m in context.store(Exports).intervals_since(opens) if m.interval.end <= end]
+    manifests = [m for m in context.store(ExportStore).intervals_since(opens) if m.interval.end <= end]
     kinds = [k for k in context.program.dataset_types if not (k is _EVENTS and reads_intervals(context))]
     return {
-        kind.value: {m.interval.key: m.objects[kind].digest for m in manifests if kind in m.objects}
+        kind: {m.interval.key: m.objects[kind].digest for m in manifests if kind in m.objects}
         for kind in kinds
     }
 
@@ -81,7 +76,7 @@ def _known(context: StageContext, end: datetime) -> dict[str, dict[str, str]]:
 def gather_intervals(program_name: str, plan: dict[str, Any]) -> dict[str, Any]:
     """Copy the interactions of all published intervals into one folder, which a FULL import reads.
 
-    A folder of its own, because exports go on writing theirs while the import reads.
+    ExportStore go on writing their own folder while the import reads.
 
     :returns: the folder as an exported object, for the snapshot's manifest.
     """
@@ -97,7 +92,7 @@ def gather_intervals(program_name: str, plan: dict[str, Any]) -> dict[str, Any]:
     digest = hashlib.blake2b(digest_size=16)
     for manifest in sources:
         digest.update(manifest.objects[_EVENTS].digest.encode())
-    # Other objects get another folder: import objects that the state names are never written over.
+    # Other content gets another folder: import objects that the state names are never overwritten.
     folder = context.keys.import_folder(f"{plan['run']}-{digest.hexdigest()[:8]}", _EVENTS)
     _copy(context, sources, folder)
     size_bytes = sum(m.objects[_EVENTS].size_bytes for m in sources)
@@ -109,7 +104,7 @@ def gather_intervals(program_name: str, plan: dict[str, Any]) -> dict[str, Any]:
 
 def _chain(context: StageContext, end: datetime) -> list[Manifest]:
     """Read the published intervals before ``end``."""
-    published = context.store(Exports).intervals_since(EPOCH)
+    published = context.store(ExportStore).intervals_since(EPOCH)
     manifests = [m for m in published if m.interval.end <= end and _EVENTS in m.objects]
     if not manifests:
         raise FatalError(
@@ -121,7 +116,7 @@ def _chain(context: StageContext, end: datetime) -> list[Manifest]:
 
 
 def _copy(context: StageContext, manifests: Sequence[Manifest], folder: str) -> None:
-    exports = context.store(Exports)
+    exports = context.store(ExportStore)
     exports.verify(manifests)
 
     def copy(manifest: Manifest) -> None:
@@ -141,5 +136,7 @@ def publish_full(
     :returns: rows per dataset.
     """
     interval = Interval.until(datetime.fromisoformat(plan["until"]))
-    StageContext.of(program_name).store(Exports).publish_full(plan["run"], manifest_of(interval, exported))
+    StageContext.of(program_name).store(ExportStore).publish_full(
+        plan["run"], manifest_of(interval, exported)
+    )
     return {kind.lower(): document["rows"] for kind, document in exported.items()}

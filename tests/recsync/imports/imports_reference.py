@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from recsync.cron import Cron
 from recsync.export.manifest import ExportedObject, Manifest
-from recsync.imports.choice import Choice, up_to_limit
-from recsync.imports.dataset_state import Held, LastFull, Late, Taken
-from recsync.imports.new_rows import new_interactions
+from recsync.imports.dataset_state import DatasetState, LastFull, Late
+from recsync.imports.new_rows import Choice, new_interactions, up_to_limit
+from recsync.imports.plans import Taken
 from recsync.program import DatasetType
 from recsync.program.intervals import Interval
 
@@ -47,13 +48,13 @@ class World:
     bucket: dict[str, bytes] = field(default_factory=dict)
     published: dict[int, Manifest] = field(default_factory=dict)
     dataset: Counter[bytes] = field(default_factory=Counter)
-    held: Held = field(default_factory=Held)
+    held: DatasetState = field(default_factory=DatasetState)
     imports: int = 0
 
     @property
     def late(self) -> Late:
         """The overlap."""
-        return Late(None, self.overlap)
+        return Late(Cron(), self.overlap)
 
     def event(self, number: int, name: str) -> None:
         """Let an event of an hour reach the warehouse, whenever."""
@@ -99,7 +100,7 @@ class World:
 
     def choose(self, limit_bytes: int = 10**9) -> Choice:
         """Plan an INCREMENTAL import."""
-        pending = self.held.pending(EVENTS, self.published.values(), self.late)
+        pending = self.held.pending_intervals(EVENTS, self.published.values(), self.late)
         return up_to_limit(new_interactions(pending, self.held, self.read), limit_bytes)
 
     def increment(self, limit_bytes: int = 10**9) -> Choice:
@@ -113,7 +114,7 @@ class World:
             self.dataset.update(self.rows_of(key))
             taken.append(Taken(piece.interval.key, piece.source.digest, key))
         nothing_new = {piece.interval.key: piece.source.digest for piece in choice.nothing_new}
-        held = self.held.after_increment(EVENTS, taken).nothing_new(EVENTS, nothing_new)
+        held = self.held.after_increment(EVENTS, taken).with_known(EVENTS, nothing_new)
         # What is kept is a document.
-        self.held = Held.from_json(held.to_json())
+        self.held = DatasetState.from_json(held.to_json())
         return choice
