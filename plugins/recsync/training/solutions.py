@@ -1,4 +1,4 @@
-"""The solutions of a program: each with the name that its recipe and settings give it."""
+"""The solutions of a program: names, settings, and pinned hyperparameters."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsync.program import Program, Solution, names
-from recsync.program.hpo import hpo_config
+from recsync.program.personalize import hpo_config
 
 OWN, BASELINE, SEGMENT = "", "baseline_", "segment_"
-"""What the ids of a solution's tasks begin with."""
+"""Prefixes of the task ids of a solution."""
 
 _EVENTS = "eventsConfig"
 
 
 @dataclass(frozen=True)
 class SolutionSpec:
-    """One solution as it is to be.
+    """The settings of one solution.
 
     :param config: ``solutionConfig``.
     """
@@ -30,17 +30,22 @@ class SolutionSpec:
 
     @property
     def events_config(self) -> Any:
-        """The event weights, which alone can be changed in a solution that is there; None when it has none."""
+        """Event weights, the only setting of an existing solution that can be changed; None when it has none."""
         return self.config.get(_EVENTS)
 
 
 def challenger_prefix(name: str) -> str:
-    """Give what the ids of a challenger's tasks begin with."""
+    """Return the prefix of the task ids of a challenger."""
     return f"challenger_{name}_"
 
 
+def compared_prefixes(program: Program) -> dict[str, str]:
+    """Return task prefixes by challenger, with the program's own solution under the empty name."""
+    return {"": OWN, **{name: challenger_prefix(name) for name in program.personalize.challengers}}
+
+
 def own(program: Program, pinned: Mapping[str, str]) -> SolutionSpec:
-    """Give the program's own solution.
+    """Return the program's own solution.
 
     :param pinned: hyperparameters that a tuning found.
     """
@@ -49,10 +54,10 @@ def own(program: Program, pinned: Mapping[str, str]) -> SolutionSpec:
 
 
 def trained_by_full(program: Program, pinned: Mapping[str, str]) -> dict[str, SolutionSpec]:
-    """Give every solution of which ``train_full`` trains a version, by the prefix of its tasks."""
+    """Return every solution of which ``train_full`` trains a version, by the prefix of its tasks."""
     personalize = program.personalize
     specs = {OWN: own(program, pinned)}
-    # They are trained on the same events, and otherwise in the recipe's own way.
+    # These are trained on the same events, with the recipe's own settings.
     plain = [
         (BASELINE, personalize.baseline_recipe),
         (SEGMENT, names.SEGMENT_RECIPE if program.audience.segment else None),
@@ -66,7 +71,7 @@ def trained_by_full(program: Program, pinned: Mapping[str, str]) -> dict[str, So
 
 
 def searching(program: Program) -> SolutionSpec:
-    """Give the solution that searches for hyperparameters; what a former search pinned is searched anew.
+    """Return the solution that searches for hyperparameters; it ignores what former searches pinned.
 
     :raises ValueError: when the program has no tuning.
     """
@@ -81,7 +86,12 @@ def _spec(
     program: Program, solution: Solution, config: Mapping[str, Any], *, perform_hpo: bool = False
 ) -> SolutionSpec:
     fixed = {member: value for member, value in config.items() if member != _EVENTS}
-    # Weights can be changed but not taken away.
+    if program.data is not None and _EVENTS in config:
+        # Weights change in place, so programs share a solution only while theirs are the owner's.
+        owner = program.data_owner.personalize
+        if config[_EVENTS] != owner.config({}).get(_EVENTS):
+            fixed = dict(config)
+    # Weights can be changed but not removed.
     marks = {"eventType": solution.event_type, "performHPO": perform_hpo, "weighs": _EVENTS in config}
     settings = {**fixed, **{mark: value for mark, value in marks.items() if value}}
     name = names.solution_name(program, solution.recipe, settings)

@@ -8,13 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from recsync.export.manifest import ExportedObject
-from recsync.imports.choice import Choice
-from recsync.imports.new_rows import Piece
+from recsync.imports.new_rows import Choice, Piece
 from recsync.program import DatasetType, Drift, TrainFull, TrainUpdate
 from recsync.program.intervals import Interval
-from recsync.training.full_training import Situation, decide_full, drift
-from recsync.training.lineage import full_version_of
-from recsync.training.update_training import decide_update
+from recsync.training.decision import Situation, decide_full, decide_update, drift
 
 EVENTS = DatasetType.INTERACTIONS
 HOUR = Interval(datetime(2026, 5, 1, 9, tzinfo=UTC), datetime(2026, 5, 1, 10, tzinfo=UTC))
@@ -105,11 +102,3 @@ def test_drift_that_a_full_training_did_not_mend_starts_no_second_one_at_once() 
     assert drift(drifted, Drift(min_days_between=6), NOW)
     assert drift(drifted, Drift(min_days_between=8), NOW) is None
     assert drift(replace(drifted, rows_since=999), Drift(), NOW) is None, "too few rows to say anything"
-
-
-def test_a_version_descends_from_the_full_version_before_its_first_promotion() -> None:
-    history = [("s/full-1", "FULL"), ("s/up-1", "UPDATE"), ("s/full-2", "FULL"), ("s/up-1", "UPDATE")]
-    assert full_version_of("s/up-1", history) == "s/full-1"
-    assert full_version_of("s/full-2", history) == "s/full-2"
-    assert full_version_of("other/up", [("s/full-1", "FULL"), ("other/up", "UPDATE")]) is None
-    assert full_version_of("unknown", history) is None

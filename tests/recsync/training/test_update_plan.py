@@ -1,0 +1,113 @@
+"""What an UPDATE imports, and the reasons to train nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from stage_shop import SOLUTION_ARN, StageShop
+
+from recsync.imports import store
+from recsync.imports.dataset_state import DatasetState, LastFull
+from recsync.imports.plans import ImportJob, PendingImports, read_plan
+from recsync.imports.store import ImportStore
+from recsync.program import DatasetType
+from recsync.training.update_plan import NothingToTrain, plan_update
+
+EVENTS, ITEMS = DatasetType.INTERACTIONS, DatasetType.ITEMS
+FULL_UNTIL = datetime(2026, 11, 22, 5, tzinfo=UTC)
+NEXT, AFTER_NEXT = FULL_UNTIL, FULL_UNTIL + timedelta(hours=1)
+NOW = FULL_UNTIL + timedelta(hours=2, minutes=10)
+
+
+def events(count: int) -> list[str]:
+    return [f"u{n},i{n},{n}" for n in range(count)]
+
+
+def trained(shop: StageShop, *kinds: DatasetType) -> None:
+    """Let a FULL training be done: imports and champion."""
+    full = {kind: LastFull(FULL_UNTIL) for kind in (EVENTS, *kinds)}
+    shop.context.store(ImportStore).change(lambda _: DatasetState(full))
+    shop.promote("1")
+
+
+def plan(run: str = "run") -> dict[str, Any]:
+    return plan_update("shop", run, NOW)
+
+
+def test_nothing_is_trained_before_the_first_full_training(stage_shop: StageShop) -> None:
+    with pytest.raises(NothingToTrain, match="no FULL import yet"):
+        plan()
+    stage_shop.context.store(ImportStore).change(lambda _: DatasetState({EVENTS: LastFull(FULL_UNTIL)}))
+    with pytest.raises(NothingToTrain, match="There is no champion yet"):
+        plan()
+    stage_shop.promote("1")
+    with pytest.raises(NothingToTrain, match="Nothing is pending"):
+        plan()
+    stage_shop.write(personalize={"recipe": "aws-user-personalization-v2"})
+    with pytest.raises(NothingToTrain, match=r"aws-user-personalization-v2 knows no trainingMode=UPDATE"):
+        plan()
+
+
+def test_too_few_interactions_wait(stage_shop: StageShop) -> None:
+    trained(stage_shop)
+    stage_shop.publish(NEXT, {EVENTS: events(999)})
+    with pytest.raises(NothingToTrain, match="999 new interactions and 0 new items are pending"):
+        plan()
+    assert stage_shop.context.bucket.keys(stage_shop.context.keys.all_imports) == []
+
+
+def test_pending_intervals_go_into_one_folder_and_a_retry_does_the_same(stage_shop: StageShop) -> None:
+    trained(stage_shop)
+    published = [stage_shop.publish(start, {EVENTS: events(600)}) for start in (NEXT, AFTER_NEXT)]
+    document = plan()
+    planned = read_plan(document)
+    assert planned.mode == document["mode"] == "UPDATE"
+    assert document["solution_arn"] == SOLUTION_ARN
+    assert document["rows"] == {"interactions": 1200}
+    assert "1200 new interactions" in document["why"]
+    taken = document["taken"]["INTERACTIONS"]
+    assert [each["digest"] for each in taken] == [m.objects[EVENTS].digest for m in published]
+    bucket = stage_shop.context.bucket
+    for each, manifest in zip(taken, published, strict=True):
+        assert bucket.uri(each["key"]).startswith(document["locations"]["INTERACTIONS"])
+        assert bucket.get(each["key"]) == bucket.get(manifest.objects[EVENTS].key)
+    assert plan() == document
+
+    stage_shop.publish(AFTER_NEXT, {EVENTS: events(700)})
+    assert plan()["run"] != document["run"], "other rows get another folder"
+
+
+def test_a_new_item_goes_with_its_dataset_alone(stage_shop: StageShop) -> None:
+    stage_shop.write(datasets={"items": {}})
+    trained(stage_shop, ITEMS)
+    stage_shop.publish(NEXT, {EVENTS: events(5), ITEMS: ["i1,fruit"]})
+    document = plan()
+    assert document["rows"] == {"interactions": 0, "items": 1}
+    assert document["locations"]["INTERACTIONS"] == ""
+    assert document["locations"]["ITEMS"]
+
+
+def test_of_an_item_in_two_intervals_only_the_newest_row_is_imported(stage_shop: StageShop) -> None:
+    stage_shop.write(datasets={"items": {}})
+    trained(stage_shop, ITEMS)
+    stage_shop.publish(NEXT, {ITEMS: ["i1,fruit", "i2,fruit"]})
+    stage_shop.publish(AFTER_NEXT, {ITEMS: ["i1,nut"]})
+    taken = plan()["taken"]["ITEMS"]
+    bucket = stage_shop.context.bucket
+    found = [(bucket.get(each["key"]) or b"").decode().splitlines()[1:] for each in taken]
+    assert found == [["i2,fruit"], ["i1,nut"]]
+
+
+def test_rows_wait_while_an_import_of_another_run_is_under_way(stage_shop: StageShop) -> None:
+    trained(stage_shop)
+    stage_shop.publish(NEXT, {EVENTS: events(1000)})
+    other = read_plan(plan("other"))
+    jobs = {EVENTS: ImportJob("job", "dataset")}
+    store.register(stage_shop.context, PendingImports(other, jobs, {}, {}))
+    for status, reason in (("CREATE IN_PROGRESS", "under way: job. The rows wait"), ("ACTIVE", "Nothing is")):
+        found = {"jobName": "job", "status": status}
+        stage_shop.personalize.on("ListDatasetImportJobs", {"datasetImportJobs": [found]})
+        with pytest.raises(NothingToTrain, match=reason):
+            plan()
