@@ -1,103 +1,119 @@
-"""Solutions that were trained on the same data, side by side."""
+"""Compare solutions trained on the same data."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from recsync.evaluation.gate import Side, judge
-from recsync.program import Gate
+from recsync.context import StageContext
+from recsync.errors import FatalError
+from recsync.evaluation.gate import Metrics, evaluate, shown
+from recsync.evaluation.store import Candidate, Champion, ChampionStore, Comparison, ComparisonStore
+from recsync.program import Gate, names
+from recsync.program.recipes import RECIPES
+
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Contender:
-    """One solution and the version that was trained.
+def compare(
+    program_name: str,
+    run: str,
+    solutions: Mapping[str, tuple[str, Mapping[str, Any]]],
+    versions: Mapping[str, str | None],
+    metrics: Mapping[str, dict[str, float] | None],
+    baseline_metrics: dict[str, float] | None,
+) -> dict[str, Any]:
+    """Put the versions of one FULL training side by side, and choose the one to evaluate.
 
-    :param name: of the challenger; empty for the program's own solution.
-    :param solution_version_arn: empty when its training failed.
-    :param metrics: of ``GetSolutionMetrics``; None when there are none.
-    :param settings: what is not the recipe's own way.
-    :param refusals: why the gate does not let it pass; empty when it does, or was not asked.
+    :param solutions: recipe and settings by challenger; the program's own comes first, under the empty name.
+    :param versions: ARN by challenger; None when its training failed.
+    :param metrics: of ``GetSolutionMetrics``, by challenger.
+    :returns: ``name``, ``solution_version_arn`` and ``metrics`` of the program's own, or with
+        ``personalize.promote_best`` of the best that passes the gate.
+    :raises FatalError: when the program's own training failed.
     """
-
-    name: str
-    recipe: str
-    solution_version_arn: str
-    metrics: dict[str, float] | None
-    settings: dict[str, Any]
-    refusals: tuple[str, ...] = ()
-
-    @property
-    def called(self) -> str:
-        """What people call it."""
-        return self.name or "own"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What one FULL training put side by side.
-
-    :param run: key of the run.
-    :param at: ISO 8601.
-    :param metric: what the gate goes by; None when it has none.
-    :param chosen: name of the contender that was judged.
-    """
-
-    run: str
-    at: str
-    metric: str | None
-    chosen: str
-    contenders: tuple[Contender, ...]
-    baseline_metrics: dict[str, float] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Write it as a JSON document."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Comparison:
-        """Read it back."""
-        contenders = (
-            Contender(**{**each, "refusals": tuple(each["refusals"])}) for each in document["contenders"]
+    context = StageContext.of(program_name)
+    program = context.program
+    champion = comparable(context, context.store(ChampionStore).read())
+    candidates = [
+        Candidate(
+            name,
+            recipe,
+            versions.get(name) or "",
+            figures := metrics.get(name),
+            dict(settings),
+            refusals(program.gate, figures, baseline_metrics, champion, program.gate_metric),
         )
-        return cls(**{**document, "contenders": tuple(contenders)})
+        for name, (recipe, settings) in solutions.items()
+    ]
+    metric, promote_best = program.gate_metric, program.personalize.promote_best
+    chosen = best(candidates, metric) if promote_best else candidates[0]
+    context.store(ComparisonStore).write(
+        Comparison(
+            run, datetime.now(UTC).isoformat(), metric, chosen.name, tuple(candidates), baseline_metrics
+        )
+    )
+    log.info("Trained on the same data:\n%s", table(candidates, baseline_metrics))
+    for each in candidates:
+        log.info("%s: %s", each.title, "; ".join(each.refusals) or "passes the gate")
+    if candidates[0].metrics is None:
+        raise FatalError(
+            f"The training of {program_name}'s own solution failed, so no version is evaluated; see task "
+            "solution_version."
+        )
+    if promote_best:
+        log.info("%s is the best that passes; it is evaluated.", chosen.title)
+    return {
+        "name": chosen.name,
+        "solution_version_arn": chosen.solution_version_arn,
+        "metrics": chosen.metrics,
+    }
+
+
+def comparable(context: StageContext, champion: Champion | None) -> Metrics | None:
+    """Return a champion's figures; None without one, or when its recipe solves another task than the present one."""
+    if champion is None:
+        return None
+    recipe = names.recipe_of_version(context.program, champion.solution_version_arn)
+    if recipe and RECIPES[recipe].input_type is not context.program.personalize.recipe_spec.input_type:
+        return None
+    return Metrics(champion.metrics, champion.baseline_metrics)
 
 
 def refusals(
     gate: Gate,
     metrics: dict[str, float] | None,
     baseline: dict[str, float] | None,
-    champion: Side | None,
+    champion: Metrics | None,
     default_metric: str | None,
 ) -> tuple[str, ...]:
-    """Ask the gate what speaks against one."""
+    """Return the gate's reasons against one candidate."""
     if metrics is None:
         return ("its training failed",)
-    return tuple(judge(gate, Side(metrics, baseline), champion, default_metric).refusals)
+    return tuple(evaluate(gate, Metrics(metrics, baseline), champion, default_metric).refusals)
 
 
-def best(contenders: Sequence[Contender], metric: str | None) -> Contender:
-    """Give the best of those that pass; the program's own, which comes first, when none does or all are equal."""
-    passing = [each for each in contenders if not each.refusals and (each.metrics or {}).get(metric or "")]
+def best(candidates: Sequence[Candidate], metric: str | None) -> Candidate:
+    """Return the best of those that pass; the first, the program's own, when none does or all are equal."""
+    passing = [each for each in candidates if not each.refusals and (each.metrics or {}).get(metric or "")]
     # max() takes the first of equals.
-    return max(passing, key=lambda each: (each.metrics or {})[metric or ""], default=contenders[0])
+    return max(passing, key=lambda each: (each.metrics or {})[metric or ""], default=candidates[0])
 
 
-def table(contenders: Sequence[Contender], baseline: dict[str, float] | None) -> str:
+def table(candidates: Sequence[Candidate], baseline: dict[str, float] | None) -> str:
     """Write the figures as a Markdown table: a row a metric, a column a solution."""
-    columns: list[tuple[str, dict[str, float]]] = [(each.called, each.metrics or {}) for each in contenders]
+    columns: list[tuple[str, str, Mapping[str, float]]] = [
+        (each.title, each.recipe, each.metrics or {}) for each in candidates
+    ]
     if baseline:
-        columns.append(("baseline", baseline))
-    metrics = sorted({metric for _, figures in columns for metric in figures})
+        columns.append(("baseline", "popularity", baseline))
+    metrics = sorted({metric for *_, figures in columns for metric in figures})
     rows = [
-        ["metric", *(name for name, _ in columns)],
+        ["metric", *(name for name, *_ in columns)],
         ["---"] * (len(columns) + 1),
-        ["recipe", *(each.recipe for each in contenders), *(["popularity"] if baseline else [])],
-        *([metric, *(_shown(figures.get(metric)) for _, figures in columns)] for metric in metrics),
+        ["recipe", *(recipe for _, recipe, _ in columns)],
+        *([metric, *(shown(figures.get(metric)) for *_, figures in columns)] for metric in metrics),
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""The gate: a version's figures beside the champion's, its FULL version's and the baseline's."""
+"""The gate: compare a version's figures with the champion's, its FULL version's and the baseline's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COVERAGE = "coverage"
 
 
 @dataclass(frozen=True)
-class Side:
+class Metrics:
     """The figures of one solution version.
 
     :param metrics: of ``GetSolutionMetrics``.
@@ -22,14 +22,14 @@ class Side:
     baseline: Mapping[str, float] | None = None
 
     def lift(self, metric: str) -> float | None:
-        """Give the ratio to the baseline; None without one, and for coverage, where a baseline means nothing."""
+        """Return the ratio to the baseline; None without one, and for coverage, where a baseline means nothing."""
         value, floor = self.metrics.get(metric), (self.baseline or {}).get(metric)
         return value / floor if value is not None and floor and metric != COVERAGE else None
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One metric as it was judged.
+    """One compared metric.
 
     :param refusal: why it does not pass; empty when it does.
     """
@@ -43,14 +43,14 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What became of one version."""
+class GateResult:
+    """The gate's result for one version."""
 
     figures: tuple[Figure, ...]
 
     @property
     def refusals(self) -> list[str]:
-        """The reasons against it; none lets it pass."""
+        """Reasons against the version; it passes when there are none."""
         return [figure.refusal for figure in self.figures if figure.refusal]
 
     def table(self) -> str:
@@ -60,63 +60,69 @@ class Verdict:
             "|---|---|---|---|---|---|",
         ]
         lines += [
-            f"| {f.metric} | {_shown(f.challenger)} | {_shown(f.champion)} | {_shown(f.full)} | "
-            f"{_shown(f.baseline)} | {f.refusal or 'passes'} |"
+            f"| {f.metric} | {shown(f.challenger)} | {shown(f.champion)} | {shown(f.full)} | "
+            f"{shown(f.baseline)} | {f.refusal or 'passes'} |"
             for f in self.figures
         ]
         return "\n".join(lines)
 
 
-def judge(
+def evaluate(
     gate: Gate,
-    challenger: Side,
-    champion: Side | None,
+    challenger: Metrics,
+    champion: Metrics | None,
     default_metric: str | None,
-    full: Side | None = None,
-) -> Verdict:
-    """Judge a version against the present champion, the FULL version it descends from, and its own baseline.
+    full: Metrics | None = None,
+) -> GateResult:
+    """Compare a version with the present champion, the FULL version it descends from, and its own baseline.
 
     Figures of two versions come from different held-out people and data. Where both have a baseline trained on their
     own data, their ratios to it are compared instead of the values.
 
-    :param champion: None when there is none, or when it answers another question.
-    :param default_metric: looked at when the gate names none; None: then the further metrics alone count.
-    :param full: of an UPDATE; compared like the champion, or a chain of updates could lose a little with each.
+    :param champion: None when there is none, or when its recipe solves another task.
+    :param default_metric: the metric when the gate names none; None: only the further metrics count.
+    :param full: of an UPDATE; compared like the champion, or a chain of updates could lose a little with each step.
     """
     metric = gate.metric or default_metric
     thresholds = {} if metric is None else {metric: gate.threshold}
-    # A further metric that the recipe does not have says nothing, unless the program file asked for it.
+    # Skip further metrics that the recipe does not have, unless the program file names them.
     thresholds |= {
         name: asked
         for name, asked in gate.further(metric).items()
         if name in challenger.metrics or name in gate.metrics
     }
-    return Verdict(
+    return GateResult(
         tuple(_figure(name, asked, challenger, champion, full) for name, asked in thresholds.items())
     )
 
 
+def shown(value: float | None) -> str:
+    """Write a metric for a table."""
+    return "-" if value is None else f"{value:.4f}"
+
+
 def _figure(
-    metric: str, asked: Threshold, challenger: Side, champion: Side | None, full: Side | None
+    metric: str, asked: Threshold, challenger: Metrics, champion: Metrics | None, full: Metrics | None
 ) -> Figure:
     value = challenger.metrics.get(metric)
-    figure = Figure(
+    if value is None:
+        has = ", ".join(sorted(challenger.metrics)) or "nothing"
+        refusals = [f"GetSolutionMetrics has no {metric}; it has {has}"]
+    else:
+        refusals = [
+            _below_minimum(metric, value, asked),
+            _below_baseline(metric, challenger, asked),
+            _below_former(metric, challenger, champion, "champion", asked) if champion else "",
+            _below_former(metric, challenger, full, "FULL version", asked) if full else "",
+        ]
+    return Figure(
         metric,
         value,
         champion.metrics.get(metric) if champion else None,
         (challenger.baseline or {}).get(metric),
         full.metrics.get(metric) if full else None,
+        "; ".join(filter(None, refusals)),
     )
-    if value is None:
-        has = ", ".join(sorted(challenger.metrics)) or "nothing"
-        return Figure(**{**vars(figure), "refusal": f"GetSolutionMetrics has no {metric}; it has {has}"})
-    found = [
-        _below_minimum(metric, value, asked),
-        _below_baseline(metric, challenger, asked),
-        _below_former(metric, challenger, champion, "champion", asked) if champion else "",
-        _below_former(metric, challenger, full, "FULL version", asked) if full else "",
-    ]
-    return Figure(**{**vars(figure), "refusal": "; ".join(filter(None, found))})
 
 
 def _below_minimum(metric: str, value: float, asked: Threshold) -> str:
@@ -125,7 +131,7 @@ def _below_minimum(metric: str, value: float, asked: Threshold) -> str:
     return f"{metric} is {value:.4f}, the gate asks for at least {asked.minimum:.4f}"
 
 
-def _below_baseline(metric: str, challenger: Side, asked: Threshold) -> str:
+def _below_baseline(metric: str, challenger: Metrics, asked: Threshold) -> str:
     floor, value = (challenger.baseline or {}).get(metric, 0.0), challenger.metrics[metric]
     if asked.min_ratio_to_baseline is None or value >= floor * asked.min_ratio_to_baseline:
         return ""
@@ -135,7 +141,7 @@ def _below_baseline(metric: str, challenger: Side, asked: Threshold) -> str:
     )
 
 
-def _below_former(metric: str, challenger: Side, side: Side, name: str, asked: Threshold) -> str:
+def _below_former(metric: str, challenger: Metrics, side: Metrics, name: str, asked: Threshold) -> str:
     ratio, value, former = asked.min_ratio_to_champion, challenger.metrics[metric], side.metrics.get(metric)
     if ratio is None or former is None:
         return ""
@@ -150,7 +156,3 @@ def _below_former(metric: str, challenger: Side, side: Side, name: str, asked: T
         f"{metric} is {value:.4f}, {lift:.2f} times its baseline; the gate asks for {ratio:g} times the {name}'s, "
         f"which is {former:.4f}, {former_lift:.2f} times its own baseline"
     )
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

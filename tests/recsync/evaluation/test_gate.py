@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.evaluation.gate import Side, judge
+from recsync.evaluation.gate import Metrics, evaluate
 from recsync.program import Gate, Threshold
 from recsync.program.recipes import NDCG_25
 
@@ -15,10 +15,10 @@ def refusals(
     gate: Gate,
     metrics: dict[str, float],
     baseline: dict[str, float] | None = None,
-    champion: Side | None = None,
+    champion: Metrics | None = None,
     default: str | None = NDCG_25,
 ) -> list[str]:
-    return judge(gate, Side(metrics, baseline), champion, default).refusals
+    return evaluate(gate, Metrics(metrics, baseline), champion, default).refusals
 
 
 def test_the_gate_names_figures() -> None:
@@ -36,18 +36,18 @@ def test_the_gate_names_figures() -> None:
 
 
 def test_a_version_is_compared_with_the_champion() -> None:
-    champion = Side({NDCG_25: 0.4})
+    champion = Metrics({NDCG_25: 0.4})
     assert refusals(Gate(), {NDCG_25: 0.35}, champion=champion) == []
     assert "0.85 times the champion's 0.4000" in refusals(Gate(), {NDCG_25: 0.33}, champion=champion)[0]
     assert refusals(Gate(min_ratio_to_champion=None), {NDCG_25: 0.01}, champion=champion) == []
 
 
 def test_a_chain_of_updates_does_not_go_below_what_its_full_version_allows() -> None:
-    full = Side({NDCG_25: 0.3})
+    full = Metrics({NDCG_25: 0.3})
     champion, passed = full, 0
     while not (
-        found := judge(
-            Gate(), new := Side({NDCG_25: champion.metrics[NDCG_25] * 0.86}), champion, NDCG_25, full
+        found := evaluate(
+            Gate(), new := Metrics({NDCG_25: champion.metrics[NDCG_25] * 0.86}), champion, NDCG_25, full
         ).refusals
     ):
         champion, passed = new, passed + 1
@@ -56,7 +56,7 @@ def test_a_chain_of_updates_does_not_go_below_what_its_full_version_allows() -> 
 
 
 def test_where_both_have_a_baseline_their_ratios_to_it_are_compared() -> None:
-    champion = Side({NDCG_25: 0.4}, {NDCG_25: 0.2})
+    champion = Metrics({NDCG_25: 0.4}, {NDCG_25: 0.2})
     # Harder held-out people: both it and its baseline have less, and it is as much better as the champion was.
     assert refusals(Gate(), {NDCG_25: 0.2}, {NDCG_25: 0.1}, champion) == []
     found = refusals(Gate(), {NDCG_25: 0.4}, {NDCG_25: 0.3}, champion)
@@ -70,7 +70,7 @@ def test_where_both_have_a_baseline_their_ratios_to_it_are_compared() -> None:
 def test_the_usual_further_metrics_are_compared_where_a_recipe_has_them(
     metric: str, enough: float, too_little: float
 ) -> None:
-    champion = Side({NDCG_25: 0.4, metric: 0.4})
+    champion = Metrics({NDCG_25: 0.4, metric: 0.4})
     assert refusals(Gate(), {NDCG_25: 0.4, metric: enough}, champion=champion) == []
     assert metric in refusals(Gate(), {NDCG_25: 0.4, metric: too_little}, champion=champion)[0]
     assert refusals(Gate(), {NDCG_25: 0.4}, champion=champion) == []
@@ -83,6 +83,8 @@ def test_a_metric_that_the_program_asks_for_must_be_there_and_reach_its_own_thre
 
 
 def test_the_table_shows_all_figures_of_both_versions() -> None:
-    verdict = judge(Gate(minimum=0.5), Side({NDCG_25: 0.3}, {NDCG_25: 0.1}), Side({NDCG_25: 0.31}), NDCG_25)
+    verdict = evaluate(
+        Gate(minimum=0.5), Metrics({NDCG_25: 0.3}, {NDCG_25: 0.1}), Metrics({NDCG_25: 0.31}), NDCG_25
+    )
     row = verdict.table().splitlines()[2]
     assert row.startswith(f"| {NDCG_25} | 0.3000 | 0.3100 | - | 0.1000 | {NDCG_25} is 0.3000")
