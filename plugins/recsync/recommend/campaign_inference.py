@@ -1,109 +1,158 @@
-"""Ask a campaign instead of a batch job, for recipes without batch: the answers are written as a job would.
+"""Get recommendations from a campaign, for recipes without batch inference.
 
-The people are asked in parts. Each part is one object on S3, so a task that is tried again asks only for what is
-missing; the parts lie in a folder named by what is asked, so those of another audience or champion are never taken.
+https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Personalize_Runtime.html
+
+Users are asked for in parts. Each part is one object on S3, so that a retry asks only for the missing ones. The folder
+is named after the request, so that parts of another audience or champion are never reused.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_personalize.hooks.personalize_runtime import PersonalizeRuntimeHook
+from airflow_personalize.hooks.personalize_runtime import PersonalizeRuntimeHook, RequestPace
 from recsync.context import StageContext
-from recsync.costs.usage import book_campaign
-from recsync.errors import FatalError, RejectedError
-from recsync.program.recipes import Asks
-from recsync.recommend.campaign_calls import Campaign, Pace
+from recsync.costs.usage import record_campaign
+from recsync.errors import FatalError, RejectedError, RetriableError
+from recsync.privacy import withhold
+from recsync.program.recipes import InputType
+from recsync.storage.batch_lines import read_lines
 from recsync.storage.bucket import Bucket
 
 log = logging.getLogger(__name__)
 
 # Small enough to lose little when a task is killed, large enough that writing it does not count.
 PEOPLE_PER_PART = 2_000
-_READ_BYTES = 1_000_000
 # botocore's own tries of one call that the service throttled.
 _TRIES = 8
+# Codes after which the same call may succeed; botocore has tried it several times by then.
+_LATER = frozenset({"ThrottlingException", "LimitExceededException", "ServiceUnavailable", "InternalFailure"})
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One campaign.
+
+    :param client: boto3's client of ``personalize-runtime``; safe to share between threads.
+    :param filter: ``filterArn``, when the program has one.
+    """
+
+    client: Any
+    arn: str
+    num_results: int
+    pace: RequestPace
+    filter: str | None = None
+
+    def items(self) -> tuple[list[str], list[float]]:
+        """Get the ids of items that do not depend on a user, best first, and their scores, if there are any."""
+        reply = self._call(self.client.get_recommendations, {})
+        return _ids_and_scores(reply["itemList"], "itemId")
+
+    def actions(
+        self, user_id: str, filter_values: dict[str, str] | None = None
+    ) -> tuple[list[str], list[float]]:
+        """Get the ids of a user's actions, best first, and their scores, if there are any.
+
+        :raises RejectedError: when the service refuses this user.
+        """
+        asked: dict[str, Any] = {"userId": user_id}
+        if self.filter and filter_values:
+            asked["filterValues"] = filter_values
+        reply = self._call(self.client.get_action_recommendations, asked)
+        return _ids_and_scores(reply["actionList"], "actionId")
+
+    def _call(self, operation: Callable[..., dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any]:
+        filtered = {"filterArn": self.filter} if self.filter else {}
+        self.pace.wait()
+        try:
+            return operation(campaignArn=self.arn, numResults=self.num_results, **asked, **filtered)
+        except ClientError as error:
+            raise _explained(self.arn, error, asked) from error
+        except BotoCoreError as error:
+            raise RetriableError(f"Campaign {self.arn} was not reached: {error}") from error
+
+
+def _ids_and_scores(entries: list[dict[str, Any]], key: str) -> tuple[list[str], list[float]]:
+    scores = [float(entry["score"]) for entry in entries if entry.get("score") is not None]
+    return [str(entry[key]) for entry in entries], scores if len(scores) == len(entries) else []
+
+
+def _explained(
+    arn: str, error: ClientError, asked: dict[str, Any]
+) -> FatalError | RetriableError | RejectedError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    message = withhold(str(error.response.get("Error", {}).get("Message", "")), asked.values())
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in _LATER or status >= 500 or status == 429:
+        return RetriableError(
+            f"Campaign {arn} is asked faster than it answers ({code}: {message}); what was answered is kept. Lower "
+            "personalize.campaign.requests_per_second if that goes on."
+        )
+    if code == "InvalidInputException":
+        return RejectedError(message)
+    return FatalError(f"Campaign {arn} cannot be asked: {code}: {message}")
 
 
 def ask(program_name: str, plan: dict[str, Any], campaign_arn: str) -> str:
-    """Ask for everybody whom the plan's input names, and book the campaign's hours, however it ends."""
-    context = StageContext.of(program_name)
-    try:
-        return _ask(context, plan, campaign_arn)
-    finally:
-        book_campaign(context, campaign_arn, plan["run"])
+    """Ask for every user of the plan's input, and book the campaign's hours, however it ends.
 
-
-def _ask(context: StageContext, plan: dict[str, Any], campaign_arn: str) -> str:
-    """Ask for everybody whom the plan's input names, and write the answers to its output.
-
-    :returns: the campaign's ARN, which stands where the ARN of a job would.
-    :raises FatalError: when the campaign cannot be asked, or refuses everybody of the first part.
+    :returns: the campaign's ARN, in the place of a job's ARN.
+    :raises FatalError: when the campaign cannot be asked, or refuses every user of the first part.
     :raises RetriableError: when it is throttled; what was answered is kept.
     """
-    settings, uri = context.program.personalize, context.bucket.uri("")
-    output, asked = plan["output"].removeprefix(uri), plan["input"].removeprefix(uri)
-    campaign = Campaign(
-        _client(context),
-        campaign_arn,
-        settings.results,
-        Pace(settings.campaign.requests_per_second),
-        filter=plan.get("filter_arn"),
-    )
-    if settings.traits.asks is Asks.NOTHING:
-        items = _items(campaign)
-        _put(context.bucket, f"{output}everybody.json.out", [_line({"itemId": "everybody"}, items, [])])
-        return campaign_arn
-    done = set(context.bucket.keys(output))
-    with ThreadPoolExecutor(settings.campaign.connections) as threads:
-        for number, people in enumerate(_parts(context.bucket, asked)):
-            key = f"{output}part-{number:06d}.json.out"
-            if key in done:
-                continue
-            lines = list(threads.map(lambda person: _actions(campaign, person), people))
-            # Once somebody was answered, refusals are about people: the last part may hold only one of them.
-            if not done:
-                _check(campaign, lines)
-            done.add(key)
-            _put(context.bucket, key, lines)
-            log.info("%d people are asked for, of %d", number * PEOPLE_PER_PART + len(people), plan["users"])
+    context = StageContext.of(program_name)
+    try:
+        _ask(context, plan, campaign_arn)
+    finally:
+        record_campaign(context, campaign_arn, plan["run"])
     return campaign_arn
 
 
-def _client(context: StageContext) -> Any:
-    connections = context.program.personalize.campaign.connections
+def _ask(context: StageContext, plan: dict[str, Any], campaign_arn: str) -> None:
+    settings, uri = context.program.personalize, context.bucket.uri("")
+    output, asked = plan["output"].removeprefix(uri), plan["input"].removeprefix(uri)
+    connections = settings.campaign.connections
     config = Config(max_pool_connections=connections, retries={"mode": "standard", "max_attempts": _TRIES})
-    return PersonalizeRuntimeHook(aws_conn_id=context.program.aws, config=config).conn
-
-
-def _parts(bucket: Bucket, key: str) -> Iterator[list[dict[str, Any]]]:
-    """Read the questions, in their order, so that a part always holds the same people."""
-    questions = (json.loads(line) for line in _lines(bucket, key))
-    while part := list(islice(questions, PEOPLE_PER_PART)):
-        yield part
-
-
-def _lines(bucket: Bucket, key: str) -> Iterator[bytes]:
-    stream, rest = bucket.stream(key), b""
-    while data := stream.read(_READ_BYTES):
-        *whole, rest = (rest + data).split(b"\n")
-        yield from filter(None, whole)
-    if rest:
-        yield rest
-
-
-def _items(campaign: Campaign) -> list[str]:
-    try:
-        return campaign.items()[0]
-    except RejectedError as error:
-        raise _refused(campaign, str(error)) from error
+    campaign = Campaign(
+        PersonalizeRuntimeHook(aws_conn_id=context.program.aws, config=config).conn,
+        campaign_arn,
+        settings.results,
+        RequestPace(settings.campaign.requests_per_second),
+        filter=plan.get("filter_arn"),
+    )
+    if settings.recipe_spec.input_type is InputType.NOTHING:
+        try:
+            items, scores = campaign.items()
+        except RejectedError as error:
+            raise _refused(campaign, str(error)) from error
+        _put(context.bucket, f"{output}everybody.json.out", [_line({"itemId": "everybody"}, items, scores)])
+        return
+    done = set(context.bucket.keys(output))
+    # In the order of the input, so that a part always holds the same users.
+    questions = (json.loads(line) for line in read_lines(context.bucket.stream(asked)))
+    with ThreadPoolExecutor(connections) as threads:
+        for number in count():
+            if not (users := list(islice(questions, PEOPLE_PER_PART))):
+                return
+            key = f"{output}part-{number:06d}.json.out"
+            if key in done:
+                continue
+            lines = list(threads.map(lambda user: _actions(campaign, user), users))
+            # If the whole first part is refused, the filter or the campaign is wrong. Later parts may be small.
+            if not done and all(line["error"] for line in lines):
+                raise _refused(campaign, lines[0]["error"])
+            done.add(key)
+            _put(context.bucket, key, lines)
+            log.info("%d of %d users are asked for", number * PEOPLE_PER_PART + len(users), plan["users"])
 
 
 def _actions(campaign: Campaign, question: dict[str, Any]) -> dict[str, Any]:
@@ -115,19 +164,8 @@ def _actions(campaign: Campaign, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _line(question: dict[str, Any], items: list[str], scores: list[float]) -> dict[str, Any]:
-    output: dict[str, Any] = {"recommendedItems": items}
-    if scores:
-        output["scores"] = scores
+    output = {"recommendedItems": items, "scores": scores} if scores else {"recommendedItems": items}
     return {"input": question, "output": output, "error": None}
-
-
-def _check(campaign: Campaign, lines: list[dict[str, Any]]) -> None:
-    """Stop when nobody of a part gets an answer: a filter, or the campaign, is wrong for everybody.
-
-    :raises FatalError: with what the service says.
-    """
-    if lines and all(line["error"] for line in lines):
-        raise _refused(campaign, lines[0]["error"])
 
 
 def _refused(campaign: Campaign, reason: str) -> FatalError:
@@ -138,6 +176,6 @@ def _refused(campaign: Campaign, reason: str) -> FatalError:
 
 
 def _put(bucket: Bucket, key: str, lines: list[dict[str, Any]]) -> None:
-    # As Amazon Personalize writes its lines: without spaces, and text as it is.
+    # In the service's own form: no spaces, no escapes.
     text = "".join(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n" for line in lines)
     bucket.put(key, text.encode())

@@ -1,4 +1,7 @@
-"""The lines of a recommend run's job, by what the program's recipe asks about, and how its answers become lists."""
+"""Write the inputs of a recommend run's jobs, by the recipe's input type, and choose the output mapping.
+
+A second job gets the questions that the first one did not answer.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -14,17 +18,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsync.context import StageContext
-from recsync.errors import FatalError
+from recsync.costs import budget, estimate, usage
+from recsync.errors import BudgetExceededError, FatalError
+from recsync.program import names
 from recsync.program.intervals import Interval
-from recsync.program.recipes import MAX_RANKED_ITEMS, Asks
-from recsync.recommend.filter_values import add_values
-from recsync.recommend.known_ids import check_known_ids
-from recsync.recommend.list_inputs import open_objects, read_audience, read_catalogue, sources
+from recsync.program.recipes import MAX_RANKED_ITEMS, InputType
+from recsync.recommend.filters import add_values
+from recsync.recommend.list_inputs import open_objects, read_audience, read_catalog, sources
 from recsync.recommend.lists import job_input
 from recsync.recommend.lists.audience import check_unique
-from recsync.recommend.lists.output_mapping import Join, by_seed, by_some_users, by_user, for_everybody
+from recsync.recommend.lists.output_mapping import (
+    OutputMapping,
+    by_seed,
+    by_some_users,
+    by_user,
+    for_everybody,
+)
 from recsync.recommend.lists.segments import by_segment, write_found_people
-from recsync.storage.duck import opened
+from recsync.recommend.unknown_ids import check_known_ids
+from recsync.storage.duck import opened, work_folder
 from recsync.warehouse.program_sql import read_named_query
 
 log = logging.getLogger(__name__)
@@ -36,17 +48,17 @@ _SEEDS, _SEGMENTS, _ASKED = "seeds", "segments", "asked"
 def write_inputs(
     context: StageContext, run: str, moment: datetime, folder: Path, *, found_in: str | None = None
 ) -> tuple[int, str]:
-    """Write the audience and the job's input; before anything is paid for, so what is wrong with them stops here.
+    """Write and check the audience and the job's input, before anything is billed.
 
     :param found_in: S3 prefix of the output of the segment job that limits the audience.
-    :returns: how many people there are, and a digest of the job's input.
+    :returns: the number of people, and a checksum of the job's input.
     """
-    audience, lines, asks = (
+    audience, lines, input_type = (
         folder / "audience.parquet",
         folder / "lines.json",
-        context.program.personalize.traits.asks,
+        context.program.personalize.recipe_spec.input_type,
     )
-    seeded = asks is Asks.ITEM and not context.program.inputs.seeds
+    seeded = input_type is InputType.ITEM and not context.program.inputs.seeds
     pairs, chosen = folder / "pairs.parquet", context.program.filters.recommend
     values = folder / "values.parquet" if chosen and chosen.values else None
     people = read_audience(context, moment, audience, items=pairs if seeded else None, values=values)
@@ -56,41 +68,35 @@ def write_inputs(
             "Check the query."
         )
     with opened(folder) as connection:
-        check_unique(connection, audience)
+        check_unique(connection, audience, context.program.braze.identifier)
         if found_in:
             people = _keep_found(context, run, found_in, connection, audience, folder)
-        _WRITERS[asks](context, run, moment, connection, folder)
+        _WRITERS[input_type](context, run, moment, connection, folder)
         if values:
-            add_values(connection, lines, values, lists=asks is Asks.RANKING)
+            add_values(connection, lines, values, lists=input_type is InputType.RANKING)
     job_input.check_size(lines)
-    check_known_ids(context, run, audience, read_catalogue(context, moment, run))
+    check_known_ids(context, run, audience, read_catalog(context, moment, run))
     context.bucket.upload(context.keys.audience(run), audience)
     context.bucket.upload(context.keys.batch_input(run), lines)
-    return people, digest_of(lines)
+    return people, _digest_of(lines)
 
 
-def digest_of(path: Path) -> str:
-    """Sum up a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
-
-
-def join_of(context: StageContext, run: str, folder: Path) -> Join:
-    """Say how the job's answers become people's lists."""
-    asks = context.program.personalize.traits.asks
-    if asks is Asks.ITEM:
+def output_mapping_of(context: StageContext, run: str, folder: Path) -> OutputMapping:
+    """Return how the job's output becomes people's lists."""
+    input_type = context.program.personalize.recipe_spec.input_type
+    if input_type is InputType.ITEM:
         return by_seed(_downloaded(context, run, _SEEDS, folder))
-    if asks in {Asks.SEGMENT_ITEM, Asks.SEGMENT_ATTRIBUTES}:
+    if input_type in {InputType.SEGMENT_ITEM, InputType.SEGMENT_ATTRIBUTES}:
         return by_segment(_downloaded(context, run, _SEGMENTS, folder))
-    if asks is Asks.RANKING and context.bucket.etag(context.keys.run_part(run, _ASKED)):
+    if input_type is InputType.RANKING and context.bucket.etag(context.keys.run_part(run, _ASKED)):
         return by_some_users(_downloaded(context, run, _ASKED, folder))
-    return for_everybody if asks is Asks.NOTHING else by_user
+    return for_everybody if input_type is InputType.NOTHING else by_user
 
 
 def write_segment_of_audience(context: StageContext, run: str, moment: datetime, folder: Path) -> str:
-    """Write the input of the segment job that says who gets lists.
+    """Write the input of the segment job that limits the audience.
 
-    :returns: a digest of it.
+    :returns: a checksum of it.
     """
     segment = context.program.audience.segment
     if segment is None:
@@ -106,7 +112,61 @@ def write_segment_of_audience(context: StageContext, run: str, moment: datetime,
         job_input.write_segment_lines(connection, segments, lines, attributes=False)
     context.bucket.upload(context.keys.run_part(run, "promotion"), segments)
     context.bucket.upload(context.keys.segment_input(run), lines)
-    return digest_of(lines)
+    return _digest_of(lines)
+
+
+def ask_again(program_name: str, plan: dict[str, Any], job_arn: str) -> dict[str, Any] | None:
+    """Write the input of a second job for the questions without an answer.
+
+    The job's name is derived from the first job and these questions, so that a retry adopts it.
+
+    :param plan: of the first job.
+    :param job_arn: the first job.
+    :returns: arguments of the second job; None when it is not worth its price, or above the budget.
+    """
+    context, run = StageContext.of(program_name), plan["run"]
+    uri = context.bucket.uri("")
+    usage.record_usage(context, job_arn)
+    keys = sources(context.bucket, plan["output"].removeprefix(uri))
+    with work_folder() as folder:
+        questions, lines = folder / "questions.json", folder / "lines.json"
+        context.bucket.download(plan["input"].removeprefix(uri), questions)
+        with opened(folder) as connection:
+            outputs = open_objects(context.bucket, keys)
+            found = job_input.write_unanswered(
+                connection,
+                questions,
+                outputs,
+                context.program.personalize.recipe_spec.input_type,
+                lines,
+                folder,
+            )
+        reason = found.reason_not_to_ask_again
+        log.info("%d of %d questions have no answer", found.unanswered, found.asked)
+        if reason:
+            log.info("No second job: %s", reason)
+            return None
+        context.bucket.upload(context.keys.second_input(run), lines)
+        job = names.job_name(program_name, "again", f"{plan['job']}{_digest_of(lines)}")
+    again = {
+        **plan,
+        "job": job,
+        "input": context.bucket.uri(context.keys.second_input(run)),
+        "output": context.bucket.uri(context.keys.second_output(run)),
+        "users": found.unanswered,
+    }
+    try:
+        budget.check_budget(context, f"{run}-again", estimate.inference(context, again))
+    except BudgetExceededError as error:
+        log.warning("No second job, and the people without an answer keep their lists: %s", error)
+        return None
+    return again
+
+
+def _digest_of(path: Path) -> str:
+    """Return a checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
 
 
 def _keep_found(
@@ -117,7 +177,7 @@ def _keep_found(
     audience: Path,
     folder: Path,
 ) -> int:
-    """Leave only those of the audience whom the segment job found."""
+    """Limit the audience to the people found by the segment job."""
     asked, found = _downloaded(context, run, "promotion", folder), folder / "found.parquet"
     queries = pc.unique(pq.read_table(asked)["query"])
     queried = write_found_people(
@@ -143,7 +203,7 @@ def _users(
 def _nothing(
     context: StageContext, run: str, moment: datetime, connection: duckdb.DuckDBPyConnection, folder: Path
 ) -> None:
-    """Ask once, about nobody: the answer is everybody's."""
+    """Write one question without a user: its answer is for everybody."""
     (folder / "lines.json").write_text("{}\n", encoding="utf-8")
 
 
@@ -156,7 +216,7 @@ def _candidates(
         _write_pairs(context, name, moment, pairs, shared=True)
     else:
         name = context.program.sql_file("catalogue")
-        items = read_catalogue(context, moment, run).item_ids
+        items = read_catalog(context, moment, run).item_ids
         if len(items) > MAX_RANKED_ITEMS:
             raise FatalError(
                 f"{name} returns {len(items)} items; Amazon Personalize ranks at most {MAX_RANKED_ITEMS} for a person. "
@@ -192,7 +252,7 @@ def _seeds(
 def _segments(
     context: StageContext, run: str, moment: datetime, connection: duckdb.DuckDBPyConnection, folder: Path
 ) -> None:
-    attributes = context.program.personalize.traits.asks is Asks.SEGMENT_ATTRIBUTES
+    attributes = context.program.personalize.recipe_spec.input_type is InputType.SEGMENT_ATTRIBUTES
     name, segments = context.program.sql_file("segments"), folder / "segments.parquet"
     columns = ["attributes", "item_id"] if attributes else ["item_id"]
     rows = _rows(context, name, moment, columns)
@@ -201,14 +261,14 @@ def _segments(
     context.bucket.upload(context.keys.run_part(run, _SEGMENTS), segments)
 
 
-_WRITERS: dict[Asks, Callable[[StageContext, str, datetime, duckdb.DuckDBPyConnection, Path], None]] = {
-    Asks.USER: _users,
-    Asks.ACTIONS: _users,
-    Asks.NOTHING: _nothing,
-    Asks.RANKING: _candidates,
-    Asks.ITEM: _seeds,
-    Asks.SEGMENT_ITEM: _segments,
-    Asks.SEGMENT_ATTRIBUTES: _segments,
+_WRITERS: dict[InputType, Callable[[StageContext, str, datetime, duckdb.DuckDBPyConnection, Path], None]] = {
+    InputType.USER: _users,
+    InputType.ACTIONS: _users,
+    InputType.NOTHING: _nothing,
+    InputType.RANKING: _candidates,
+    InputType.ITEM: _seeds,
+    InputType.SEGMENT_ITEM: _segments,
+    InputType.SEGMENT_ATTRIBUTES: _segments,
 }
 
 
@@ -230,7 +290,7 @@ def _write_pairs(
 def _rows(
     context: StageContext, name: str, moment: datetime, columns: list[str]
 ) -> list[tuple[str | None, ...]]:
-    """Read a small query."""
+    """Read all rows of a small query."""
     hook = context.warehouse()
     query = read_named_query(name, Interval.until(moment), hook)
     with hook.read(query, columns, name=name, ids=["item_id"]) as rows:

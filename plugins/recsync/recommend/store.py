@@ -1,20 +1,28 @@
-"""Published recommendations: who should have which list, and the catalogue, as one run found them."""
+"""Store the published recommendations of a run: each person's list, and the catalog."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from braze_client.identifiers import EXTERNAL_ID
 from recsync.errors import FatalError
+from recsync.program import names
+from recsync.recommend.lists.catalog import positions_in
+from recsync.recommend.lists.list_partition import LISTS
 from recsync.storage.bucket import Bucket
 from recsync.storage.keys import Keys
 
-# Runs that were published by hand from an existing batch output; the rest of their names sorts as those of others.
+# Prefix of runs that were published by hand from an existing batch output; the rest of the name sorts like others.
 PUSH_PREFIX = "push-"
-# Runs that a retirement published, for nobody; no other push may take them for the newest.
+# Prefix of the empty runs that a retirement publishes; no other push may take them for the newest.
 RETIRE_PREFIX = "retire-"
 _MANIFEST = "/manifest.json"
 
@@ -34,16 +42,21 @@ class RecommendationsManifest:
     :param items: different items in all lists.
     :param tiers: furthest tier used -> people with a list.
     :param dropped: rule -> entries of the output's lists that it dropped.
-    :param catalogue_items: items in the catalogue.
+    :param short: rule -> people with fewer items than ``length``, or without a list, of whose candidates it dropped
+        some; a person may count under several.
+    :param missed: rule about a share -> lists that miss it.
+    :param catalogue_items: items in the catalog.
     :param unusable_items: items of ``catalogue.sql`` that are never mailed, because Braze cannot hold their ids.
     :param quarantined_items: rows of ``catalogue.sql`` that were left out because of a value.
     :param repeated_items: items that it returns more than once with different values.
-    :param strangers: lines of users who are not in the audience.
+    :param strangers: lines of unknown users, who are not in the audience.
     :param repeated_lines: further answers of a user, equal to the first one.
-    :param unreadable_lines: lines in which nobody was found.
-    :param source: where the batch output lies.
+    :param unreadable_lines: lines without a readable user.
+    :param source: URI of the batch output.
+    :param notes: what the rules could not look at, such as lists of a program that has published none.
     :param keep_attributes: attributes that a delivery of these recommendations removes from nobody.
     :param leave_catalog: whether a delivery leaves the Braze catalog as it is.
+    :param identifier: how the lists name the people: :attr:`braze_client.identifiers.Identifier.tag`.
     """
 
     run: str
@@ -59,6 +72,8 @@ class RecommendationsManifest:
     answered: int = 0
     tiers: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    short: dict[str, int] = field(default_factory=dict)
+    missed: dict[str, int] = field(default_factory=dict)
     catalogue_items: int = 0
     unusable_items: int = 0
     quarantined_items: int = 0
@@ -67,41 +82,59 @@ class RecommendationsManifest:
     repeated_lines: int = 0
     unreadable_lines: int = 0
     source: str = ""
+    notes: tuple[str, ...] = ()
     keep_attributes: tuple[str, ...] = ()
     leave_catalog: bool = False
+    identifier: str = EXTERNAL_ID.tag
+
+    @property
+    def rules_text(self) -> str:
+        """Say what the rules cost: items in all and by rule, short lists, lists that miss a share."""
+        parts = [f"The rules left out {sum(self.dropped.values()):,} items{_by_rule(self.dropped)}"]
+        parts += [f"lists that are short{_by_rule(self.short)}"] if self.short else []
+        parts += [f"lists that miss a share{_by_rule(self.missed)}"] if self.missed else []
+        return "; ".join(parts)
+
+
+def _by_rule(counts: Mapping[str, int]) -> str:
+    ordered = sorted(((rule, n) for rule, n in counts.items() if n), key=lambda pair: -pair[1])
+    return f" ({', '.join(f'{rule} {n:,}' for rule, n in ordered)})" if ordered else ""
 
 
 @dataclass(frozen=True)
 class RecommendationsStore:
-    """The recommendations of one program."""
+    """The published recommendations of one program."""
 
     bucket: Bucket
     keys: Keys
 
-    def publish(self, manifest: RecommendationsManifest, lists: Path, catalogue: pa.Table) -> None:
-        """Write lists and catalogue, then the manifest that makes them visible.
+    def publish(self, manifest: RecommendationsManifest, lists: Path, catalog: pa.Table) -> None:
+        """Write lists and catalog, then the manifest that makes them visible.
 
-        :param lists: Parquet file of ``core.list_partition.LISTS``.
-        :param catalogue: ``core.catalogue.CATALOGUE``.
+        :param lists: Parquet file of ``LISTS`` with the metadata of ``positions_in``.
+        :param catalog: ``CATALOG``.
         """
         self.bucket.upload(self._lists(manifest.run), lists)
-        self.bucket.put_table(self._catalogue(manifest.run), catalogue)
+        self.bucket.put_table(self._catalog(manifest.run), catalog)
         self.bucket.put_json(self.keys.recommendations_manifest(manifest.run), asdict(manifest))
 
     def latest_run(self, *, by_hand: bool = True) -> str | None:
-        """Name the newest published run; run names sort by time.
+        """Return the newest published run; run names sort by time.
 
-        :param by_hand: also of those that were published from an existing batch output.
+        :param by_hand: include runs that were published from an existing batch output.
         """
-        runs = [
-            key.removesuffix(_MANIFEST).rsplit("/", 1)[-1]
-            for key in self.bucket.keys(self.keys.all_recommendations)
-            if key.endswith(_MANIFEST)
-        ]
-        runs = [run for run in runs if not run.startswith(RETIRE_PREFIX)]
+        runs = self._published()
         if not by_hand:
             runs = [run for run in runs if not run.startswith(PUSH_PREFIX)]
         return max(runs, key=lambda run: run.removeprefix(PUSH_PREFIX), default=None)
+
+    def _published(self) -> list[str]:
+        runs = (
+            key.removesuffix(_MANIFEST).rsplit("/", 1)[-1]
+            for key in self.bucket.keys(self.keys.all_recommendations)
+            if key.endswith(_MANIFEST)
+        )
+        return [run for run in runs if not run.startswith(RETIRE_PREFIX)]
 
     def manifest(self, run: str) -> RecommendationsManifest:
         """Read the manifest of a run.
@@ -114,33 +147,87 @@ class RecommendationsStore:
                 f"Run {run} published no recommendations; run {self.keys.program}_recommend first."
             )
         # JSON has no tuples; manifests written before the field have none.
-        return RecommendationsManifest(
-            **{**document, "keep_attributes": tuple(document.get("keep_attributes", ()))}
+        tuples = {name: tuple(document.get(name, ())) for name in ("keep_attributes", "notes")}
+        return RecommendationsManifest(**{**document, **tuples})
+
+    def runs_since(self, moment: datetime, *, before: datetime) -> list[str]:
+        """Return the runs that were created in a period and published, oldest first.
+
+        :param moment: begin of the period; ``before``: its end, which is outside.
+        """
+        # Names begin with the time of creation.
+        first, last = (names.run_key("", each.isoformat()).partition("-")[0] for each in (moment, before))
+        ordered = sorted((run.removeprefix(PUSH_PREFIX), run) for run in self._published())
+        return [run for name, run in ordered if first <= name.partition("-")[0] < last]
+
+    def sent_runs(self, moment: datetime) -> set[str]:
+        """Return the runs of which a delivery began to send since a moment: its ledger has an entry."""
+        first = f"{moment:%Y%m%dT%H%M%S}"
+        parts = (
+            key.removeprefix(self.keys.all_deliveries).split("/")
+            for key in self.bucket.keys(self.keys.all_deliveries)
         )
+        begun = {part[0] for part in parts if part[1] == "ledger" and part[0] >= first}
+        # A delivery is named after its time and the run.
+        return {delivery.partition("-")[2] for delivery in begun}
 
-    def download_lists(self, run: str, target: Path) -> None:
-        """Read the lists of a published run into a Parquet file of ``core.list_partition.LISTS``."""
-        key = self._lists(run)
-        if self.bucket.etag(key) is None:
-            raise self._missing(key)
-        self.bucket.download(key, target)
+    def download_audience(self, run: str, target: Path) -> Path | None:
+        """Read the audience of a run into a Parquet file; None when the run kept none."""
+        if self.bucket.etag(self.keys.audience(run)) is None:
+            return None
+        self.bucket.download(self.keys.audience(run), target)
+        return target
 
-    def catalogue(self, run: str) -> pa.Table:
-        """Read the catalogue of a published run: every item that can be mailed, as ``core.catalogue.CATALOGUE``."""
-        key = self._catalogue(run)
-        table = self.bucket.get_table(key)
-        if table is None:
-            raise self._missing(key)
-        return table
+    def download(self, run: str, target: Path) -> pa.Table:
+        """Read the lists of a published run into a Parquet file of ``LISTS``, and return their ``CATALOG``.
+
+        :raises FatalError: when one of them is missing, or when they do not belong together.
+        """
+        lists, catalog = self._lists(run), self.bucket.get_table(self._catalog(run))
+        for key, found in ((lists, self.bucket.etag(lists)), (self._catalog(run), catalog)):
+            if found is None:
+                raise FatalError(
+                    f"{self.bucket.uri(key)} is missing although its manifest was published; {self._again}."
+                )
+        self.bucket.download(lists, target)
+        if not _fit(target, catalog):
+            # A run that is cleared writes lists and catalog anew, one after the other.
+            raise FatalError(
+                f"{self.bucket.uri(lists)} was not made for the catalogue beside it; {self._again}."
+            )
+        return catalog
 
     def _lists(self, run: str) -> str:
         return f"{self.keys.recommendations(run)}lists.parquet"
 
-    def _catalogue(self, run: str) -> str:
+    def _catalog(self, run: str) -> str:
         return f"{self.keys.recommendations(run)}catalogue.parquet"
 
-    def _missing(self, key: str) -> FatalError:
-        return FatalError(
-            f"{self.bucket.uri(key)} is missing although its manifest was published; "
-            f"run {self.keys.program}_recommend again."
-        )
+    @property
+    def _again(self) -> str:
+        return f"run {self.keys.program}_recommend again"
+
+
+def _fit(lists: Path, catalog: pa.Table) -> bool:
+    """Return whether lists were made for a catalog; bring those of an earlier release into the shape of ``LISTS``.
+
+    They hold ids instead of positions, and may lack columns.
+    """
+    with pq.ParquetFile(lists) as file:
+        metadata, names = file.metadata.metadata or {}, file.schema_arrow.names
+        if "item_ids" not in names:
+            return all(metadata.get(k.encode()) == v.encode() for k, v in positions_in(catalog).items())
+        item_ids, written = catalog["item_id"].combine_chunks(), lists.with_suffix(".written")
+        with pq.ParquetWriter(written, LISTS, compression="zstd") as writer:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                ids = table["item_ids"].combine_chunks()
+                positions = pc.index_in(ids.values, value_set=item_ids)
+                if positions.null_count:
+                    return False
+                columns = {name: table[name] for name in names if name in LISTS.names}
+                columns["items"] = pa.ListArray.from_arrays(ids.offsets, positions)
+                nothing = {field.name: pa.nulls(len(table), field.type) for field in LISTS}
+                writer.write_table(pa.table({**nothing, **columns}).cast(LISTS))
+    written.replace(lists)
+    return True

@@ -1,4 +1,4 @@
-"""The tasks of a recommend run that ask Amazon Personalize: a batch job, a segment job, or a campaign for the while."""
+"""The inference tasks of a recommend run: a batch inference job, a batch segment job, or a temporary campaign."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any, TypeAlias
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_personalize.operators.campaigns import PersonalizeCreateCampaignOperator
 from airflow_personalize.operators.delete import PersonalizeDeleteCampaignOperator
+from airflow_personalize.operators.inference import PersonalizeCreateBatchSegmentJobOperator
 from airflow_personalize.operators.jobs import PersonalizeCreateBatchInferenceJobOperator
-from airflow_personalize.operators.resources import PersonalizeCreateFilterOperator
-from airflow_personalize.operators.segments import PersonalizeCreateBatchSegmentJobOperator
+from airflow_personalize.operators.resources import (
+    PersonalizeCreateCampaignOperator,
+    PersonalizeCreateFilterOperator,
+)
 from recsync.airflow_tasks import task
 from recsync.program import Program
 
@@ -22,13 +24,13 @@ PREPARED = "{{ ti.xcom_pull(task_ids='prepare')['%s'] }}"
 AGAIN = "{{ ti.xcom_pull(task_ids='ask_again')['%s'] }}"
 SEGMENT = "{{ ti.xcom_pull(task_ids='prepare_segment')['%s'] }}"
 FILTER = "{{ ti.xcom_pull(task_ids='retire_filters')['%s'] }}"
-# The service deletes no campaign that it is still creating. A creation is waited for up to an hour, and what is left of
-# a slow one may need as long again: with the DAG's delays of at most ten minutes these tries outlast that.
+# A campaign that is still being created cannot be deleted. Creating takes up to an hour, and may go on as long again
+# after its task gave up; with delays of at most ten minutes these retries outlast that.
 _DELETE_RETRIES = 12
 
 
 def audience_segment(program: Program) -> Output:
-    """Find who is likely to want the promotion's items.
+    """Run the segment job that finds the users most likely to want the items of ``audience.segment``.
 
     :returns: the job's ARN; None when the program mails the whole of ``audience.sql``.
     """
@@ -45,13 +47,13 @@ def audience_segment(program: Program) -> Output:
     return job.output
 
 
-def answers(program: Program, prepared: Output) -> tuple[Output, Output]:
-    """Let the champion answer what was prepared, and ask once more what a batch job did not answer.
+def run_inference(program: Program, prepared: Output) -> tuple[Output, Output]:
+    """Run inference with the champion, and a second job for the questions that a batch job did not answer.
 
-    :returns: the ARN of what answered, and that of the second job; None for a campaign, and where none is wanted.
+    :returns: the ARN of the job or campaign, and that of the second job, or None without one.
     """
-    way, filter_arn = program.personalize.traits.way, _filter(program, prepared)
-    if way == "campaign":
+    mode, filter_arn = program.personalize.recipe_spec.inference_mode, _filter(program, prepared)
+    if mode == "campaign":
         return _campaign(program, prepared, filter_arn), None
 
     def batch(suffix: str, task_result: str) -> Any:
@@ -61,7 +63,7 @@ def answers(program: Program, prepared: Output) -> tuple[Output, Output]:
             "aws_conn_id": program.aws,
             **_job_arguments(task_result),
         }
-        if way == "segment":
+        if mode == "segment":
             return PersonalizeCreateBatchSegmentJobOperator(task_id=f"batch_segment{suffix}", **common)
         return PersonalizeCreateBatchInferenceJobOperator(
             task_id=f"batch_inference{suffix}", batch_inference_job_config=prepared["config"], **common
@@ -78,9 +80,9 @@ def answers(program: Program, prepared: Output) -> tuple[Output, Output]:
 
 
 def _filter(program: Program, prepared: Output) -> Output:
-    """Make room for the run's filter and create it.
+    """Delete former filters and create the run's.
 
-    :returns: its ARN; None when the program has none.
+    :returns: its ARN; None when the program has no filter.
     """
     if program.filters.recommend is None:
         return None
@@ -109,7 +111,7 @@ def _job_arguments(task_result: str) -> dict[str, Any]:
 def _campaign(program: Program, prepared: Output, filter_arn: Output) -> Output:
     settings = program.personalize.campaign
     campaign_arn = PREPARED % "campaign_arn"
-    # One that a former run could not delete may serve a former champion.
+    # A campaign that an earlier run could not delete may serve an earlier champion.
     former = PersonalizeDeleteCampaignOperator(
         task_id="delete_former_campaign", campaign_arn=campaign_arn, aws_conn_id=program.aws
     )
@@ -129,14 +131,14 @@ def _campaign(program: Program, prepared: Output, filter_arn: Output) -> Output:
         aws_conn_id=program.aws,
     )
     prepared >> former >> campaign
-    # As soon as it may exist, what deletes it must run: also when it never gets ready, or nobody can be asked.
+    # Delete it whenever it may exist: also when it never becomes ready, or inference fails.
     asked >> delete.as_teardown(setups=[prepared.operator, campaign], on_failure_fail_dagrun=True)
     return asked
 
 
 @task(multiple_outputs=True)
 def prepare_segment(program: str) -> dict[str, Any]:
-    """Write the input of the segment job that says who gets lists."""
+    """Write the input of the segment job that limits the audience."""
     from recsync.recommend import recommend
 
     run = get_current_context()["dag_run"]
@@ -145,7 +147,7 @@ def prepare_segment(program: str) -> dict[str, Any]:
 
 @task(multiple_outputs=True)
 def retire_filters(program: str, prepared: dict[str, Any]) -> dict[str, str]:
-    """Delete former filters of the program that no run needs, and say what the run's own is."""
+    """Delete former filters of the program, and return the run's own."""
     from recsync.recommend import filters
 
     return filters.make_room(program, prepared)
@@ -153,10 +155,10 @@ def retire_filters(program: str, prepared: dict[str, Any]) -> dict[str, str]:
 
 @task(multiple_outputs=True)
 def ask_again(program: str, prepared: dict[str, Any], job_arn: str) -> dict[str, Any]:
-    """Write the input of a second job for what the first one did not answer; skip when it is not worth one."""
-    from recsync.recommend import second_job as stage
+    """Write the input of a second job for the questions without an answer; skip when it is not worth its price."""
+    from recsync.recommend import job_inputs
 
-    again = stage.ask_again(program, prepared, job_arn)
+    again = job_inputs.ask_again(program, prepared, job_arn)
     if again is None:
         raise AirflowSkipException("No second job; the log says why.")
     return again
@@ -164,7 +166,7 @@ def ask_again(program: str, prepared: dict[str, Any], job_arn: str) -> dict[str,
 
 @task
 def ask(program: str, prepared: dict[str, Any], campaign_arn: str, filter_arn: str | None) -> str:
-    """Ask the campaign about everybody; a retry asks only about those who are missing."""
+    """Get recommendations from the campaign for every user; a retry asks only for the missing ones."""
     from recsync.recommend import campaign_inference
 
     return campaign_inference.ask(program, {**prepared, "filter_arn": filter_arn}, campaign_arn)

@@ -9,8 +9,8 @@ from airflow.sdk import DAG, task
 
 from airflow_personalize.resources import CAMPAIGN
 from recsync.dag_kit import DEFAULT_ARGS
-from recsync.program import parse_program
-from recsync.task_groups import answers
+from recsync.program.parse import parse_program
+from recsync.recommend.tasks import run_inference
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_second_job_asks_what_the_first_did_not_answer(recipe: str, wanted: bo
         return {}
 
     with DAG("shop_recommend", schedule=None, default_args=DEFAULT_ARGS) as dag:
-        answers(parse_program("shop", fields), prepare())
+        run_inference(parse_program("shop", fields), prepare())
     assert sorted(name for name in dag.task_ids if name.startswith("batch")) == jobs
     if wanted:
         assert dag.get_task(jobs[1]).upstream_task_ids >= {"ask_again"}
@@ -48,7 +48,7 @@ def test_the_deletion_of_a_campaign_is_tried_for_longer_than_its_creation_may_ta
         """Stand where the DAG's own task stands."""
 
     with DAG("shop_recommend", schedule=None, default_args=DEFAULT_ARGS) as dag:
-        answers(parse_program("shop", trending), prepare())
+        run_inference(parse_program("shop", trending), prepare())
     delete = dag.get_task("delete_campaign")
     # Airflow's shortest delays: doubled each time, up to the longest.
     delays = [min(delete.retry_delay * 2**number, delete.max_retry_delay) for number in range(delete.retries)]

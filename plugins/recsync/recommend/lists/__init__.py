@@ -1,1 +1,1 @@
-"""Published lists: from a batch output, an audience and a catalogue to what each person may be mailed."""
+"""Build each person's list from a batch output, an audience and a catalog."""

@@ -1,9 +1,10 @@
-"""The people who may be mailed, as a local file: written in bounded memory, each Braze user once."""
+"""Write the audience to a local file, with the people's identifiers in the form in which Braze keeps them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import numpy as np
@@ -12,11 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from braze_client.identifiers import EXTERNAL_ID, Identifier
 from recsync.errors import FatalError
 
 AUDIENCE = pa.schema(
     [
         ("user_id", pa.string()),
+        # In Braze, by the identifier of the program file.
         ("external_id", pa.string()),
         ("priority", pa.float64()),
         ("segment", pa.string()),
@@ -27,25 +30,71 @@ OPTIONAL = ("external_id", "priority", "segment")
 SEEDED = AUDIENCE.append(pa.field("item_id", pa.string()))
 """An audience as read, with the items that lists are made from: one row per person and item."""
 
+# RE2. An address as Braze checks it, roughly: a name, a domain with a dot, no spaces; at most 254 characters.
+_EMAIL = r"^[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00.]+$"
+_EMAIL_MAX_CHARACTERS = 254
+# E.164: "+", the country code, at most 15 digits in all.
+_PHONE = r"^\+[1-9][0-9]{6,14}$"
+_PATTERNS: Final[Mapping[str, str]] = {"email": _EMAIL, "phone": _PHONE}
+PROBLEMS: Final[Mapping[str, str]] = {
+    "email": "not an e-mail address",
+    "phone": "not a phone number in E.164, such as +4915112345678",
+}
+"""Why a person cannot be named to Braze, by identifier; the others have no form."""
+
 # 8 bytes each.
 _HASHES_AT_ONCE = 5_000_000
 
 
-def write_audience(batches: Iterable[pa.RecordBatch], target: Path, *, name: str) -> None:
+def normalized(column: pa.Array, identifier: Identifier) -> pa.Array:
+    """Return identifiers as Braze compares them: addresses in lower case. Numbers have one form only."""
+    if identifier.name == "email":
+        return pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    return column
+
+
+def normalized_one(person: str, identifier: Identifier) -> str:
+    """Return one identifier as :func:`normalized` does."""
+    return str(normalized(pa.array([person]), identifier)[0].as_py())
+
+
+def is_usable(column: pa.Array, identifier: Identifier) -> pa.Array:
+    """Say which (normalized) identifiers Braze takes; boolean array of the same shape."""
+    pattern = _PATTERNS.get(identifier.name)
+    if pattern is None:
+        return pc.is_valid(column)
+    fits = pc.match_substring_regex(column, pattern)
+    if identifier.name == "email":
+        fits = pc.and_(fits, pc.less_equal(pc.utf8_length(column), _EMAIL_MAX_CHARACTERS))
+    return fits
+
+
+def with_person(batch: pa.RecordBatch, identifier: Identifier) -> pa.RecordBatch:
+    """Return rows of ``audience.sql`` with the identifier of each person as the column ``external_id``."""
+    names = batch.schema.names
+    column = identifier.name if identifier != EXTERNAL_ID or "external_id" in names else "user_id"
+    people = normalized(batch[column], identifier)
+    kept = [name for name in names if name != "external_id"]
+    return pa.RecordBatch.from_arrays([*(batch[name] for name in kept), people], names=[*kept, "external_id"])
+
+
+def write_audience(
+    batches: Iterable[pa.RecordBatch], target: Path, *, name: str, person: str = "external_id"
+) -> None:
     """Write the rows of ``audience.sql`` (``SEEDED``).
 
-    :param batches: texts: ``user_id``, some of ``OPTIONAL``, and perhaps ``item_id``.
+    :param batches: texts: ``user_id``, ``external_id`` and perhaps more of ``OPTIONAL`` and ``item_id``.
+    :param person: the column of the query that ``external_id`` was, for errors.
     :param name: the SQL file, for errors.
     :raises FatalError: when a row has no id, or a priority that is not a number.
     """
     with pq.ParquetWriter(target, SEEDED, compression="zstd") as writer:
         for batch in batches:
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-            columns.setdefault("external_id", columns["user_id"])
             for ids in (columns["user_id"], columns["external_id"]):
                 if ids.null_count or pc.any(pc.equal(ids, "")).as_py():
                     raise FatalError(
-                        f"{name} returns a person without user_id or external_id; leave such rows out."
+                        f"{name} returns a person without user_id or {person}; leave such rows out."
                     )
             if "priority" in columns:
                 columns["priority"] = _numbers(columns["priority"], name)
@@ -66,9 +115,9 @@ def _numbers(texts: pa.Array, name: str) -> pa.Array:
 
 
 def sort_audience(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> int:
-    """Sort an audience by user and leave out rows that repeat another, so that equal people give equal files.
+    """Sort an audience and drop repeated rows, so that equal audiences are equal files.
 
-    :returns: how many people there are.
+    :returns: the number of people.
     """
     columns = ", ".join(AUDIENCE.names)
     people = connection.read_parquet(str(source)).project(columns).distinct().order("ALL")
@@ -77,7 +126,7 @@ def sort_audience(connection: duckdb.DuckDBPyConnection, source: Path, target: P
 
 
 def write_audience_items(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> None:
-    """Write the items of each person with their places in the query's result (``job_input.PAIRS``).
+    """Write each person's items with their row numbers in the query's result (``job_input.PAIRS``).
 
     :param source: ``SEEDED``.
     """
@@ -85,16 +134,16 @@ def write_audience_items(connection: duckdb.DuckDBPyConnection, source: Path, ta
     pairs.project("user_id, item_id, file_row_number AS place").write_parquet(str(target), compression="zstd")
 
 
-def check_unique(connection: duckdb.DuckDBPyConnection, audience: Path) -> None:
-    """Refuse an audience that holds a Braze user twice.
+def check_unique(connection: duckdb.DuckDBPyConnection, audience: Path, column: str = "external_id") -> None:
+    """Raise FatalError when a Braze user is in the audience more than once.
 
-    :raises FatalError: with the number of users that are there more than once.
+    :param column: of ``audience.sql`` with the identifier.
     """
     people = connection.read_parquet(str(audience)).project("external_id, hash(external_id) AS digest")
     passes = 1 + pq.read_metadata(audience).num_rows // _HASHES_AT_ONCE
     repeated = 0
     for number in range(passes):
-        # Equal hashes are rare enough to look at closely; sorting numbers is far cheaper than grouping texts.
+        # Sorting hashes is far cheaper than grouping texts; only the few equal ones are compared as texts.
         share = people.filter(f"(digest >> 8) % {passes} = {number}")
         hashes = np.sort(share.project("digest").fetchnumpy()["digest"])
         suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
@@ -103,7 +152,7 @@ def check_unique(connection: duckdb.DuckDBPyConnection, audience: Path) -> None:
     if repeated:
         raise FatalError(
             f"audience.sql returns {repeated} Braze user(s) more than once; two writes for one user would race. Make "
-            "external_id unique. To find them: SELECT external_id FROM (…) GROUP BY 1 HAVING count(*) > 1."
+            f"{column} unique. To find them: SELECT {column} FROM (…) GROUP BY 1 HAVING count(*) > 1."
         )
 
 

@@ -1,8 +1,8 @@
-"""What people bought lately: for the rule that leaves it out, and for the tiers of the fallback."""
+"""Recent purchases of the users and lists published to them, and the items that are bought together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,22 +15,33 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsync.program import Recommendations
-from recsync.recommend.lists.catalogue import Catalogue
-from recsync.recommend.lists.partitions import Partitions
-from recsync.recommend.lists.rules import Lists
+from recsync.recommend.lists.catalog import ItemCatalog
+from recsync.recommend.lists.output_staging import Partitions
+from recsync.recommend.lists.rules import Lists, ragged
+from recsync.storage.duck import quoted_path
 from recsync.warehouse.values import WHOLE_NUMBER
 
 EVENTS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("timestamp", pa.int64())])
-"""What somebody did, as the local file of a history holds it; ``timestamp`` in Unix seconds."""
+"""Interactions in the local file; ``timestamp`` in Unix seconds."""
 PURCHASES = pa.schema([("user_id", pa.string()), ("item", pa.int32()), ("timestamp", pa.int64())])
-"""Each item of the catalogue that somebody bought, once, with the last time."""
+"""Each pair of a user and a bought item of the catalog, with the time of the last purchase."""
+PAST_LISTS = pa.schema([("user_id", pa.string()), ("items", pa.list_(pa.int32()))])
+"""One published list: ``items`` are positions in today's catalog, -1 for one that is not in it any more."""
 
-# Nobody's list needs more candidates than this from one popularity ranking.
+_BATCH_ROWS = 65_536
+_NO_ITEMS = np.empty(0, np.int32)
+# Candidates taken from one popularity ranking; no list needs more.
 _POPULAR_ITEMS = 1_000
 # Bounds of the co-occurrence count: pairs grow with the square of a history.
 _PAIRED_USERS = 200_000
 _PAIRED_ITEMS_PER_USER = 20
 _SIMILAR_PER_ITEM = 30
+# Last purchases of a user that candidates are looked up for.
+SEEDS = 5
+# Candidates kept per person.
+CANDIDATES = 100
+# People ranked at a time; bounds the memory at PEOPLE * SEEDS * candidates per item.
+_PEOPLE = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,10 +59,11 @@ class Similar:
 
 @dataclass(frozen=True)
 class History:
-    """What rules and fallback know about the past; what the program does not use is None or empty.
+    """The purchases that rules and fallback use; unused parts are None or empty.
 
-    :param bought_since: Unix seconds; later purchases are left out of lists.
+    :param bought_since: Unix seconds; items bought later are dropped from lists.
     :param fallback_since: Unix seconds; later purchases feed the fallback.
+    :param pools: by member of ``Rules``, the items for its share of a list, what most people bought first.
     """
 
     purchases: Partitions
@@ -61,14 +73,15 @@ class History:
     segments: pa.StringArray
     popular_in_segment: Lists
     similar: Similar | None
+    pools: Mapping[str, NDArray[np.int32]]
 
 
 def write_events(batches: Iterable[pa.RecordBatch], target: Path, event_types: tuple[str, ...] = ()) -> int:
-    """Write interactions to a local file, in bounded memory; rows that an export would quarantine are left out.
+    """Write interactions to a local file, without the rows that an export would quarantine.
 
     :param batches: texts: user id, item id, timestamp and, when ``event_types`` are given, event type.
     :param event_types: those that count; empty: all.
-    :returns: how many were written.
+    :returns: the number of rows written.
     """
     written = 0
     with pq.ParquetWriter(target, EVENTS, compression="zstd") as writer:
@@ -91,7 +104,7 @@ def read_history(
     connection: duckdb.DuckDBPyConnection,
     events: Path,
     audience: Path,
-    catalogue: Catalogue,
+    catalog: ItemCatalog,
     policy: Recommendations,
     moment: datetime,
     parts: int,
@@ -99,9 +112,9 @@ def read_history(
 ) -> History:
     """Prepare what the policy needs from a file of events (``EVENTS``) before ``moment``.
 
-    Only items of the catalogue count, whoever bought them.
+    Only items of the catalog count, whoever bought them.
     """
-    compact = _compact(connection, events, catalogue, folder)
+    compact = _compact(connection, events, catalog, policy, folder)
     fallback_since = _since(moment, policy.fallback_days)
     connection.read_parquet(str(compact)).filter(f"timestamp >= {fallback_since}").create_view("recent")
     connection.read_parquet(str(audience)).create_view("audience")
@@ -114,20 +127,25 @@ def read_history(
         _popular(connection, policy),
         segments,
         in_segment,
-        _similar(connection, len(catalogue), policy),
+        _similar(connection, len(catalog), policy),
+        _pools(connection, catalog, policy),
     )
-    with history.purchases as purchases:
-        for batch in pq.ParquetFile(compact).iter_batches(columns=PURCHASES.names):
-            purchases.add(batch.cast(PURCHASES))
+    history.purchases.fill([compact])
     return history
 
 
-def _compact(connection: duckdb.DuckDBPyConnection, events: Path, catalogue: Catalogue, folder: Path) -> Path:
+def _compact(
+    connection: duckdb.DuckDBPyConnection,
+    events: Path,
+    catalog: ItemCatalog,
+    policy: Recommendations,
+    folder: Path,
+) -> Path:
     """Write each pair of user and item once, with the last time; items as positions."""
-    positions = np.arange(len(catalogue), dtype=np.int32)
-    stocked = np.ones(len(catalogue), np.bool_) if catalogue.in_stock is None else catalogue.in_stock
+    positions = np.arange(len(catalog), dtype=np.int32)
+    stocked = catalog.flags.get("in_stock", np.ones(len(catalog), np.bool_))
     known = pa.table(
-        {"item_id": catalogue.item_ids, "item": pa.array(positions), "in_stock": pa.array(stocked)}
+        {"item_id": catalog.item_ids, "item": pa.array(positions), "in_stock": pa.array(stocked)}
     )
     compact = folder / "purchases.parquet"
     connection.read_parquet(str(events)).join(connection.from_arrow(known), "item_id").aggregate(
@@ -148,6 +166,23 @@ def _popular(connection: duckdb.DuckDBPyConnection, policy: Recommendations) -> 
         [_POPULAR_ITEMS],
     )
     return np.asarray(rows.fetchnumpy()["item"], np.int32)
+
+
+def _pools(
+    connection: duckdb.DuckDBPyConnection, catalog: ItemCatalog, policy: Recommendations
+) -> dict[str, NDArray[np.int32]]:
+    """Rank the items of each rule about shares; items that nobody bought come last."""
+    if not policy.rules.shares:
+        return {}
+    rows = connection.execute("SELECT item, count(*) AS people FROM recent GROUP BY item").fetchnumpy()
+    people = np.zeros(len(catalog), np.int64)
+    people[rows["item"]] = rows["people"]
+    stocked = catalog.flags.get("in_stock", np.ones(len(catalog), np.bool_))
+    pools = {}
+    for rule in policy.rules.shares:
+        items = np.flatnonzero(catalog.flags[rule] & stocked).astype(np.int32) if len(catalog) else _NO_ITEMS
+        pools[rule] = items[np.argsort(-people[items], kind="stable")][:_POPULAR_ITEMS]
+    return pools
 
 
 def _popular_in_segment(
@@ -203,3 +238,84 @@ def _similar(connection: duckdb.DuckDBPyConnection, items: int, policy: Recommen
     starts = np.zeros(items + 1, np.int64)
     np.cumsum(np.bincount(rows["seed"], minlength=items), out=starts[1:])
     return Similar(starts, np.asarray(rows["item"], np.int32), np.asarray(rows["weight"], np.int64))
+
+
+def similar_items(
+    similar: Similar, users: NDArray[np.int64], items: NDArray[np.int32], times: NDArray[np.int64], count: int
+) -> Lists:
+    """Rank for each user the items most often bought together with the last ``SEEDS`` purchases.
+
+    :param users: the user (below ``count``) of each purchase.
+    :returns: one row per user, best first (ties: lower position), -1 at the end of shorter rows.
+    """
+    ranked = np.full((count, CANDIDATES), -1, np.int32)
+    order = np.lexsort((items, -times, users))
+    seeds_of, seeds = users[order], items[order]
+    last = rank_in_run(seeds_of) < SEEDS
+    seeds_of, seeds = seeds_of[last], seeds[last]
+    cuts = np.searchsorted(seeds_of, np.arange(0, count + _PEOPLE, _PEOPLE))
+    for start, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        if end > start:
+            _rank(similar, seeds_of[start:end], seeds[start:end], ranked)
+    return ranked
+
+
+def _rank(similar: Similar, seeds_of: NDArray[np.int64], seeds: NDArray[np.int32], ranked: Lists) -> None:
+    lengths = similar.starts[seeds + 1] - similar.starts[seeds]
+    places = ragged(similar.starts[seeds], lengths)
+    if not len(places):
+        return
+    items = len(similar.starts) - 1
+    pairs = np.repeat(seeds_of, lengths) * items + similar.items[places]
+    order = np.argsort(pairs)
+    pairs = pairs[order]
+    firsts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
+    weights = np.add.reduceat(similar.weights[places[order]], firsts)
+    keys = pairs[firsts]
+    users, found = np.divmod(keys, items)
+    order = np.lexsort((found, -weights, users))
+    users, found = users[order], found[order]
+    rank = rank_in_run(users)
+    kept = rank < CANDIDATES
+    ranked[users[kept], rank[kept]] = found[kept]
+
+
+def rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the places of each run of equal values from 0."""
+    places = np.arange(len(values))
+    starts = np.ones(len(values), np.bool_)
+    starts[1:] = values[1:] != values[:-1]
+    ranks: NDArray[np.int64] = places - np.maximum.accumulate(np.where(starts, places, 0))
+    return ranks
+
+
+def write_past_lists(
+    connection: duckdb.DuckDBPyConnection,
+    lists: Path,
+    former: pa.Table,
+    audience: Path | None,
+    catalog: ItemCatalog,
+    target: Path,
+) -> None:
+    """Write the published lists of one run as ``PAST_LISTS``, those with items only.
+
+    :param lists: Parquet file of ``list_partition.LISTS``, which names people by their id in Braze.
+    :param former: the ``CATALOG`` of the run.
+    :param audience: Parquet file of the run's ``AUDIENCE``; None where it was not kept: the id in Braze is then taken
+        for the ``user_id``.
+    :param catalog: today's.
+    """
+    source = f"read_parquet({quoted_path(lists)}) AS lists"
+    user = "lists.external_id"
+    if audience:
+        source += f" JOIN read_parquet({quoted_path(audience)}) AS people USING (external_id)"
+        user = "people.user_id"
+    query = f"SELECT {user} AS user_id, lists.items FROM {source} WHERE len(lists.items) > 0"
+    today = pa.array(catalog.positions(former["item_id"].combine_chunks()))
+    with pq.ParquetWriter(target, PAST_LISTS, compression="zstd") as writer:
+        for batch in connection.sql(query).to_arrow_reader(_BATCH_ROWS):
+            lengths = pc.list_value_length(batch["items"]).to_numpy()
+            offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+            items = pa.ListArray.from_arrays(pa.array(offsets), today.take(batch["items"].flatten()))
+            users = batch["user_id"].cast(pa.string())
+            writer.write_batch(pa.RecordBatch.from_arrays([users, items], schema=PAST_LISTS))

@@ -1,4 +1,6 @@
-"""The input of a job: JSON lines about users, lists to rank, items or segments, written by DuckDB in bounded memory.
+"""Write the input of a job with DuckDB in bounded memory: JSON lines of users, lists to rank, items or segments.
+
+A second job gets the lines that the output of the first one does not answer.
 
 https://docs.aws.amazon.com/personalize/latest/dg/batch-data-upload.html
 """
@@ -6,7 +8,8 @@ https://docs.aws.amazon.com/personalize/latest/dg/batch-data-upload.html
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -15,19 +18,30 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsync.errors import FatalError
-from recsync.program.recipes import MAX_RANKED_ITEMS, MAX_SEGMENT_EXPRESSIONS, MAX_SEGMENT_ITEMS
-from recsync.recommend.lists.segments import SEGMENTS
-from recsync.storage.local_disk import quoted_path
+from recsync.program.recipes import (
+    MAX_RANKED_ITEMS,
+    MAX_SEGMENT_EXPRESSIONS,
+    MAX_SEGMENT_ITEMS,
+    InputType,
+)
+from recsync.recommend.lists.batch_output import ITEM, USER, cut_blocks, read_block
+from recsync.recommend.lists.output_staging import Source
+from recsync.recommend.lists.segments import SEGMENTS, answered_queries
+from recsync.storage.duck import quoted_path
 
 PAIRS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("place", pa.int64())])
-"""What a query returns about users and items, in its order; ``user_id`` is empty where an item is for everybody."""
+"""Users and items of a query, in its order; ``user_id`` is empty where an item is for all users."""
 
 # "Maximum total size of all input files": https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 MAX_INPUT_BYTES = 1_000_000_000
-# Somebody's list needs no more seeds than the last few things; the rest would only make it longer to merge.
+# Seeds per user: more only make the lists longer to merge.
 MAX_SEEDS = 20
-# Rows whose lists are gathered at a time: lists are what DuckDB cannot spill.
+# Rows whose lists are gathered at a time: DuckDB cannot spill lists.
 _ROWS_PER_PART = 1_000_000
+_KEYS = pa.schema([("key", pa.string())])
+# Each question has exactly one of these members; a ranking has userId.
+_KEY = "coalesce(json->>'$.userId', json->>'$.itemId', json->>'$.itemAttributes')"
+_ROWS_AT_ONCE = 50_000
 
 
 def write_pairs(batches: Iterable[pa.RecordBatch], target: Path, *, name: str) -> int:
@@ -35,8 +49,8 @@ def write_pairs(batches: Iterable[pa.RecordBatch], target: Path, *, name: str) -
 
     :param batches: texts: ``item_id``, and ``user_id`` where the query returns it.
     :param name: the SQL file, for errors.
-    :returns: how many there are.
-    :raises FatalError: when a row lacks one of them.
+    :returns: the number of rows.
+    :raises FatalError: for a row without one of them.
     """
     written = 0
     with pq.ParquetWriter(target, PAIRS, compression="zstd") as writer:
@@ -53,7 +67,7 @@ def write_pairs(batches: Iterable[pa.RecordBatch], target: Path, *, name: str) -
 
 
 def write_user_lines(connection: duckdb.DuckDBPyConnection, audience: Path, target: Path) -> None:
-    """Ask about each user of the audience once, sorted."""
+    """Write one line per user of the audience, sorted."""
     connection.read_parquet(str(audience)).project('user_id AS "userId"').distinct().order("ALL").create_view(
         "users"
     )
@@ -61,9 +75,9 @@ def write_user_lines(connection: duckdb.DuckDBPyConnection, audience: Path, targ
 
 
 def write_seeds(connection: duckdb.DuckDBPyConnection, pairs: Path, audience: Path, target: Path) -> int:
-    """Write the seeds of the audience (``joins.SEEDS``), sorted: at most ``MAX_SEEDS`` of a user, in the query's order.
+    """Write at most ``MAX_SEEDS`` seeds per user of the audience (``output_mapping.SEEDS``), in the query's order.
 
-    :returns: how many users of the audience have seeds.
+    :returns: the number of users with seeds.
     """
     connection.execute(
         f"""
@@ -83,7 +97,7 @@ def write_seeds(connection: duckdb.DuckDBPyConnection, pairs: Path, audience: Pa
 
 
 def write_item_lines(connection: duckdb.DuckDBPyConnection, seeds: Path, target: Path) -> None:
-    """Ask about each seed once, sorted."""
+    """Write one line per seed item, sorted."""
     connection.execute(
         f'COPY (SELECT DISTINCT item_id AS "itemId" FROM read_parquet({quoted_path(seeds)}) ORDER BY ALL) '
         f"TO {quoted_path(target)} (FORMAT json)"
@@ -99,13 +113,13 @@ def write_ranking_lines(
     *,
     name: str,
 ) -> int:
-    """Ask for each user's candidates, each once and in the query's order, to be ranked; users sorted within parts.
+    """Write one line per user with the candidates to rank, in the query's order; users are sorted within parts.
 
-    :param candidates: ``PAIRS``; one list for everybody where users are empty.
-    :param asked: where to write who is asked about (``joins.ASKED``).
+    :param candidates: ``PAIRS``; one list for all users where users are empty.
+    :param asked: where to write the users of the lines (``output_mapping.ASKED``).
     :param name: the SQL file, for errors.
-    :returns: how many users of the audience have candidates.
-    :raises FatalError: when there are none at all, or too many for somebody.
+    :returns: the number of users with candidates.
+    :raises FatalError: when there are no candidates, or too many for a user.
     """
     source, people = f"read_parquet({quoted_path(candidates)})", f"read_parquet({quoted_path(audience)})"
     connection.execute(
@@ -163,10 +177,10 @@ def write_ranking_lines(
 def write_segments(
     rows: Iterable[tuple[str | None, ...]], target: Path, *, attributes: bool, name: str
 ) -> pa.Table:
-    """Write what a batch segment job asks for (``SEGMENTS``), in the query's order; small by the service's limits.
+    """Write the queries of a batch segment job (``SEGMENTS``), in the query's order; few, by the service's limits.
 
     :param rows: ``item_id``, or with ``attributes`` the expression and an item that those found for it get.
-    :raises FatalError: when there is nothing, or more than one job takes.
+    :raises FatalError: when there are none, or more than one job takes.
     """
     pairs = list(dict.fromkeys((row[0], row[-1]) for row in rows if None not in row and "" not in row))
     queries = {query for query, _ in pairs}
@@ -183,7 +197,7 @@ def write_segments(
 def write_segment_lines(
     connection: duckdb.DuckDBPyConnection, segments: Path, target: Path, *, attributes: bool
 ) -> None:
-    """Ask for each item or expression once, in the query's order."""
+    """Write one line per item or expression, in the query's order."""
     key = "itemAttributes" if attributes else "itemId"
     connection.execute(
         f'COPY (SELECT query AS "{key}" FROM read_parquet({quoted_path(segments)}) '
@@ -192,9 +206,9 @@ def write_segment_lines(
 
 
 def keep_found(connection: duckdb.DuckDBPyConnection, audience: Path, found: Path) -> int:
-    """Leave only people of the audience who were found.
+    """Keep only the people of the audience who were found.
 
-    :returns: how many there are.
+    :returns: their number.
     """
     whole = audience.with_suffix(".whole")
     audience.rename(whole)
@@ -207,16 +221,80 @@ def keep_found(connection: duckdb.DuckDBPyConnection, audience: Path, found: Pat
 
 
 def check_size(path: Path) -> None:
-    """Refuse an input that is too large for one job.
-
-    :raises FatalError: naming its size.
-    """
+    """Raise FatalError when an input is too large for one job."""
     size_bytes = path.stat().st_size
     if size_bytes > MAX_INPUT_BYTES:
         raise FatalError(
             f"The job's input has {size_bytes / 10**9:.1f} GB; Amazon Personalize takes {MAX_INPUT_BYTES // 10**9} GB. "
             "Ask about fewer people in one program, or rank shorter lists."
         )
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The number of questions of a job, and how many its output does not answer."""
+
+    asked: int
+    unanswered: int
+
+    @property
+    def reason_not_to_ask_again(self) -> str:
+        """Return why a second job is not worth its price; empty when it is."""
+        return next((reason for applies, reason in _REASONS if applies(self)), "")
+
+
+_REASONS: tuple[tuple[Callable[[Questions], bool], str], ...] = (
+    (lambda q: q.unanswered == 0, "every question has an answer"),
+    (lambda q: q.unanswered < 1_000 and q.unanswered < q.asked / 100, "fewer than 1,000 and fewer than 1 %"),
+    (
+        lambda q: q.unanswered > q.asked / 2,
+        "more than half: the fault is the job's, not that of single lines",
+    ),
+)
+
+
+def write_unanswered(
+    connection: duckdb.DuckDBPyConnection,
+    questions: Path,
+    outputs: Iterable[Source],
+    input_type: InputType,
+    target: Path,
+    work: Path,
+) -> Questions:
+    """Write the lines of a job's input that its output does not answer, sorted.
+
+    :param questions: the job's input.
+    :param work: an existing folder.
+    """
+    answered = work / "answered.parquet"
+    with pq.ParquetWriter(answered, _KEYS, compression="zstd") as writer:
+        for keys in _answered(outputs, input_type):
+            writer.write_batch(pa.RecordBatch.from_arrays([keys], schema=_KEYS))
+    connection.execute(
+        f"CREATE TEMP TABLE questions AS SELECT json, {_KEY} AS key "
+        f"FROM read_ndjson_objects({quoted_path(questions)})"
+    )
+    connection.execute(
+        "CREATE TEMP TABLE unanswered AS SELECT json, key FROM questions "
+        f"ANTI JOIN read_parquet({quoted_path(answered)}) USING (key)"
+    )
+    counts = connection.execute("SELECT (SELECT count(*) FROM questions), (SELECT count(*) FROM unanswered)")
+    asked, unanswered = counts.fetchall()[0]
+    rows = connection.sql("SELECT json::VARCHAR AS json FROM unanswered ORDER BY key")
+    with target.open("wb") as file:
+        for batch in rows.to_arrow_reader(_ROWS_AT_ONCE):
+            file.writelines(f"{line}\n".encode() for line in batch.column(0).to_pylist())
+    return Questions(asked, unanswered)
+
+
+def _answered(outputs: Iterable[Source], input_type: InputType) -> Iterator[pa.Array]:
+    if input_type in {InputType.SEGMENT_ITEM, InputType.SEGMENT_ATTRIBUTES}:
+        yield pa.array(list(answered_queries(outputs)), pa.string())
+        return
+    for _name, stream in outputs:
+        for block in cut_blocks(stream):
+            lines = read_block(block, ITEM if input_type is InputType.ITEM else USER).columns
+            yield lines["user_id"].filter(pc.is_null(lines["error"]))
 
 
 def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:

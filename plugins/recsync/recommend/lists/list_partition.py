@@ -1,10 +1,11 @@
-"""The lists of one partition of people: their lines found, ruled, filled from the fallback, as a table to publish."""
+"""Build the lists of one partition of users: rules, fallback, rows to publish."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +13,29 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsync.program import Recommendations
-from recsync.recommend.lists.catalogue import Catalogue
-from recsync.recommend.lists.dedupe import Lines, first_lines
-from recsync.recommend.lists.fallback import Personal, Popular, PopularInSegment, Tier, fill
-from recsync.recommend.lists.history import History
-from recsync.recommend.lists.rules import UNKNOWN, Bought, ListRules, Lists, pack, ragged
-from recsync.recommend.lists.similar import similar_items
+from recsync.recommend.lists.catalog import ItemCatalog
+from recsync.recommend.lists.history import History, similar_items
+from recsync.recommend.lists.output_staging import Lines, dedupe_lines
+from recsync.recommend.lists.rules import (
+    UNKNOWN,
+    Candidates,
+    ListRules,
+    Lists,
+    Past,
+    Scores,
+    Tier,
+    UserItems,
+    compact_all,
+    fill,
+    ragged,
+)
+from recsync.recommend.lists.selection import Selection
 
 LISTS = pa.schema(
     [
         ("external_id", pa.string()),
-        ("item_ids", pa.list_(pa.string())),
+        ("items", pa.list_(pa.int32())),
+        ("scores", pa.list_(pa.float32())),
         ("tier", pa.string()),
         ("reason", pa.string()),
         ("priority", pa.float64()),
@@ -30,17 +43,20 @@ LISTS = pa.schema(
         ("unanswered", pa.string()),
     ]
 )
-"""What is published: one row per person; ``item_ids`` is empty where nothing is fit to mail, ``reason`` says why.
+"""The published lists: one row per person; without a list ``items`` is empty and ``reason`` says why.
 
-``tier`` is the furthest source used: ``personal`` or a tier of the fallback; empty without a list. ``unanswered`` says
-why the job has no answer for somebody whom it was asked about; empty for everybody else. Whoever has no answer and has
-a list in Braze keeps it for a while, so ``item_ids`` is then only what follows.
+``items`` are positions in the catalog that is published with the lists. ``scores`` is parallel to them, NULL for an
+item without a score; the whole list is NULL where no scores were read. ``tier`` is the furthest source used:
+``personal`` or a tier of the fallback; empty without a list. ``unanswered`` says why the job has no answer for a person
+it was asked about, else it is empty. Such a person keeps the list in Braze for some days; ``items`` is what follows
+then.
 """
 PERSONAL = "personal"
 NO_LINE = "the batch output has no line for this person"
 FAILED = "the batch output has an error for this person"
 NOT_ASKED = "no candidate, seed or segment leads to this person"
 
+_NO_LISTS: Mapping[str, pa.Table] = {}
 # Places of a matrix of lists; bounds the memory whatever the lengths of the lists.
 _MAX_PLACES = 2_000_000
 # People filled from the fallback at a time, for the same reason.
@@ -48,112 +64,212 @@ _FILLED_PEOPLE = 10_000
 
 
 @dataclass
-class Partition:
-    """One partition's rows (``LISTS``, texts and items as dictionaries) and how they came about."""
+class ListsReport:
+    """Figures of an audience and a batch output.
 
-    lists: pa.Table
-    used: NDArray[np.bool_]
+    :param users: people in the audience; each has one row.
+    :param lists: of them with a list.
+    :param suppressed: reason -> people without a list.
+    :param tiers: furthest tier used -> people with a list.
+    :param unanswered: reason -> people for whom the output should have an answer and has none.
+    :param dropped: rule -> entries of the output's lists that it dropped.
+    :param short: rule -> people with fewer items than ``length``, or without a list, of whose candidates it dropped
+        some; a person may count under several.
+    :param missed: rule about a share -> lists that miss it.
+    :param items: different items in all lists.
+    :param questions: how many answers the output should hold: one for each person of the audience whom the job was
+        asked about; of a segment job, one for each query.
+    :param answered: how many of them it holds.
+    :param matched: people for whom the output has a line, even one with an error.
+    :param unknown_users: lines of users who are not in the audience.
+    :param repeated: further answers of a user, equal to the first one.
+    :param conflicts: users of whom two answers differ.
+    :param unreadable: lines without a readable user.
+    :param notes: what the rules could not look at, for people.
+    """
+
+    users: int = 0
+    lists: int = 0
     suppressed: Counter[str] = field(default_factory=Counter)
     tiers: Counter[str] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
-    asked: int = 0
+    short: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
+    items: int = 0
+    questions: int = 0
+    answered: int = 0
     matched: int = 0
-    strangers: int = 0
+    unknown_users: int = 0
     repeated: int = 0
     conflicts: int = 0
+    unreadable: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def __iadd__(self, part: ListsReport) -> Self:
+        """Add the figures of one partition."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(part, each.name))
+        return self
 
 
 def build_partition(
     people: pa.Table,
     lines: pa.Table,
     purchases: pa.Table | None,
-    catalogue: Catalogue,
+    catalog: ItemCatalog,
     policy: Recommendations,
     history: History | None,
     asked: pa.Table | None,
-) -> Partition:
+    past_lists: Mapping[str, pa.Table] = _NO_LISTS,
+) -> tuple[pa.Table, NDArray[np.bool_], ListsReport]:
     """Make the rows of some people.
 
-    :param people: ``AUDIENCE``; ``lines``: ``SPOOLED``; ``purchases``: ``PURCHASES``, each of the same users.
+    :param people: ``AUDIENCE``; ``lines``: ``STAGED`` or ``SCORED``; ``purchases``: ``PURCHASES``; of the same users.
     :param asked: whom the job was asked about, beside those who have a line; None: everybody.
+    :param past_lists: by member of ``Rules``, the lists (``history.PAST_LISTS``) whose items it leaves out.
+    :returns: ``LISTS`` (texts as dictionaries), which items of the catalog they hold, and the figures.
     """
     named = people["user_id"].combine_chunks().dictionary_encode()
     users = named.indices.to_numpy().astype(np.int64)
-    found = first_lines(lines, named.dictionary)
-    past = _Past.of(purchases, named.dictionary, len(catalogue), history) if purchases and history else None
-    rules, dropped = ListRules.of(policy.rules, catalogue), Counter[str]()
-    lists = _personal(found, users, rules, policy.length, past.bought if past else None, dropped)
+    found = dedupe_lines(lines, named.dictionary)
+    bought = _Purchases.of(purchases, named.dictionary) if purchases and history else None
+    past = {rule: user_items(lists, named.dictionary, len(catalog)) for rule, lists in past_lists.items()}
+    if bought and history and history.bought_since is not None:
+        past["not_bought_in_days"] = bought.since(history.bought_since, len(catalog))
+    selection = Selection(policy, ListRules(policy.rules, catalog), history.pools if history else {})
+    rules = selection.rules
+    left_out = np.zeros(len(users), np.uint64)
+    lists, scores, own, dropped = _personal(found, users, selection, past, left_out)
     expected = found.found | (_named(asked, named.dictionary) if asked is not None else True)
-    short = np.count_nonzero(lists >= 0, axis=1) < policy.shortest
+    short = ~own | (np.count_nonzero(lists >= 0, axis=1) < policy.shortest)
     unanswered = short & (found.failed | (expected & ~found.found))[users]
     last = np.zeros(len(lists), np.int8)
     if history and policy.fallback:
         segments = pc.index_in(people["segment"].combine_chunks(), value_set=history.segments)
         codes = segments.fill_null(-1).to_numpy().astype(np.int64)
-        _fall_back(lists, last, users, codes, rules, policy, history, past)
-    lists[np.count_nonzero(lists >= 0, axis=1) < policy.shortest] = -1
+        few = np.flatnonzero(short)
+        for start in range(0, len(few), _FILLED_PEOPLE):
+            block = few[start : start + _FILLED_PEOPLE]
+            tiers = [_tier(name, history, bought, users[block], codes[block]) for name in policy.fallback]
+            rules_here = np.zeros(len(block), np.uint64)
+            lists[block], last[block] = fill(
+                lists[block], users[block], tiers, rules, past, rules_here, among=selection.uncapped
+            )
+            left_out[block] |= rules_here
+    # Nobody gets a list of promoted or new items alone.
+    lists[(np.count_nonzero(lists >= 0, axis=1) < policy.shortest) | (~own & (last == 0))] = -1
+    lists, scores, missed = selection.finish(lists, scores)
     lineless = np.where(expected, 1, 3)
     why = np.where(unanswered, np.where(found.found, 2, 1)[users], np.where(found.found, 4, lineless)[users])
-    made = _publishable(people, lists, last, unanswered, why, policy, catalogue)
-    made.asked, made.matched = (int(np.count_nonzero(each[users])) for each in (expected, found.found))
-    made.dropped, made.strangers = dropped, found.strangers
-    made.repeated, made.conflicts = found.repeated, found.conflicts
-    return made
+    table, used, report = _publishable(people, lists, scores, last, unanswered, why, policy, catalog)
+    report.dropped, report.missed = dropped, missed
+    costs = left_out[np.count_nonzero(lists >= 0, axis=1) < policy.length]
+    for name, bit in rules.bits.items():
+        if count := int(np.count_nonzero(costs & bit)):
+            report.short[name] = count
+    report.questions, report.matched = (
+        int(np.count_nonzero(each[users])) for each in (expected, found.found)
+    )
+    report.answered = report.questions - report.unanswered.total()
+    report.unknown_users = found.unknown_users
+    report.repeated, report.conflicts = found.repeated, found.conflicts
+    return table, used, report
 
 
 def _named(users: pa.Table, names: pa.Array) -> NDArray[np.bool_]:
-    """Say which names are among some users."""
+    """Mark the names that are among some users."""
     values = pc.unique(users["user_id"]).cast(pa.string())
     found: NDArray[np.bool_] = pc.is_in(names, value_set=values).to_numpy(zero_copy_only=False)
     return found
 
 
 @dataclass(frozen=True)
-class _Past:
+class _Purchases:
     """Purchases of the partition's users, who are numbered as its lines are."""
 
     users: NDArray[np.int64]
     items: NDArray[np.int32]
     times: NDArray[np.int64]
-    bought: Bought | None
 
     @classmethod
-    def of(cls, purchases: pa.Table, names: pa.Array, items: int, history: History) -> _Past:
+    def of(cls, purchases: pa.Table, names: pa.Array) -> _Purchases:
         owners = pc.index_in(purchases["user_id"].combine_chunks(), value_set=names).fill_null(-1).to_numpy()
         inside = owners >= 0
-        users = owners[inside].astype(np.int64)
-        bought_items = purchases["item"].to_numpy()[inside]
-        times = purchases["timestamp"].to_numpy()[inside]
-        if history.bought_since is None:
-            return cls(users, bought_items, times, None)
-        late = times >= history.bought_since
         return cls(
-            users, bought_items, times, Bought(np.sort(users[late] * items + bought_items[late]), items)
+            owners[inside].astype(np.int64),
+            purchases["item"].to_numpy()[inside],
+            purchases["timestamp"].to_numpy()[inside],
         )
+
+    def since(self, moment: int, items: int) -> UserItems:
+        late = self.times >= moment
+        return UserItems(np.sort(self.users[late] * items + self.items[late]), items)
+
+
+def user_items(lists: pa.Table, names: pa.Array, items: int) -> UserItems:
+    """Pair the users of a partition with the items of their former lists.
+
+    :param lists: ``history.PAST_LISTS``.
+    :param items: how many items the catalog holds.
+    """
+    found = [np.empty(0, np.int64)]
+    # Batch by batch: the lists of many days are far larger than their keys.
+    for batch in lists.to_batches():
+        owners = pc.index_in(batch["user_id"], value_set=names).fill_null(-1).to_numpy()
+        users = np.repeat(owners.astype(np.int64), pc.list_value_length(batch["items"]).to_numpy())
+        positions = batch["items"].flatten().to_numpy()
+        known = (users >= 0) & (positions >= 0)
+        found.append(users[known] * items + positions[known])
+    keys = np.concatenate(found)
+    keys.sort()
+    return UserItems(keys, items)
 
 
 def _personal(
     lines: Lines,
     users: NDArray[np.int64],
-    rules: ListRules,
-    length: int,
-    bought: Bought | None,
-    dropped: Counter[str],
-) -> Lists:
-    """Give each person's own list, ruled and packed."""
-    lists = np.full((len(users), length), -1, np.int32)
+    selection: Selection,
+    past: Past,
+    left_out: NDArray[np.uint64],
+) -> tuple[Lists, Scores | None, NDArray[np.bool_], Counter[str]]:
+    """Apply the rules to each person's own list.
+
+    :param left_out: by person, the ``rules.bits`` of the rules that dropped items; updated.
+    :returns: lists, scores, whether a list has items of the person's own, and the number of dropped items by rule.
+    """
+    rules, length, own = selection.rules, selection.policy.length, np.zeros(len(users), np.bool_)
+    lists, dropped = np.full((len(users), length), -1, np.int32), Counter[str]()
+    scores = None if lines.scores is None else np.full(lists.shape, np.nan, np.float32)
     lengths = lines.lengths[users]
     for start, end in _row_blocks(lengths, 0, len(users)):
         rows, sizes = users[start:end], lengths[start:end]
         block = np.full((len(rows), int(sizes.max(initial=0))), -1, np.int32)
-        block[np.arange(block.shape[1]) < sizes[:, None]] = lines.items[ragged(lines.starts[rows], sizes)]
-        dropped[UNKNOWN] += int(sizes.sum()) - int(np.count_nonzero(block >= 0))
-        block, broken = rules.apply(block, rows, bought)
+        held, places = np.arange(block.shape[1]) < sizes[:, None], ragged(lines.starts[rows], sizes)
+        block[held] = lines.items[places]
+        of_block = None
+        if lines.scores is not None:
+            of_block = np.full(block.shape, np.nan, np.float32)
+            of_block[held] = lines.scores[places]
+        known = np.count_nonzero(block >= 0, axis=1)
+        dropped[UNKNOWN] += int(sizes.sum()) - int(known.sum())
+        left_out[start:end][known < sizes] |= rules.bits[UNKNOWN]
+        candidates, costs = Candidates(block, rows, past, of_block), left_out[start:end]
+        ordered = False if selection.is_needed else None
+        candidates.lists, broken = rules.apply(candidates, costs, ordered=ordered)
         dropped.update(broken)
-        packed, _ = pack(block, length)
-        lists[start:end, : packed.shape[1]] = packed
-    return lists
+        if selection.is_needed:
+            block, of_block, own[start:end], broken = selection.choose(candidates, costs)
+            dropped.update(broken)
+        else:
+            others = [] if of_block is None else [of_block]
+            block, *others = compact_all(candidates.lists, length, *others)
+            own[start:end] = (block >= 0).any(axis=1)
+            of_block = others[0] if others else None
+        if scores is not None and of_block is not None:
+            scores[start:end, : block.shape[1]] = np.where(block >= 0, of_block, np.nan)
+        lists[start:end, : block.shape[1]] = block
+    return lists, scores, own, dropped
 
 
 def _row_blocks(lengths: NDArray[np.int64], start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -167,97 +283,74 @@ def _row_blocks(lengths: NDArray[np.int64], start: int, end: int) -> Iterator[tu
         yield start, end
 
 
-def _fall_back(
-    lists: Lists,
-    last: NDArray[np.int8],
+def _tier(
+    name: str,
+    history: History,
+    bought: _Purchases | None,
     users: NDArray[np.int64],
     segments: NDArray[np.int64],
-    rules: ListRules,
-    policy: Recommendations,
-    history: History,
-    past: _Past | None,
-) -> None:
-    """Fill the lists that are too short to be mailed, in place."""
-    short = np.flatnonzero(np.count_nonzero(lists >= 0, axis=1) < policy.shortest)
-    for start in range(0, len(short), _FILLED_PEOPLE):
-        people = short[start : start + _FILLED_PEOPLE]
-        tiers = [_tier(name, history, past, users[people], segments[people]) for name in policy.fallback]
-        bought = past.bought if past else None
-        lists[people], last[people] = fill(
-            lists[people], np.arange(len(people)), users[people], tiers, rules, bought
-        )
-
-
-def _tier(
-    name: str, history: History, past: _Past | None, users: NDArray[np.int64], segments: NDArray[np.int64]
 ) -> Tier:
-    """Give a tier for some people, who are numbered from 0."""
+    """Return a tier for some people, who are numbered from 0."""
     if name == "popular":
-        return Popular(history.popular)
+        return Tier(history.popular[None], np.zeros(len(users), np.int64))
     if name == "popular_in_segment":
-        return PopularInSegment(history.popular_in_segment, segments)
-    if past is None or history.similar is None:
-        return Personal(np.empty((len(users), 0), np.int32))
+        return Tier(history.popular_in_segment, segments)
+    if bought is None or history.similar is None:
+        return Tier(np.empty((0, 0), np.int32), np.full(len(users), -1))
     asked, rows = np.unique(users, return_inverse=True)
-    places = np.minimum(np.searchsorted(asked, past.users), len(asked) - 1)
-    chosen = (asked[places] == past.users) & (past.times >= history.fallback_since)
+    places = np.minimum(np.searchsorted(asked, bought.users), len(asked) - 1)
+    chosen = (asked[places] == bought.users) & (bought.times >= history.fallback_since)
     ranked = similar_items(
-        history.similar, places[chosen], past.items[chosen], past.times[chosen], len(asked)
+        history.similar, places[chosen], bought.items[chosen], bought.times[chosen], len(asked)
     )
-    return Personal(ranked[rows])
+    return Tier(ranked, rows)
 
 
 def _publishable(
     people: pa.Table,
     lists: Lists,
+    scores: Scores | None,
     last: NDArray[np.int8],
     unanswered: NDArray[np.bool_],
     why: NDArray[np.int64],
     policy: Recommendations,
-    catalogue: Catalogue,
-) -> Partition:
+    catalog: ItemCatalog,
+) -> tuple[pa.Table, NDArray[np.bool_], ListsReport]:
     """Make the rows.
 
     :param why: number of the reason for which each person would have no list.
     """
     held = lists >= 0
     sizes = np.count_nonzero(held, axis=1)
-    positions = lists[held]
-    used = np.zeros(len(catalogue), np.bool_)
-    used[positions] = True
-    # Only the items of this partition go into its dictionary: a catalogue can be far larger than what is mailed.
-    numbers = (np.cumsum(used) - 1).astype(np.int32)[positions]
-    chosen = catalogue.item_ids.take(pa.array(np.flatnonzero(used)))
+    used = np.zeros(len(catalog), np.bool_)
+    used[lists[held]] = True
     offsets = np.zeros(len(lists) + 1, np.int32)
     np.cumsum(sizes, out=offsets[1:])
-    items = pa.ListArray.from_arrays(
-        pa.array(offsets), pa.DictionaryArray.from_arrays(pa.array(numbers), chosen)
-    )
+    if scores is None:
+        score_lists = pa.nulls(len(lists), LISTS.field("scores").type)
+    else:
+        values = scores[held]
+        score_lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, mask=np.isnan(values)))
     tiers = ["", PERSONAL, *policy.fallback]
-    tier = np.where(sizes > 0, last + 1, 0).astype(np.int8)
-    few = f"fewer than {policy.shortest} items that may be mailed"
-    reasons = ["", NO_LINE, FAILED, NOT_ASKED, few]
-    reason = np.where(sizes > 0, 0, why).astype(np.int8)
-    missing = np.where(unanswered, why, 0).astype(np.int8)
-    table = pa.table(
-        {
-            "external_id": people["external_id"].combine_chunks(),
-            "item_ids": items,
-            "tier": pa.DictionaryArray.from_arrays(pa.array(tier), pa.array(tiers)),
-            "reason": pa.DictionaryArray.from_arrays(pa.array(reason), pa.array(reasons)),
-            "priority": people["priority"].combine_chunks(),
-            "segment": people["segment"].combine_chunks(),
-            "unanswered": pa.DictionaryArray.from_arrays(pa.array(missing), pa.array(reasons)),
-        }
-    )
-    return Partition(table, used, _counts(reason, reasons), _counts(tier, tiers), _counts(missing, reasons))
+    reasons = ["", NO_LINE, FAILED, NOT_ASKED, f"fewer than {policy.shortest} items that may be mailed"]
+    coded = {
+        "tier": (np.where(sizes > 0, last + 1, 0), tiers),
+        "reason": (np.where(sizes > 0, 0, why), reasons),
+        "unanswered": (np.where(unanswered, why, 0), reasons),
+    }
+    columns = {
+        name: pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int8)), pa.array(texts))
+        for name, (codes, texts) in coded.items()
+    }
+    columns |= {name: people[name].combine_chunks() for name in ("external_id", "priority", "segment")}
+    items = pa.ListArray.from_arrays(pa.array(offsets), pa.array(lists[held]))
+    columns |= {"items": items, "scores": score_lists}
+    tier, reason, missing = (_counts(codes, texts) for codes, texts in coded.values())
+    report = ListsReport(len(lists), tier.total(), reason, tier, missing)
+    return pa.table([columns[name] for name in LISTS.names], LISTS.names), used, report
 
 
-def _counts(codes: NDArray[np.int8], texts: Sequence[str]) -> Counter[str]:
-    """Count by text, leaving out the first, which stands for nothing."""
+def _counts(codes: NDArray[np.int64], texts: Sequence[str]) -> Counter[str]:
+    """Count by text, without the first, empty one."""
     totals = np.bincount(codes, minlength=len(texts)).tolist()
-    counts = Counter[str]()
-    for text, total in list(zip(texts, totals, strict=True))[1:]:
-        if total:
-            counts[text] += total
-    return counts
+    return Counter({text: total for text, total in list(zip(texts, totals, strict=True))[1:] if total})

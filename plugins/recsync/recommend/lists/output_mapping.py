@@ -1,8 +1,4 @@
-"""How the lines of an output become people's lists, when they are not about people: joined by partition of people.
-
-Related items: each line is about an item, and a person's list merges those of the person's seeds by rank. Trending
-items: one line for everybody. Segments stand in ``segments.py``.
-"""
+"""Map the lines of an output to users."""
 
 from __future__ import annotations
 
@@ -20,11 +16,19 @@ from numpy.typing import NDArray
 
 from recsync.errors import FatalError
 from recsync.recommend.lists.batch_output import ITEM
-from recsync.recommend.lists.catalogue import Catalogue
-from recsync.recommend.lists.dedupe import first_lines
-from recsync.recommend.lists.output_staging import NOBODY, SPOOLED, Source, Spool, spool_output
-from recsync.recommend.lists.partitions import Partitions, Parts
-from recsync.recommend.lists.rules import Lists, pack, ragged, repeated
+from recsync.recommend.lists.catalog import ItemCatalog
+from recsync.recommend.lists.output_staging import (
+    NOBODY,
+    SCORED,
+    STAGED,
+    Partitions,
+    Parts,
+    Source,
+    StagedOutput,
+    dedupe_lines,
+    stage_output,
+)
+from recsync.recommend.lists.rules import Lists, compact, ragged, repeated
 
 SEEDS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("place", pa.int32())])
 """The items that somebody's list is made from, ``place`` 0 for the first."""
@@ -34,110 +38,111 @@ _SEEDED = pa.schema([("user_id", pa.string()), ("line", pa.int32()), ("place", p
 _BATCH_ROWS = 65_536
 # Entries of lists merged at a time; bounds the memory at some 30 bytes each.
 _MERGED_ENTRIES = 1_000_000
-# Stands for an item that the catalogue does not hold, while lists are merged; no catalogue is as long.
+# Position of an unknown item while lists are merged; above any real one.
 _UNKNOWN = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Joining:
-    """What a join works with.
+class MappingContext:
+    """The inputs of a mapping beside the output.
 
     :param people: the audience, split into ``parts``.
-    :param folder: an existing folder for what does not fit into memory.
+    :param folder: an existing folder for staged data.
+    :param with_scores: whether to read the scores, where a list comes from one line.
     """
 
     connection: duckdb.DuckDBPyConnection
-    catalogue: Catalogue
+    catalog: ItemCatalog
     people: Parts
     parts: int
     folder: Path
+    with_scores: bool = False
 
     def partitions(self, name: str, schema: pa.Schema) -> Partitions:
         """Make partitions of the same users as those of ``people``."""
         return Partitions(self.connection, self.folder / name, schema, self.parts)
 
 
-class Join(Protocol):
+class OutputMapping(Protocol):
     """Turns the lines of an output into lines of people."""
 
-    def __call__(self, outputs: Iterable[Source], joining: Joining, /) -> Spool:
+    def __call__(self, outputs: Iterable[Source], mapping: MappingContext, /) -> StagedOutput:
         """Read every object once, in order."""
 
 
-def by_user(outputs: Iterable[Source], joining: Joining) -> Spool:
-    """Take each line for its user's list; the job was asked about everybody."""
-    return spool_output(outputs, joining.catalogue, joining.partitions("output", SPOOLED))
+def by_user(outputs: Iterable[Source], mapping: MappingContext) -> StagedOutput:
+    """Give each line to its user; the job was asked about every user."""
+    schema = SCORED if mapping.with_scores else STAGED
+    return stage_output(outputs, mapping.catalog, mapping.partitions("output", schema))
 
 
-def by_some_users(asked: Path) -> Join:
-    """Take each line for its user's list.
+def by_some_users(asked: Path) -> OutputMapping:
+    """Give each line to its user.
 
     :param asked: Parquet file of ``ASKED``: whom the job was asked about.
     """
 
-    def join(outputs: Iterable[Source], joining: Joining) -> Spool:
-        spool = by_user(outputs, joining)
-        users = joining.partitions("asked", ASKED)
-        with users:
-            for batch in pq.ParquetFile(asked).iter_batches(_BATCH_ROWS, columns=ASKED.names):
-                users.add(batch.cast(ASKED))
-        spool.asked = users
-        return spool
+    def map_lines(outputs: Iterable[Source], mapping: MappingContext) -> StagedOutput:
+        staged = by_user(outputs, mapping)
+        staged.asked = mapping.partitions("asked", ASKED).fill([asked])
+        return staged
 
-    return join
+    return map_lines
 
 
-def by_seed(seeds: Path) -> Join:
+def by_seed(seeds: Path) -> OutputMapping:
     """Give each user the lists of the user's seeds, merged by rank.
 
     :param seeds: Parquet file of ``SEEDS``, sorted by user and place.
     """
 
-    def join(outputs: Iterable[Source], joining: Joining) -> Spool:
-        spool = _spool_items(outputs, joining)
-        lines = _each_once(spool.lines.read(0).combine_chunks())
-        seeded = joining.partitions("seeds", _SEEDED)
+    def map_lines(outputs: Iterable[Source], mapping: MappingContext) -> StagedOutput:
+        staged = _stage_items(outputs, mapping, STAGED)
+        lines = _each_once(staged.lines.read(0).combine_chunks())
+        seeded = mapping.partitions("seeds", _SEEDED)
         with seeded:
             for batch in pq.ParquetFile(seeds).iter_batches(_BATCH_ROWS, columns=SEEDS.names):
                 seeded.add(_numbered(batch, lines))
-        spool.lines, spool.asked = _SeededLines(seeded, lines), NOBODY
-        return spool
+        staged.lines, staged.asked = _SeededLines(seeded, lines), NOBODY
+        return staged
 
-    return join
-
-
-def for_everybody(outputs: Iterable[Source], joining: Joining) -> Spool:
-    """Give everybody the list of the only line."""
-    spool = _spool_items(outputs, joining)
-    spool.lines = _EverybodysLine(joining.people, _each_once(spool.lines.read(0).combine_chunks()))
-    return spool
+    return map_lines
 
 
-def _spool_items(outputs: Iterable[Source], joining: Joining) -> Spool:
-    """Read lines about items into one partition, which is then mapped into memory rather than held."""
-    lines = Partitions(joining.connection, joining.folder / "output", SPOOLED, 1)
-    return spool_output(outputs, joining.catalogue, lines, key=ITEM)
+def for_everybody(outputs: Iterable[Source], mapping: MappingContext) -> StagedOutput:
+    """Give the only line to every user."""
+    staged = _stage_items(outputs, mapping, SCORED if mapping.with_scores else STAGED)
+    staged.lines = _EverybodysLine(mapping.people, _each_once(staged.lines.read(0).combine_chunks()))
+    return staged
+
+
+def _stage_items(outputs: Iterable[Source], mapping: MappingContext, schema: pa.Schema) -> StagedOutput:
+    """Stage lines about items in one partition, which is memory-mapped."""
+    lines = Partitions(mapping.connection, mapping.folder / "output", schema, 1)
+    return stage_output(outputs, mapping.catalog, lines, key=ITEM)
 
 
 def _each_once(lines: pa.Table) -> pa.Table:
-    """Leave one line of each item, as ``first_lines`` picks them.
+    """Keep one line per item, as ``dedupe_lines`` picks them.
 
     :raises FatalError: when two lists of one item differ.
     """
     known = pc.unique(lines["user_id"]).cast(pa.string())
     if len(known) == lines.num_rows:
         return lines
-    found = first_lines(lines, known)
+    found = dedupe_lines(lines, known)
     if found.conflicts:
         raise FatalError(
             f"{found.conflicts} items have two different lists in the batch output, and nothing says which one counts. "
             "Give the output of one job only."
         )
-    return spooled(known, found.lengths, found.items[ragged(found.starts, found.lengths)], found.failed)
+    places = ragged(found.starts, found.lengths)
+    scores = None if found.scores is None else found.scores[places]
+    return staged_lines(known, found.lengths, found.items[places], found.failed, scores)
 
 
 def _numbered(seeds: pa.RecordBatch, lines: pa.Table) -> pa.RecordBatch:
-    """Look up the line of each seed; -1 stands for none."""
+    """Look up the line of each seed; -1 without one."""
     known = lines["user_id"].combine_chunks() if lines.num_rows else pa.array([], pa.string())
     found = pc.index_in(seeds["item_id"].cast(pa.string()), value_set=known).fill_null(-1)
     columns = [seeds["user_id"].cast(pa.string()), found, seeds["place"].cast(pa.int32())]
@@ -153,20 +158,20 @@ class _SeededLines:
         """Merge the lists of one partition of users."""
         seeds = self.seeded.read(part).combine_chunks()
         if not seeds.num_rows:
-            return SPOOLED.empty_table()
+            return STAGED.empty_table()
         named = seeds["user_id"].chunk(0).dictionary_encode()
         owners = named.indices.to_numpy().astype(np.int64)
         line = seeds["line"].to_numpy()
         people, known = len(named.dictionary), line >= 0
         if not known.any():
             nothing = np.zeros(people, np.int64)
-            return spooled(named.dictionary, nothing, np.empty(0, np.int32), np.ones(people, np.bool_))
+            return staged_lines(named.dictionary, nothing, np.empty(0, np.int32), np.ones(people, np.bool_))
         items = self.lines["items"].chunk(0)
         sizes, merged = merge_by_rank(
             owners[known], line[known], people, items.offsets.to_numpy(), items.values.to_numpy()
         )
         unanswered = ~known | self.lines["failed"].chunk(0).to_numpy(zero_copy_only=False)[line]
-        return spooled(named.dictionary, sizes, merged, np.bincount(owners, unanswered, people) > 0)
+        return staged_lines(named.dictionary, sizes, merged, np.bincount(owners, unanswered, people) > 0)
 
 
 @dataclass(frozen=True)
@@ -178,10 +183,10 @@ class _EverybodysLine:
         """Repeat the line for each user of one partition."""
         users = pc.unique(self.people.read(part)["user_id"]).cast(pa.string())
         if not self.line.num_rows:
-            return SPOOLED.empty_table()
+            return STAGED.empty_table()
         same = pa.array(np.zeros(len(users), np.int64))
-        columns = [users, *(self.line[name].chunk(0).take(same) for name in SPOOLED.names[1:])]
-        return pa.Table.from_arrays(columns, schema=SPOOLED)
+        columns = [users, *(self.line[name].chunk(0).take(same) for name in self.line.column_names[1:])]
+        return pa.Table.from_arrays(columns, schema=self.line.schema)
 
 
 def merge_by_rank(
@@ -191,18 +196,17 @@ def merge_by_rank(
     offsets: NDArray[np.int32],
     values: NDArray[np.int32],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Merge lists: the first items of all of an owner's lists, then the second ones; each item once.
+    """Merge an owner's lists rank by rank: the first item of each list, then the second ones; each item once.
 
-    A merged list is as long as the longest of all lists: more seeds bring more of the best ranks, not a longer list.
-    Of the ranks of an owner's lists so many are looked at as give twice that length, which leaves room for repeats.
+    A merged list is at most as long as the longest list. The ranks read give twice that length, to allow for repeats.
 
     :param owners: of each seed, a number below ``people``, ascending; ``lines``: its list.
     :param offsets: where each list begins in ``values``; one more than there are lists.
-    :returns: how many items each owner has, and the items, owner by owner.
+    :returns: the number of items by owner, and the items in the order of the owners.
     """
     lengths = np.diff(offsets)
     longest = int(lengths.max(initial=0))
-    # A failed line has no items, and must not take the ranks of the others.
+    # A failed line has no items, and must not reduce the ranks read of the others.
     held_lines = lengths[lines] > 0
     owners, lines = owners[held_lines], lines[held_lines]
     counts = np.bincount(owners, minlength=people)
@@ -216,7 +220,7 @@ def merge_by_rank(
             who = alike[begin : begin + at_once]
             chosen = lines[starts[who][:, None] + np.arange(count)]
             held = _interleaved(offsets[chosen], lengths[chosen], values, ranks)
-            packed, sizes[who] = pack(held, longest)
+            packed, sizes[who] = compact(held, longest)
             found.append((who, packed[packed >= 0]))
     return sizes, _by_owner(sizes, found)
 
@@ -224,7 +228,7 @@ def merge_by_rank(
 def _interleaved(
     starts: NDArray[np.int32], lengths: NDArray[np.int32], values: NDArray[np.int32], ranks: int
 ) -> Lists:
-    """Give each owner's lists rank by rank, repeats emptied; an unknown item stands for one more item."""
+    """Return each owner's lists rank by rank with repeats emptied; unknown items count as one item."""
     rank = np.arange(ranks, dtype=np.int32)[None, :, None]
     inside = rank < lengths[:, None, :]
     places = np.where(inside, starts[:, None, :] + rank, 0)
@@ -238,7 +242,7 @@ def _interleaved(
 def _by_owner(
     sizes: NDArray[np.int64], found: list[tuple[NDArray[np.int64], NDArray[np.int32]]]
 ) -> NDArray[np.int32]:
-    """Bring entries, which stand group by group, into the order of their owners."""
+    """Sort entries that come group by group by their owners."""
     ends = np.cumsum(sizes)
     items = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
     for who, entries in found:
@@ -247,15 +251,21 @@ def _by_owner(
     return items
 
 
-def spooled(
-    users: pa.Array, sizes: NDArray[np.int64], items: NDArray[np.int32], failed: NDArray[np.bool_]
+def staged_lines(
+    users: pa.Array,
+    sizes: NDArray[np.int64],
+    items: NDArray[np.int32],
+    failed: NDArray[np.bool_],
+    scores: NDArray[np.float32] | None = None,
 ) -> pa.Table:
-    """Make a table of ``SPOOLED``.
+    """Make a table of ``STAGED``, or of ``SCORED``.
 
     :param users: each once; ``sizes``: how many of ``items`` each one has.
-    :param failed: whether something that was asked for the user has no answer; what has one gives the items.
+    :param failed: whether some question about the user has no answer.
     """
     offsets = np.zeros(len(users) + 1, np.int32)
     np.cumsum(sizes, out=offsets[1:])
-    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(items))
-    return pa.Table.from_arrays([users.cast(pa.string()), lists, pa.array(failed)], schema=SPOOLED)
+    values = [items] if scores is None else [items, scores]
+    lists = [pa.ListArray.from_arrays(pa.array(offsets), pa.array(each)) for each in values]
+    columns = [users.cast(pa.string()), lists[0], pa.array(failed), *lists[1:]]
+    return pa.Table.from_arrays(columns, schema=STAGED if scores is None else SCORED)

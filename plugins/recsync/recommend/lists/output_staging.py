@@ -1,4 +1,4 @@
-"""The lines of a batch output on the local disk: read by two threads, item ids as positions, split by user."""
+"""Stage the lines of a batch output on the local disk, partitioned by user, and pick each user's line."""
 
 from __future__ import annotations
 
@@ -6,35 +6,130 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from recsync.privacy import withhold, withhold_literals
 from recsync.recommend.lists.batch_output import USER, BlockLines, cut_blocks, read_block
-from recsync.recommend.lists.catalogue import Catalogue
-from recsync.recommend.lists.partitions import Partitions, Parts
-from recsync.storage.byte_stream import ByteStream
+from recsync.recommend.lists.catalog import ItemCatalog
+from recsync.recommend.lists.rules import ragged
+from recsync.storage.csv_text import ByteStream
 
 log = logging.getLogger(__name__)
+# One partition of people is joined, ruled and written at a time; about one row group of the result.
+PEOPLE_PER_PARTITION = 100_000
+# A partition is one open file while it is written; the usual limit is 1,024 for a process.
+MAX_PARTITIONS = 256
+# Rows collected before they are split, so that each partition gets more than a few at a time.
+_BUFFER_ROWS = 100_000
+_FILE_ROWS = 65_536
+
+
+def partitions_for(people: int, per_partition: int) -> int:
+    """Return the number of partitions of an audience."""
+    return min(MAX_PARTITIONS, max(1, -(-people // per_partition)))
+
+
+class Parts(Protocol):
+    """Rows with a ``user_id``, by partition."""
+
+    def read(self, part: int) -> pa.Table:
+        """Read one partition."""
+
+
+class Partitions:
+    """Write rows with a ``user_id`` once, then read them by partition.
+
+    The same user is in the same partition of everything that one ``connection`` split into as many ``parts``.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, folder: Path, schema: pa.Schema, parts: int
+    ) -> None:
+        folder.mkdir(parents=True)
+        self._connection, self.schema = connection, schema
+        self._paths = [folder / f"{part}.arrow" for part in range(parts)]
+        self._writers = [pa.ipc.new_file(str(path), schema) for path in self._paths]
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._flush()
+        for writer in self._writers:
+            writer.close()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Write some rows."""
+        self._waiting.append(batch)
+        self._waiting_rows += batch.num_rows
+        if self._waiting_rows >= _BUFFER_ROWS:
+            self._flush()
+
+    def fill(self, files: Iterable[Path]) -> Self:
+        """Write the rows of Parquet files, in their order, and no others."""
+        with self:
+            for path in files:
+                for batch in pq.ParquetFile(path).iter_batches(_FILE_ROWS, columns=self.schema.names):
+                    self.add(batch.select(self.schema.names).cast(self.schema))
+        return self
+
+    def read(self, part: int) -> pa.Table:
+        """Read one partition, in the order in which its rows were written."""
+        with pa.memory_map(str(self._paths[part])) as source:
+            return pa.ipc.open_file(source).read_all()
+
+    def _flush(self) -> None:
+        table = pa.Table.from_batches(self._waiting, schema=self.schema)
+        self._waiting, self._waiting_rows = [], 0
+        if len(self._writers) == 1:
+            self._writers[0].write_table(table)
+            return
+        keys = table.select(["user_id"])
+        hashed = self._connection.from_arrow(keys).project(
+            f"(hash(user_id) % {len(self._writers)})::USMALLINT"
+        )
+        (parts,) = hashed.fetchnumpy().values()
+        order = np.argsort(parts, kind="stable")
+        table = table.combine_chunks().take(pa.array(order))
+        ends = np.cumsum(np.bincount(parts, minlength=len(self._writers)))
+        start = 0
+        for writer, end in zip(self._writers, ends.tolist(), strict=True):
+            if end > start:
+                writer.write_table(table.slice(start, end - start))
+            start = end
+
 
 Source = tuple[str, ByteStream]
 """Name of an object, for the log, and its bytes."""
 
-SPOOLED = pa.schema([("user_id", pa.string()), ("items", pa.list_(pa.int32())), ("failed", pa.bool_())])
-"""One line: ``items`` are catalogue positions, -1 if unknown; a line with an error is ``failed`` and has none."""
+STAGED = pa.schema([("user_id", pa.string()), ("items", pa.list_(pa.int32())), ("failed", pa.bool_())])
+"""One line: ``items`` are catalog positions, -1 if unknown; a line with an error is ``failed`` and has none."""
+SCORED = STAGED.append(pa.field("scores", pa.list_(pa.float32())))
+"""The same where scores are read; as long as ``items``, NaN for an item without a score."""
 
-# The two cores of a small Airflow worker; what they do mostly needs no lock of Python's.
+# The two cores of a small Airflow worker; most of the work releases Python's lock.
 THREADS = 2
 # Blocks that the threads read ahead; bounds the memory.
 _BLOCKS_AHEAD = 2 * THREADS
 # A broken file should not flood the log.
 _LOGGED_LINES = 20
 _LOGGED_REASONS = 5
-# Failed lines of one block, of some thousand lines, whose reasons are read.
+# Failed lines of one block (of some thousand lines) whose reasons are read.
 _READ_REASONS = 200
 _REASON_LENGTH = 300
 
@@ -54,13 +149,13 @@ NOBODY: Parts = _Nobody()
 
 
 @dataclass
-class Spool:
+class StagedOutput:
     """The lines of all objects.
 
-    :param lines: ``SPOOLED``, split by user as the audience is.
+    :param lines: ``STAGED`` or ``SCORED``, split by user as the audience is.
     :param asked: whom the job was asked about, beside those who have a line; None: everybody.
     :param questions: how many questions the job was asked, and how many it answered; None: one for each user.
-    :param unreadable: lines in which nobody was found.
+    :param unreadable: lines without a readable user.
     """
 
     lines: Parts
@@ -69,59 +164,65 @@ class Spool:
     unreadable: int = 0
 
 
-def spool_output(
-    sources: Iterable[Source], catalogue: Catalogue, lines: Partitions, *, key: str = USER
-) -> Spool:
+def stage_output(
+    sources: Iterable[Source], catalog: ItemCatalog, lines: Partitions, *, key: str = USER
+) -> StagedOutput:
     """Read every object once, block by block.
 
+    :param lines: of the schema ``STAGED`` or ``SCORED``.
     :param key: what the lines are about, as ``batch_output`` names it.
     """
-    spool = Spool(lines)
+    staged = StagedOutput(lines)
+    with_scores = lines.schema == SCORED
+
+    def read(data: bytes) -> tuple[BlockLines, pa.RecordBatch, Counter[str]]:
+        """Read a block and look its items up, without Python's lock for most of it."""
+        block = read_block(data, key, with_scores=with_scores)
+        failed = pc.is_valid(block.columns["error"])
+        return block, _staged(block, failed, catalog, with_scores=with_scores), _reasons(block, failed)
+
     with ThreadPoolExecutor(THREADS) as threads, lines:
         for name, stream in sources:
-            _spool_object(name, stream, catalogue, spool, threads, lines, key)
-    return spool
+            unreadable = lines_before = 0
+            reasons: Counter[str] = Counter()
+            for block, batch, why in in_order(threads, read, cut_blocks(stream)):
+                for line in block.unreadable[: max(0, _LOGGED_LINES - unreadable)]:
+                    log.error("%s line %d: %s", name, lines_before + line.line, line.reason)
+                unreadable += len(block.unreadable)
+                lines_before += block.line_ends
+                lines.add(batch)
+                reasons += why
+            for reason, count in reasons.most_common(_LOGGED_REASONS):
+                log.error("%s: at least %d lines have the error: %s", name, count, reason)
+            if unreadable > _LOGGED_LINES:
+                log.error("%s: %d unreadable lines, of which %d are named", name, unreadable, _LOGGED_LINES)
+            staged.unreadable += unreadable
+    return staged
 
 
-def _spool_object(
-    name: str,
-    stream: ByteStream,
-    catalogue: Catalogue,
-    spool: Spool,
-    threads: Executor,
-    lines: Partitions,
-    key: str,
-) -> None:
-    unreadable = lines_before = 0
-    reasons: Counter[str] = Counter()
-    for block, why in in_order(threads, lambda data: _read(data, catalogue, key), cut_blocks(stream)):
-        for line in block.unreadable[: max(0, _LOGGED_LINES - unreadable)]:
-            log.error("%s line %d: %s", name, lines_before + line.line, line.reason)
-        unreadable += len(block.unreadable)
-        lines_before += block.line_ends
-        lines.add(block.columns)
-        reasons += why
-    for reason, count in reasons.most_common(_LOGGED_REASONS):
-        log.error("%s: at least %d lines have the error: %s", name, count, reason)
-    if unreadable > _LOGGED_LINES:
-        log.error("%s: %d unreadable lines, of which %d are named", name, unreadable, _LOGGED_LINES)
-    spool.unreadable += unreadable
-
-
-def _read(data: bytes, catalogue: Catalogue, key: str) -> tuple[BlockLines, Counter[str]]:
-    """Read a block and look its items up, without holding Python's lock for most of it; count why lines failed."""
-    block = read_block(data, key)
-    failed = pc.is_valid(block.columns["error"])
-    item_ids = pc.if_else(failed, None, block.columns["item_ids"])
+def _staged(
+    block: BlockLines, failed: pa.BooleanArray, catalog: ItemCatalog, *, with_scores: bool
+) -> pa.RecordBatch:
+    """Replace item ids by catalog positions; a failed line has none."""
+    item_ids = block.columns["item_ids"]
+    if failed.true_count:
+        item_ids = pc.if_else(failed, None, item_ids)
     lengths = pc.list_value_length(item_ids).fill_null(0).to_numpy()
     offsets = np.zeros(len(item_ids) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    positions = pa.array(catalogue.positions(item_ids.flatten()))
-    items = pa.ListArray.from_arrays(pa.array(offsets), positions)
-    columns = [block.columns["user_id"], items, failed]
-    return replace(block, columns=pa.RecordBatch.from_arrays(columns, schema=SPOOLED)), _reasons(
-        block, failed
-    )
+    lists = [pa.array(catalog.positions(item_ids.flatten()))]
+    if with_scores:
+        scores = block.columns["scores"]
+        known = pc.equal(pc.list_value_length(scores), pa.array(lengths)).fill_null(False)
+        values = np.full(int(offsets[-1]), np.nan, np.float32)
+        values[np.repeat(known.to_numpy(zero_copy_only=False), lengths)] = (
+            scores.filter(known).flatten().to_numpy(zero_copy_only=False)
+        )
+        values[~np.isfinite(values)] = np.nan
+        lists.append(pa.array(values))
+    columns = [pa.ListArray.from_arrays(pa.array(offsets), values) for values in lists]
+    arrays = [block.columns["user_id"], columns[0], failed, *columns[1:]]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCORED if with_scores else STAGED)
 
 
 def _reasons(block: BlockLines, failed: pa.BooleanArray) -> Counter[str]:
@@ -134,7 +235,7 @@ def _reasons(block: BlockLines, failed: pa.BooleanArray) -> Counter[str]:
 def in_order(
     threads: Executor, work: Callable[[T], R], things: Iterable[T], ahead: int = _BLOCKS_AHEAD
 ) -> Iterator[R]:
-    """Work on things in threads and give the results in order, at most ``ahead`` before the next one."""
+    """Process things in threads and yield the results in order, reading at most ``ahead`` things ahead."""
     waiting: deque[Future[R]] = deque()
     for thing in things:
         waiting.append(threads.submit(work, thing))
@@ -142,3 +243,87 @@ def in_order(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Each user's line: the first one with an answer, else the first one.
+
+    :param failed: the line has an error, or answers only part of the user's questions.
+    :param lengths: how many items the line has; 0 without one.
+    :param scores: of ``items``, NaN where an item has none; None when no scores were read.
+    :param unknown_users: lines of other users.
+    :param repeated: further answers of a user.
+    :param conflicts: users of whom two answers differ.
+    """
+
+    found: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32] | None
+    unknown_users: int
+    repeated: int
+    conflicts: int
+
+
+def dedupe_lines(lines: pa.Table, users: pa.Array) -> Lines:
+    """Pick each user's line.
+
+    :param lines: ``STAGED`` or ``SCORED``, in the order of the output.
+    :param users: each once.
+    """
+    owners = pc.index_in(lines["user_id"], value_set=users).fill_null(-1).to_numpy()
+    failed = lines["failed"].to_numpy()
+    inside = np.flatnonzero(owners >= 0)
+    # An answer counts before an error of the same user, in whichever order they come.
+    inside = inside[np.argsort(failed[inside], kind="stable")]
+    owned, firsts = np.unique(owners[inside], return_index=True)
+    chosen, others = inside[firsts], np.sort(np.delete(inside, firsts))
+    further = others[~failed[others]]
+    found = np.zeros(len(users), np.bool_)
+    found[owned] = True
+    kept = _rows_of(lines, chosen)
+    line_of = np.zeros(len(users), np.int64)
+    line_of[owned] = np.searchsorted(np.sort(chosen), chosen)
+    offsets, items, scores = _flat(kept)
+    lengths = np.zeros(len(users), np.int64)
+    lengths[owned] = np.diff(offsets)[line_of[owned]]
+    starts, has_error = offsets[line_of], np.zeros(len(users), np.bool_)
+    has_error[owned] = failed[chosen]
+    conflicts = 0
+    if len(further):
+        again = owners[further]
+        differ = _differ(starts[again], lengths[again], items, _rows_of(lines, further))
+        conflicts = len(np.unique(again[differ]))
+    unknown_users = lines.num_rows - len(inside)
+    return Lines(found, has_error, starts, lengths, items, scores, unknown_users, len(further), conflicts)
+
+
+def _rows_of(lines: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
+    """Copy some rows, in their order in the table; a filter, unlike ``take``, does not join the chunks first."""
+    mask = np.zeros(lines.num_rows, np.bool_)
+    mask[rows] = True
+    return lines.drop_columns(["user_id", "failed"]).filter(pa.array(mask)).combine_chunks()
+
+
+def _flat(lines: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32] | None]:
+    """Return offsets, items and scores of lines in one chunk."""
+    if not lines.num_rows:
+        return np.zeros(1, np.int64), np.empty(0, np.int32), None
+    lists = lines["items"].chunk(0)
+    scores = lines["scores"].chunk(0).values.to_numpy() if "scores" in lines.column_names else None
+    return lists.offsets.to_numpy().astype(np.int64), lists.values.to_numpy(), scores
+
+
+def _differ(
+    starts: NDArray[np.int64], lengths: NDArray[np.int64], items: NDArray[np.int32], further: pa.Table
+) -> NDArray[np.bool_]:
+    """Mark the further lines with other items than the user's first answer."""
+    offsets, others, _ = _flat(further)
+    differ: NDArray[np.bool_] = np.diff(offsets) != lengths
+    same = np.flatnonzero(~differ)
+    unequal = items[ragged(starts[same], lengths[same])] != others[ragged(offsets[same], lengths[same])]
+    differ[np.repeat(same, lengths[same])[unequal]] = True
+    return differ

@@ -1,6 +1,6 @@
-"""The output of a batch segment job: who was found for an item or for item attributes, and lists made of it.
+"""Read and invert the output of a batch segment job.
 
-    {"input":{"itemId":"105"},"output":{"recommendedUsers":["106","107"]},"error":null}
+{"input":{"itemId":"105"},"output":{"recommendedUsers":["106","107"]},"error":null}
 
 Real outputs call the list ``usersList``; the guide shows ``itemAttributes`` beside ``output`` as well as in ``input``.
 https://docs.aws.amazon.com/personalize/latest/dg/getting-batch-user-segments.html
@@ -21,19 +21,18 @@ from numpy.typing import NDArray
 
 from recsync.errors import FatalError
 from recsync.privacy import withhold
-from recsync.recommend.lists.output_mapping import Join, Joining, spooled
-from recsync.recommend.lists.output_staging import NOBODY, SPOOLED, Source, Spool
-from recsync.recommend.lists.partitions import Partitions
+from recsync.recommend.lists.output_mapping import MappingContext, OutputMapping, staged_lines
+from recsync.recommend.lists.output_staging import NOBODY, STAGED, Partitions, Source, StagedOutput
 from recsync.recommend.lists.rules import ragged
-from recsync.storage.byte_stream import ByteStream
-from recsync.storage.segment_output import parse_answer
+from recsync.storage.batch_lines import parse_answer
+from recsync.storage.csv_text import ByteStream
 
 log = logging.getLogger(__name__)
 
 SEGMENTS = pa.schema([("query", pa.string()), ("item_id", pa.string()), ("place", pa.int32())])
-"""What a job asks for (an item's id or an attribute expression), and the items that those found for it get."""
+"""The queries of a job (an item's id or an attribute expression), and the items for the users they find."""
 FOUND = pa.schema([("user_id", pa.string()), ("query", pa.int32()), ("rank", pa.int32())])
-"""One person found for one query, ``rank`` 0 for who is most likely."""
+"""One user found by one query; ``rank`` 0 is the most likely one."""
 
 _READ_BYTES = 8_000_000
 # 5 million users, the most that a segment holds, with ids of some 60 characters.
@@ -43,9 +42,9 @@ _ROWS_AT_ONCE = 500_000
 
 @dataclass
 class FoundReport:
-    """What became of the queries of a job.
+    """Figures of the queries of a job.
 
-    :param answers: a digest of the users found, by the place of the query.
+    :param answers: a checksum of the users found, by the query's number.
     :param failed: lines with an error.
     :param unreadable: lines that are not about a query of the job.
     """
@@ -57,12 +56,12 @@ class FoundReport:
 
     @property
     def answered(self) -> int:
-        """How many queries have an answer."""
+        """Number of queries with an answer."""
         return len(self.answers)
 
     @property
     def text(self) -> str:
-        """Say how many queries have no answer, and why."""
+        """Describe how many queries have no answer, and why."""
         return (
             f"{self.asked - self.answered} of {self.asked} queries of the batch segment job have no answer "
             f"({self.failed} lines with an error, {self.unreadable} that are not about a query of the job)"
@@ -70,9 +69,9 @@ class FoundReport:
 
 
 def read_found(outputs: Iterable[Source], queries: pa.Array, report: FoundReport) -> Iterator[pa.RecordBatch]:
-    """Read who was found (``FOUND``), in bounded batches; lines that are about no known query are left out.
+    """Read the users found (``FOUND``), in bounded batches, without lines of unknown queries.
 
-    :param queries: each once; ``query`` of the result is a place in them.
+    :param queries: each once; ``query`` of the result is an index into them.
     """
     known = {query: number for number, query in enumerate(queries.to_pylist())}
     for name, stream in outputs:
@@ -99,7 +98,7 @@ def read_found(outputs: Iterable[Source], queries: pa.Array, report: FoundReport
 
 
 def answered_queries(outputs: Iterable[Source]) -> Iterator[str]:
-    """Name the queries that have an answer."""
+    """Yield the queries that have an answer."""
     for _name, stream in outputs:
         for answer in filter(None, map(parse_answer, _lines(stream))):
             if not answer[2]:
@@ -129,10 +128,10 @@ def _found(query: int, users: list[str]) -> Iterator[pa.RecordBatch]:
 
 
 def write_found_people(outputs: Iterable[Source], queries: pa.Array, target: Path) -> int:
-    """Write the ids of everybody who was found for anything (``user_id``; somebody may stand there several times).
+    """Write the ids of all users found (``user_id``, with repeats).
 
-    :returns: how many queries there are.
-    :raises FatalError: when one of them has no answer: whoever it would have found must not lose a list for that.
+    :returns: the number of queries.
+    :raises FatalError: when a query has no answer: the users it would have found must not lose their lists.
     """
     report = FoundReport(len(queries))
     only = pa.schema([FOUND.field("user_id")])
@@ -147,16 +146,16 @@ def write_found_people(outputs: Iterable[Source], queries: pa.Array, target: Pat
     return report.asked
 
 
-def by_segment(segments: Path) -> Join:
-    """Give each user the items that the user was found for, best rank first.
+def by_segment(segments: Path) -> OutputMapping:
+    """Give each user the items of the queries that found the user, best rank first.
 
     :param segments: Parquet file of ``SEGMENTS``, in the order of the query.
     """
 
-    def join(outputs: Iterable[Source], joining: Joining) -> Spool:
+    def map_lines(outputs: Iterable[Source], mapping: MappingContext) -> StagedOutput:
         asked = pq.read_table(segments, schema=SEGMENTS).combine_chunks()
         named = asked["query"].chunk(0).dictionary_encode()
-        report, found = FoundReport(len(named.dictionary)), joining.partitions("found", FOUND)
+        report, found = FoundReport(len(named.dictionary)), mapping.partitions("found", FOUND)
         with found:
             for batch in read_found(outputs, named.dictionary, report):
                 found.add(batch)
@@ -165,26 +164,26 @@ def by_segment(segments: Path) -> Join:
         partly = report.answered < report.asked
         if partly:
             log.warning("%s: whoever was not found by the others keeps the present list", report.text)
-        positions = joining.catalogue.positions(asked["item_id"].chunk(0))
+        positions = mapping.catalog.positions(asked["item_id"].chunk(0))
         order = np.argsort(named.indices.to_numpy(), kind="stable")
         sizes = np.bincount(named.indices.to_numpy(), minlength=len(named.dictionary))
-        return Spool(
+        return StagedOutput(
             _FoundLines(found, positions[order], sizes, partly=partly),
-            # Anybody may be among those whom the other queries would have found.
+            # A query without an answer may have found any user.
             asked=None if partly else NOBODY,
             questions=(report.asked, report.answered),
             unreadable=report.unreadable,
         )
 
-    return join
+    return map_lines
 
 
 @dataclass(frozen=True)
 class _FoundLines:
-    """Who was found, as lines.
+    """The users found, as lines.
 
-    :param items: of the first query, then of the second, and so on; as catalogue positions.
-    :param sizes: how many items each query has.
+    :param items: catalog positions, query by query.
+    :param sizes: number of items by query.
     :param partly: whether a query has no answer.
     """
 
@@ -197,7 +196,7 @@ class _FoundLines:
         """Make the lists of one partition of users."""
         rows = self.found.read(part).combine_chunks()
         if not rows.num_rows:
-            return SPOOLED.empty_table()
+            return STAGED.empty_table()
         named = rows["user_id"].chunk(0).dictionary_encode()
         query = rows["query"].to_numpy()
         owners = named.indices.to_numpy().astype(np.int64)
@@ -209,7 +208,7 @@ class _FoundLines:
         )
         people = len(named.dictionary)
         failed = np.full(people, self.partly)
-        return spooled(named.dictionary, np.bincount(owner, minlength=people), items, failed)
+        return staged_lines(named.dictionary, np.bincount(owner, minlength=people), items, failed)
 
 
 def _without_repeats(

@@ -1,44 +1,49 @@
-"""The lines of a batch output, in blocks and one by one, and the rules over many lists at once."""
+"""The lines of a batch output, in blocks and one by one."""
 
 from __future__ import annotations
 
 import io
 import json
 
-import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsync.recommend.lists import batch_output
-from recsync.recommend.lists.batch_output import UnreadableLine, UserList, cut_blocks, read_block, read_lines
-from recsync.recommend.lists.catalogue import Catalogue, Categories
-from recsync.recommend.lists.fast_parser import read_usual
-from recsync.recommend.lists.output_files import output_names
-from recsync.recommend.lists.rules import BOUGHT, CATEGORY, DUPLICATE, OUT_OF_STOCK, Bought, ListRules, pack
+from recsync.recommend.lists.batch_output import (
+    UnreadableLine,
+    UserList,
+    cut_blocks,
+    output_names,
+    parse_fast,
+    read_block,
+    read_lines,
+)
 
 GOOD = b'{"input":{"userId":"2"},"output":{"recommendedItems":["a","b"],"scores":[0.1,0.2]},"error":null}'
 NO_SCORES = b'{"input":{"userId":"1"},"output":{"recommendedItems":["c"]}}'
 FAILED = b'{"input":{"userId":"3"},"output":{"recommendedItems":[]},"error":"User error: nobody"}'
 
 
-def by_block(data: bytes, block_bytes: int) -> list[UserList | UnreadableLine]:
+def by_block(data: bytes, block_bytes: int, *, with_scores: bool = False) -> list[UserList | UnreadableLine]:
     """Read bytes block by block, and write what is found as the line reader does."""
     found: list[UserList | UnreadableLine] = []
     before = 0
     for data_block in cut_blocks(io.BytesIO(data), block_bytes):
-        block = read_block(data_block)
+        block = read_block(data_block, with_scores=with_scores)
         found += [UnreadableLine(before + line.line, line.reason) for line in block.unreadable]
         before += block.line_ends
-        values = (block.columns[name].to_pylist() for name in ("user_id", "item_ids", "error"))
-        for user_id, items, error in zip(*values, strict=True):
-            found.append(UserList(user_id, error=error) if error else UserList(user_id, tuple(items)))
+        values = (block.columns[name].to_pylist() for name in ("user_id", "item_ids", "error", "scores"))
+        for user_id, items, error, scores in zip(*values, strict=True):
+            known = None if scores is None else tuple(scores)
+            found.append(
+                UserList(user_id, error=error) if error else UserList(user_id, tuple(items), None, known)
+            )
     return found
 
 
-def by_line(data: bytes) -> list[UserList | UnreadableLine]:
-    return list(read_lines(data.removeprefix(b"\xef\xbb\xbf").split(b"\n")))
+def by_line(data: bytes, *, with_scores: bool = False) -> list[UserList | UnreadableLine]:
+    return list(read_lines(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), with_scores=with_scores))
 
 
 def test_lines_of_every_documented_form_are_read() -> None:
@@ -104,6 +109,50 @@ def test_a_line_without_end_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None
     assert by_block(data, 200) == [UserList("2", ("a", "b")), unreadable, UserList("1", ("c",))]
 
 
+SCORES = [
+    b"[0.5,0.25]",
+    b"[0.5]",
+    b"[1,2e-3]",
+    b"[]",
+    b"[null,0.5]",
+    b'["a","b"]',
+    b"[true,1]",
+    b"null",
+    b"7",
+    b"[1e300,0.5]",
+    b"[[1],2]",
+    b"[NaN,1]",
+]
+
+
+@pytest.mark.parametrize("scores", SCORES)
+@pytest.mark.parametrize("other", [GOOD, NO_SCORES, FAILED])
+def test_odd_scores_cost_nobody_a_list(scores: bytes, other: bytes) -> None:
+    line = (
+        b'{"input":{"userId":"2"},"output":{"recommendedItems":["a","b"],"scores":%b},"error":null}' % scores
+    )
+    data = line + b"\n" + other + b"\n"
+    plain = by_block(data, 1_000_000)
+    assert plain[0] == UserList("2", ("a", "b"))
+    found = by_block(data, 1_000_000, with_scores=True)
+    assert [(one.user_id, one.item_ids, one.error) for one in found if isinstance(one, UserList)] == [
+        (one.user_id, one.item_ids, one.error) for one in plain if isinstance(one, UserList)
+    ]
+
+
+def test_scores_are_read_with_their_items() -> None:
+    lines = b"\n".join([GOOD.replace(b"0.1,0.2", b"0.5,2.5e-1"), NO_SCORES, FAILED]) + b"\n"
+    wanted = [UserList("2", ("a", "b"), None, (0.5, 0.25)), UserList("1", ("c",))]
+    assert by_block(lines, 1_000_000, with_scores=True)[:2] == wanted
+    assert by_line(lines, with_scores=True)[:2] == wanted
+    usual = parse_fast(GOOD.replace(b"0.1,0.2", b"0.5,2.5e-1") + b"\n", with_scores=True)
+    assert usual is not None
+    assert usual[2] is not None
+    assert usual[2].to_pylist() == [[0.5, 0.25]]
+    for odd in (b"0.5", b"0.5,0.25,1", b"0.5,", b"0.5,inf", b"0.5,x"):
+        assert parse_fast(GOOD.replace(b"0.1,0.2", odd) + b"\n", with_scores=True) is None
+
+
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 USUAL = st.builds(
     lambda user, items: json.dumps(
@@ -136,10 +185,13 @@ LINES = st.one_of(
 )
 
 
-@given(st.lists(LINES, max_size=12), st.sampled_from([1, 7, 64, 300, 100_000]), st.booleans())
-def test_blocks_of_any_size_hold_the_same_lines(lines: list[bytes], block_bytes: int, ended: bool) -> None:
-    data = b"\n".join(lines) + (b"\n" if ended else b"")
-    assert sorted(map(repr, by_block(data, block_bytes))) == sorted(map(repr, by_line(data)))
+@given(st.lists(LINES, max_size=12), st.sampled_from([1, 7, 64, 300, 100_000]), st.booleans(), st.booleans())
+def test_blocks_of_any_size_hold_the_same_lines(
+    lines: list[bytes], block_bytes: int, ended: bool, with_scores: bool
+) -> None:
+    data = b"\n".join(lines).replace(b"0.1,0.2", b"0.5,0.25") + (b"\n" if ended else b"")
+    found = by_block(data, block_bytes, with_scores=with_scores)
+    assert sorted(map(repr, found)) == sorted(map(repr, by_line(data, with_scores=with_scores)))
 
 
 @given(st.lists(st.text(st.sampled_from("ab1-é"), min_size=1), min_size=1), st.integers(1, 3))
@@ -156,7 +208,7 @@ def test_usual_lines_are_read_by_their_places(items: list[str], users: int) -> N
         ).encode()
         for n in range(users)
     ]
-    usual = read_usual(b"\n".join(lines) + b"\n")
+    usual = parse_fast(b"\n".join(lines) + b"\n")
     assert usual is not None
     assert usual[0].to_pylist() == [f"u{n}" for n in range(users)]
     assert usual[1].to_pylist() == [items[: n + 1] for n in range(users)]
@@ -166,7 +218,7 @@ def test_usual_lines_are_read_by_their_places(items: list[str], users: int) -> N
 PIECES = st.text(st.sampled_from('{}[]",:\\ a1'), max_size=2).map(str.encode)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, len(GOOD)), PIECES, st.integers(0, 3))
 def test_a_damaged_line_is_never_taken_for_another(place: int, inserted: bytes, removed: int) -> None:
     """Damage outside the scores, which are not looked at, gives what the line reader gives."""
@@ -182,28 +234,3 @@ def test_the_files_of_a_batch_output_are_known_by_their_names() -> None:
     assert output_names(["_CHECK", "b.json.out", "a.out.gz", "b.json"]) == ["a.out.gz", "b.json.out"]
     assert output_names(["b.json", "a.jsonl.gz", "readme.txt"]) == ["a.jsonl.gz", "b.json"]
     assert output_names(["_CHECK"]) == []
-
-
-def rules(**fields: object) -> ListRules:
-    ids = pa.array([f"p-{n}" for n in range(6)])
-    table = pa.table({"item_id": ids, "fields": ids})
-    cap = fields.pop("max_per_category", None)
-    assert cap is None or isinstance(cap, int)
-    return ListRules(Catalogue(table, **fields), cap)  # type: ignore[arg-type] # each test gives what it needs
-
-
-def test_each_place_counts_under_the_first_rule_it_breaks() -> None:
-    in_stock = np.array([True, False, True, True, True, True])
-    categories = Categories(np.array([0, 1, 2, 3, 4, 4, 4]), np.array([0, 0, 0, 1], np.int32))
-    lists = np.array([[0, 1, 2, 0, 3, -1, 4, 5]], np.int32)
-    kept, dropped = rules(in_stock=in_stock, categories=categories, max_per_category=1).apply(
-        lists, np.array([7]), Bought(np.array([7 * 6 + 3]), 6)
-    )
-    assert kept.tolist() == [[0, -1, -1, -1, -1, -1, 4, 5]]
-    assert dropped == {OUT_OF_STOCK: 1, BOUGHT: 1, DUPLICATE: 1, CATEGORY: 1}
-
-
-def test_lists_are_packed_in_their_order_and_cut() -> None:
-    lists, counts = pack(np.array([[-1, 3, -1, 1, 2], [5, 4, 3, 2, 1], [-1, -1, -1, -1, 0]], np.int32), 2)
-    assert lists.tolist() == [[3, 1], [5, 4], [0, -1]]
-    assert counts.tolist() == [2, 2, 1]

@@ -12,7 +12,7 @@ import pytest
 
 from recsync.errors import FatalError
 from recsync.recommend.lists import job_input
-from recsync.recommend.lists.audience import AUDIENCE, sort_audience, write_audience, write_audience_items
+from recsync.recommend.lists.audience import AUDIENCE
 from recsync.storage.duck import opened
 
 
@@ -113,23 +113,6 @@ def test_a_segment_job_takes_so_many_questions(tmp_path: Path, attributes: bool,
     for wrong in (rows, []):
         with pytest.raises(FatalError, match=rf"returns {len(wrong)} .*takes 1 to {most}"):
             job_input.write_segments(wrong, target, attributes=attributes, name="s.sql")
-
-
-def test_an_audience_of_several_items_holds_each_person_once(tmp_path: Path) -> None:
-    rows = batches(("b", "z"), ("a", None), ("b", "x"))
-    write_audience(rows, tmp_path / "raw", name="audience.sql")
-    with opened(tmp_path) as connection:
-        assert sort_audience(connection, tmp_path / "raw", tmp_path / "audience.parquet") == 2
-        write_audience_items(connection, tmp_path / "raw", tmp_path / "pairs.parquet")
-        found = tmp_path / "found.parquet"
-        pq.write_table(pa.table({"user_id": ["b", "b", "q"]}), found)
-        assert job_input.keep_found(connection, tmp_path / "audience.parquet", found) == 1
-    assert pq.read_table(tmp_path / "audience.parquet")["user_id"].to_pylist() == ["b"]
-    pairs = pq.read_table(tmp_path / "pairs.parquet").sort_by("place")
-    assert pairs.select(["user_id", "item_id"]).to_pylist() == [
-        {"user_id": "b", "item_id": "z"},
-        {"user_id": "b", "item_id": "x"},
-    ]
 
 
 def test_an_input_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

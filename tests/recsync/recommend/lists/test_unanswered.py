@@ -1,4 +1,4 @@
-"""Which questions a batch output does not answer, and when a second job asks them."""
+"""Questions that a batch output does not answer, and when a second job asks them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from recsync.program.recipes import Asks
-from recsync.recommend.lists.unanswered import Questions, write_unanswered
+from recsync.program.recipes import InputType
+from recsync.recommend.lists.job_input import Questions, write_unanswered
 from recsync.storage.duck import opened
 
 Json = dict[str, Any]
 
 
 def unanswered(
-    folder: Path, asks: Asks, questions: list[Json], lines: list[bytes]
+    folder: Path, input_type: InputType, questions: list[Json], lines: list[bytes]
 ) -> tuple[Questions, list[Json]]:
     asked = folder / "questions.json"
     asked.write_text("".join(json.dumps(question, ensure_ascii=False) + "\n" for question in questions))
@@ -27,7 +27,7 @@ def unanswered(
         ("b", io.BytesIO(b"\n".join(lines[half:]) + b"\n")),
     ]
     with opened(folder) as connection:
-        found = write_unanswered(connection, asked, outputs, asks, folder / "lines.json", folder)
+        found = write_unanswered(connection, asked, outputs, input_type, folder / "lines.json", folder)
     return found, [json.loads(line) for line in (folder / "lines.json").read_text().splitlines()]
 
 
@@ -36,20 +36,22 @@ def line(question: Json, error: str | None = None, member: str = "recommendedIte
 
 
 @pytest.mark.parametrize(
-    ("asks", "questions"),
+    ("input_type", "questions"),
     [
-        (Asks.USER, [{"userId": f'u {n}\u00e9"', "filterValues": {"A": '"x"'}} for n in range(9)]),
-        (Asks.RANKING, [{"userId": f"u{n}", "itemList": ["b", "a"]} for n in range(9)]),
-        (Asks.ITEM, [{"itemId": f"p{n}"} for n in range(9)]),
-        (Asks.SEGMENT_ITEM, [{"itemId": f"p{n}"} for n in range(9)]),
-        (Asks.SEGMENT_ATTRIBUTES, [{"itemAttributes": f'ITEMS.GENRE = "{n}"'} for n in range(9)]),
+        (InputType.USER, [{"userId": f'u {n}\u00e9"', "filterValues": {"A": '"x"'}} for n in range(9)]),
+        (InputType.RANKING, [{"userId": f"u{n}", "itemList": ["b", "a"]} for n in range(9)]),
+        (InputType.ITEM, [{"itemId": f"p{n}"} for n in range(9)]),
+        (InputType.SEGMENT_ITEM, [{"itemId": f"p{n}"} for n in range(9)]),
+        (InputType.SEGMENT_ATTRIBUTES, [{"itemAttributes": f'ITEMS.GENRE = "{n}"'} for n in range(9)]),
     ],
 )
 def test_errors_and_missing_and_unreadable_lines_are_asked_again(
-    tmp_path: Path, asks: Asks, questions: list[Json]
+    tmp_path: Path, input_type: InputType, questions: list[Json]
 ) -> None:
     member = (
-        "recommendedUsers" if asks in {Asks.SEGMENT_ITEM, Asks.SEGMENT_ATTRIBUTES} else "recommendedItems"
+        "recommendedUsers"
+        if input_type in {InputType.SEGMENT_ITEM, InputType.SEGMENT_ATTRIBUTES}
+        else "recommendedItems"
     )
     lines = [line(question, member=member) for question in questions[4:]]
     # The first is missing, the second an error, the third cut short, the fourth an error and an answer.
@@ -59,13 +61,13 @@ def test_errors_and_missing_and_unreadable_lines_are_asked_again(
         line(questions[3], "no"),
         line(questions[3], None, member),
     ]
-    found, again = unanswered(tmp_path, asks, questions, lines)
+    found, again = unanswered(tmp_path, input_type, questions, lines)
     assert (found, again) == (Questions(9, 3), questions[:3])
 
 
 def test_nobody_is_asked_again_when_everybody_is_answered(tmp_path: Path) -> None:
     questions = [{"userId": "u"}]
-    found, again = unanswered(tmp_path, Asks.USER, questions, [line(questions[0])])
+    found, again = unanswered(tmp_path, InputType.USER, questions, [line(questions[0])])
     assert (found, again) == (Questions(1, 0), [])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +12,8 @@ import pytest
 
 from braze_client.payloads import CATALOG_ID
 from recsync.program import Checks, Rules
-from recsync.recommend.lists.catalogue import CATALOGUE, Catalogue, read_catalogue
-from recsync.recommend.lists.catalogue_report import BAD_ID, DUPLICATE
-from recsync.warehouse.query_columns import Kind
+from recsync.recommend.lists.catalog import BAD_ID, CATALOG, DUPLICATE, ItemCatalog, read_catalog
+from recsync.warehouse.column_types import Kind
 
 COLUMNS = ["item_id", "name", "price", "stock", "aisle"]
 KINDS = dict(zip(COLUMNS, [Kind.TEXT, Kind.TEXT, Kind.DECIMAL, Kind.BOOLEAN, Kind.TEXT], strict=True))
@@ -21,29 +21,42 @@ RULES = Rules(in_stock="stock", max_per_category=1, category="aisle")
 SENT: dict[str, str | None] = {"name": "string", "price": "number"}
 
 
-def read(rows: list[tuple[str | None, ...]], **fields: Any) -> Catalogue:
+def read(rows: list[tuple[str | None, ...]], **fields: Any) -> ItemCatalog:
     options = {"kinds": KINDS, "sent_fields": SENT, "rules": RULES, "name": "shop/catalogue.sql", **fields}
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
     batches = [pa.RecordBatch.from_arrays(columns, COLUMNS)] if rows else []
-    return read_catalogue(
+    return read_catalog(
         batches, options.pop("kinds"), options.pop("sent_fields"), options.pop("rules"), **options
     )
 
 
-def fields_of(catalogue: Catalogue) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in catalogue.table["fields"].to_pylist()]
+def fields_of(catalog: ItemCatalog) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in catalog.table["fields"].to_pylist()]
 
 
 def test_items_are_sorted_and_hold_what_is_sent() -> None:
-    catalogue = read([("b", "Bé", "2.50", "t", "x"), ("10", None, None, None, None)])
-    assert catalogue.table.schema == CATALOGUE
-    assert catalogue.table["item_id"].to_pylist() == ["10", "b"]
-    assert fields_of(catalogue) == [{"name": None, "price": None}, {"name": "Bé", "price": 2.5}]
-    assert catalogue.positions(pa.array(["b", "10", "c", None])).tolist() == [1, 0, -1, -1]
+    catalog = read([("b", "Bé", "2.50", "t", "x"), ("10", None, None, None, None)])
+    assert catalog.table.schema == CATALOG
+    assert catalog.table["item_id"].to_pylist() == ["10", "b"]
+    assert fields_of(catalog) == [{"name": None, "price": None}, {"name": "Bé", "price": 2.5}]
+    assert catalog.positions(pa.array(["b", "10", "c", None])).tolist() == [1, 0, -1, -1]
 
 
-def test_rules_see_stock_and_category() -> None:
-    catalogue = read(
+@pytest.mark.parametrize("times", [1, 3])
+def test_few_and_many_ids_are_found_in_the_same_way(times: int) -> None:
+    known = ["1", "a much longer id", "a much longer id, which goes on", "zoë", "2 ", "2"]
+    asked: list[str | None] = ["2", "zoë", "a much longer", None, "1"]
+    catalog = read([(item_id, "", "1", "t", "x") for item_id in known])
+
+    found = catalog.positions(pa.array(asked * times, pa.string()).slice(1))
+
+    places = {item_id: place for place, item_id in enumerate(sorted(known))}
+    assert found.tolist() == [places.get(item_id or "", -1) for item_id in (asked * times)[1:]]
+    assert found.dtype == "int32"
+
+
+def test_rules_see_stock_and_values() -> None:
+    catalog = read(
         [
             ("a", "", "1", "true", "x | z||x"),
             ("b", "", "1", "0", "y"),
@@ -51,22 +64,32 @@ def test_rules_see_stock_and_category() -> None:
             ("d", "", "1", "T", None),
         ]
     )
-    assert catalogue.in_stock is not None
-    assert catalogue.in_stock.tolist() == [True, False, False, True]
-    assert catalogue.categories is not None
-    starts, codes = catalogue.categories.starts.tolist(), catalogue.categories.codes.tolist()
+    assert catalog.flags["in_stock"].tolist() == [True, False, False, True]
+    assert catalog.values is not None
+    starts, codes = catalog.values.starts.tolist(), catalog.values.codes.tolist()
     first, second, third, none = (codes[start:end] for start, end in itertools.pairwise(starts))
     assert (len(first), third, none) == (2, first[:1], [])
     assert len({*first, *second}) == 3
     plain = read([("a", "", "1", "who knows", "x")], rules=Rules())
-    assert (plain.in_stock, plain.categories) == (None, None)
+    assert (plain.flags, plain.values) == ({}, None)
 
 
-def test_an_array_is_as_many_categories_as_it_holds() -> None:
+def test_equal_values_of_two_columns_are_counted_apart() -> None:
+    rules = Rules(max_per={"name": 3, "aisle": 2})
+    values = read([("a", "x", "1", "t", "x"), ("b", "y", "1", "t", "x|y")], rules=rules).values
+    assert values is not None
+    assert values.starts.tolist() == [0, 2, 5]
+    assert values.codes[1] == values.codes[3]
+    assert len(set(values.codes.tolist())) == 4
+    assert values.columns[values.codes].tolist() == [0, 1, 0, 1, 1]
+    assert values.most[values.codes].tolist() == [3, 2, 3, 2, 2]
+
+
+def test_an_array_is_as_many_values_as_it_holds() -> None:
     rows: list[tuple[str | None, ...]] = [("a", "", "1", "t", '["x","y|z",null]'), ("b", "", "1", "t", "[]")]
-    catalogue = read(rows, kinds={**KINDS, "aisle": Kind.ARRAY})
-    assert catalogue.categories is not None
-    assert catalogue.categories.starts.tolist() == [0, 3, 3]
+    catalog = read(rows, kinds={**KINDS, "aisle": Kind.ARRAY})
+    assert catalog.values is not None
+    assert catalog.values.starts.tolist() == [0, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -105,16 +128,29 @@ def test_an_array_is_as_many_categories_as_it_holds() -> None:
         (Kind.ARRAY, None, "Action|Sci-Fi", ["Action", "Sci-Fi"]),
         (Kind.JSON, None, '{"a": 1}', {"a": 1}),
         (Kind.INTERVAL, None, "1 day", "1 day"),
+        (Kind.ARRAY, "array", '["a|b", 2, 1.5, true]', ["a|b", "2", "1.5", "true"]),
+        (Kind.ARRAY, "array", "Action|Sci-Fi", ["Action", "Sci-Fi"]),
+        (Kind.TEXT, "array", '["a"]', ["a"]),
+        (Kind.JSON, "array", "[]", []),
+        (Kind.TEXT, "array", "", None),
+        (
+            Kind.TEXT,
+            "object",
+            '{"b": {"c": [1.5, null]}, "a": "\u00e9"}',
+            {"a": "\u00e9", "b": {"c": [1.5, None]}},
+        ),
+        (Kind.JSON, "object", "{}", {}),
+        (Kind.JSON, "object", None, None),
     ],
 )
 def test_a_value_is_converted_by_its_declared_type_from_the_text(
     kind: Kind, declared: str | None, text: str | None, value: Any
 ) -> None:
-    catalogue = read(
+    catalog = read(
         [("a", text, "1", "t", "x")], kinds={**KINDS, "name": kind}, sent_fields={"name": declared}
     )
-    assert catalogue.report.texts == []
-    (fields,) = fields_of(catalogue)
+    assert catalog.report.texts == []
+    (fields,) = fields_of(catalog)
     assert fields == {"name": value}
     assert type(fields["name"]) is type(value)
 
@@ -135,15 +171,55 @@ def test_a_value_is_converted_by_its_declared_type_from_the_text(
 )  # fmt: skip
 def test_an_item_with_a_bad_value_is_left_out_counted_and_named(declared: str, text: str) -> None:
     rows: list[tuple[str | None, ...]] = [("good", None, "1", "t", "x"), ("bad", text, "1", "t", "x")]
-    catalogue = read(rows, sent_fields={"name": declared, "price": "number"})
-    assert catalogue.item_ids.to_pylist() == ["good"]
-    assert catalogue.report.quarantined == 1
-    (finding,) = catalogue.report.to_json()["findings"]
+    catalog = read(rows, sent_fields={"name": declared, "price": "number"})
+    assert catalog.item_ids.to_pylist() == ["good"]
+    assert catalog.report.quarantined == 1
+    (finding,) = catalog.report.to_json()["findings"]
     assert finding["text"] == f"1 item(s) are left out: name is no {declared}."
     assert finding["named"] == [{"row": 2, "item_id": "bad", "value": text}]
-    (told,) = catalogue.report.texts
+    (told,) = catalog.report.texts
     assert told == f"shop/catalogue.sql: {finding['text']}"
-    assert catalogue.report.stop_message(Checks()) is None
+    assert catalog.report.stop_message(Checks()) is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "text"),
+    [
+        ("array", "a, b"),
+        ("array", '{"a": 1}'),
+        ("array", '["a", null]'),
+        ("array", '[["a"]]'),
+        ("array", "[NaN]"),
+        ("array", json.dumps(["x"] * 101)),
+        ("array", json.dumps(["x" * 100] * 60)),
+        ("object", "soon"),
+        ("object", '["a"]'),
+        ("object", '{"a.b": 1}'),
+        ("object", '{"a": [{"$b": 1}]}'),
+        ("object", '{"a": Infinity}'),
+        ("object", '{"a": ' * 50 + "1" + "}" * 50),
+        ("object", '{"a": ' * 100_000),
+        ("object", json.dumps({"a": "x" * 5_000})),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_an_item_with_a_bad_array_or_object_is_left_out_with_the_limits(declared: str, text: str) -> None:
+    rows: list[tuple[str | None, ...]] = [("good", None, "1", "t", "x"), ("bad", text, "1", "t", "x")]
+    catalog = read(rows, sent_fields={"name": declared, "price": "number"})
+    assert catalog.item_ids.to_pylist() == ["good"]
+    (told,) = catalog.report.texts
+    assert (
+        f"1 item(s) are left out: name is no {'array' if declared == 'array' else 'JSON object'} of at most"
+        in told
+    )
+    assert "5,000 characters" in told
+
+
+def test_an_object_of_fifty_levels_and_a_long_array_are_taken() -> None:
+    deep, long = '{"a": ' * 49 + "1" + "}" * 49, json.dumps(["x" * 40] * 100)
+    for declared, text in (("object", deep), ("array", long)):
+        catalog = read([("a", text, "1", "t", "x")], sent_fields={"name": declared})
+        assert fields_of(catalog) == [{"name": json.loads(text)}]
 
 
 def test_too_many_bad_values_stop() -> None:
@@ -160,6 +236,46 @@ def test_too_many_bad_values_stop() -> None:
         assert report.stop_message(lenient) is None
 
 
+def test_a_distinct_value_is_the_text_as_a_whole() -> None:
+    rules = Rules(distinct=("name",), max_per={"aisle": 2})
+    rows: list[tuple[str | None, ...]] = [
+        ("a", "x|y", "1", "t", "x"),
+        ("b", " x|y ", "1", "t", None),
+        ("c", " ", "1", "t", "x"),
+    ]
+    values = read(rows, rules=rules).values
+    assert values is not None
+    assert values.starts.tolist() == [0, 2, 3, 4]
+    assert values.codes[0] == values.codes[2]
+    assert values.codes[1] == values.codes[3] != values.codes[0]
+    assert values.most[values.codes].tolist() == [1, 2, 1, 2]
+
+
+def test_new_items_and_groups_are_read_for_their_rules() -> None:
+    asked = {
+        "new_items_share": {"days": 3, "column": "name", "share": 0.5},
+        "promoted": {"column": "stock", "share": 0.5},
+        "diversity": {"by": "aisle", "strength": 1},
+    }
+    rules = Rules.model_validate(asked)
+    rows: list[tuple[str | None, ...]] = [
+        ("a", "2026-11-20", "1", "t", "x"),
+        ("b", "2026-11-19 12:00:00+00", "1", "f", " "),
+        ("c", "2026-11-19 11:59:59+00", "1", None, "x|y"),
+        ("d", None, "1", "t", "x "),
+        ("e", "soon", "1", "t", "x"),
+    ]
+    moment = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    catalog = read(rows, rules=rules, sent_fields={}, moment=moment)
+    assert catalog.flags["new_items_share"].tolist() == [True, True, False, False]
+    assert catalog.flags["promoted"].tolist() == [True, False, False, True]
+    assert catalog.groups is not None
+    assert catalog.groups.tolist() == [0, -1, 1, 0]
+    (finding,) = catalog.report.to_json()["findings"]
+    assert "name is no time; recommendations.rules.new_items_share.column needs a time" in finding["text"]
+    assert read(rows[:1], rules=Rules()).groups is None
+
+
 def test_the_last_of_two_rows_of_an_item_counts_and_others_are_named() -> None:
     rows: list[tuple[str | None, ...]] = [
         ("a", "old", "1", "t", "x"),
@@ -169,12 +285,11 @@ def test_the_last_of_two_rows_of_an_item_counts_and_others_are_named() -> None:
         ("c", "c", "1", "t", "x"),
         ("c", "c", "1", "t", "y"),
     ]
-    catalogue = read(rows)
-    assert [fields["name"] for fields in fields_of(catalogue)] == ["new", "b", "c"]
-    assert catalogue.in_stock is not None
-    assert catalogue.in_stock.tolist() == [False, True, True]
-    assert catalogue.report.count(DUPLICATE) == 2
-    (finding,) = catalogue.report.to_json()["findings"]
+    catalog = read(rows)
+    assert [fields["name"] for fields in fields_of(catalog)] == ["new", "b", "c"]
+    assert catalog.flags["in_stock"].tolist() == [False, True, True]
+    assert catalog.report.count(DUPLICATE) == 2
+    (finding,) = catalog.report.to_json()["findings"]
     assert (
         finding["text"] == "2 item(s) come more than once with different values; the last row of each counts."
     )
@@ -192,8 +307,8 @@ def test_unusable_ids_are_left_out_and_counted() -> None:
 
 def test_ids_that_braze_would_drop_from_an_attribute_are_left_out_and_counted() -> None:
     longest = "é" * 255
-    catalogue = read([(longest, "", "1", "t", "x"), (f"{longest}x", "", "1", "t", "x")])
-    assert (catalogue.item_ids.to_pylist(), catalogue.report.count(BAD_ID)) == ([longest], 1)
+    catalog = read([(longest, "", "1", "t", "x"), (f"{longest}x", "", "1", "t", "x")])
+    assert (catalog.item_ids.to_pylist(), catalog.report.count(BAD_ID)) == ([longest], 1)
 
 
 def test_what_cannot_be_used_is_named() -> None:

@@ -1,4 +1,4 @@
-"""Calls to a campaign: their pace, and what becomes of what the service refuses."""
+"""Calls to a campaign, and what becomes of what the service refuses."""
 
 from __future__ import annotations
 
@@ -9,20 +9,11 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
+from airflow_personalize.hooks.personalize_runtime import RequestPace
 from recsync.errors import FatalError, RecsyncError, RejectedError, RetriableError
-from recsync.recommend.campaign_calls import Campaign, Pace
+from recsync.recommend.campaign_inference import Campaign
 
 ARN = "arn:aws:personalize:us-east-1:000000000000:campaign/shop-recommend"
-
-
-class Clock:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture
@@ -40,20 +31,7 @@ def stubbed() -> tuple[Any, Stubber]:
 
 
 def campaign(client: Any, **more: Any) -> Campaign:
-    return Campaign(client, ARN, 3, Pace(1000.0), **more)
-
-
-def test_calls_pass_at_even_distances_and_never_in_a_burst() -> None:
-    clock = Clock()
-    pace, passed = Pace(4, clock=lambda: clock.now, sleep=clock.sleep), []
-    for _ in range(4):
-        pace.wait()
-        passed.append(clock.now)
-    clock.now += 10
-    for _ in range(2):
-        pace.wait()
-        passed.append(clock.now)
-    assert passed == [100, 100.25, 100.5, 100.75, 110.75, 111.0]
+    return Campaign(client, ARN, 3, RequestPace(1000.0), **more)
 
 
 def test_actions_are_asked_for_with_filter_and_values(stubbed: tuple[Any, Stubber]) -> None:
