@@ -1,7 +1,7 @@
 """Deliver any batch output through the push DAG, in process: ``python -m recsync.push_output PROGRAM URI``.
 
-What ``make push`` runs. It needs Airflow's connections and settings in the environment, and no scheduler: the DAG
-runs in this process's child, on a metadata database that may be a file.
+``make push`` runs this. It needs Airflow's connections and settings in the environment but no scheduler: the DAG runs
+in a child process, on a metadata database that may be a file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recsync.recommend.recommend import publish_output
 
 
 def main() -> int:
-    """Publish the output as recommendations, push them, and write down what became of everybody."""
+    """Publish the output as recommendations, push them, and write the report."""
     parser = argparse.ArgumentParser(prog="python -m recsync.push_output", description=__doc__)
     parser.add_argument("program", help="name of a file in include/programs, without .yaml")
     parser.add_argument(
@@ -30,9 +30,9 @@ def main() -> int:
         help="folder or file of .out lines, or s3://bucket/prefix; without it, the newest published recommendations",
     )
     parser.add_argument("--dry-run", action="store_true", help="plan only, send nothing")
-    parser.add_argument("--resync", action="store_true", help="write everybody anew")
+    parser.add_argument("--resync", action="store_true", help="write every user again")
     parser.add_argument(
-        "--allow-removals", action="store_true", help="those who lose their list are meant to"
+        "--allow-removals", action="store_true", help="users may lose their lists, however many"
     )
     parser.add_argument("--report", type=Path, help="write the delivery's report here, as JSON")
     arguments = parser.parse_args()
@@ -41,11 +41,13 @@ def main() -> int:
         if arguments.recommendations:
             manifest = publish_output(arguments.program, arguments.recommendations)
             print(
-                f"Published {manifest.lists:,} lists for {manifest.users:,} people as {manifest.run}",
+                f"Published {manifest.lists:,} lists for {manifest.users:,} people as {manifest.run}\n"
+                f"{manifest.rules_text}",
                 flush=True,
             )
             conf["recommendations"] = manifest.run
-        command = [_airflow(), "dags", "test", f"{arguments.program}_push", "--conf", json.dumps(conf)]
+        airflow = str(Path(sys.executable).parent / "airflow")
+        command = [airflow, "dags", "test", f"{arguments.program}_push", "--conf", json.dumps(conf)]
         # Our own command; the program's name was just read from its file.
         if subprocess.run(command, check=False).returncode:  # ruff: ignore[subprocess-without-shell-equals-true]
             raise FatalError(f"The run of {arguments.program}_push failed; its log is above.")
@@ -57,12 +59,8 @@ def main() -> int:
     return 0
 
 
-def _airflow() -> str:
-    return str(Path(sys.executable).parent / "airflow")
-
-
 def _report(program: str) -> dict[str, Any]:
-    """Read what the newest delivery left on S3; of a dry run, its plan."""
+    """Return the report of the newest delivery; of a dry run, its plan."""
     deliveries = StageContext.of(program).store(Deliveries)
     delivery = deliveries.newest()
     report = deliveries.report(delivery, "report")

@@ -1,8 +1,9 @@
-"""The end of a delivery: the account of every person, the proof that it adds up, and the new last-sent state."""
+"""Account for every user of a delivery, and derive the next last-sent state."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import duckdb
@@ -12,23 +13,51 @@ import pyarrow as pa
 from recsync.errors import FatalError
 from recsync.push.diff import select_state
 from recsync.push.ledger import Ledger, Status
-from recsync.push.outcomes import Outcome, is_unknown
-from recsync.push.schemas import PARTS, UNANSWERED_FILE, Figures
+from recsync.push.plan_format import PARTS, UNANSWERED_FILE, PlanFigures
 from recsync.storage import duck
 
 
-@dataclass(frozen=True)
-class Account:
-    """How the audience of a delivery is counted.
+class Outcome(StrEnum):
+    """The outcome of one user of the audience; exactly one each.
 
-    :param outcomes: people by :class:`Outcome`; the sum is the audience.
-    :param reasons: people by reason, for those who were not sent.
-    :param left_audience: people outside the audience who lost the attribute.
-    :param left_audience_kept: those of them who still have it, because Braze refused or never answered.
+    ``SENT``: Braze took a changed attribute. ``UNCHANGED``: Braze has the same values already. ``REMOVED``: the user
+    has no list any more, and Braze took the removal. ``REJECTED``: Braze refused the user, with a reason.
+    ``DEAD_LETTERED``: no clear response for this user alone, after every try; replayable. ``SUPPRESSED``: no list, and
+    nothing in Braze. ``DEFERRED``: over a cap; the next delivery writes them. ``KEPT``: the batch output has no answer
+    for the user, who keeps the list that Braze has.
+    """
+
+    SENT = "sent"
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
+    REJECTED = "rejected"
+    DEAD_LETTERED = "dead_lettered"
+    SUPPRESSED = "suppressed"
+    DEFERRED = "deferred"
+    KEPT = "kept"
+
+
+# Braze's words for an unknown user (``_update_existing_only``), and ours where Braze reports no error.
+_NOBODY = "not an existing user"
+UNKNOWN_TO_BRAZE = f"unknown to Braze: {_NOBODY}, and update_existing_only creates none"
+
+
+def is_unknown(reason: str) -> bool:
+    """Return whether a refusal means that Braze does not know the user."""
+    return _NOBODY in reason
+
+
+@dataclass(frozen=True)
+class DeliveryAccount:
+    """The counts of a delivery.
+
+    :param outcomes: users by :class:`Outcome`; the sum is the audience.
+    :param reasons: users by reason, for those who were not sent.
+    :param left_audience: users outside the audience who lost the attributes.
+    :param left_audience_kept: those of them who still have them, because Braze refused or never answered.
     :param data_points: of what Braze took, as Braze bills it:
         https://www.braze.com/docs/user_guide/data/infrastructure/data_points
-    :param holdouts: people whose former attribute is still there: rejected, given up, deferred or kept, and sent
-        before.
+    :param holdouts: users who still have earlier values: rejected, given up, deferred or kept, and sent before.
     """
 
     audience: int
@@ -41,13 +70,13 @@ class Account:
 
 
 def settle(
-    folder: Path, figures: Figures, ledger: Ledger, state: Path | None, target: Path, work: Path
-) -> Account:
-    """Write the account of every person of the audience, and prove that it adds up.
+    folder: Path, figures: PlanFigures, ledger: Ledger, state: Path | None, target: Path, work: Path
+) -> DeliveryAccount:
+    """Write the account of every user of the audience, and check that it adds up.
 
     :param folder: the plan's files.
     :param target: Parquet file to write: external_id, outcome, reason, data_points.
-    :raises FatalError: when a write is not settled, or somebody is counted twice or not at all.
+    :raises FatalError: when a write is not settled, or a user is counted twice or not at all.
     """
     if not ledger.complete:
         raise FatalError(
@@ -70,7 +99,7 @@ def settle(
         ).fetchall()
         left = "FROM written WHERE NOT in_audience"
         removed = _value(database, f"SELECT count(*) {left} AND outcome = '{Outcome.REMOVED}'")
-        return Account(
+        return DeliveryAccount(
             audience=figures.audience,
             outcomes={outcome.value: outcomes.get(outcome, 0) for outcome in Outcome},
             reasons=dict(reasons),
@@ -106,15 +135,15 @@ def _prove(audience: int, outcomes: dict[str, int], different: int) -> None:
 def merge_state(
     state: Path | None,
     folder: Path,
-    figures: Figures,
+    figures: PlanFigures,
     ledger: Ledger,
     delivery: str,
     target: Path,
     work: Path,
 ) -> None:
-    """Write the new last-sent state: what Braze took replaces what it had; what nobody knows is marked unknown.
+    """Write the new last-sent state: values that Braze took replace earlier ones, unclear ones become unknown.
 
-    :param state: the former state, None when there was none.
+    :param state: the earlier state, None when there was none.
     :param target: Parquet file to write.
     """
     with duck.opened(work) as database:
@@ -128,7 +157,7 @@ def merge_state(
             f"'{delivery}' AS delivery, unknown FROM (SELECT external_id, unnest(changes) AS change, unknown, nobody "
             f"FROM written WHERE unknown OR nobody OR outcome IN ('{Outcome.SENT}', '{Outcome.REMOVED}'))"
         )
-        # A replay asks nobody anew, so it leaves the time as it is.
+        # A replay leaves ``kept_since`` as it is.
         unanswered, since, join = folder / UNANSWERED_FILE, "s.kept_since", ""
         if unanswered.exists():
             since, join = "u.kept_since", f"LEFT JOIN read_parquet('{unanswered}') u USING (external_id)"
@@ -144,10 +173,7 @@ def merge_state(
 
 
 def forget(state: Path, target: Path, work: Path) -> None:
-    """Write the last-sent state with every fingerprint unknown, so that everybody in it is written anew.
-
-    :param target: Parquet file to write.
-    """
+    """Write the last-sent state into ``target`` with every fingerprint unknown, so that all users are written again."""
     with duck.opened(work) as database:
         database.execute(
             f"COPY (SELECT * REPLACE (NULL::UBIGINT AS fingerprint) FROM ({select_state(state)})) "
@@ -155,18 +181,15 @@ def forget(state: Path, target: Path, work: Path) -> None:
         )
 
 
-def taken_data_points(folder: Path, figures: Figures, ledger: Ledger, work: Path) -> int:
-    """Sum up the data points of what Braze took, also of a delivery that is not complete.
-
-    :param folder: the plan's files.
-    """
+def taken_data_points(folder: Path, figures: PlanFigures, ledger: Ledger, work: Path) -> int:
+    """Sum the data points of what Braze took, also of an incomplete delivery."""
     with duck.opened(work) as database:
         _register(database, folder, figures, ledger)
         return _value(database, "SELECT coalesce(sum(data_points), 0)::BIGINT FROM written")
 
 
-def dead_letters(folder: Path, figures: Figures, ledger: Ledger, work: Path) -> pa.Table:
-    """Collect what Braze did not take, with reason and payload, so that it can be repaired and replayed.
+def dead_letters(folder: Path, figures: PlanFigures, ledger: Ledger, work: Path) -> pa.Table:
+    """Collect what Braze did not take, with reason and payload, so that it can be edited and replayed.
 
     :returns: columns external_id, outcome, reason, object (JSON text), changes, in_audience, removal.
     """
@@ -178,8 +201,10 @@ def dead_letters(folder: Path, figures: Figures, ledger: Ledger, work: Path) -> 
         ).to_arrow_table()
 
 
-def _register(database: duckdb.DuckDBPyConnection, folder: Path, figures: Figures, ledger: Ledger) -> None:
-    """Make the view ``written``: every write of the plan with its outcome; rows still open have none."""
+def _register(
+    database: duckdb.DuckDBPyConnection, folder: Path, figures: PlanFigures, ledger: Ledger
+) -> None:
+    """Create the view ``written``: every write of the plan with its outcome, ``open`` if it has none yet."""
     first, parts = 0, []
     for part in PARTS:
         parts.append(
@@ -199,7 +224,7 @@ def _register(database: duckdb.DuckDBPyConnection, folder: Path, figures: Figure
     }
     database.register("why", pa.table(why))
     nobody = f"(s.status = {Status.REJECTED:d} AND coalesce(y.nobody, false))"
-    # Somebody whom Braze does not have has nothing left to remove.
+    # A user unknown to Braze has nothing to remove.
     gone = f"(w.removal AND {nobody})"
     database.execute(
         "CREATE VIEW written AS SELECT w.row, w.external_id, w.in_audience, w.removal, w.object, w.changes, s.unknown, "

@@ -1,4 +1,4 @@
-"""Airflow's way to Braze: a connection of type ``braze`` becomes a client."""
+"""The Airflow hook of Braze: a connection of type ``braze`` becomes a client."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from airflow.sdk import BaseHook, Connection
 from braze_client.client import BrazeClient
 from braze_client.rate_plan import RatePlan
 from braze_client.transport import AiohttpTransport
-from recsync.connections import connection
 from recsync.errors import FatalError
+from recsync.settings import connection
 
 
 class BrazeHook(BaseHook):
@@ -44,7 +44,7 @@ class BrazeHook(BaseHook):
 
     @cached_property
     def rate_plan(self) -> RatePlan:
-        """What the contract allows; reading it opens nothing.
+        """The contract's limits, read without a call.
 
         :raises FatalError: naming everything that is wrong with the extra.
         """

@@ -1,7 +1,6 @@
-"""Keep the Braze catalogue in step with the run's catalogue.
+"""Keep the Braze catalog in step with the run's items.
 
-Items are there, and confirmed, before the users who point at them; items that left the catalogue are deleted only
-once nobody points at them any more.
+An item is written and confirmed before the first list that names it, and deleted after the last.
 
 https://www.braze.com/docs/api/endpoints/catalogs/catalog_items/asynchronous/put_update_catalog_items/
 """
@@ -19,7 +18,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from braze_client.client import BrazeClient, BrazeRefused
+from braze_client.client import BrazeClient
+from braze_client.errors import BrazeRefused
 from braze_client.payloads import MAX_CATALOG_ITEMS, Json, batches, catalog_item, fingerprint
 from recsync.context import StageContext
 from recsync.errors import FatalError, RetriableError
@@ -27,13 +27,13 @@ from recsync.program import Catalog
 
 log = logging.getLogger(__name__)
 
-# Calls under way at a time; 16,000 item calls a minute are allowed, and an answer takes some tenths of a second.
+# Parallel calls; 16,000 item calls a minute are allowed, and a call takes some tenths of a second.
 _CALLS_AT_A_TIME = 8
-# Items are read back at 50 calls a minute, 50 items a page or one by one: a catalogue of so many is read whole,
-# of a larger one so many items are looked at.
+# Items are read back at 50 calls a minute, 50 items a page or one by one. Read all of up to 1,500; above that, a sample
+# of 30.
 _READ_WHOLE_ITEMS = 1_500
 _SAMPLED_ITEMS = 30
-# Between looks; what is still not there after a few of them is written again.
+# Waits between looks; items that are not there after a few looks are written again.
 _CONFIRM_WAITS_SECONDS = (0.5, 1, 2, 4, 8, 15, 30)
 _LOOKS_BEFORE_WRITING_AGAIN = 3
 # As in https://www.braze.com/docs/api/endpoints/catalogs/catalog_items/asynchronous/put_update_catalog_items/
@@ -46,10 +46,10 @@ Wanted = Mapping[str, Json | None]
 
 @dataclass(frozen=True)
 class CatalogSync:
-    """The catalogue of one program.
+    """The Braze catalog of one program.
 
-    :param items: the run's items: item_id, fields (JSON text), used (somebody's list points at it).
-    :param resync: write what Braze should have already, too.
+    :param items: the run's items: item_id, fields (JSON text), used (a list names it).
+    :param resync: also write unchanged items.
     """
 
     context: StageContext
@@ -59,14 +59,12 @@ class CatalogSync:
     resync: bool = False
 
     async def update(self) -> int:
-        """Write the items that are new or changed, and wait until Braze shows them.
+        """Write new and changed items that a list names or Braze has, and wait until Braze shows them.
 
-        Written is what a list points at, and what Braze has already.
-
-        :returns: how many were written.
+        :returns: the number of items written.
         :raises RetriableError: when Braze took the items and does not show them.
         """
-        known = self._read_state()
+        known = known_items(self.context)
         if not known or self.resync:
             await self._create_if_missing()
         changed = {body["id"]: body for body in self._changed(known)}
@@ -74,20 +72,17 @@ class CatalogSync:
         return len(changed)
 
     def retired(self) -> list[str]:
-        """Name the items that Braze has and the run's catalogue has no more."""
-        return sorted(self._read_state().keys() - set(self.items["item_id"].to_pylist()))
+        """Return the items that Braze has and the run has not."""
+        return sorted(known_items(self.context).keys() - set(self.items["item_id"].to_pylist()))
 
     async def retire(self) -> int:
-        """Delete them; nobody's list may point at them any more.
-
-        :returns: how many were deleted.
-        """
+        """Delete the retired items, which no list may name any more; return their number."""
         retired = self.retired()
-        await self._bring(dict.fromkeys(retired), self._read_state())
+        await self._bring(dict.fromkeys(retired), known_items(self.context))
         return len(retired)
 
     async def _bring(self, wanted: Wanted, known: dict[str, str]) -> None:
-        """Write or delete items, wait until Braze shows it, and note it; what is noted was seen."""
+        """Write or delete items, wait until Braze shows the change, then record it."""
         if not wanted:
             return
         await self._write(wanted)
@@ -97,8 +92,10 @@ class CatalogSync:
                 del known[item_id]
             else:
                 known[item_id] = fingerprint(body)
-        self._write_state(known)
-        log.info("Catalogue %s: %d items brought up to date", self.catalog.name, len(wanted))
+        columns = {"item_id": list(known), "fingerprint": list(known.values())}
+        table = pa.Table.from_pydict(columns, schema=_STATE)
+        self.context.bucket.put_table(_state_key(self.context, self.catalog), table)
+        log.info("Catalog %s: %d items brought up to date", self.catalog.name, len(wanted))
 
     async def _write(self, wanted: Wanted) -> None:
         name, slots = self.catalog.name, asyncio.Semaphore(_CALLS_AT_A_TIME)
@@ -118,7 +115,7 @@ class CatalogSync:
         await asyncio.gather(*map(one, calls))
 
     def _refused(self, error: BrazeRefused) -> FatalError:
-        """Name the fields that Braze refused, as the program file does; Braze's own text may hold values."""
+        """Name the refused fields as the program file does; Braze's own text may contain values."""
         kinds = sorted({each.type for each in error.errors if _ERROR_ID.fullmatch(each.type)})
         declared = {"id", *self.catalog.fields}
         fields = sorted({name for each in error.errors for name in each.fields if name in declared})
@@ -144,7 +141,7 @@ class CatalogSync:
             await self.client.create_catalog(self.catalog.name, self.catalog.fields)
 
     async def _confirm(self, wanted: Wanted, items: int) -> None:
-        """Look until the items are as wanted: a 202 says that Braze will apply a call, not that it has."""
+        """Read the items until they are as wanted: a 202 says that Braze will apply a call, not that it has."""
         wrong = wanted
         for look, seconds in enumerate(_CONFIRM_WAITS_SECONDS, start=1):
             wrong = await self._wrong(wrong, whole=items <= _READ_WHOLE_ITEMS)
@@ -157,13 +154,13 @@ class CatalogSync:
         if not wrong:
             return
         raise RetriableError(
-            f"Braze took the items of catalogue {self.catalog.name} and does not show {len(wrong)} of them after "
+            f"Braze took the items of catalog {self.catalog.name} and does not show {len(wrong)} of them after "
             f"{sum(_CONFIRM_WAITS_SECONDS):g} seconds. Nobody is sent a list that points at them; the next try writes "
             "them again."
         )
 
     async def _wrong(self, wanted: Wanted, *, whole: bool) -> Wanted:
-        """Find items that Braze does not show as wanted: among all, or in a sample when there are many."""
+        """Find items that differ in Braze: among all, or in a sample when there are many."""
         if whole:
             found = {item["id"]: item async for item in self.client.catalog_items(self.catalog.name)}
             return {i: body for i, body in wanted.items() if not self._is(found.get(i), body)}
@@ -172,31 +169,27 @@ class CatalogSync:
         shown = {i: await self.client.catalog_item(self.catalog.name, i) for i in sample}
         return {i: wanted[i] for i in sample if not self._is(shown[i], wanted[i])}
 
-    def _read_state(self) -> dict[str, str]:
-        return known_items(self.context)
-
-    def _write_state(self, known: Mapping[str, str]) -> None:
-        columns = {"item_id": list(known), "fingerprint": list(known.values())}
-        table = pa.Table.from_pydict(columns, schema=_STATE)
-        self.context.bucket.put_table(_state_key(self.context, self.catalog), table)
-
     def _is(self, found: Json | None, body: Json | None) -> bool:
         if found is None or body is None:
             return found is body
-        # A time is shown in Braze's own way of writing it.
+        # Braze formats times in its own way.
         compared = [name for name, kind in self.catalog.fields.items() if kind != "time"]
         return all(_same(found.get(name), body[name]) for name in compared)
 
 
 def _same(found: object, sent: object) -> bool:
-    """Compare a value as Braze shows it with the one sent; JSON readers keep 15 digits of a number, or more."""
+    """Compare a shown value with the one sent; JSON readers keep at least 15 digits of a number."""
+    if isinstance(found, list) and isinstance(sent, list):
+        return len(found) == len(sent) and all(map(_same, found, sent))
+    if isinstance(found, dict) and isinstance(sent, dict):
+        return found.keys() == sent.keys() and all(_same(found[key], sent[key]) for key in sent)
     if isinstance(found, int | float) and isinstance(sent, int | float):
         return math.isclose(found, sent, rel_tol=1e-15)
     return found == sent
 
 
 def known_items(context: StageContext) -> dict[str, str]:
-    """Read what Braze's catalogue holds of the program: fingerprint by item id; empty without a catalogue."""
+    """Return the items that the Braze catalog has of the program: fingerprint by item id."""
     catalog = context.program.braze.catalog
     table = context.bucket.get_table(_state_key(context, catalog)) if catalog else None
     if table is None:

@@ -1,59 +1,51 @@
-"""End a delivery: prove its account, bring the last-sent state up to date, keep the dead letters.
+"""End a delivery: check its account, update the last-sent state, keep the dead letters.
 
-The same for one that is complete and for one that somebody else gave up; each step may be repeated.
+A complete delivery and an abandoned one end the same way; each step may be repeated.
 """
 
 from __future__ import annotations
 
 import logging
-import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from recsync.context import StageContext
 from recsync.push import accounts
-from recsync.push.accounts import Account
-from recsync.push.last_sent import LastSent, LastSentState
-from recsync.push.ledger import Kind, Ledger, Status
-from recsync.push.outcomes import is_unknown
-from recsync.push.store import Deliveries, PlanManifest
+from recsync.push.accounts import DeliveryAccount, is_unknown
+from recsync.push.ledger import EntryKind, Ledger, Status
+from recsync.push.store import Deliveries, LastSent, LastSentState, PlanManifest
+from recsync.storage.duck import work_folder
 
 log = logging.getLogger(__name__)
 
-# Days of which the count of people written is kept; caps look at today only.
+# Days for which the number of users written is kept; caps need today only.
 _DAYS_KEPT = 2
 
 
 def close(context: StageContext, manifest: PlanManifest, *, by: str) -> tuple[LastSentState, str]:
-    """Close a delivery that was never completed, in favour of a newer one.
+    """Close an incomplete delivery in favour of the newer one named ``by``.
 
-    :param by: the newer delivery.
     :returns: the last-sent state with what the old one settled, and its ETag.
     """
+    now, rows = datetime.now(UTC).isoformat(), manifest.figures.total_rows
     ledger, _ = context.store(Deliveries).take_over(
-        manifest.delivery,
-        manifest.figures.total_rows,
-        kind=Kind.CLOSED,
-        by=by,
-        at=datetime.now(UTC).isoformat(),
+        manifest.delivery, rows, kind=EntryKind.CLOSED, by=by, at=now
     )
     log.warning(
         "Delivery %s was not completed: %d of %d writes are settled, %d more may have been sent; the others are "
         "planned anew",
         manifest.delivery, len(ledger.statuses) - len(ledger.open_rows), len(ledger.statuses), ledger.under_way,
     )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="recsync-close-") as folder:
-        work = Path(folder)
+    with work_folder() as work:
         context.store(Deliveries).download(manifest.delivery, work)
         return absorb(context, manifest, ledger, work)
 
 
 def forget(context: StageContext, manifest: PlanManifest, folder: Path) -> None:
-    """Take the whole last-sent state for unknown when a resync begins, once.
+    """Mark the whole last-sent state as unknown when a resync begins, once.
 
-    From then on whoever is not written yet is written by the next delivery, whatever becomes of this one; so a resync
-    that was killed goes on with the others.
+    Any later delivery then writes the users who are not written yet, so a resync that was killed goes on.
     """
     state, etag = context.store(LastSent).read()
     if not manifest.resync or state.resync or state.open_delivery != manifest.delivery:
@@ -64,14 +56,14 @@ def forget(context: StageContext, manifest: PlanManifest, folder: Path) -> None:
     context.store(LastSent).replace(replace(state, resync=manifest.delivery), etag)
 
 
-def settle(context: StageContext, manifest: PlanManifest, ledger: Ledger, folder: Path) -> Account:
-    """Write the account and the dead letters of a delivery whose every row is settled.
+def settle(context: StageContext, manifest: PlanManifest, ledger: Ledger, folder: Path) -> DeliveryAccount:
+    """Write the account and the dead letters of a delivery with every row settled.
 
     :param folder: the plan's files.
     :raises FatalError: when the account does not add up.
     """
     state, _ = context.store(LastSent).read()
-    # Told by the delivery's own former state; once it is absorbed, a second closing finds nobody left behind.
+    # Use the state from before this delivery: after the merge, users who left are no longer in it.
     former = context.store(LastSent).download(state, folder / "former.parquet")
     account = accounts.settle(folder, manifest.figures, ledger, former, folder / "accounts.parquet", folder)
     context.store(Deliveries).put_accounts(manifest.delivery, folder / "accounts.parquet")
@@ -84,9 +76,9 @@ def settle(context: StageContext, manifest: PlanManifest, ledger: Ledger, folder
 def absorb(
     context: StageContext, manifest: PlanManifest, ledger: Ledger, folder: Path
 ) -> tuple[LastSentState, str]:
-    """Bring the last-sent state up to date with what a delivery settled, once.
+    """Update the last-sent state with what a delivery settled, once.
 
-    :raises RetriableError: when somebody else changed the state meanwhile.
+    :raises RetriableError: when another delivery changed the state meanwhile.
     """
     state, etag = context.store(LastSent).read()
     if state.open_delivery != manifest.delivery:
@@ -97,14 +89,12 @@ def absorb(
     today = datetime.now(UTC).date().isoformat()
     written = {**state.written, today: state.written.get(today, 0) + ledger.count(Status.TAKEN)}
     newer = context.store(LastSent).upload(state, merged, manifest.delivery)
-    # A replay tries some of the refused only; a delivery that was not completed has not met them all.
+    # A replay retries only some of the refused users, and an incomplete delivery has not reached all of them.
     is_whole = ledger.complete and not manifest.replay_of
-    refused = _refused(ledger) if is_whole else state.refused
-    resync = "" if is_whole and not manifest.figures.deferred else state.resync
     newer = replace(
         newer,
-        refused=refused,
-        resync=resync,
+        refused=_refused(ledger) if is_whole else state.refused,
+        resync="" if is_whole and not manifest.figures.deferred else state.resync,
         open_delivery="",
         written=dict(sorted(written.items())[-_DAYS_KEPT:]),
     )
@@ -112,6 +102,6 @@ def absorb(
 
 
 def _refused(ledger: Ledger) -> int:
-    """Count the refused people, without those whom Braze does not know: no brake counts these either."""
+    """Count the refused users without those unknown to Braze, as the circuit breaker does."""
     rejected = (ledger.statuses == Status.REJECTED).nonzero()[0].tolist()
     return sum(not is_unknown(ledger.reasons[row]) for row in rejected)

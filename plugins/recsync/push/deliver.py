@@ -1,6 +1,6 @@
-"""Deliver a plan: catalogue first, then a canary, then everybody; and account for every person.
+"""Deliver a plan: the catalog first, then a canary, then all other users; and account for every user.
 
-A retry goes on where the former try stopped: the ledger knows what is settled, and what may have been sent.
+A retry reads from the ledger which rows are settled and which may have been sent.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -17,49 +16,56 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from braze_client.client import MAX_EXPORT_IDS, BrazeClient, BrazeDenied
+from braze_client.client import BrazeClient
+from braze_client.errors import BrazeDenied
+from braze_client.identifiers import MAX_EXPORT_IDS, Identifier
 from recsync.context import StageContext
-from recsync.costs.usage import book_delivery
+from recsync.costs.usage import record_delivery
 from recsync.errors import DELIBERATE, FatalError
 from recsync.push import closing
-from recsync.push.accounts import Account
-from recsync.push.batches import open_batches, taken_lists
+from recsync.push.accounts import UNKNOWN_TO_BRAZE, DeliveryAccount, is_unknown
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.catalog import CatalogSync
-from recsync.push.last_sent import LastSent
-from recsync.push.ledger import Entry, Kind, Ledger, Refusal, Status
-from recsync.push.outcomes import UNKNOWN_TO_BRAZE, is_unknown
+from recsync.push.ledger import EntryKind, Ledger, LedgerEntry, Refusal, Status
+from recsync.push.plan_format import PARTS
 from recsync.push.read_back import drifted, unknown_people
-from recsync.push.schemas import PARTS
-from recsync.push.sending import MIN_REJECTED, Brakes, Sender
-from recsync.push.store import Deliveries, PlanManifest, TakenOverError
-from recsync.push.write_ahead_log import Journal
+from recsync.push.sending import MIN_REJECTED, CircuitBreaker, Sender
+from recsync.push.store import Deliveries, LastSent, PlanManifest, TakenOverError
+from recsync.push.write_ahead_log import WriteAheadLog
+from recsync.push.writes import open_batches, rows_of_newcomers, taken_lists
+from recsync.storage.duck import work_folder
 
 log = logging.getLogger(__name__)
 
+# Calls of /users/export/ids that look for people unknown to Braze, at up to 40 a second: a million people by
+# external_id or alias, 20,000 by an identifier that Braze looks up one at a time. The others are counted as sent.
+_MAX_LOOKED_UP = 20_000
+
 
 class DryRunError(Exception):
-    """The delivery was planned to be looked at, not to be sent."""
+    """The plan is a dry run, which is never sent."""
 
 
 @dataclass(frozen=True)
 class DeliveryReport:
-    """What one delivery did; every person of the audience is in exactly one of ``outcomes``.
+    """The result of one delivery; every user of the audience is in exactly one of ``outcomes``.
 
-    :param outcomes: people by outcome.
-    :param reasons: people by reason, of those who were not sent; the twenty most frequent ones.
-    :param left_audience: people outside the audience who lost the attribute.
-    :param left_audience_kept: those of them who still have it: refused, or without an answer.
-    :param resent: people who may have been sent by an earlier try and were sent again: the same whole values.
-    :param tries: how often the delivery was begun.
-    :param answers: Braze's answers by status, of all tries; each is one request.
+    :param outcomes: users by outcome.
+    :param reasons: users by reason, of those who were not sent; the twenty most frequent ones.
+    :param left_audience: users outside the audience who lost the attributes.
+    :param left_audience_kept: those of them who still have them: refused, or without an answer.
+    :param resent: users who may have been sent by an earlier try and were sent again: the same whole values.
+    :param tries: number of tries.
+    :param answers: Braze's responses by status, of all tries; each is one request.
     :param data_points: of what Braze took.
-    :param catalog_items: items written to the catalogue by this try.
+    :param catalog_items: items written to the catalog by this try.
     :param catalog_retired: items deleted from it.
-    :param dead_letters: where the rejected and given-up payloads lie; empty when there are none.
+    :param dead_letters: URI of the rejected and given-up payloads; empty when there are none.
     :param seconds: of this try.
     """
 
@@ -81,30 +87,31 @@ class DeliveryReport:
 
 
 def deliver(program_name: str, delivery: str) -> DeliveryReport:
-    """Send what a plan holds until every write is settled, then settle the delivery itself.
+    """Send a plan until every write is settled, then close the delivery.
 
     :raises TakenOverError: when another try or a newer delivery goes on instead.
     :raises RetriableError: when Braze or S3 gave no clear answer; the retry goes on where this try stopped.
     """
     started = time.monotonic()
     context = StageContext.of(program_name)
-    manifest = context.store(Deliveries).plan(delivery)
+    deliveries = context.store(Deliveries)
+    manifest = deliveries.plan(delivery)
     if manifest.dry_run:
         raise DryRunError(f"{delivery} was planned as a dry run; nothing of it is ever sent.")
     token = uuid4().hex
-    ledger, number = context.store(Deliveries).take_over(
-        delivery, manifest.figures.total_rows, kind=Kind.TAKE_OVER, by=token, at=_now()
+    ledger, number = deliveries.take_over(
+        delivery, manifest.figures.total_rows, kind=EntryKind.TAKE_OVER, by=token, at=_now()
     )
     if ledger.closed_by == delivery:
-        return DeliveryReport(**(context.store(Deliveries).report(delivery, "report") or {}))
+        return DeliveryReport(**(deliveries.report(delivery, "report") or {}))
     if ledger.closed_by:
         raise TakenOverError(
             f"Delivery {delivery} was closed in favour of {ledger.closed_by}, which is newer."
         )
-    with tempfile.TemporaryDirectory(prefix="recsync-deliver-") as folder:
-        context.store(Deliveries).download(delivery, Path(folder))
-        closing.forget(context, manifest, Path(folder))
-        work = _Delivery(context, manifest, ledger, number, Path(folder), token)
+    with work_folder() as folder:
+        deliveries.download(delivery, folder)
+        closing.forget(context, manifest, folder)
+        work = _Delivery(context, manifest, ledger, number, folder, token)
         return asyncio.run(work.run(started))
 
 
@@ -119,8 +126,10 @@ class _Delivery:
         token: str,
     ) -> None:
         self._context = context
+        self._deliveries = context.store(Deliveries)
         self._braze = context.program.braze
         self._manifest = manifest
+        self._by = Identifier.parse(manifest.identifier)
         self._ledger = ledger
         self._folder = folder
         self._catalog: CatalogSync | None = None
@@ -128,6 +137,7 @@ class _Delivery:
         self._token = token
         self._catalog_items = 0
         self._told = Counter[str]()
+        self._newcomers: NDArray[np.bool_] | None = None
 
     async def run(self, started: float) -> DeliveryReport:
         async with BrazeHook(self._braze.connection).client() as client:
@@ -137,14 +147,15 @@ class _Delivery:
             retired = await self._retire(account)
             closing.absorb(self._context, self._manifest, self._ledger, self._folder)
             report = self._report(account, retired, client, time.monotonic() - started)
-        deliveries = self._context.store(Deliveries)
-        deliveries.put_report(report.delivery, "report", asdict(report))
-        book_delivery(self._context, report.delivery, report.data_points)
-        deliveries.append(report.delivery, self._number, Entry(Kind.CLOSED, _now(), by=report.delivery))
+        self._deliveries.put_report(report.delivery, "report", asdict(report))
+        record_delivery(self._context, report.delivery, report.data_points)
+        self._deliveries.append(
+            report.delivery, self._number, LedgerEntry(EntryKind.CLOSED, _now(), by=report.delivery)
+        )
         return report
 
     async def _sync_catalog(self, client: BrazeClient) -> None:
-        # A replay sends older lists; the catalogue is newer than they are, and stays as it is.
+        # A replay sends older lists; the catalog is newer and stays as it is.
         if self._braze.catalog is None or self._manifest.replay_of or self._manifest.leave_catalog:
             return
         items = pq.read_table(self._folder / "items.parquet")
@@ -154,10 +165,14 @@ class _Delivery:
         self._catalog_items = await self._catalog.update()
 
     async def _send(self, client: BrazeClient) -> None:
-        delivery, deliveries = self._manifest.delivery, self._context.store(Deliveries)
-        append, check = partial(deliveries.append, delivery), partial(deliveries.check, delivery)
-        journal = Journal(
-            self._ledger, self._number, append, token=self._token, check=check, answers=client.answers
+        delivery = self._manifest.delivery
+        journal = WriteAheadLog(
+            self._ledger,
+            self._number,
+            partial(self._deliveries.append, delivery),
+            token=self._token,
+            check=partial(self._deliveries.check, delivery),
+            answers=client.answers,
         )
         writing = asyncio.create_task(journal.run())
         sending = asyncio.create_task(self._send_everything(client, journal))
@@ -166,7 +181,7 @@ class _Delivery:
             if sending.done():
                 await sending
         finally:
-            # Without a journal nothing may be sent any more, not even once again.
+            # Without its log nothing may be sent any more, no retry either.
             sending.cancel()
             await asyncio.wait((sending,))
             journal.close()
@@ -174,10 +189,10 @@ class _Delivery:
             self._number, self._told = journal.number, client.answers - journal.untold
         journal.raise_error()
 
-    async def _send_everything(self, client: BrazeClient, journal: Journal) -> None:
+    async def _send_everything(self, client: BrazeClient, journal: WriteAheadLog) -> None:
         state, _ = self._context.store(LastSent).read()
-        brakes = Brakes(self._braze.delivery.max_rejected_share, state.refused)
-        sender = Sender(client, journal, brakes, objects=len(self._ledger.open_rows))
+        brakes = CircuitBreaker(self._braze.delivery.max_rejected_share, state.refused)
+        sender = Sender(client, journal, brakes, objects=len(self._ledger.open_rows), by=self._by)
         journal.until = self._manifest.figures.rows["canary"]
         await self._send_parts(sender, client, PARTS[:1])
         await self._reject_unknown(client, journal, PARTS[:1])
@@ -187,41 +202,54 @@ class _Delivery:
         await self._reject_unknown(client, journal, PARTS[1:])
 
     async def _send_parts(self, sender: Sender, client: BrazeClient, parts: tuple[str, ...]) -> None:
+        limits = {"max_objects": client.plan.objects_per_call, "max_bytes": client.plan.bytes_per_call}
         is_open = self._ledger.statuses == Status.OPEN
-        plan = client.plan
-        batches = open_batches(
-            self._folder, is_open, parts, max_objects=plan.objects_per_call, max_bytes=plan.bytes_per_call
-        )
-        await sender.send(batches)
+        await sender.send(open_batches(self._folder, is_open, parts, **limits))
 
-    async def _reject_unknown(self, client: BrazeClient, journal: Journal, parts: tuple[str, ...]) -> None:
-        """Find the people of whom Braze took a list and has no profile; they are rejected.
+    async def _reject_unknown(
+        self, client: BrazeClient, journal: WriteAheadLog, parts: tuple[str, ...]
+    ) -> None:
+        """Reject users without a profile in Braze, also when Braze accepted their lists.
 
-        With ``_update_existing_only`` Braze may answer for somebody it does not know as for anybody else.
+        With ``_update_existing_only`` Braze may answer 201 without an error for an unknown user. Who has a known value
+        in the last-sent state had a profile, and is not looked up in every delivery.
         """
         await journal.flush()
         braze = self._braze
-        if not braze.update_existing_only or not braze.delivery.verify_users:
+        if braze.creates_people or not braze.delivery.verify_users:
             return
-        unknown = 0
+        if self._newcomers is None:
+            state, _ = self._context.store(LastSent).read()
+            with work_folder() as work:
+                table = self._context.store(LastSent).download(state, work / "state.parquet")
+                self._newcomers = rows_of_newcomers(self._folder, table, work)
+        unknown = skipped = 0
+        left = _MAX_LOOKED_UP * self._by.per_export
         try:
-            for rows, external_ids in taken_lists(self._folder, self._ledger.statuses, parts):
-                nobody = await unknown_people(client, external_ids)
+            for rows, people in taken_lists(self._folder, self._ledger.statuses, parts, self._newcomers):
+                looked_up = people[:left]
+                left -= len(looked_up)
+                skipped += len(people) - len(looked_up)
+                nobody = await unknown_people(client, looked_up, self._by)
                 refusals = [
                     Refusal(row, UNKNOWN_TO_BRAZE)
-                    for row, external_id in zip(rows, external_ids, strict=True)
-                    if external_id in nobody
+                    for row, person in zip(rows, people, strict=True)
+                    if person in nobody
                 ]
                 journal.settle((), refusals)
                 unknown += len(refusals)
         except BrazeDenied as error:
             log.warning("Who is unknown to Braze cannot be read back: %s", error)
+        if skipped:
+            log.warning(
+                "Whether Braze knows %d more people was not looked up, as that takes too many calls", skipped
+            )
         if unknown:
             log.warning("%d people are unknown to Braze, which took their lists without an error", unknown)
         await journal.flush()
 
-    async def _judge_canary(self, client: BrazeClient, journal: Journal, *, is_first: bool) -> None:
-        """Read the canary back, before anybody else is written; people unknown to Braze say nothing of the others.
+    async def _judge_canary(self, client: BrazeClient, journal: WriteAheadLog, *, is_first: bool) -> None:
+        """Read the canary back before other users are written; users unknown to Braze do not count.
 
         :param is_first: whether nothing was ever delivered.
         :raises FatalError: when Braze took it and shows none of it, or the first delivery's canary is unknown to Braze.
@@ -236,16 +264,13 @@ class _Delivery:
             self._stop_when_all_are_unknown(is_first)
             return
         try:
-            missing = await drifted(client, expected)
+            missing = await drifted(client, expected, self._by)
         except DELIBERATE as error:
             # A key without users.export.ids must not fail the delivery.
             log.warning("The canary could not be read back: %s", error)
             return
-        log.info(
-            "Canary: %d of %d people read back have what was sent",
-            len(expected) - len(missing),
-            len(expected),
-        )
+        right = len(expected) - len(missing)
+        log.info("Canary: %d of %d people read back have what was sent", right, len(expected))
         if len(missing) == len(expected):
             raise FatalError(
                 f"Braze took the canary and shows it for none of {len(expected)} people read back, so nobody else is "
@@ -260,7 +285,7 @@ class _Delivery:
         if is_first and unknown == people > MIN_REJECTED:
             raise FatalError(
                 f"Braze knows none of the {people} people of the canary, and update_existing_only creates nobody, so "
-                "nobody else is written. Check that external_id of audience.sql is the external ID that Braze has, "
+                f"nobody else is written. Check that {self._by.name} of audience.sql is what Braze has, "
                 f"and that connection {self._braze.connection} is the right workspace's."
             )
 
@@ -275,39 +300,34 @@ class _Delivery:
             for row in table.take(pa.array(chosen, pa.int64())).to_pylist()
         }
 
-    async def _retire(self, account: Account) -> int:
-        """Delete items from the catalogue that left the program's, once nobody's list points at them."""
+    async def _retire(self, account: DeliveryAccount) -> int:
+        """Delete the Braze catalog's items that left the program's, once no list points at them."""
         if self._catalog is None or not (waiting := len(self._catalog.retired())):
             return 0
         left_behind = account.holdouts + account.left_audience_kept
         if left_behind:
             log.warning(
-                "%d items have left the catalogue and stay in Braze for now: %d people could not be written and may "
+                "%d items have left the catalog and stay in Braze for now: %d people could not be written and may "
                 "still have lists that point at them",
                 waiting, left_behind,
             )  # fmt: skip
             return 0
         return await self._catalog.retire()
 
-    def _report(self, account: Account, retired: int, client: BrazeClient, seconds: float) -> DeliveryReport:
+    def _report(
+        self, account: DeliveryAccount, retired: int, client: BrazeClient, seconds: float
+    ) -> DeliveryReport:
         lost = account.outcomes["rejected"] + account.outcomes["dead_lettered"] + account.left_audience_kept
         return DeliveryReport(
             delivery=self._manifest.delivery,
             recommendations=self._manifest.recommendations,
-            audience=account.audience,
-            outcomes=account.outcomes,
-            reasons=account.reasons,
-            left_audience=account.left_audience,
-            left_audience_kept=account.left_audience_kept,
+            **{name: value for name, value in vars(account).items() if name != "holdouts"},
             resent=self._ledger.resent,
             tries=self._ledger.tries,
             answers=dict(self._ledger.answers + (client.answers - self._told)),
-            data_points=account.data_points,
             catalog_items=self._catalog_items,
             catalog_retired=retired,
-            dead_letters=self._context.store(Deliveries).dead_letters_uri(self._manifest.delivery)
-            if lost
-            else "",
+            dead_letters=self._deliveries.dead_letters_uri(self._manifest.delivery) if lost else "",
             seconds=round(seconds, 3),
         )
 

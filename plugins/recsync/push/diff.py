@@ -1,9 +1,9 @@
-"""Compare published lists with the last-sent state, in DuckDB: who is written, who goes first, who has to wait."""
+"""Compare published lists with the last-sent state in DuckDB: changes, canary and deferred users."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +13,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from braze_client.identifiers import EXTERNAL_ID, Identifier
 from recsync.program import Braze
-from recsync.push.fingerprints import list_fingerprints, text_fingerprint
-from recsync.push.rendering import Elements, Lists
-from recsync.push.schemas import STATE
+from recsync.push.plan_format import STATE
+from recsync.push.rendering import Elements, Lists, read_values
+from recsync.recommend.lists.list_partition import LISTS
 
-# Rows looked at in one go: some ten megabytes with lists of ten, and long enough for numpy.
+# Rows per batch: some ten megabytes with lists of ten, and long enough for numpy.
 CHUNK_ROWS = 50_000
 _STATE_TYPES = {"kept_since": "BIGINT"}
-# DuckDB takes NaN for the largest of all numbers.
+# DuckDB sorts NaN above all numbers.
 _BY_PRIORITY = "nullif(priority, 'nan'::DOUBLE) DESC NULLS LAST"
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What a plan is made from.
+class PlanInputs:
+    """The input of a plan.
 
-    :param lists: ``lists.parquet`` of the published recommendations.
-    :param catalogue: their ``catalogue.parquet``.
+    :param lists: Parquet file of the published ``LISTS``.
+    :param catalogue: their ``CATALOG``.
     :param state: Parquet file of the last-sent state (``STATE``); None when nothing was ever sent.
-    :param cap: how many people may be written; None for all.
+    :param cap: most users to write; None for all.
     :param canary_share: share of the writes that go first.
     :param moment: Unix seconds of the recommend run.
-    :param keep_seconds: how long somebody without an answer keeps the list that Braze has.
-    :param resync: take every fingerprint of the state for unknown, so that everybody is written anew.
+    :param keep_seconds: how long a user without an answer keeps the list that Braze has.
+    :param resync: treat every fingerprint of the state as unknown, so that every user is written.
+    :param run: the recommendations' manifest: the texts in it, by field.
+    :param identifier: of the people in ``lists`` and ``state``.
     """
 
     braze: Braze
@@ -48,57 +51,73 @@ class Inputs:
     moment: int = 0
     keep_seconds: int = 0
     resync: bool = False
+    run: Mapping[str, str] = field(default_factory=dict)
+    identifier: Identifier = EXTERNAL_ID
+
+    def list_batches(self) -> Iterator[pa.RecordBatch]:
+        """Read the users and what their attributes are made from; the rows are numbered through all batches."""
+        columns = {"external_id", *(attribute.source.column for attribute in self.braze.written)}
+        with pq.ParquetFile(self.lists, memory_map=True) as file:
+            yield from file.iter_batches(
+                CHUNK_ROWS, columns=[name for name in LISTS.names if name in columns]
+            )
 
 
-def fingerprint_lists(inputs: Inputs, elements: Elements, wanted: Path) -> NDArray[np.bool_]:
-    """Write row, fingerprint and tier fingerprint of every list; say which items are used."""
-    used = np.zeros(len(elements.item_ids), dtype=np.bool_)
-    schema = pa.schema([("row", pa.int64()), ("fingerprint", pa.uint64()), ("tier", pa.uint64())])
+@dataclass(frozen=True)
+class WantedLists:
+    """What the published lists ask for, as far as it is not in a file.
+
+    :param used: which items of the catalogue are in a list; shape (items).
+    :param without: attributes without a value in any list, as where no scores were read. They are left until the user
+        gets another list, and then removed as outdated.
+    """
+
+    used: NDArray[np.bool_]
+    without: frozenset[str]
+
+
+def fingerprint_lists(inputs: PlanInputs, elements: Elements, wanted: Path) -> WantedLists:
+    """Write row and fingerprints of every list: one column per attribute of the program, null without a value."""
+    used = np.zeros(len(elements.keys), dtype=np.bool_)
+    attributes = inputs.braze.written
+    filled = np.zeros(len(attributes), dtype=np.int64)
+    columns = [(_column(number), pa.uint64()) for number in range(len(attributes))]
+    schema = pa.schema([("row", pa.int64()), *columns])
     first = 0
     with pq.ParquetWriter(wanted, schema, compression="none") as writer:
-        for batch in list_batches(inputs.lists, ["item_ids", "tier"]):
-            lists = Lists.of(batch.column("item_ids"), elements)
+        for batch in inputs.list_batches():
+            lists = Lists.of(batch.column("items"), elements)
             used[lists.positions] = True
             empty = np.diff(lists.offsets) == 0
-            digests = list_fingerprints(elements.fingerprints[lists.positions], lists.offsets)
-            rows = pa.array(np.arange(first, first + len(batch)))
-            tiers = _tier_fingerprints(batch.column("tier"), empty)
-            column = pa.array(digests, mask=empty)
-            writer.write_batch(pa.record_batch([rows, column, tiers], schema=schema))
+            arrays = [pa.array(np.arange(first, first + len(batch)))]
+            for attribute in attributes:
+                digests, missing = read_values(attribute, batch, lists, inputs.run).fingerprints()
+                arrays.append(pa.array(digests, mask=missing | empty))
+            filled += [len(batch) - array.null_count for array in arrays[1:]]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
             first += len(batch)
-    return used
+    without = [a.name for a, values in zip(attributes, filled, strict=True) if filled[0] and not values]
+    return WantedLists(used, frozenset(without))
 
 
-def _tier_fingerprints(tiers: pa.Array, empty: NDArray[np.bool_]) -> pa.Array:
-    codes = tiers.fill_null("").dictionary_encode()
-    known = np.array([text_fingerprint(t) for t in codes.dictionary.to_pylist()], dtype=np.uint64)
-    indices = codes.indices.to_numpy(zero_copy_only=False)
-    digests = known[indices] if len(known) else np.zeros(len(tiers), dtype=np.uint64)
-    return pa.array(digests, mask=empty)
+def _column(number: int) -> str:
+    return f"wanted_{number}"
 
 
-def list_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    names = pq.ParquetFile(path).schema.to_arrow_schema()
-    element = f"item_ids.list.{names.field('item_ids').type.value_field.name}"
-    # Ids repeat by the thousand: read as codes, each is looked up in the catalogue once per row group.
-    with pq.ParquetFile(path, read_dictionary=[element], memory_map=True) as file:
-        for group in range(file.num_row_groups):
-            # Each row group has a dictionary of its own; Arrow cannot put two into one nested column.
-            yield from file.iter_batches(CHUNK_ROWS, row_groups=[group], columns=columns)
+def compare(
+    database: duckdb.DuckDBPyConnection, inputs: PlanInputs, work: Path, without: frozenset[str] = frozenset()
+) -> None:
+    """Create the table ``person``: every user of the audience or of the state, and what changes.
 
+    ``kept_since`` is null for users with an answer in the batch output; ``kept``: the user keeps the list.
+    One join per attribute and no aggregate over lists: joins spill to disk, and most states know one attribute.
 
-def compare(database: duckdb.DuckDBPyConnection, inputs: Inputs, work: Path) -> None:
-    """Make the table ``person``: everyone of the audience or of the state, with what changes.
-
-    ``kept_since`` is null for everybody whom the batch output answers; ``kept`` says who of the others keeps the list.
-    One join per attribute, and no aggregate that would hold lists: joins spill, and most states know one attribute.
+    :param without: see :class:`WantedLists`.
     """
-    columns = pq.read_schema(inputs.lists).names
-    # Lists that were published before this column existed hold answers only.
-    unanswered = "l.unanswered" if "unanswered" in columns else "''"
+    columns = {attribute.name: _column(n) for n, attribute in enumerate(inputs.braze.written)}
     database.execute(
-        "CREATE VIEW people AS SELECT l.external_id, l.reason, l.priority, w.row, w.fingerprint, w.tier, "
-        f"coalesce({unanswered}, '') AS unanswered "
+        f"CREATE VIEW people AS SELECT l.external_id, l.reason, l.priority, w.row, {', '.join(columns.values())}, "
+        "coalesce(l.unanswered, '') AS unanswered "
         f"FROM read_parquet('{inputs.lists}', file_row_number = true) l "
         f"JOIN read_parquet('{work / 'wanted.parquet'}') w ON w.row = l.file_row_number"
     )
@@ -110,60 +129,61 @@ def compare(database: duckdb.DuckDBPyConnection, inputs: Inputs, work: Path) -> 
             f"CREATE VIEW state AS SELECT * REPLACE ({fingerprint} AS fingerprint) "
             f"FROM ({select_state(inputs.state)})"
         )
-    wanted = {inputs.braze.attribute: "p.fingerprint"}
-    if inputs.braze.tier_attribute:
-        wanted[inputs.braze.tier_attribute] = "p.tier"
     known = [attribute for (attribute,) in rows_of(database, "SELECT DISTINCT attribute FROM state")]
-    attributes = [
-        _Attribute(number, name, wanted.get(name, "NULL::UBIGINT"))
-        for number, name in enumerate(sorted({*wanted, *known}))
+    joined = [
+        _JoinedAttribute(f"s{number}", name, f"p.{columns[name]}" if name in columns else "NULL::UBIGINT")
+        for number, name in enumerate(sorted({*columns, *known}))
     ]
+    has_list = f"p.{_column(0)} IS NOT NULL"
+    waiting = {a.name for a in inputs.braze.written if not a.source.alone} | without
+    alone = " OR ".join(a.differs for a in joined if a.name not in waiting)
+    changes = {
+        a.name: f"({a.differs} AND ({alone} OR NOT ({has_list})))" if a.name in waiting else a.differs
+        for a in joined
+    }
     who, joins = "p.external_id", ""
-    for attribute in attributes:
-        joins += f" FULL JOIN {attribute.state} ON {who} = {attribute.alias}.external_id"
+    for attribute in joined:
+        joins += f" FULL JOIN {attribute.table} ON {who} = {attribute.alias}.external_id"
         who = f"coalesce({who}, {attribute.alias}.external_id)"
-    changed = " OR ".join(attribute.changed for attribute in attributes)
-    changes = ", ".join(attribute.change for attribute in attributes)
-    shown = next(a.alias for a in attributes if a.name == inputs.braze.attribute)
+    changed = " OR ".join(changes.values())
+    entries = ", ".join(f"CASE WHEN {changes[a.name]} THEN {a.change} ELSE [] END" for a in joined)
+    shown = next(a.alias for a in joined if a.name == inputs.braze.attribute)
     since = f"coalesce({shown}.kept_since, {inputs.moment})"
-    # Of an unknown list nobody can say that it is worth keeping; it stays only where there is nothing else to write.
+    # An unknown list may not be worth keeping; it stays only if there is nothing else to write.
     kept = (
         f"(coalesce(p.unanswered, '') <> '' AND {shown}.present IS NOT NULL "
         f"AND {inputs.moment} - {since} < {inputs.keep_seconds} "
-        f"AND ({shown}.fingerprint IS NOT NULL OR p.fingerprint IS NULL))"
+        f"AND ({shown}.fingerprint IS NOT NULL OR NOT ({has_list})))"
     )
     database.execute(
         f"CREATE TABLE person AS SELECT {who} AS external_id, p.row, p.external_id IS NOT NULL AS in_audience, "
-        f"p.fingerprint IS NOT NULL AS has_list, p.reason, p.priority, p.unanswered, coalesce({kept}, false) AS kept, "
+        f"{has_list} AS has_list, p.reason, p.priority, p.unanswered, coalesce({kept}, false) AS kept, "
         f"CASE WHEN {kept} THEN {since} WHEN p.unanswered <> '' THEN 0 END AS kept_since, "
-        f"CASE WHEN {kept} THEN NULL WHEN {changed} THEN list_concat({changes}) END AS changes FROM people p{joins}"
+        f"CASE WHEN {kept} THEN NULL WHEN {changed} THEN list_concat({entries}) END AS changes FROM people p{joins}"
     )
 
 
 def select_state(path: Path) -> str:
-    """Write the query that reads a last-sent state, also one of before a column existed."""
+    """Return the query that reads a last-sent state, also one of an earlier version without a column."""
     held = pq.read_schema(path).names
     columns = (name if name in held else f"NULL::{_STATE_TYPES[name]} AS {name}" for name in STATE.names)
     return f"SELECT {', '.join(columns)} FROM read_parquet('{path}')"
 
 
 @dataclass(frozen=True)
-class _Attribute:
+class _JoinedAttribute:
     """One attribute of the state or of the lists, in SQL.
 
+    :param alias: of its table in the join.
     :param wanted: expression for the fingerprint that it should have; NULL when it should not be there.
     """
 
-    number: int
+    alias: str
     name: str
     wanted: str
 
     @property
-    def alias(self) -> str:
-        return f"s{self.number}"
-
-    @property
-    def state(self) -> str:
+    def table(self) -> str:
         columns = "external_id, fingerprint, kept_since, true AS present"
         return f"(SELECT {columns} FROM state WHERE attribute = {self._literal}) {self.alias}"
 
@@ -172,8 +192,8 @@ class _Attribute:
         return "'" + self.name.replace("'", "''") + "'"
 
     @property
-    def changed(self) -> str:
-        # Of an unknown fingerprint nobody knows what is there: present, and unlike anything.
+    def differs(self) -> str:
+        # A NULL fingerprint means "written, value unknown": treat it as changed.
         return (
             f"(({self.wanted}) IS NULL AND {self.alias}.present IS NOT NULL OR "
             f"({self.wanted}) IS NOT NULL AND {self.alias}.fingerprint IS DISTINCT FROM ({self.wanted}))"
@@ -181,12 +201,11 @@ class _Attribute:
 
     @property
     def change(self) -> str:
-        entry = f"[{{attribute: {self._literal}, fingerprint: {self.wanted}}}]"
-        return f"CASE WHEN {self.changed} THEN {entry} ELSE [] END"
+        return f"[{{attribute: {self._literal}, fingerprint: {self.wanted}}}]"
 
 
-def choose(database: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
-    """Make the tables ``deferred`` and ``canary``: ids over the cap, and ids that go first."""
+def choose(database: duckdb.DuckDBPyConnection, inputs: PlanInputs) -> None:
+    """Create the tables ``deferred`` (ids over the cap) and ``canary`` (rows that go first)."""
     order = f"has_list, {_BY_PRIORITY}, hash(external_id), external_id"
     offset = "LIMIT 0" if inputs.cap is None else f"OFFSET {int(inputs.cap)}"
     database.execute(

@@ -1,6 +1,6 @@
-"""The ledger of a delivery: an append-only log from which any try knows what is settled and what may have been sent.
+"""The ledger of a delivery: an append-only log of which rows are settled and which may have been sent.
 
-A row is reserved by an entry before it is sent and settled by an entry after its answer. A row that is reserved and
+An entry reserves rows before they are sent, and another settles them after the response. A row that is reserved and
 not settled may have been sent: the next try sends it again and counts it as resent.
 
 Each entry is one object with the next number, created only if it does not exist yet: a try that was taken over
@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from recsync.errors import FatalError
 
 
-class Kind(StrEnum):
-    """What an entry is for.
+class EntryKind(StrEnum):
+    """``TAKE_OVER``: a try begins. ``PROGRESS``: rows reserved and settled. ``CLOSED``: no try may continue.
 
-    ``TAKE_OVER``: a try begins. ``PROGRESS``: rows reserved and settled. ``CLOSED``: nobody may go on with this
-    delivery; ``by`` names the newer one, or is the delivery's own name when it is complete.
+    A ``CLOSED`` entry names in ``by`` the newer delivery, or the delivery itself when it is complete.
     """
 
     TAKE_OVER = "take_over"
@@ -34,7 +33,7 @@ class Kind(StrEnum):
 
 
 class Status(IntEnum):
-    """What became of one row."""
+    """The result of one row."""
 
     OPEN = 0
     TAKEN = 1
@@ -52,26 +51,25 @@ class Reserved(IntEnum):
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row that Braze did not take, and why, in Braze's words."""
+    """A row that Braze refused, and its reason."""
 
     row: int
     reason: str
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One entry.
 
-    :param kind: see :class:`Kind`.
     :param at: when it was written, ISO 8601.
-    :param sending: ranges of rows that may be under way from now on, each (first, one past the last).
-    :param taken: ranges of rows that Braze took.
-    :param answers: how many answers came per status since the try's last entry.
+    :param sending: ranges of rows that may be in flight from now on, each (first, one past the last).
+    :param taken: ranges of rows that Braze accepted.
+    :param answers: responses by status since the try's last entry.
     :param permitted: in entries of older versions, instead of ``sending``: all rows below this one.
     :param resent: in take-overs of older versions: rows that may have been sent before.
     """
 
-    kind: Kind
+    kind: EntryKind
     at: str
     by: str = ""
     sending: tuple[tuple[int, int], ...] = ()
@@ -83,18 +81,17 @@ class Entry:
     resent: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """Give a JSON object; what is empty is left out."""
         return {key: value for key, value in asdict(self).items() if value}
 
     @classmethod
-    def parse(cls, document: dict[str, Any]) -> Entry:
+    def parse(cls, document: dict[str, Any]) -> LedgerEntry:
         """Read a JSON object.
 
-        :raises FatalError: when it is none of ours.
+        :raises FatalError: when it is not a ledger entry.
         """
         try:
             return cls(
-                kind=Kind(document["kind"]),
+                kind=EntryKind(document["kind"]),
                 at=document["at"],
                 by=document.get("by", ""),
                 sending=_ranges(document.get("sending", ())),
@@ -121,14 +118,13 @@ def _refusals(documents: Iterable[dict[str, Any]]) -> tuple[Refusal, ...]:
 
 @dataclass
 class Ledger:
-    """What the entries so far say.
+    """The state of a delivery after all entries so far.
 
     :param statuses: one :class:`Status` per row of the plan.
     :param reasons: why a row was rejected or given up.
     :param resent: rows that an earlier try may have sent and that were sent again.
-    :param tries: how often somebody began.
     :param closed_by: the delivery that closed this one; its own name when complete, empty while it is open.
-    :param answers: Braze's answers by status, over all tries.
+    :param answers: Braze's responses by status, over all tries.
     """
 
     statuses: NDArray[np.int8]
@@ -140,25 +136,23 @@ class Ledger:
     _reserved: NDArray[np.int8] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with nothing reserved."""
         self._reserved = np.zeros(len(self.statuses), dtype=np.int8)
 
     @classmethod
-    def of(cls, rows: int, entries: Iterable[Entry]) -> Ledger:
-        """Replay entries, in their order, for a plan of so many rows."""
+    def of(cls, rows: int, entries: Iterable[LedgerEntry]) -> Ledger:
+        """Replay entries, in their order, for a plan of ``rows`` rows."""
         ledger = cls(np.zeros(rows, dtype=np.int8))
         for entry in entries:
             ledger.apply(entry)
         return ledger
 
-    def apply(self, entry: Entry) -> None:
-        """Take in one entry."""
+    def apply(self, entry: LedgerEntry) -> None:
         self._reserve(entry)
-        if entry.kind == Kind.TAKE_OVER:
+        if entry.kind == EntryKind.TAKE_OVER:
             self.tries += 1
             self._reserved[self._reserved == Reserved.NOW] = Reserved.EARLIER
         self.answers.update(entry.answers)
-        self.closed_by = entry.by if entry.kind == Kind.CLOSED else self.closed_by
+        self.closed_by = entry.by if entry.kind == EntryKind.CLOSED else self.closed_by
         for first, end in entry.taken:
             self.statuses[first:end] = Status.TAKEN
         for status, refusals in ((Status.REJECTED, entry.rejected), (Status.DEAD, entry.dead)):
@@ -166,7 +160,7 @@ class Ledger:
                 self.statuses[refusal.row] = status
                 self.reasons[refusal.row] = refusal.reason
 
-    def _reserve(self, entry: Entry) -> None:
+    def _reserve(self, entry: LedgerEntry) -> None:
         older = self._reserved[: entry.permitted]
         older[older == Reserved.NEVER] = Reserved.NOW
         self.resent += entry.resent
@@ -176,24 +170,23 @@ class Ledger:
             self._reserved[first:end] = Reserved.NOW
 
     def unreserved(self, rows: Sequence[int]) -> list[int]:
-        """Return those of the rows that this try has not reserved."""
+        """Return the rows that this try has not reserved."""
         wanted = np.asarray(rows, dtype=np.int64)
         found: list[int] = wanted[self._reserved[wanted] != Reserved.NOW].tolist()
         return found
 
     @property
     def open_rows(self) -> NDArray[np.int64]:
-        """Rows that are not settled, ascending."""
         return np.flatnonzero(self.statuses == Status.OPEN)
 
     @property
     def unknown_rows(self) -> NDArray[np.int64]:
-        """Rows of which nobody knows whether Braze has them, ascending: given up, or under way when a try died."""
+        """Rows that Braze may or may not have, ascending: given up, or in flight when a try died."""
         return np.flatnonzero(self._under_way | (self.statuses == Status.DEAD))
 
     @property
     def under_way(self) -> int:
-        """How many rows may have been sent without being settled."""
+        """Number of rows that may have been sent and are not settled."""
         return int(np.count_nonzero(self._under_way))
 
     @property
@@ -203,16 +196,14 @@ class Ledger:
 
     @property
     def complete(self) -> bool:
-        """Whether every row is settled."""
         return not np.any(self.statuses == Status.OPEN)
 
     def count(self, status: Status) -> int:
-        """Count the rows of one status."""
         return int(np.count_nonzero(self.statuses == status))
 
 
 def ranges(rows: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """Write rows as ranges (first, one past the last); the rows need not be sorted."""
+    """Convert rows, in any order, into ranges (first, one past the last)."""
     found: list[list[int]] = []
     for row in sorted(rows):
         if found and found[-1][1] == row:

@@ -1,81 +1,61 @@
-"""Plan a delivery: what must be written to Braze so that everybody has what the newest recommendations say."""
+"""Plan a delivery: what must be written to Braze.
+
+The plan compares the published lists with the last-sent state, never with Braze, and renders every payload: the
+delivery only posts them.
+
+writes/canary.parquet, removals.parquet, rest.parquet   sent in this order; a write's row counts through all three
+settled.parquet                                         users of the audience without a write
+unanswered.parquet                                      users without an answer in the batch output, and since when
+items.parquet                                           the run's items, and whether a list uses them
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from braze_client.identifiers import Identifier
 from recsync.context import StageContext
-from recsync.costs import budget
-from recsync.costs.estimate import delivery
+from recsync.costs.budget import check_budget
+from recsync.costs.estimate import delivery_charges
 from recsync.errors import FatalError
-from recsync.push import delivery_budget
+from recsync.push import plan_format
+from recsync.push.accounts import Outcome
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.closing import close
-from recsync.push.diff import Inputs
-from recsync.push.last_sent import LastSent, LastSentState, Newest
-from recsync.push.plan_files import plan_files
-from recsync.push.schemas import PARTS, Figures
-from recsync.push.store import Deliveries, PlanManifest
-from recsync.recommend.store import RecommendationsManifest, RecommendationsStore
-from recsync.suppression.store import SuppressionStore
-from recsync.suppression.suppression_list import PERSON
-
-
-def without_suppressed(context: StageContext, files: Iterable[Path | None]) -> None:
-    """Leave suppressed people out of local Parquet files with a column ``external_id``.
-
-    A removal would make Braze a new profile for somebody who was deleted there, so the last-sent state forgets them.
-    """
-    suppression = context.store(SuppressionStore).read()
-    if not suppression.people:
-        return
-    for path in filter(None, files):
-        filtered = path.with_suffix(".filtered")
-        with (
-            pq.ParquetFile(path) as file,
-            pq.ParquetWriter(filtered, file.schema_arrow, compression="zstd") as writer,
-        ):
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group)
-                found = suppression.rows(PERSON, table.column("external_id").combine_chunks())
-                writer.write_table(table.filter(pa.array(~found)))
-        filtered.replace(path)
-
+from recsync.push.diff import PlanInputs, choose, compare, fingerprint_lists, rows_of, value
+from recsync.push.plan_format import PARTS, UNANSWERED_FILE, PlanFigures
+from recsync.push.rendering import Elements
+from recsync.push.store import Deliveries, LastSent, LastSentState, Newest, PlanManifest
+from recsync.push.writes import WriteCounts, write_lists, write_removals
+from recsync.recommend.store import RETIRE_PREFIX, RecommendationsManifest, RecommendationsStore
+from recsync.storage import duck
+from recsync.storage.duck import modest_allocator, work_folder
+from recsync.suppression.store import PERSON, read_suppression
 
 log = logging.getLogger(__name__)
 
-# What a person looks at before approving: enough to see every kind of payload.
+# Sample payloads to look at before approving.
 _SAMPLE_PER_PART = 5
 _DAY_SECONDS = 86_400
 
 
 class RemovalBrakeError(FatalError):
-    """More people would lose their list than the program allows."""
+    """More users would lose their list than the program allows."""
 
 
 class SupersededError(Exception):
     """These recommendations, or newer ones, were pushed before."""
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What a push run asks for, see :func:`plan`."""
-
-    dag_run: str
-    dry_run: bool
-    resync: bool
-    allow_removals: bool
 
 
 def plan(
@@ -90,103 +70,143 @@ def plan(
 ) -> PlanManifest:
     """Plan the delivery of published recommendations.
 
-    A delivery that was begun and never completed is closed first: what it settled goes into the last-sent state, and
-    what nobody knows about is planned anew. A retry of the same run adopts its plan instead.
+    A delivery that was begun and not completed is closed first: what it settled goes into the last-sent state, and
+    the rest is planned anew. A retry of the same run adopts its plan instead.
 
     :param run: the recommend run to deliver; None takes the newest published one.
-    :param dag_run: the push run that asks.
-    :param run_type: why Airflow started it. Only a person delivers what ``make push`` published. A scheduled run makes
-        up for an asset event that started no run, so it delivers only what Braze was not told of yet.
-    :param dry_run: plan only: nobody may deliver it, and no other delivery is touched.
-    :param resync: write everybody anew, whatever the last-sent state says. A resync that was begun and is not
-        complete goes on with those who are not written yet.
-    :param allow_removals: whether the people who lose their list are meant to, however many they are.
-    :raises RemovalBrakeError: when too many people would lose their list, and the program asks nobody.
+    :param dag_run: the push run of this task.
+    :param run_type: why Airflow started it. Only a manual run delivers what ``make push`` published. A scheduled run
+        makes up for a missed asset event: it delivers only recommendations that were never pushed.
+    :param dry_run: plan only: the plan cannot be delivered, and no other delivery is touched.
+    :param resync: write every user, whatever the last-sent state says. An incomplete resync goes on with the users
+        that are not written yet.
+    :param allow_removals: removals are intended, however many they are.
+    :raises RemovalBrakeError: when too many users would lose their list, and the program has no approval.
     :raises SupersededError: when newer recommendations were delivered already; for a scheduled run also when these
         were, or when there are none.
     """
     context = StageContext.of(program_name)
-    run = run or context.store(RecommendationsStore).latest_run(by_hand=run_type == "manual")
+    deliveries, last_sent = context.store(Deliveries), context.store(LastSent)
+    published = context.store(RecommendationsStore)
+    run = run or published.latest_run(by_hand=run_type == "manual")
     if run is None and run_type == "scheduled":
         raise SupersededError("No recommendations were published yet.")
-    recommendations = context.store(RecommendationsStore).manifest(run or "none")
-    state, etag = context.store(LastSent).read()
-    former = (
-        context.store(Deliveries).plan(state.open_delivery) if state.open_delivery and not dry_run else None
-    )
+    recommendations = published.manifest(run or "none")
+    state, etag = last_sent.read()
+    former = deliveries.plan(state.open_delivery) if state.open_delivery and not dry_run else None
     if former and (former.dag_run, former.recommendations) == (dag_run, recommendations.run):
         log.info("Delivery %s is planned already and goes on", former.delivery)
         return former
-    if run_type == "scheduled" and recommendations.created_at == state.newest.created_at:
-        raise SupersededError(
-            f"Nothing is newer than recommendations {state.newest.run}, which were pushed already. Trigger this DAG to "
-            "push them again."
-        )
-    if recommendations.created_at < state.newest.created_at:
-        raise SupersededError(
-            f"Recommendations {recommendations.run} of {recommendations.created_at} are older than {state.newest.run} "
-            f"of {state.newest.created_at}, which Braze has already; older lists are never written over newer ones."
-        )
+    _assert_newest(recommendations, state.newest, is_scheduled=run_type == "scheduled")
     name = delivery_name(recommendations.run)
     if former:
         state, etag = close(context, former, by=name)
-    request = _Request(dag_run, dry_run, resync, allow_removals)
-    manifest = _publish(context, recommendations, state, name, request)
-    if not dry_run:
-        newest = Newest(recommendations.run, recommendations.created_at)
-        context.store(LastSent).replace(replace(state, open_delivery=name, newest=newest), etag)
-    return manifest
-
-
-def delivery_name(what: str) -> str:
-    """Name a new delivery of a recommend run; names sort by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{what}"
-
-
-def _publish(
-    context: StageContext,
-    recommendations: RecommendationsManifest,
-    state: LastSentState,
-    name: str,
-    request: _Request,
-) -> PlanManifest:
-    with tempfile.TemporaryDirectory(prefix="recsync-plan-") as folder:
-        work = Path(folder)
-        inputs = _inputs(context, recommendations, state, work)
-        # Once begun, a resync goes on by itself: whoever is not written yet is unknown in the state.
-        inputs = replace(inputs, resync=request.resync and not state.resync)
+    identifier = _identifier(context, recommendations, state)
+    is_renamed = bool(state.table) and identifier.tag != state.identifier
+    state = _renamed(state, identifier)
+    with work_folder() as work:
+        inputs = replace(_inputs(context, recommendations, state, work), identifier=identifier)
+        # A resync marks the whole state as unknown once; later plans continue it without this flag.
+        inputs = replace(inputs, resync=resync and not state.resync)
         figures = plan_files(inputs, work / "plan", work)
-        brake = (
-            ""
-            if request.allow_removals
-            else delivery_budget.removal_brake(context.program.braze.delivery, figures)
-        )
+        brake = "" if allow_removals else plan_format.removal_brake(context.program.braze.delivery, figures)
         if brake:
-            _brake(context, brake, request)
-        if not request.dry_run:
-            budget.authorise(context, recommendations.run, delivery(name, figures.data_points))
-        manifest = PlanManifest(
+            _brake(context, brake, dry_run=dry_run)
+        manifest = publish_plan(
+            context,
+            figures,
+            work / "plan",
+            what=recommendations.run,
             delivery=name,
             recommendations=recommendations.run,
-            created_at=datetime.now(UTC).isoformat(),
-            dag_run=request.dag_run,
-            dry_run=request.dry_run,
-            replay_of="",
-            figures=figures,
-            estimate=estimate(context, figures),
-            resync=request.resync,
+            dag_run=dag_run,
+            dry_run=dry_run,
+            resync=resync or is_renamed,
             brake=brake,
+            identifier=identifier.tag,
             leave_catalog=recommendations.leave_catalog,
         )
-        context.store(Deliveries).publish(manifest, work / "plan", sample(work / "plan"))
-    log.info("Plan %s: %s", name, figures)
+    if not dry_run:
+        newest = Newest(recommendations.run, recommendations.created_at)
+        last_sent.replace(replace(state, open_delivery=name, newest=newest), etag)
     return manifest
 
 
-def _brake(context: StageContext, brake: str, request: _Request) -> None:
-    """Stop at too many removals, or say so where a person decides afterwards.
+def _identifier(
+    context: StageContext, recommendations: RecommendationsManifest, state: LastSentState
+) -> Identifier:
+    """Return how the people of the plan are named: a retirement removes by what was written.
 
-    :raises RemovalBrakeError: when nothing asks a person before the plan is delivered.
+    :raises FatalError: when the recommendations were made before ``braze.identifier`` was changed.
+    """
+    wanted = context.program.braze.known_by
+    if recommendations.run.startswith(RETIRE_PREFIX):
+        return Identifier.parse(state.identifier) if state.table else wanted
+    if recommendations.identifier != wanted.tag:
+        raise FatalError(
+            f"Recommendations {recommendations.run} name people by {recommendations.identifier}, and the program file "
+            f"by {wanted.tag} (braze.identifier). Start {context.program.name}_recommend first; nothing was sent."
+        )
+    return wanted
+
+
+def _renamed(state: LastSentState, identifier: Identifier) -> LastSentState:
+    """Return an empty state for another identifier: who is who by both is not known."""
+    if identifier.tag == state.identifier:
+        return state
+    if state.table:
+        log.warning(
+            "The program names people by %s now, and by %s before: everybody in the audience is written again, and "
+            "whoever is no longer in it keeps what Braze has",
+            identifier.tag, state.identifier,
+        )  # fmt: skip
+    former = (*state.former_identifiers, *([state.identifier] if state.table else []))
+    former = tuple(dict.fromkeys(former))
+    return replace(
+        state, table="", resync="", refused=0, identifier=identifier.tag, former_identifiers=former
+    )
+
+
+def _assert_newest(recommendations: RecommendationsManifest, newest: Newest, *, is_scheduled: bool) -> None:
+    if is_scheduled and recommendations.created_at == newest.created_at:
+        raise SupersededError(
+            f"Nothing is newer than recommendations {newest.run}, which were pushed already. Trigger this DAG to push "
+            "them again."
+        )
+    if recommendations.created_at < newest.created_at:
+        raise SupersededError(
+            f"Recommendations {recommendations.run} of {recommendations.created_at} are older than {newest.run} of "
+            f"{newest.created_at}, which Braze has already; older lists are never written over newer ones."
+        )
+
+
+def publish_plan(
+    context: StageContext, figures: PlanFigures, folder: Path, *, what: str, **fields: Any
+) -> PlanManifest:
+    """Publish the plan's files in ``folder``, within the budget.
+
+    :param what: names the plan in an error of the budget.
+    :param fields: of the manifest.
+    """
+    now = datetime.now(UTC).isoformat()
+    estimate = plan_format.estimate(figures, BrazeHook(context.program.braze.connection).rate_plan)
+    manifest = PlanManifest(created_at=now, figures=figures, estimate=estimate, **fields)
+    if not manifest.dry_run:
+        check_budget(context, what, delivery_charges(manifest.delivery, figures.data_points))
+    context.store(Deliveries).publish(manifest, folder, _sample(folder))
+    log.info("Plan %s: %s", manifest.delivery, figures)
+    return manifest
+
+
+def delivery_name(recommendations: str) -> str:
+    """Name a new delivery of a recommend run; names sort by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{recommendations}"
+
+
+def _brake(context: StageContext, brake: str, *, dry_run: bool) -> None:
+    """Stop at too many removals, or log them where a person approves the plan.
+
+    :raises RemovalBrakeError: when the program has no approval.
     """
     program = context.program
     remedy = (
@@ -194,18 +214,18 @@ def _brake(context: StageContext, brake: str, request: _Request) -> None:
         f"it is meant, trigger {program.name}_push with allow_removals (make push … ALLOW_REMOVALS=1), or raise "
         "braze.delivery.max_removed_share in the program file."
     )
-    if not request.dry_run and program.braze.delivery.approve_above_users is None:
+    if not dry_run and program.braze.delivery.approve_above_users is None:
         raise RemovalBrakeError(f"Nothing was sent: {brake}. {remedy}")
-    what = "a push would stop here" if request.dry_run else "a person must approve it"
+    what = "a push would stop here" if dry_run else "a person must approve it"
     log.warning("%s, so %s. %s", brake, what, remedy)
 
 
 def _inputs(
     context: StageContext, recommendations: RecommendationsManifest, state: LastSentState, work: Path
-) -> Inputs:
+) -> PlanInputs:
     braze = context.program.braze
     lists = work / "lists.parquet"
-    context.store(RecommendationsStore).download_lists(recommendations.run, lists)
+    catalogue = context.store(RecommendationsStore).download(recommendations.run, lists)
     table = context.store(LastSent).download(state, work / "state.parquet")
     without_suppressed(context, [lists, table])
     if table and recommendations.keep_attributes:
@@ -213,33 +233,21 @@ def _inputs(
         others = pc.is_in(held["attribute"], value_set=pa.array(recommendations.keep_attributes))
         pq.write_table(held.filter(pc.invert(others)), table)
     today = datetime.now(UTC).date().isoformat()
-    return Inputs(
+    return PlanInputs(
         braze=braze,
         lists=lists,
-        catalogue=context.store(RecommendationsStore).catalogue(recommendations.run),
+        catalogue=catalogue,
         state=table,
-        cap=delivery_budget.cap(braze.delivery, state.written.get(today, 0)),
+        cap=plan_format.cap(braze.delivery, state.written.get(today, 0)),
         canary_share=braze.delivery.canary_share,
         moment=int(datetime.fromisoformat(recommendations.created_at).timestamp()),
         keep_seconds=context.program.recommendations.keep_days * _DAY_SECONDS,
+        run={name: text for name, text in vars(recommendations).items() if isinstance(text, str)},
     )
 
 
-def estimate(context: StageContext, figures: Figures) -> delivery_budget.Estimate:
-    """Say what a plan will take at the limits of the program's Braze connection."""
-    rates = BrazeHook(context.program.braze.connection).rate_plan
-    return delivery_budget.estimate(
-        figures.total_rows,
-        figures.object_bytes,
-        figures.data_points,
-        objects_per_call=rates.objects_per_call,
-        bytes_per_call=rates.bytes_per_call,
-        requests_per_second=rates.requests_per_second,
-    )
-
-
-def sample(folder: Path) -> list[dict[str, Any]]:
-    """Take a few payloads of each part, as they would be sent."""
+def _sample(folder: Path) -> list[dict[str, Any]]:
+    """Return a few payloads of each part, as they would be sent."""
     payloads = []
     for part in PARTS:
         with pq.ParquetFile(folder / "writes" / f"{part}.parquet") as file:
@@ -250,13 +258,98 @@ def sample(folder: Path) -> list[dict[str, Any]]:
 
 
 def summary(manifest: PlanManifest) -> dict[str, Any]:
-    """Give the figures that a person decides by, for XCom and the approval."""
+    """Return the plan's figures, for XCom and the approval."""
     return {
         "delivery": manifest.delivery,
         "recommendations": manifest.recommendations,
         "dry_run": manifest.dry_run,
         "resync": manifest.resync,
+        "identifier": manifest.identifier,
         "brake": manifest.brake,
         **asdict(manifest.estimate),
-        **manifest.figures.as_json(),
+        **asdict(manifest.figures),
     }
+
+
+def plan_files(inputs: PlanInputs, target: Path, work: Path) -> PlanFigures:
+    """Write the plan's files into ``target``; ``work`` is an empty folder for temporary files."""
+    (target / "writes").mkdir(parents=True, exist_ok=True)
+    elements = Elements.of(inputs.braze, inputs.catalogue)
+    with modest_allocator():
+        wanted = fingerprint_lists(inputs, elements, work / "wanted.parquet")
+    for attribute in (each for each in inputs.braze.written if each.name in wanted.without):
+        log.warning(
+            "No list has a value for attribute %s (%s): the recipe gives none, or the recommendations were published "
+            "before there were any. It stays as it is; whoever gets another list loses it.",
+            attribute.name, attribute.source.name,
+        )  # fmt: skip
+    items = inputs.catalogue.append_column("used", pa.array(wanted.used))
+    pq.write_table(items, target / "items.parquet", compression="zstd")
+    with modest_allocator(), duck.opened(work) as database:
+        compare(database, inputs, work, wanted.without)
+        choose(database, inputs)
+        return _write(database, inputs, elements, target)
+
+
+def _write(
+    database: duckdb.DuckDBPyConnection, inputs: PlanInputs, elements: Elements, target: Path
+) -> PlanFigures:
+    tally = WriteCounts()
+    left_out = write_lists(database, inputs, elements, target, tally)
+    write_removals(database, target, tally, inputs.identifier)
+    database.register("left_out", left_out)
+    database.execute(
+        "COPY ("
+        "SELECT external_id, "
+        f"  CASE WHEN kept THEN '{Outcome.KEPT}' WHEN has_list THEN '{Outcome.UNCHANGED}' "
+        f"    ELSE '{Outcome.SUPPRESSED}' END AS outcome, "
+        "  CASE WHEN kept THEN unanswered WHEN has_list THEN '' ELSE coalesce(reason, '') END AS reason "
+        "  FROM person WHERE changes IS NULL "
+        f"UNION ALL SELECT external_id, '{Outcome.DEFERRED}', 'over the cap of the program file' "
+        "  FROM deferred SEMI JOIN (SELECT external_id FROM person WHERE in_audience) USING (external_id) "
+        f"UNION ALL SELECT external_id, '{Outcome.REJECTED}', reason FROM left_out "
+        f") TO '{target / 'settled.parquet'}' (FORMAT parquet, COMPRESSION zstd)"
+    )
+    database.execute(
+        "COPY (SELECT external_id, kept_since::BIGINT AS kept_since FROM person WHERE kept_since IS NOT NULL) "
+        f"TO '{target / UNANSWERED_FILE}' (FORMAT parquet, COMPRESSION zstd)"
+    )
+    settled = f"read_parquet('{target / 'settled.parquet'}')"
+    losing = "FROM person WHERE changes IS NOT NULL AND NOT has_list"
+    reasons = f"SELECT reason, count(*) FROM {settled} WHERE reason <> '' GROUP BY 1 ORDER BY 2 DESC, 1"
+    return PlanFigures(
+        audience=value(database, "SELECT count(*) FROM person WHERE in_audience"),
+        rows={part: tally.rows[part] for part in PARTS},
+        writes=tally.writes,
+        removals=value(database, "SELECT count(*) FROM todo WHERE in_audience AND NOT has_list"),
+        left_audience=value(database, "SELECT count(*) FROM todo WHERE NOT in_audience"),
+        settled=dict(rows_of(database, f"SELECT outcome, count(*) FROM {settled} GROUP BY 1 ORDER BY 1")),
+        reasons=dict(rows_of(database, reasons)),
+        data_points=tally.data_points,
+        object_bytes=tally.object_bytes,
+        had_list=value(database, "SELECT count(DISTINCT external_id) FROM state"),
+        losing=value(database, f"SELECT count(*) {losing}"),
+        losing_outside=value(database, f"SELECT count(*) {losing} AND NOT in_audience"),
+        deferred=value(database, "SELECT count(*) FROM deferred"),
+    )
+
+
+def without_suppressed(context: StageContext, files: Iterable[Path | None]) -> None:
+    """Remove suppressed users from local Parquet files with a column ``external_id``, the last-sent state too.
+
+    A removal would create a new profile for a user who was deleted in Braze.
+    """
+    suppression = read_suppression(context)
+    if not suppression.lists(PERSON):
+        return
+    for path in filter(None, files):
+        filtered = path.with_suffix(".filtered")
+        with (
+            pq.ParquetFile(path) as file,
+            pq.ParquetWriter(filtered, file.schema_arrow, compression="zstd") as writer,
+        ):
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                found = suppression.mask(PERSON, table.column("external_id").combine_chunks())
+                writer.write_table(table.filter(pa.array(~found)))
+        filtered.replace(path)

@@ -1,4 +1,4 @@
-"""Read people back from Braze and compare them with what it was told.
+"""Read users back from Braze and compare them with the values sent.
 
 https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/
 """
@@ -6,83 +6,93 @@ https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from braze_client.client import MAX_EXPORT_IDS, BrazeClient
+from braze_client.client import BrazeClient
+from braze_client.identifiers import EXTERNAL_ID, Identifier
 from braze_client.payloads import Json
-from recsync.push.fingerprints import text_fingerprint, value_fingerprint
+from recsync.program.braze import to_seconds
+from recsync.push.rendering import text_fingerprint, value_fingerprint
 
-# /users/track is applied some seconds after its 201; these waits (s) follow the lags seen, about 30 s in all.
+# Braze applies /users/track 1 to 6 seconds after its 201; these waits (s) allow 30 s in all.
 WAITS_SECONDS = (1, 2, 4, 8, 15)
-# 40 calls a second are allowed, and an answer takes some tenths of a second.
+# 40 calls a second are allowed, and a call takes some tenths of a second.
 _CALLS_AT_A_TIME = 8
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.\d+)? ?(Z|UTC|[+-]\d\d:?\d\d)")
 
 Expected = Mapping[str, Mapping[str, int | None]]
-"""Attribute -> fingerprint by external id; None when the attribute must be gone."""
+"""Attribute -> fingerprint by person; None when the attribute must be absent."""
 
 
 class Shown(Enum):
-    """What Braze shows for a person who does not have what was sent."""
+    """How the values of a user in Braze differ from those sent."""
 
     PART = "some attributes, and others not"
     NOTHING = "none of it"
     NOBODY = "no such person"
 
 
-async def drifted(client: BrazeClient, expected: Expected) -> dict[str, Shown]:
-    """Find the people who do not have what Braze was told, after it had time to apply it.
+async def drifted(client: BrazeClient, expected: Expected, by: Identifier = EXTERNAL_ID) -> dict[str, Shown]:
+    """Find users whose values differ from those sent, after Braze had time to apply them.
 
-    :raises RecsyncError: when nobody can be read back.
+    :param by: how ``expected`` names them. Of several profiles with one address or number Braze writes one.
+
+    :raises RecsyncError: when the users cannot be read.
     """
     left, found = dict(expected), dict[str, Shown]()
     for seconds in WAITS_SECONDS:
         if not left:
             break
         await asyncio.sleep(seconds)
-        profiles = await _profiles(client, list(left), ["external_id", "custom_attributes"])
-        for external_id in list(left):
-            shown = _shown(profiles.get(external_id), left[external_id])
-            if shown is None:
-                del left[external_id]
-                found.pop(external_id, None)
+        profiles = await _profiles(client, list(left), ["custom_attributes"], by)
+        for person in list(left):
+            known = profiles.get(person)
+            looks = [_shown(one, left[person]) for one in known] if known else [_shown(None, left[person])]
+            if None in looks:
+                del left[person]
+                found.pop(person, None)
             else:
-                found[external_id] = shown
-    return {external_id: found.get(external_id, Shown.NOTHING) for external_id in sorted(left)}
+                found[person] = looks[0] or Shown.NOTHING
+    return {person: found.get(person, Shown.NOTHING) for person in sorted(left)}
 
 
-async def unknown_people(client: BrazeClient, external_ids: Sequence[str]) -> set[str]:
-    """Find the people of whom Braze has no profile.
+async def unknown_people(
+    client: BrazeClient, people: Sequence[str], by: Identifier = EXTERNAL_ID
+) -> set[str]:
+    """Find the users without a profile in Braze.
 
-    :raises RecsyncError: when nobody can be read back.
+    :raises RecsyncError: when the users cannot be read.
     """
-    return set(external_ids) - (await _profiles(client, external_ids, ["external_id"])).keys()
+    return set(people) - (await _profiles(client, people, [], by)).keys()
 
 
 async def _profiles(
-    client: BrazeClient, external_ids: Sequence[str], fields: Sequence[str]
-) -> dict[str, Mapping[str, Any]]:
+    client: BrazeClient, people: Sequence[str], fields: Sequence[str], by: Identifier
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the custom attributes of each profile of a person; people without one are missing."""
     slots = asyncio.Semaphore(_CALLS_AT_A_TIME)
 
-    async def one(ids: Sequence[str]) -> list[Json]:
+    async def one(part: Sequence[str]) -> list[Json]:
         async with slots:
-            return await client.export_users(ids, fields)
+            return await client.export_users(part, [by.profile_field, *fields], by)
 
-    cuts = range(0, len(external_ids), MAX_EXPORT_IDS)
-    answers = await asyncio.gather(*(one(external_ids[i : i + MAX_EXPORT_IDS]) for i in cuts))
-    return {
-        profile["external_id"]: profile.get("custom_attributes") or {}
-        for answer in answers
-        for profile in answer
-        if "external_id" in profile
-    }
+    parts = [people[i : i + by.per_export] for i in range(0, len(people), by.per_export)]
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for part, answer in zip(parts, await asyncio.gather(*map(one, parts)), strict=True):
+        for profile in answer:
+            # One person a call is whom the call named, however Braze spells the number.
+            for person in part if by.per_export == 1 else by.people_of(profile):
+                found.setdefault(person, []).append(profile.get("custom_attributes") or {})
+    return found
 
 
 def _shown(attributes: Mapping[str, Any] | None, expected: Mapping[str, int | None]) -> Shown | None:
-    """Compare one profile, None for a person without one; return None when it is as expected."""
+    """Compare one profile (None: there is none); return None when it is as expected."""
     has = {name for name, value in expected.items() if _fingerprint((attributes or {}).get(name)) == value}
-    if has == expected.keys():  # also of a person without a profile, when everything had to go
+    if has == expected.keys():  # also without a profile, when everything had to be removed
         return None
     if attributes is None:
         return Shown.NOBODY
@@ -96,13 +106,22 @@ def _fingerprint(value: object) -> int | None:
         case list():
             return value_fingerprint([_canonical(element) for element in value])
         case str():
-            return text_fingerprint(value)
+            return text_fingerprint(_canonical_text(value))
         case _:
             return -1
 
 
+def _canonical_text(text: str) -> str:
+    """Return a time as it was sent: Braze may show it in another ISO 8601 form, or with UTC written out."""
+    found = _TIME.fullmatch(text)
+    try:
+        return to_seconds(f"{found[1]}{found[2].replace('UTC', 'Z')}") if found else text
+    except ValueError:
+        return text
+
+
 def _canonical(element: object) -> object:
-    """Write whole numbers as what was sent; Braze is free to show 2 as 2.0."""
+    """Return whole numbers as integers: Braze may show 2 as 2.0."""
     if isinstance(element, dict):
         return {key: _canonical(value) for key, value in element.items()}
     return int(element) if isinstance(element, float) and element.is_integer() else element

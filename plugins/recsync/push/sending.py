@@ -1,10 +1,10 @@
-"""Send planned writes to Braze over many connections, and settle each by what Braze says or shows.
+"""Send planned writes to Braze over many connections, and settle each by Braze's response or by reading it back.
 
 * taken: a 2xx that does not name the object
 * rejected: Braze named the object, or refused it when it was sent alone
-* read back: a 2xx that contradicts itself, or is none of Braze's; whoever has the value was taken, whoever was named
-  and has nothing of it is rejected, and the others are sent again in smaller parts
-* given up (dead letter): no clear answer for this object alone although Braze answered others
+* read back: a 2xx that contradicts itself or is not Braze's. Users who have the value were taken, users who were named
+  and have nothing of it are rejected, and the others are sent again in smaller batches
+* given up (dead letter): no clear response for this object alone although Braze answered others
 * still open: the delivery stopped first; the next try sends it again
 
 https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
@@ -19,31 +19,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from braze_client.client import (
-    MAX_EXPORT_IDS,
-    BrazeClient,
-    BrazeDenied,
-    BrazeRefused,
-    BrazeUnclear,
-    TrackError,
-    TrackResult,
-)
+from braze_client.answers import TrackResult
+from braze_client.client import BrazeClient
+from braze_client.errors import BrazeDenied, BrazeRefused, BrazeUnclear
+from braze_client.identifiers import EXTERNAL_ID, MAX_EXPORT_IDS, Identifier
 from recsync.errors import FATAL, FatalError
 from recsync.formatting import percent
-from recsync.push.batches import Batch
-from recsync.push.fingerprints import object_fingerprints
+from recsync.push.accounts import UNKNOWN_TO_BRAZE, is_unknown
 from recsync.push.ledger import Refusal
-from recsync.push.outcomes import UNKNOWN_TO_BRAZE, is_unknown
 from recsync.push.read_back import Shown, drifted
-from recsync.push.write_ahead_log import Journal
+from recsync.push.rendering import object_fingerprints
+from recsync.push.write_ahead_log import WriteAheadLog
+from recsync.push.writes import Batch
 
 log = logging.getLogger(__name__)
 
-# This many calls in a row without an answer of Braze, each after all its tries, are an outage and no accident.
+# This many calls in a row without a response of Braze, each after all its tries, are an outage.
 OUTAGE_CALLS = 8
-# An object whose call is answered without Braze's JSON is sent alone this often before it is given up.
+# Tries of an object alone when the response is not Braze's JSON; then it is given up.
 _UNREADABLE_TRIES = 3
-# A brake must not stop a small delivery because of a handful of bad records.
+# So few bad records never stop a delivery.
 MIN_REJECTED = 10
 _LOG_SECONDS = 10.0
 _NO_ANSWERS = (
@@ -54,11 +49,11 @@ _NO_ANSWERS = (
 
 
 @dataclass
-class Brakes:
-    """When a delivery must stop by itself.
+class CircuitBreaker:
+    """Stops a delivery when Braze refuses too many users.
 
-    :param max_rejected_share: of the people settled so far.
-    :param known: people whom Braze refused the last time, and will again; they do not count.
+    :param max_rejected_share: of the users settled so far.
+    :param known: users that Braze refused in the last delivery, and will again; they do not count.
     """
 
     max_rejected_share: float
@@ -67,9 +62,9 @@ class Brakes:
     reasons: Counter[str] = field(default_factory=Counter)
 
     def note(self, settled: int, rejected: list[Refusal]) -> None:
-        """Take in one call; people whom Braze does not know are no reason to stop.
+        """Count one call; users unknown to Braze do not count as refused.
 
-        :raises FatalError: when too many people were refused.
+        :raises FatalError: when too many users were refused.
         """
         self.settled += settled
         self.reasons.update(refusal.reason for refusal in rejected if not is_unknown(refusal.reason))
@@ -84,7 +79,7 @@ class Brakes:
 
 @dataclass(frozen=True)
 class _Unclear:
-    """A batch without a clear answer, and how many clear answers there were until then."""
+    """A batch without a clear response, and the number of clear responses before it."""
 
     batch: Batch
     error: BrazeUnclear
@@ -93,12 +88,12 @@ class _Unclear:
 
 @dataclass(frozen=True)
 class _Doubt:
-    """The objects of one call that its answer leaves open.
+    """The objects of one call that its response leaves open.
 
     :param named: reason by row, of those that an error names.
-    :param why: what leaves the others open.
+    :param why: why the others are open.
     :param is_alone: whether the call had one object.
-    :param is_readable: whether the answer was Braze's at all.
+    :param is_readable: whether the response was Braze's at all.
     """
 
     batch: Batch
@@ -112,10 +107,20 @@ class Sender:
     """Sends batches; one per try of a delivery.
 
     :param objects: how many writes the plan has, for the progress in the log.
+    :param by: how the objects name the people.
     """
 
-    def __init__(self, client: BrazeClient, journal: Journal, brakes: Brakes, *, objects: int) -> None:
+    def __init__(
+        self,
+        client: BrazeClient,
+        journal: WriteAheadLog,
+        brakes: CircuitBreaker,
+        *,
+        objects: int,
+        by: Identifier = EXTERNAL_ID,
+    ) -> None:
         self._client = client
+        self._by = by
         self._journal = journal
         self._brakes = brakes
         self._objects = objects
@@ -123,7 +128,7 @@ class Sender:
         self._doubts: list[_Doubt] = []
         self._unclear_in_a_row = 0
         self._unreadable_in_a_row = 0
-        # Whether Braze showed what it had answered with a 2xx that cannot be read.
+        # Whether values were found in Braze after an unreadable 2xx.
         self._unreadable_means_taken = False
         self._unreadable_alone: Counter[int] = Counter()
         self._judging = asyncio.Lock()
@@ -146,13 +151,13 @@ class Sender:
                 for _ in range(self._client.plan.connections):
                     group.create_task(self._work(batches))
         except BaseExceptionGroup as errors:
-            # One reason is what a person can act on; the others are its echo on other connections.
+            # The same cause fails the other connections too; one error is enough.
             raise errors.exceptions[0] from None
         for unclear in self._take_unclear():
             await self._isolate(unclear.batch)
 
     async def _work(self, batches: Iterator[Batch]) -> None:
-        # Cutting decodes a chunk now and then, for some milliseconds; a thread of its own would cost more.
+        # Decoding the next chunk takes some milliseconds now and then; a thread would cost more.
         for batch in batches:
             await self._send(batch)
 
@@ -163,7 +168,7 @@ class Sender:
             parts.extend(await self._call(parts.pop()))
 
     async def _call(self, batch: Batch) -> tuple[Batch, ...]:
-        """Make one call and settle what its answer says; return what has to be sent again, in smaller parts."""
+        """Make one call and settle its objects; return the smaller batches that must be sent again."""
         try:
             result = await self._client.track_attributes(
                 batch.objects, before_sending=lambda: self._journal.reserve(batch.rows)
@@ -185,13 +190,13 @@ class Sender:
         return ()
 
     async def _isolate(self, batch: Batch) -> None:
-        """Send an unclear batch in ever smaller parts, until what spoils it stands alone."""
+        """Bisect a batch without a clear response until the bad record is isolated."""
         for part in batch.halves() if len(batch.rows) > 1 else (batch,):
             await self._send(part)
         for left in self._take_unclear():
             if len(left.batch.rows) > 1:
                 await self._isolate(left.batch)
-            # An answer from before says nothing: Braze may have stopped answering since.
+            # Only a response after this call counts: Braze may have stopped answering since.
             elif self._clear > left.clear or await self._is_answering():
                 self._settle((), dead=[Refusal(left.batch.rows[0], str(left.error))])
             else:
@@ -202,7 +207,7 @@ class Sender:
         return unclear
 
     def _answered(self, batch: Batch, result: TrackResult) -> None:
-        """Settle what a 2xx says, and put aside what it leaves open."""
+        """Settle the objects that a 2xx is clear about, and put the others aside."""
         rejected = [Refusal(batch.rows[index], reason) for index, reason in result.rejected.items()]
         if result.is_clear:
             self._settle(batch.without(result.rejected).rows if rejected else batch.rows, rejected)
@@ -214,9 +219,9 @@ class Sender:
         self._doubts.append(_Doubt(batch.only(left), named, result.why, alone, result.is_readable))
 
     async def _note_unreadable(self) -> None:
-        """Stop at a network that answers for Braze, such as a proxy with its login page.
+        """Stop when something else answers for Braze, such as the login page of a proxy.
 
-        :raises BrazeUnclear: when Braze shows nothing of what such answers were for.
+        :raises BrazeUnclear: when Braze shows none of what such responses were for.
         """
         self._unreadable_in_a_row += 1
         if self._unreadable_in_a_row < OUTAGE_CALLS:
@@ -232,9 +237,9 @@ class Sender:
             self._unreadable_means_taken = True
 
     async def _resolve(self) -> list[Batch]:
-        """Read back what answers left open, and settle it; return what has to be sent again.
+        """Read back what responses left open, and settle it; return the batches that must be sent again.
 
-        :raises BrazeUnclear: when no answer was Braze's, and Braze shows nothing of what was sent.
+        :raises BrazeUnclear: when no response was Braze's, and no value sent is in Braze.
         """
         doubts, self._doubts = self._doubts, []
         objects = [rendered for doubt in doubts for rendered in doubt.batch.objects]
@@ -256,17 +261,17 @@ class Sender:
         return [part for doubt in doubts for part in self._decided(doubt, shown)]
 
     async def _shown(self, objects: Sequence[bytes]) -> dict[bytes, Shown | None] | None:
-        """Read people back: by object, None for those who have what it says. None when the key may not read."""
+        """Read users back: by object, None for a user who has its values. Return None when the key may not read."""
         expected = {rendered: object_fingerprints(rendered) for rendered in objects}
         try:
-            left = await drifted(self._client, dict(expected.values()))
+            left = await drifted(self._client, dict(expected.values()), self._by)
         except BrazeDenied as denied:
             log.warning("People cannot be read back: %s", denied)
             return None
-        return {rendered: left.get(external_id) for rendered, (external_id, _) in expected.items()}
+        return {rendered: left.get(person) for rendered, (person, _) in expected.items()}
 
     def _decided(self, doubt: _Doubt, shown: Mapping[bytes, Shown | None] | None) -> tuple[Batch, ...]:
-        """Settle the objects of one call by what Braze shows; return the others, to be sent again."""
+        """Settle the objects of one call by what Braze shows; return the batches that must be sent again."""
         taken, rejected, dead, again = [], list[Refusal](), list[Refusal](), list[int]()
         for index, (row, rendered) in enumerate(zip(doubt.batch.rows, doubt.batch.objects, strict=True)):
             found = Shown.PART if shown is None else shown[rendered]
@@ -277,7 +282,7 @@ class Sender:
                 rejected.append(Refusal(row, UNKNOWN_TO_BRAZE))
             elif row not in doubt.named and (not doubt.is_alone or self._may_try_again(doubt)):
                 again.append(index)
-            # What may be there in part is unknown, so that the next delivery writes it anew.
+            # A partly written value is unknown, so that the next delivery writes it again.
             elif found is Shown.PART or not doubt.is_readable:
                 dead.append(Refusal(row, reason))
             else:
@@ -294,7 +299,10 @@ class Sender:
             reason = refused.errors[0].type if refused.errors else str(refused)
             self._settle((), [Refusal(batch.rows[0], reason)])
             return ()
-        reasons = _placed(batch, refused.errors)
+        # Ignore an error index outside this request.
+        reasons = {
+            e.index: e.type for e in refused.errors if e.index is not None and 0 <= e.index < len(batch.rows)
+        }
         if not reasons:
             return batch.halves()
         self._settle((), [Refusal(batch.rows[index], reason) for index, reason in reasons.items()])
@@ -302,16 +310,16 @@ class Sender:
         return (others,) if others.rows else ()
 
     def _may_try_again(self, doubt: _Doubt) -> bool:
-        """Count the unreadable answers to a call with one object, which may be chance."""
+        """Allow a few unreadable responses to a call with one object."""
         if doubt.is_readable:
             return False
         self._unreadable_alone.update(doubt.batch.rows)
         return self._unreadable_alone[doubt.batch.rows[0]] < _UNREADABLE_TRIES
 
     async def _is_answering(self) -> bool:
-        """Say whether Braze answers anything at all: nobody is given up in an outage."""
+        """Return whether Braze answers at all: no object is given up in an outage."""
         try:
-            # Nobody is in it: Braze refuses it at once, if it is there at all.
+            # An empty call, which Braze refuses at once.
             return (await self._client.track_attributes([])).is_readable
         except BrazeUnclear:
             return False
@@ -332,8 +340,3 @@ class Sender:
     def _note_clear(self) -> None:
         self._clear += 1
         self._unclear_in_a_row = self._unreadable_in_a_row = 0
-
-
-def _placed(batch: Batch, errors: tuple[TrackError, ...]) -> dict[int, str]:
-    """Give the reason by position, for the errors that name an object of the batch."""
-    return {e.index: e.type for e in errors if e.index is not None and 0 <= e.index < len(batch.rows)}

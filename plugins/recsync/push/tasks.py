@@ -1,4 +1,4 @@
-"""Deliver recommendations to Braze: plan, ask, deliver, verify."""
+"""The operators of the push DAG: plan, approve, deliver, verify."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 # pyarrow and DuckDB are heavy: the stages are imported when a task runs, so that DAG files parse fast.
 
-# By then the next day's recommendations are there to be delivered.
+# By then the next day's recommendations are published.
 _RESPONSE_TIMEOUT = timedelta(hours=24)
 
 
 class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
-    """Plan what must be written so that Braze shows what the recommendations say; nothing is sent.
+    """Plan what must be written so that Braze shows the recommendations; nothing is sent.
 
-    :param program: name of the program; its file names the connection and the attribute.
-    :param recommendations: the recommend run to deliver; empty takes the newest. (templated) Runs that nobody started
-        by hand leave out what ``make push`` published, and a scheduled one skips when Braze was told of the newest.
-    :param plan_only: ``true``: write the plan and sample payloads, and let nobody deliver them. (templated)
+    :param program: name of the program; its file names the connection and the attributes.
+    :param recommendations: the recommend run to deliver; empty takes the newest. (templated) Scheduled and triggered
+        runs ignore what ``make push`` published, and a scheduled one skips when the newest was pushed already.
+    :param plan_only: ``true``: write the plan and sample payloads, which are not delivered. (templated)
     :param replay: send the dead letters of this delivery again instead; empty for none. (templated)
-    :param resync: ``true``: write everybody anew, whatever Braze was told last. (templated)
-    :param allow_removals: ``true``: the people who lose their list are meant to. (templated)
-    :return: the plan's figures and estimate; ``delivery`` names it.
+    :param resync: ``true``: write every user, whatever was sent before. (templated)
+    :param allow_removals: ``true``: users may lose their lists, however many. (templated)
+    :return: the plan's figures and estimate; ``delivery`` is its name.
     """
 
     template_fields: Sequence[str] = ("recommendations", "plan_only", "replay", "resync", "allow_removals")
@@ -58,8 +58,7 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
         self.allow_removals = allow_removals
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Plan, and return the figures; skip when there is nothing newer than what was delivered already."""
-        from recsync.costs.budget import cost_of_delivery
+        from recsync.costs.budget import delivery_cost
         from recsync.push.plan import SupersededError, plan, summary
         from recsync.push.replay import replay
 
@@ -79,15 +78,15 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
                 )
             except SupersededError as error:
                 raise AirflowSkipException(str(error)) from None
-        cost = cost_of_delivery(self.program, manifest.delivery, manifest.estimate.data_points)
+        cost = delivery_cost(self.program, manifest.delivery, manifest.estimate.data_points)
         return {**summary(manifest), "cost": cost}
 
 
 class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
-    """Ask a person, with the plan's figures, before a large delivery or one that takes many lists away.
+    """Ask for approval, with the plan's figures, before a large delivery or one that removes many lists.
 
     :param plan: the plan's figures, as the planning task returned them. (templated)
-    :param above_users: ask when more people than this would be written.
+    :param above_users: ask when more users than this would be written.
     :param response_timeout: after this the task fails, and nothing is delivered. Default: 24 hours.
     """
 
@@ -109,7 +108,6 @@ class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
         self.above_users = above_users
 
     def execute(self, context: Context) -> Any:
-        """Ask; return at once when the delivery is small and takes few lists away."""
         if self.plan["dry_run"]:
             raise AirflowSkipException("A dry run delivers nothing, so there is nothing to approve.")
         if self.plan["people"] <= self.above_users and not self.plan.get("brake"):
@@ -124,7 +122,7 @@ class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
 
 
 class BrazeDeliveryBaseOperator(WithholdsRecords, BaseOperator):
-    """Hold what the steps after the plan have in common.
+    """Common parameters of the steps after the plan.
 
     :param program: name of the program.
     :param delivery: name of the plan, as the planning task returned it. (templated)
@@ -140,7 +138,7 @@ class BrazeDeliveryBaseOperator(WithholdsRecords, BaseOperator):
 
 
 class BrazeDeliverOperator(BrazeDeliveryBaseOperator):
-    """Send a plan to Braze and account for every person; a retry goes on where the former try stopped.
+    """Send a plan to Braze and account for every user; a retry goes on where the earlier try stopped.
 
     https://www.braze.com/docs/api/endpoints/user_data/post_user_track/
 
@@ -148,7 +146,6 @@ class BrazeDeliverOperator(BrazeDeliveryBaseOperator):
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Deliver, and return the report."""
         from recsync.push.deliver import DryRunError, deliver
 
         try:
@@ -160,15 +157,14 @@ class BrazeDeliverOperator(BrazeDeliveryBaseOperator):
 
 
 class BrazeVerifyDeliveryOperator(BrazeDeliveryBaseOperator):
-    """Read a sample of a delivery back from Braze, and write again what Braze took and lost.
+    """Read a sample of a delivery back from Braze, and write again what Braze lost.
 
     https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/
 
-    :return: how many people were read back, drifted and were mended.
+    :return: the number of users read back, drifted and repaired.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Verify, and return what was found."""
         from recsync.push.verify import verify
 
         return verify(self.program, self.delivery, dag_run=context["run_id"])

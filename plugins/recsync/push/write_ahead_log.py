@@ -9,26 +9,26 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from recsync.errors import RetriableError
-from recsync.push.ledger import Entry, Kind, Ledger, Refusal, Status, ranges
+from recsync.push.ledger import EntryKind, Ledger, LedgerEntry, Refusal, Status, ranges
 
-# What is settled is written when this many calls wait for it, or at least this often.
+# An entry is written when this many calls are settled, or at least this often.
 _CALLS_PER_ENTRY = 8
 _SECONDS_PER_ENTRY = 1.0
-# At a high rate, rows of so many seconds are reserved ahead: an entry takes some ten milliseconds, in which all
-# connections would wait. A kill makes everything reserved count as sent twice, so at a low rate, where two calls
-# are more than that, nothing is reserved ahead.
+# At a high rate, rows for this many seconds are reserved ahead: writing an entry takes about 10 ms, in which all
+# connections would wait. After a kill everything reserved is sent again, so at a low rate, where this is less than
+# two calls, nothing is reserved ahead.
 _AHEAD_SECONDS = 0.1
 _SPARE_CALLS = 2
 
 
-class Journal:
-    """The writing end of one try.
+class WriteAheadLog:
+    """The ledger's writer in one try.
 
-    :param append: writes one entry (number, entry) durably; called in a thread, never twice at a time.
-    :param check: raises when somebody else wrote the entry of this number; called in a thread while there is nothing
+    :param append: writes one entry (number, entry) durably; called in a thread, one call at a time.
+    :param check: raises when another try wrote the entry of this number; called in a thread while there is nothing
         to write.
     :param number: of the next entry.
-    :param answers: Braze's answers by status in this try, as the client counts them.
+    :param answers: Braze's responses by status in this try, as the client counts them.
     :ivar until: rows from this one on are not reserved ahead.
     """
 
@@ -36,7 +36,7 @@ class Journal:
         self,
         ledger: Ledger,
         number: int,
-        append: Callable[[int, Entry], None],
+        append: Callable[[int, LedgerEntry], None],
         *,
         token: str,
         check: Callable[[int], None] = lambda number: None,
@@ -67,7 +67,7 @@ class Journal:
         self.error: Exception | None = None
 
     async def reserve(self, rows: Sequence[int]) -> None:
-        """Return when it is on record that these rows may be under way."""
+        """Return once an entry says that these rows may be in flight."""
         self.raise_error()
         self._asked_calls += 1
         self._asked_rows += len(rows)
@@ -82,7 +82,7 @@ class Journal:
     def settle(
         self, taken: Sequence[int], rejected: Sequence[Refusal] = (), dead: Sequence[Refusal] = ()
     ) -> None:
-        """Note what became of reserved rows."""
+        """Record the results of reserved rows."""
         self._taken.extend(taken)
         self._rejected.extend(rejected)
         self._dead.extend(dead)
@@ -104,11 +104,11 @@ class Journal:
 
     @property
     def untold(self) -> Counter[str]:
-        """Answers that no entry has counted yet."""
+        """Responses that no entry has counted yet."""
         return self._answers - self._told
 
     async def flush(self) -> None:
-        """Return when everything settled so far is on record."""
+        """Return once everything settled so far is written."""
         while (self._calls or self._writing) and self.error is None:
             written = self._written
             self._wake.set()
@@ -116,7 +116,7 @@ class Journal:
         self.raise_error()
 
     def close(self) -> None:
-        """Let :meth:`run` write what is left and return."""
+        """Make :meth:`run` write the rest and return."""
         self._closing = True
         self._wake.set()
 
@@ -126,18 +126,18 @@ class Journal:
         self._wake.clear()
 
     async def _look(self) -> None:
-        """Notice a newer delivery even while all calls hang: their next tries would write older values over its own."""
-        # A store that cannot be read stops nothing that needs no writing.
+        """Notice a newer delivery while all calls hang: their retries would overwrite its values."""
+        # A store that cannot be read does not stop calls that need no entry.
         with contextlib.suppress(RetriableError):
             await asyncio.to_thread(self._check, self.number)
 
     async def _write(self) -> bool:
-        """Write one entry; return whether there was anything to write."""
+        """Write one entry; return False when there was nothing to write."""
         if not (self._calls or self._wanted or (self._closing and self.untold)):
             return False
         answers = self.untold
-        entry = Entry(
-            Kind.PROGRESS,
+        entry = LedgerEntry(
+            EntryKind.PROGRESS,
             datetime.now(UTC).isoformat(),
             by=self._token,
             sending=ranges([*self._wanted.union(self._ahead())]),
@@ -158,20 +158,19 @@ class Journal:
         return True
 
     def _ahead(self) -> list[int]:
-        """Return the rows of the calls that will be made while the next entries are written."""
+        """Reserve rows ahead, based on the recent rate of calls."""
         now = asyncio.get_running_loop().time()
         calls, rows = self._asked_calls, self._asked_rows
         self._asked_calls = self._asked_rows = 0
         pace = calls / max(now - self._asked_at, 0.001) if self._asked_at else 0.0
         self._asked_at = now
-        # Slower than it grows, so that one late entry does not make all connections wait for the next.
+        # Shrink slowly, so that one late entry does not make all connections wait for the next.
         self._ahead_calls = max(int(self._ahead_calls * 0.8), int(pace * _AHEAD_SECONDS) - _SPARE_CALLS, 0)
         end = min(self.until, self._next + self._ahead_calls * rows // max(calls, 1))
         ahead = self._ledger.unreserved(range(self._next, max(end, self._next)))
         return [row for row in ahead if self._ledger.statuses[row] == Status.OPEN]
 
     def raise_error(self) -> None:
-        """Raise what ended :meth:`run`, if anything did."""
         if self.error is not None:
             raise self.error
 

@@ -6,9 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,25 +18,18 @@ from hypothesis import strategies as st
 
 from braze_client.payloads import MAX_VALUE_BYTES, dumps
 from recsync.program import Braze
-from recsync.push import batches
 from recsync.push import diff as comparison
-from recsync.push.diff import Inputs
-from recsync.push.fingerprints import text_fingerprint, value_fingerprint
-from recsync.push.plan_files import plan_files
-from recsync.push.rendering import list_element
-from recsync.push.schemas import PARTS, STATE, Figures
+from recsync.push import writes as batches
+from recsync.push.diff import PlanInputs
+from recsync.push.plan import plan_files
+from recsync.push.plan_format import PARTS, STATE, PlanFigures
+from recsync.push.rendering import item_object, text_fingerprint, value_fingerprint
+from recsync.recommend.lists.list_partition import LISTS
 
-LISTS = pa.schema(
-    [
-        ("external_id", pa.string()),
-        ("item_ids", pa.list_(pa.string())),
-        ("tier", pa.string()),
-        ("reason", pa.string()),
-        ("priority", pa.float64()),
-        ("segment", pa.string()),
-        ("unanswered", pa.string()),
-    ]
-)
+RUN = {
+    "created_at": "2026-02-01T00:30:00.250000+01:00",
+    "solution_version_arn": "arn:aws:personalize:eu:1:solution/shop/4f1e",
+}
 UNKNOWN = object()
 """Something may have been written, nobody knows what."""
 
@@ -48,6 +43,8 @@ class Person:
     tier: str | None = "personal"
     priority: float | None = None
     unanswered: str = ""
+    segment: str | None = None
+    scores: tuple[float | None, ...] | None = None
 
     @property
     def reason(self) -> str:
@@ -71,6 +68,8 @@ class Case:
     since: Mapping[str, int] = field(default_factory=dict)
     moment: int = 1_000
     keep_seconds: int = 100
+    has_scores: bool = True
+    manifest: Mapping[str, str] = field(default_factory=lambda: dict(RUN))
 
     def is_kept(self, external_id: str) -> bool:
         """Say whether somebody without an answer keeps the list that Braze has."""
@@ -86,25 +85,47 @@ class Case:
             return self.since.get(external_id, self.moment)
         return 0 if self.people.get(external_id, Person()).unanswered else None
 
+    def value(self, source: str, person: Person) -> Any:
+        """Say what an attribute holds for somebody with a list; None: no value."""
+        match source:
+            case "items":
+                if self.braze.payload == "ids":
+                    return list(person.items)
+                return [item_object(i, dict(self.items[i]), self.braze.item_fields) for i in person.items]
+            case "scores":
+                return numbers(person.scores) if self.has_scores else None
+            case "tier":
+                return person.tier or ""
+            case "generated_at":
+                return "2026-01-31T23:30:00Z" if self.manifest["created_at"] else None
+            case "version":
+                return (
+                    self.manifest["solution_version_arn"].removeprefix("arn:aws:personalize:eu:1:solution/")
+                    or None
+                )
+        raise ValueError(source)
+
     def wanted(self, external_id: str) -> dict[str, Any]:
         person = self.people.get(external_id)
         if person is None or not person.items:
             return {}
-        value: dict[str, Any] = {
-            self.braze.attribute: [list_element(self.braze, i, dict(self.items[i])) for i in person.items]
-        }
-        return (
-            value | {self.braze.tier_attribute: person.tier or ""}
-            if self.braze.tier_attribute is not None
-            else value
-        )
+        values = {a.name: self.value(a.source.name, person) for a in self.braze.written}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def waits(self, name: str) -> bool:
+        """Say whether an attribute is written only along with others."""
+        source = next((a.source.name for a in self.braze.written if a.name == name), "items")
+        if source in {"generated_at", "version"}:
+            return True
+        lists = [person for person in self.people.values() if person.items]
+        return bool(lists) and all(self.value(source, person) is None for person in lists)
 
     def changes(self, external_id: str) -> dict[str, Any]:
         """Say what has to be written; None removes."""
         wanted, shown = self.wanted(external_id), self.shown.get(external_id, {})
         if self.is_kept(external_id):
             return {}
-        return {
+        changes = {
             name: wanted.get(name)
             for name in sorted({*wanted, *shown})
             if name not in wanted
@@ -112,6 +133,12 @@ class Case:
             or shown[name] is UNKNOWN
             or dumps(wanted[name]) != dumps(shown[name])
         }
+        return {} if wanted and all(self.waits(name) for name in changes) else changes
+
+    def after(self, external_id: str) -> dict[str, Any]:
+        """Say what somebody has once everything was taken."""
+        there = {**self.shown.get(external_id, {}), **self.changes(external_id)}
+        return {name: value for name, value in there.items() if value is not None}
 
     def payload(self, external_id: str) -> dict[str, Any]:
         payload = {"external_id": external_id, **self.changes(external_id)}
@@ -144,14 +171,14 @@ class Case:
         people = list(self.people.values())
         columns = {
             "external_id": names,
-            "item_ids": [list(p.items) for p in people],
+            "items": [[list(self.items).index(item) for item in p.items] for p in people],
             "tier": [p.tier if p.items else "" for p in people],
             "reason": [p.reason for p in people],
             "priority": [p.priority for p in people],
-            "segment": [None] * len(people),
+            "segment": [p.segment for p in people],
             "unanswered": [p.unanswered for p in people],
+            "scores": [p.scores if self.has_scores else None for p in people],
         }
-        # Short row groups: each has a dictionary of its own.
         pq.write_table(pa.Table.from_pydict(columns, LISTS), folder / "lists.parquet", row_group_size=4)
         fields = [json.dumps(dict(item), ensure_ascii=False) for item in self.items.values()]
         catalogue = pa.table(
@@ -163,9 +190,10 @@ class Case:
         return self.plan(folder, folder / "lists.parquet", catalogue, state)
 
     def plan(self, folder: Path, lists: Path, catalogue: pa.Table, state: Path | None) -> Planned:
-        inputs = Inputs(
-            self.braze, lists, catalogue, state, self.cap, self.canary_share, self.moment, self.keep_seconds
-        )
+        inputs = PlanInputs(
+            self.braze, lists, catalogue, state, self.cap, self.canary_share, self.moment, self.keep_seconds,
+            run=self.manifest,
+        )  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(comparison, "CHUNK_ROWS", self.chunk_rows)
             patch.setattr(batches, "_CHUNK_ROWS", self.chunk_rows)
@@ -178,8 +206,8 @@ class Planned:
     """The files of a plan."""
 
     folder: Path
-    figures: Figures
-    inputs: Inputs
+    figures: PlanFigures
+    inputs: PlanInputs
 
     @property
     def path(self) -> Path:
@@ -203,6 +231,31 @@ def data_points(value: Any) -> int:
     """Braze bills a point for each key of each object, and one for anything else."""
     objects = [element for element in value or () if isinstance(element, dict)]
     return sum(len(element) for element in objects) if objects else 1
+
+
+def numbers(scores: tuple[float | None, ...] | None) -> list[float] | None:
+    """Make the array of scores: seven decimals, equal ones told apart, a negative position where there is none."""
+    known = [score for score in scores or () if score is not None and math.isfinite(score)]
+    if not known:
+        return None
+    found: list[float] = []
+    places = list(enumerate(scores or (), start=1))
+    for place, score in places:
+        if score is None or not math.isfinite(score):
+            found.append(-place)
+            continue
+        exact = rounded(score)
+        equal = sum(1 for p, s in places if p > place and s is not None and rounded(s) == exact)
+        value = float(exact + Decimal(equal).scaleb(-9))
+        found.append(int(value) if value.is_integer() else value)
+    assert len(set(found)) == len(found), "Braze would remove one of them"
+    return found
+
+
+def rounded(score: float) -> Decimal | None:
+    if not math.isfinite(score):
+        return None
+    return Decimal(float(np.float32(score))).quantize(Decimal("1e-7"))
 
 
 def compact(value: Any) -> bytes:
@@ -268,6 +321,13 @@ FIELD_VALUES = st.one_of(
 PRIORITIES = st.one_of(st.none(), st.sampled_from([-1.5, 0.0, 2.0, 1e300, math.nan]))
 
 
+SOURCE_NAMES = st.sampled_from(["scores", "generated_at", "version"])
+# Few different ones, so that many are equal.
+SCORES = st.one_of(
+    st.none(), st.sampled_from([0.0, 0.5, 0.0117211, 1.0, math.nan]), st.floats(0, 1, width=32)
+)
+
+
 @st.composite
 def brazes(draw: st.DrawFn) -> Braze:
     objects = draw(st.booleans())
@@ -277,7 +337,13 @@ def brazes(draw: st.DrawFn) -> Braze:
         payload="objects" if objects else "ids",
         item_fields=("name", "price") if objects else (),
         update_existing_only=draw(st.booleans()),
+        attributes=[{"name": f"recs_{source}", "from": source} for source in draw(st.sets(SOURCE_NAMES))],
     )
+
+
+def listed(entries: list[tuple[str, float | None]], *, scored: bool, **rest: Any) -> Person:
+    scores = tuple(score for _, score in entries) if scored else None
+    return Person(tuple(item for item, _ in entries), scores=scores, **rest)
 
 
 @st.composite
@@ -286,20 +352,23 @@ def cases(draw: st.DrawFn, *, capped: bool = True) -> Case:
     braze = draw(brazes())
     item = st.fixed_dictionaries({}, optional=dict.fromkeys(("name", "price", "unsent"), FIELD_VALUES))
     items = draw(st.dictionaries(IDS, item, max_size=6))
-    lists = st.lists(st.sampled_from(list(items)), max_size=5) if items else st.just([])
+    entries = st.tuples(st.sampled_from(list(items)), SCORES) if items else st.nothing()
     person = st.builds(
-        Person,
-        items=lists.map(tuple),
+        listed,
+        entries=st.lists(entries, max_size=5) if items else st.just([]),
+        scored=st.booleans(),
         tier=st.sampled_from(["personal", "popular", 'sim"ilar', None]),
         priority=PRIORITIES,
         unanswered=st.sampled_from(["", "", "no line"]),
     )
     people = draw(st.dictionaries(IDS, person, max_size=14))
-    case = Case(braze, people, items)
+    run = {**RUN, "solution_version_arn": draw(st.sampled_from(["", RUN["solution_version_arn"]]))}
+    case = Case(braze, people, items, has_scores=draw(st.booleans()), manifest=run)
     # Of somebody: exactly what is wanted, another list, another attribute, nobody knows, or nothing.
     values = st.one_of(st.just(UNKNOWN), st.lists(st.text(max_size=3), max_size=3))
     attributes = st.dictionaries(
-        st.sampled_from(["recs", "recs_tier", "old_recs"]), st.one_of(values, st.text(max_size=3))
+        st.sampled_from(["recs", "recs_tier", "old_recs", "recs_scores", "recs_version"]),
+        st.one_of(values, st.text(max_size=3)),
     )
     shown: dict[str, dict[str, Any]] = draw(st.dictionaries(IDS, attributes, max_size=4))
     for who in people:

@@ -18,20 +18,19 @@ from hypothesis import strategies as st
 
 from recsync.errors import FatalError
 from recsync.program import Braze
-from recsync.push.accounts import Account, dead_letters, merge_state, settle
-from recsync.push.ledger import Entry, Kind, Ledger, Refusal, Status, ranges
-from recsync.push.outcomes import Outcome
-from recsync.push.replay_rows import parse_letters, plan_replay
+from recsync.push.accounts import DeliveryAccount, Outcome, dead_letters, merge_state, settle
+from recsync.push.ledger import EntryKind, Ledger, LedgerEntry, Refusal, Status, ranges
+from recsync.push.replay import parse_letters, plan_replay
 
 GONE = "external_id is not an existing user"
-IDS = Braze(attribute="recs")
+IDS = Braze(attribute="recs", update_existing_only=False)
 FATES = [Status.TAKEN, Status.REJECTED, Status.DEAD]
 
 
 def ledger_of(statuses: list[Status], reason: str, permitted: int) -> Ledger:
     rows: dict[Status, list[int]] = {s: [n for n, found in enumerate(statuses) if found == s] for s in Status}
-    entry = Entry(
-        Kind.PROGRESS,
+    entry = LedgerEntry(
+        EntryKind.PROGRESS,
         "now",
         permitted=permitted,
         taken=ranges(rows[Status.TAKEN]),
@@ -41,7 +40,7 @@ def ledger_of(statuses: list[Status], reason: str, permitted: int) -> Ledger:
     return Ledger.of(len(statuses), [entry])
 
 
-def count(planned: Planned, ledger: Ledger) -> Account:
+def count(planned: Planned, ledger: Ledger) -> DeliveryAccount:
     folder = planned.folder
     return settle(
         planned.path, planned.figures, ledger, planned.inputs.state, folder / "accounts.parquet", folder
@@ -103,7 +102,7 @@ def test_everybody_is_counted_once_and_the_state_says_what_braze_took(
 
 
 def check_account(
-    case: Case, planned: Planned, account: Account, fates: list[Outcome], statuses: list[Status]
+    case: Case, planned: Planned, account: DeliveryAccount, fates: list[Outcome], statuses: list[Status]
 ) -> None:
     writes = planned.writes
     inside = Counter(f for row, f in zip(writes, fates, strict=True) if row["in_audience"])

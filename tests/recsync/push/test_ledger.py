@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsync.errors import FatalError
-from recsync.push.ledger import Entry, Kind, Ledger, Refusal, Status, ranges
+from recsync.push.ledger import EntryKind, Ledger, LedgerEntry, Refusal, Status, ranges
 
 ROWS = 30
 MOMENT = "2026-11-22T05:00:00+00:00"
@@ -51,13 +51,13 @@ class Reference:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[Reference, list[Entry]]:
+def histories(draw: st.DrawFn) -> tuple[Reference, list[LedgerEntry]]:
     """Let tries begin, reserve some rows, and settle some of those that are reserved."""
     reference, entries = Reference(), []
     for _ in range(draw(st.integers(0, 12))):
         if draw(st.integers(0, 3)) == 0:
             reference.take_over()
-            entries.append(Entry(Kind.TAKE_OVER, MOMENT, "try"))
+            entries.append(LedgerEntry(EntryKind.TAKE_OVER, MOMENT, "try"))
             continue
         settled: dict[Status, list[int]] = {status: [] for status in Status}
         own = [row for row in reference.under_way if row in reference.now]
@@ -76,8 +76,8 @@ def histories(draw: st.DrawFn) -> tuple[Reference, list[Entry]]:
         answers = draw(st.dictionaries(st.sampled_from(["201", "429"]), st.integers(1, 9)))
         reference.answers.update(answers)
         entries.append(
-            Entry(
-                Kind.PROGRESS,
+            LedgerEntry(
+                EntryKind.PROGRESS,
                 MOMENT,
                 "try",
                 sending=ranges(list(sending)),
@@ -92,10 +92,12 @@ def histories(draw: st.DrawFn) -> tuple[Reference, list[Entry]]:
 
 @settings(deadline=None, max_examples=200)
 @given(histories())
-def test_a_ledger_says_what_happened_to_every_row(history: tuple[Reference, list[Entry]]) -> None:
+def test_a_ledger_says_what_happened_to_every_row(history: tuple[Reference, list[LedgerEntry]]) -> None:
     reference, entries = history
     # As it lies on S3: each entry an object of its own.
-    ledger = Ledger.of(ROWS, [Entry.parse(json.loads(json.dumps(entry.as_json()))) for entry in entries])
+    ledger = Ledger.of(
+        ROWS, [LedgerEntry.parse(json.loads(json.dumps(entry.as_json()))) for entry in entries]
+    )
     assert {row: Status(s) for row, s in enumerate(ledger.statuses) if s} == reference.statuses
     assert ledger.reasons == reference.reasons
     assert (ledger.resent, ledger.tries) == (reference.resent, reference.tries)
@@ -111,9 +113,9 @@ def test_a_ledger_says_what_happened_to_every_row(history: tuple[Reference, list
 
 
 @given(histories())
-def test_entries_survive_json(history: tuple[Reference, list[Entry]]) -> None:
+def test_entries_survive_json(history: tuple[Reference, list[LedgerEntry]]) -> None:
     for entry in history[1]:
-        assert Entry.parse(json.loads(json.dumps(entry.as_json()))) == entry
+        assert LedgerEntry.parse(json.loads(json.dumps(entry.as_json()))) == entry
 
 
 @given(st.sets(st.integers(0, 80)), st.randoms(use_true_random=False))
@@ -127,8 +129,11 @@ def test_ranges_hold_exactly_the_rows_and_are_as_few_as_can_be(rows: set[int], r
 
 
 def test_a_closed_ledger_names_who_closed_it() -> None:
-    entries = [Entry(Kind.PROGRESS, MOMENT, sending=((0, 2),)), Entry(Kind.CLOSED, MOMENT, by="newer")]
-    ledger = Ledger.of(3, [Entry.parse(entry.as_json()) for entry in entries])
+    entries = [
+        LedgerEntry(EntryKind.PROGRESS, MOMENT, sending=((0, 2),)),
+        LedgerEntry(EntryKind.CLOSED, MOMENT, by="newer"),
+    ]
+    ledger = Ledger.of(3, [LedgerEntry.parse(entry.as_json()) for entry in entries])
     assert ledger.closed_by == "newer"
     assert ledger.unknown_rows.tolist() == [0, 1]
 
@@ -140,11 +145,11 @@ def test_a_ledger_that_an_older_version_began_is_read_on() -> None:
         {"kind": "take_over", "at": MOMENT, "by": "second", "permitted": 8, "resent": 5},
         {"kind": "progress", "at": MOMENT, "by": "second", "permitted": 8, "taken": [[3, 5]]},
     ]
-    ledger = Ledger.of(10, map(Entry.parse, older))
+    ledger = Ledger.of(10, map(LedgerEntry.parse, older))
     assert (ledger.tries, ledger.resent) == (2, 5)
     assert ledger.unknown_rows.tolist() == [5, 6, 7]
-    ledger.apply(Entry(Kind.TAKE_OVER, MOMENT, "third"))
-    ledger.apply(Entry(Kind.PROGRESS, MOMENT, "third", sending=((6, 9),)))
+    ledger.apply(LedgerEntry(EntryKind.TAKE_OVER, MOMENT, "third"))
+    ledger.apply(LedgerEntry(EntryKind.PROGRESS, MOMENT, "third", sending=((6, 9),)))
     assert ledger.resent == 7, "rows 6 and 7 are sent again, row 8 for the first time"
     assert ledger.unknown_rows.tolist() == [5, 6, 7, 8]
 
@@ -175,4 +180,4 @@ def test_an_empty_plan_is_complete() -> None:
 )
 def test_a_damaged_entry_is_named(document: Any) -> None:
     with pytest.raises(FatalError, match="damaged"):
-        Entry.parse(document)
+        LedgerEntry.parse(document)

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from braze_client.client import MAX_EXPORT_IDS, BrazeClient
+from braze_client.client import BrazeClient
+from braze_client.identifiers import MAX_EXPORT_IDS
 from recsync.push import read_back
-from recsync.push.fingerprints import text_fingerprint, value_fingerprint
 from recsync.push.read_back import Shown, drifted, unknown_people
+from recsync.push.rendering import text_fingerprint, value_fingerprint
 
 LIST = value_fingerprint(["1", "2"])
 OBJECTS = value_fingerprint([{"id": "1", "price": 2, "name": "x"}])
@@ -24,7 +25,9 @@ class Profiles:
         self.looks = list(looks)
         self.asked: list[list[str]] = []
 
-    async def export_users(self, external_ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+    async def export_users(
+        self, external_ids: Sequence[str], fields: Sequence[str], by: Any
+    ) -> list[dict[str, Any]]:
         self.asked.append(list(external_ids))
         shown = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         return [
@@ -56,6 +59,13 @@ def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         (None, {"recs": LIST}, False),
         ({"recs": [{"name": "x", "id": "1", "price": 2.0}]}, {"recs": OBJECTS}, True),
         ({"recs": [{"name": "x", "id": "1", "price": 2.5}]}, {"recs": OBJECTS}, False),
+        ({"scores": [0.5, 1, -3.0]}, {"scores": value_fingerprint([0.5, 1.0, -3])}, True),
+        ({"scores": [0.5, 1]}, {"scores": value_fingerprint([0.5, 1.0, -3])}, False),
+        ({"at": "2026-01-31T23:30:00.000Z"}, {"at": text_fingerprint("2026-01-31T23:30:00Z")}, True),
+        ({"at": "2026-02-01 00:30:00 +0100"}, {"at": text_fingerprint("2026-01-31T23:30:00Z")}, True),
+        ({"at": "2026-01-31 23:30:00 UTC"}, {"at": text_fingerprint("2026-01-31T23:30:00Z")}, True),
+        ({"at": "2026-01-31T23:31:00Z"}, {"at": text_fingerprint("2026-01-31T23:30:00Z")}, False),
+        ({"at": "2026-99-31T23:31:00Z"}, {"at": text_fingerprint("2026-01-31T23:30:00Z")}, False),
         ({"tier": "personal"}, {"tier": text_fingerprint("personal"), "recs": None}, True),
         ({"tier": "personal", "recs": []}, {"tier": text_fingerprint("personal"), "recs": None}, False),
         ({}, {"recs": None}, True),

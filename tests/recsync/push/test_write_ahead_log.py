@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsync.errors import RetriableError
-from recsync.push.ledger import Entry, Kind, Ledger, Refusal, Status
-from recsync.push.write_ahead_log import Journal
+from recsync.push.ledger import EntryKind, Ledger, LedgerEntry, Refusal, Status
+from recsync.push.write_ahead_log import WriteAheadLog
 
-TAKE_OVER = Entry(Kind.TAKE_OVER, "now", "me")
+TAKE_OVER = LedgerEntry(EntryKind.TAKE_OVER, "now", "me")
 
 
 @dataclass
@@ -25,29 +25,33 @@ class Log:
     """Where entries end up; a held log keeps its writer waiting."""
 
     rows: int
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[LedgerEntry] = field(default_factory=list)
     fails_at: int = -1
     gate: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def append(self, number: int, entry: Entry) -> None:
+    def append(self, number: int, entry: LedgerEntry) -> None:
         assert self.gate.wait(30)
         assert number == len(self.entries)
         if number == self.fails_at:
             raise RetriableError("S3 failed")
-        self.entries.append(Entry.parse(entry.as_json()))
+        self.entries.append(LedgerEntry.parse(entry.as_json()))
 
     @property
     def ledger(self) -> Ledger:
         return Ledger.of(self.rows, self.entries)
 
-    def run(self, work: Callable[[Journal], Awaitable[Any]], answers: Counter[str] | None = None) -> Journal:
+    def run(
+        self, work: Callable[[WriteAheadLog], Awaitable[Any]], answers: Counter[str] | None = None
+    ) -> WriteAheadLog:
         return asyncio.run(self._run(work, answers))
 
-    async def _run(self, work: Callable[[Journal], Awaitable[Any]], answers: Counter[str] | None) -> Journal:
-        journal = Journal(self.ledger, len(self.entries), self.append, token="me", answers=answers)
+    async def _run(
+        self, work: Callable[[WriteAheadLog], Awaitable[Any]], answers: Counter[str] | None
+    ) -> WriteAheadLog:
+        journal = WriteAheadLog(self.ledger, len(self.entries), self.append, token="me", answers=answers)
         writing = asyncio.create_task(journal.run())
         try:
             await work(journal)
@@ -73,7 +77,7 @@ def test_what_is_under_way_is_on_record_and_what_is_settled_gets_there(
     log = Log(rows)
     fate = {row: fates[row] if row < len(fates) else Status.TAKEN for row in range(rows)}
 
-    async def work(journal: Journal) -> None:
+    async def work(journal: WriteAheadLog) -> None:
         batches = iter([range(first, min(first + size, rows)) for first in range(0, rows, size)])
 
         async def one() -> None:
@@ -103,7 +107,7 @@ def test_what_is_under_way_is_on_record_and_what_is_settled_gets_there(
 def test_a_reservation_waits_for_its_entry() -> None:
     log = Log(100)
 
-    async def work(journal: Journal) -> None:
+    async def work(journal: WriteAheadLog) -> None:
         log.gate.clear()
         reservation = asyncio.create_task(journal.reserve([98, 99]))
         for _ in range(20):
@@ -119,7 +123,7 @@ def test_a_reservation_waits_for_its_entry() -> None:
 def test_what_is_settled_during_a_write_is_in_the_next_entry() -> None:
     log = Log(100)
 
-    async def work(journal: Journal) -> None:
+    async def work(journal: WriteAheadLog) -> None:
         await journal.reserve([0, 1])
         log.gate.clear()
         journal.settle([0])
@@ -139,7 +143,7 @@ def test_what_is_settled_during_a_write_is_in_the_next_entry() -> None:
 def test_closing_writes_what_is_left() -> None:
     log = Log(10)
 
-    async def work(journal: Journal) -> None:
+    async def work(journal: WriteAheadLog) -> None:
         await journal.reserve([3])
         journal.settle([3])
 
@@ -151,7 +155,7 @@ def test_closing_writes_what_is_left() -> None:
 def test_an_entry_that_cannot_be_written_stops_everybody(kind: str) -> None:
     log = Log(1_000, fails_at=0 if kind == "reserve" else 1)
 
-    async def work(journal: Journal) -> None:
+    async def work(journal: WriteAheadLog) -> None:
         await journal.reserve([0])
         journal.settle([0])
         await journal.flush() if kind == "flush" else await journal.reserve([999])
@@ -165,7 +169,7 @@ def test_an_entry_that_cannot_be_written_stops_everybody(kind: str) -> None:
 def test_everybody_who_waits_hears_of_the_error() -> None:
     log = Log(100, fails_at=0)
 
-    async def work(journal: Journal) -> list[Any]:
+    async def work(journal: WriteAheadLog) -> list[Any]:
         waiting = [journal.reserve([row]) for row in range(0, 100, 10)]
         errors = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(error) for error in errors] == [RetriableError] * 10
@@ -179,9 +183,9 @@ def test_everybody_who_waits_hears_of_the_error() -> None:
 
 
 def test_only_what_is_sent_again_is_reserved_again() -> None:
-    log = Log(10, [Entry(Kind.PROGRESS, "now", sending=((0, 8),), taken=((0, 3),)), TAKE_OVER])
+    log = Log(10, [LedgerEntry(EntryKind.PROGRESS, "now", sending=((0, 8),), taken=((0, 3),)), TAKE_OVER])
 
-    async def work(journal: Journal) -> None:
+    async def work(journal: WriteAheadLog) -> None:
         await journal.reserve(range(3, 6))
         await journal.reserve(range(4, 6))
 
@@ -196,7 +200,7 @@ def test_many_calls_are_few_entries_and_little_is_reserved_ahead() -> None:
     log = Log(rows)
     ahead = []
 
-    async def work(journal: Journal) -> None:
+    async def work(journal: WriteAheadLog) -> None:
         batches = iter(range(0, rows, size))
 
         async def one() -> None:
@@ -218,7 +222,7 @@ def test_many_calls_are_few_entries_and_little_is_reserved_ahead() -> None:
 def test_at_a_low_rate_nothing_is_reserved_ahead() -> None:
     log = Log(1_000)
 
-    async def work(journal: Journal) -> None:
+    async def work(journal: WriteAheadLog) -> None:
         for first in range(0, 200, 10):
             await journal.reserve(range(first, first + 10))
             assert log.ledger.unknown_rows.tolist() == list(range(first, first + 10))
@@ -232,7 +236,7 @@ def test_at_a_low_rate_nothing_is_reserved_ahead() -> None:
 def test_nothing_is_reserved_ahead_beyond_the_part_that_is_being_sent() -> None:
     log = Log(10_000)
 
-    async def work(journal: Journal) -> None:
+    async def work(journal: WriteAheadLog) -> None:
         journal.until = 5_000
         for first in range(0, 5_000, 10):
             await journal.reserve(range(first, first + 10))
@@ -248,7 +252,7 @@ def test_answers_are_counted_over_all_tries() -> None:
         log.entries.append(TAKE_OVER)
         answers = Counter[str]()
 
-        async def work(journal: Journal, status: str = status, answers: Counter[str] = answers) -> None:
+        async def work(journal: WriteAheadLog, status: str = status, answers: Counter[str] = answers) -> None:
             answers["200"] += 1  # such as the catalog's, before any row is sent
             await journal.reserve([0])
             answers[status] += 2

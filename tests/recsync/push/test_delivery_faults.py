@@ -9,8 +9,7 @@ import pytest
 from kit import Kit
 
 from recsync.errors import FATAL, RETRIABLE, FatalError
-from recsync.push.last_sent import LastSent
-from recsync.push.store import Deliveries
+from recsync.push.store import Deliveries, LastSent
 
 PEOPLE = 300
 TRACK = "/users/track"
@@ -163,18 +162,20 @@ def test_what_may_have_been_written_is_written_again_even_if_nothing_seems_to_ha
 
 def test_a_try_that_was_taken_over_stops(kit: Kit) -> None:
     from recsync.push.deliver import deliver
-    from recsync.push.ledger import Entry, Kind
+    from recsync.push.ledger import EntryKind, LedgerEntry
     from recsync.push.plan import plan
     from recsync.push.store import TakenOverError
 
     manifest = plan(kit.name, kit.publish("1", kit.lists(PEOPLE)), dag_run="test")
     deliveries = kit.context.store(Deliveries)
     _, number = deliveries.take_over(
-        manifest.delivery, manifest.figures.total_rows, kind=Kind.TAKE_OVER, by="first", at="t"
+        manifest.delivery, manifest.figures.total_rows, kind=EntryKind.TAKE_OVER, by="first", at="t"
     )
     assert deliver(kit.name, manifest.delivery).outcomes["sent"] == PEOPLE
     with pytest.raises(TakenOverError, match="took over"):
-        deliveries.append(manifest.delivery, number, Entry(Kind.PROGRESS, "t", by="first", permitted=10))
+        deliveries.append(
+            manifest.delivery, number, LedgerEntry(EntryKind.PROGRESS, "t", by="first", permitted=10)
+        )
 
 
 def test_a_finished_delivery_is_not_sent_again(kit: Kit) -> None:
@@ -185,58 +186,3 @@ def test_a_finished_delivery_is_not_sent_again(kit: Kit) -> None:
     kit.reset_meter()
     assert deliver(kit.name, report.delivery) == report
     assert kit.servers.control("GET", "meter")["attributes"] == {}
-
-
-def test_dead_letters_are_replayed_after_repair(kit: Kit) -> None:
-    from recsync.push.deliver import deliver
-    from recsync.push.replay import replay
-
-    bad = kit.name + "x" * 990
-    first = kit.push(kit.publish("1", {**kit.lists(20), bad: ["p-1", "p-2", "p-3", "p-4", "p-5"]}))
-    deliveries = kit.context.store(Deliveries)
-    letter = json.loads(deliveries.dead_letters(first.delivery) or b"")
-    repaired = {**json.loads(letter["object"]), "external_id": f"{kit.name}-mended"}
-    key = f"{kit.name}/deliveries/{first.delivery}/dead_letters.jsonl"
-    kit.context.bucket.put(key, json.dumps({**letter, "object": repaired}).encode() + b"\n")
-    manifest = replay(kit.name, first.delivery, dag_run="replay")
-    report = deliver(kit.name, manifest.delivery)
-    assert report.outcomes["sent"] == report.audience == 1
-    assert kit.in_braze()[f"{kit.name}-mended"] == ["p-1", "p-2", "p-3", "p-4", "p-5"]
-
-
-def test_a_replay_leaves_people_alone_whom_a_newer_delivery_wrote(kit: Kit) -> None:
-    from recsync.push.deliver import deliver
-    from recsync.push.replay import replay
-
-    bad = kit.name + "x" * 990
-    first = kit.push(kit.publish("1", {**kit.lists(5), bad: ["p-1", "p-2", "p-3", "p-4", "p-5"]}))
-    person = next(iter(kit.lists(1)))
-    kit.push(kit.publish("2", kit.lists(5, shift=2)), dag_run="second")
-    letter = {"object": {"external_id": person, "recs": ["p-1"]}, "in_audience": True}
-    kit.context.bucket.put(
-        f"{kit.name}/deliveries/{first.delivery}/dead_letters.jsonl", json.dumps(letter).encode()
-    )
-    report = deliver(kit.name, replay(kit.name, first.delivery, dag_run="replay").delivery)
-    assert report.outcomes["suppressed"] == 1
-    assert kit.in_braze() == kit.lists(5, shift=2)
-
-
-def test_a_broken_dead_letter_is_named(kit: Kit) -> None:
-    from recsync.push.replay import replay
-
-    first = kit.push(kit.publish("1", kit.lists(5)))
-    lines = b'{"object": {"external_id": "a", "recs": 3}}\nnot json\n{"object": {"recs": []}}\n'
-    kit.context.bucket.put(f"{kit.name}/deliveries/{first.delivery}/dead_letters.jsonl", lines)
-    with pytest.raises(FatalError, match=r"line 1: recs must be.*\n.*line 2.*\n.*line 3: needs an object"):
-        replay(kit.name, first.delivery, dag_run="replay")
-
-
-def test_a_catalog_value_that_braze_refuses_names_field_and_file_and_not_the_value(kit: Kit) -> None:
-    kit.write_program(catalog={"name": kit.name, "fields": {"title": "string", "price": "number"}})
-    items = {"p-1": {"title": "Product 1", "price": "price on request"}}
-    run = kit.publish("1", {f"{kit.name}-1": ["p-1"]}, items=items)
-    with pytest.raises(FatalError, match=rf"catalog {kit.name} because of price: HTTP 400") as caught:
-        kit.push(run)
-    assert f"include/sql/{kit.name}/catalogue.sql" in str(caught.value)
-    assert "on request" not in str(caught.value)
-    assert kit.in_braze() == {}

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsync.push import batches
-from recsync.push.batches import Batch, open_batches
-from recsync.push.schemas import PARTS, WRITES
+from recsync.push import writes
+from recsync.push.plan_format import PARTS, WRITES
+from recsync.push.writes import Batch, open_batches, rows_of_newcomers
 
 
 def write_plan(folder: Path, sizes: dict[str, list[int]]) -> list[bytes]:
@@ -61,7 +61,7 @@ def test_every_open_row_is_in_one_call_in_the_order_of_the_plan(
     is_open = np.array(data.draw(st.lists(st.booleans(), min_size=total, max_size=total)), dtype=np.bool_)
     parts = tuple(part for part in PARTS if data.draw(st.booleans()))
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "_CHUNK_ROWS", chunk_rows)
+        patch.setattr(writes, "_CHUNK_ROWS", chunk_rows)
         objects = write_plan(Path(folder), sizes)
         cut = list(open_batches(Path(folder), is_open, parts, max_objects=max_objects, max_bytes=max_bytes))
     rows = [row for batch in cut for row in batch.rows]
@@ -97,3 +97,15 @@ def test_parts_of_a_batch_keep_rows_and_objects_together(size: int, left_out: se
     assert kept.rows == tuple(row for row in batch.rows if row - 10 not in left_out)
     for part in (first, second, kept):
         assert [int(o) for o in part.objects] == list(part.rows)
+
+
+def test_newcomers_are_those_without_a_known_value(tmp_path: Path) -> None:
+    (tmp_path / "writes").mkdir()
+    for part, people in (("canary", ["a", "b"]), ("removals", ["c"]), ("rest", ["d", "e"])):
+        columns = {"external_id": people, "object": [b"{}"] * len(people)}
+        pq.write_table(pa.table(columns), tmp_path / "writes" / f"{part}.parquet")
+    assert rows_of_newcomers(tmp_path, None, tmp_path).tolist() == [True] * 5
+    state = tmp_path / "state.parquet"
+    known = {"external_id": ["a", "a", "d", "e"], "fingerprint": pa.array([1, None, None, 2], pa.uint64())}
+    pq.write_table(pa.table(known), state)
+    assert rows_of_newcomers(tmp_path, state, tmp_path).tolist() == [False, True, True, True, False]

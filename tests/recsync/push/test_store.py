@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from recsync.errors import FatalError, RetriableError
-from recsync.push.last_sent import LastSent, LastSentState, Newest
+from recsync.push.store import LastSent, LastSentState, Newest
 from recsync.storage.bucket import Bucket
 from recsync.storage.keys import Keys
 

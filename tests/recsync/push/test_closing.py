@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import requests
-from kit import CATALOG, ITEMS, Kit
+from kit import Kit
 
 from recsync.errors import RETRIABLE, FatalError
-from recsync.push.last_sent import LastSent
+from recsync.push.store import LastSent
 
 PEOPLE = 300
 
@@ -112,16 +112,3 @@ def test_a_capped_resync_goes_on_until_everybody_is_written(kit: Kit) -> None:
         assert report.outcomes["unchanged"] == 100 - people
     assert kit.servers.control("GET", "writes", params={"min": 2})["by_user"] == {}
     assert kit.context.store(LastSent).read()[0].resync == ""
-
-
-def test_a_resync_writes_the_catalog_anew(kit: Kit) -> None:
-    catalog = CATALOG | {"name": kit.name}
-    kit.write_program(catalog=catalog)
-    kit.push(kit.publish("1", kit.lists(60)))
-    headers = {"Authorization": f"Bearer {kit.servers.key}"}
-    answer = requests.delete(f"{kit.servers.braze}/catalogs/{kit.name}", headers=headers, timeout=30)
-    answer.raise_for_status()
-    report = kit.push("1", dag_run="second", resync=True)
-    assert report.catalog_items == len(ITEMS)
-    items = requests.get(f"{kit.servers.braze}/_local/items.ndjson", params={"catalog": kit.name}, timeout=30)
-    assert len(items.text.splitlines()) == len(ITEMS)

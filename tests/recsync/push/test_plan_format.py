@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from dataclasses import fields
 
 import pytest
 from kit import Kit
 
-from recsync.errors import FatalError
+from recsync.program import Delivery
+from recsync.push.plan_format import PlanFigures, removal_brake
 
 PEOPLE = 120
 
@@ -56,59 +57,6 @@ def test_a_dry_run_plans_and_sends_nothing(kit: Kit) -> None:
     assert kit.push("1").outcomes["sent"] == PEOPLE, "a dry run leaves nothing behind"
 
 
-def test_the_canary_is_sent_first_and_read_back(kit: Kit, caplog: pytest.LogCaptureFixture) -> None:
-    kit.write_program(delivery={"canary_share": 0.1})
-    # Airflow sets up logging anew at its first connection, and takes other handlers away.
-    kit.push(kit.publish("0", kit.lists(1)), dag_run="first")
-    with caplog.at_level("INFO"):
-        report = kit.push(kit.publish("1", kit.lists(PEOPLE, shift=1)))
-    assert report.outcomes["sent"] == PEOPLE
-    assert "Canary: 12 of 12 people read back have what was sent" in caplog.text
-
-
-def test_nobody_else_is_written_when_braze_shows_nothing_of_the_canary(
-    kit: Kit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from recsync.push import read_back
-
-    monkeypatch.setattr(read_back, "WAITS_SECONDS", (0.5, 0.5))
-    kit.write_program(delivery={"canary_share": 0.1})
-    drop = {"path": "/users/track", "kind": "drop", "object_probability": 1, "times": None}
-    kit.servers.control("POST", "faults", json=drop)
-    with pytest.raises(FatalError, match=r"shows it for none of 12 people.*Data Settings"):
-        kit.push(kit.publish("1", kit.lists(PEOPLE)))
-    kit.servers.control("DELETE", "faults")
-    assert kit.in_braze() == {}
-
-
-def test_people_whom_braze_took_and_lost_are_found_and_written_again(
-    kit: Kit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from recsync.push import read_back
-    from recsync.push.verify import verify
-
-    monkeypatch.setattr(read_back, "WAITS_SECONDS", (0.5, 1, 1))
-    lists = kit.lists(PEOPLE)
-    drop = {"path": "/users/track", "kind": "drop", "external_ids": list(lists)[:3], "times": None}
-    kit.servers.control("POST", "faults", json=drop)
-    report = kit.push(kit.publish("1", lists))
-    assert report.outcomes["sent"] == PEOPLE
-    kit.servers.control("DELETE", "faults")
-    assert len(kit.in_braze()) == PEOPLE - 3
-    found = verify(kit.name, report.delivery, dag_run="test")
-    assert (found["drifted"], found["still_drifted"], len(found["repairs"])) == (3, 0, 1)
-    assert kit.in_braze() == lists
-
-
-def test_a_key_that_may_not_read_back_does_not_fail_the_delivery(kit: Kit) -> None:
-    from recsync.push.verify import verify
-
-    kit.servers.control("POST", "faults", json={"path": "/users/export/ids", "status": 403, "times": 100})
-    report = kit.push(kit.publish("1", kit.lists(10)))
-    found = verify(kit.name, report.delivery, dag_run="test")
-    assert "403" in found["skipped"]
-
-
 def test_a_short_audience_takes_nobodys_list_away(kit: Kit) -> None:
     from recsync.push.plan import RemovalBrakeError, plan, summary
 
@@ -133,36 +81,33 @@ def test_a_short_audience_takes_nobodys_list_away(kit: Kit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("people", "leave", "delivery", "stops"),
+    ("had", "losing", "delivery", "stops"),
     [
-        (100, 10, {}, False),  # no more than ten
+        (20, 10, {}, False),  # no more than ten
+        (20, 11, {}, True),
         (100, 11, {}, True),
         (200, 20, {}, False),  # no more than ten percent
+        (200, 21, {}, True),
         (100, 40, {"max_removed_share": 0.5}, False),
         (100, 100, {"max_removed_share": 1}, False),
         (100, 50, {"max_users_per_run": 5}, True),  # a cap makes many small steps of it
     ],
 )
 def test_the_brake_on_removals_needs_more_than_ten_people_and_more_than_the_share(
-    kit: Kit, people: int, leave: int, delivery: dict[str, float], stops: bool
+    had: int, losing: int, delivery: dict[str, float], stops: bool
 ) -> None:
+    known = {field.name: {} if field.type.startswith("dict") else 0 for field in fields(PlanFigures)}
+    figures = PlanFigures(**{**known, "had_list": had, "losing": losing, "losing_outside": losing})
+    brake = removal_brake(Delivery(**delivery), figures)
+    assert brake.startswith(f"{losing} of the {had} people") == bool(brake) == stops
+
+
+def test_the_brake_counts_removals_over_a_cap(kit: Kit) -> None:
     from recsync.push.plan import RemovalBrakeError, plan
 
-    lists = kit.lists(people)
+    lists = kit.lists(30)
     kit.push(kit.publish("1", lists))
-    kit.write_program(delivery=delivery)
-    kit.publish("2", dict(list(lists.items())[leave:]))
-    with pytest.raises(RemovalBrakeError) if stops else nullcontext():
+    kit.write_program(delivery={"max_users_per_run": 5})
+    kit.publish("2", dict(list(lists.items())[15:]))
+    with pytest.raises(RemovalBrakeError, match="15 of the 30 people"):
         plan(kit.name, "2", dag_run="second")
-
-
-def test_where_people_approve_the_brake_asks_them(kit: Kit) -> None:
-    from recsync.push.plan import plan, summary
-    from recsync.push.tasks import _question
-
-    lists = kit.lists(PEOPLE)
-    kit.push(kit.publish("1", lists))
-    kit.write_program(delivery={"approve_above_users": 1_000})
-    told = summary(plan(kit.name, kit.publish("2", dict(list(lists.items())[:3])), dag_run="second"))
-    assert told["people"] < 1_000
-    assert "**Many lists go: 117 of the 120 people" in _question({**told, "cost": ""})

@@ -11,11 +11,13 @@ import pytest
 from delivery_reference import ODD, Shown, state_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import Kit
 
 from braze_client.payloads import MAX_VALUE_BYTES, dumps
 from recsync.errors import FatalError
-from recsync.push.replay_rows import Letter, parse_letters, plan_replay
-from recsync.push.schemas import PARTS, Figures
+from recsync.push.plan_format import PARTS, PlanFigures
+from recsync.push.replay import Letter, parse_letters, plan_replay
+from recsync.push.store import Deliveries
 
 
 def letter(external_id: str = "a", **attributes: Any) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def plan(
     *,
     items: Any = None,
     delivery: str = "d-2",
-) -> tuple[Figures, dict[str, dict[str, Any]], dict[str, str]]:
+) -> tuple[PlanFigures, dict[str, dict[str, Any]], dict[str, str]]:
     state = None
     if shown:
         state = folder / "state.parquet"
@@ -136,8 +138,58 @@ def test_objects_from_before_a_switch_to_ids_are_left_out(tmp_path: Path) -> Non
     assert (writes, settled.keys()) == ({}, {"a"})
 
 
+def test_scores_are_sent_again_beside_the_list(tmp_path: Path) -> None:
+    letters = parse_letters(line(letter("a", recs=["1"], scores=[0.5, -2])), name="x")
+    _, writes, _ = plan(tmp_path, letters, items={"1": "f"})
+    assert writes.keys() == {"a"}
+
+
 def test_removals_and_strangers_keep_their_places(tmp_path: Path) -> None:
     body = line(letter("gone", recs=None), in_audience=False) + line(letter("less", recs=["1"], old=None))
     figures, writes, _ = plan(tmp_path, parse_letters(body, name="x"))
     assert {who: row["part"] for who, row in writes.items()} == {"gone": "removals", "less": "rest"}
     assert (figures.audience, figures.writes, figures.removals, figures.left_audience) == (1, 1, 0, 1)
+
+
+def test_dead_letters_are_replayed_after_repair(kit: Kit) -> None:
+    from recsync.push.deliver import deliver
+    from recsync.push.replay import replay
+
+    bad = kit.name + "x" * 990
+    first = kit.push(kit.publish("1", {**kit.lists(20), bad: ["p-1", "p-2", "p-3", "p-4", "p-5"]}))
+    deliveries = kit.context.store(Deliveries)
+    letter = json.loads(deliveries.dead_letters(first.delivery) or b"")
+    repaired = {**json.loads(letter["object"]), "external_id": f"{kit.name}-mended"}
+    key = f"{kit.name}/deliveries/{first.delivery}/dead_letters.jsonl"
+    kit.context.bucket.put(key, json.dumps({**letter, "object": repaired}).encode() + b"\n")
+    manifest = replay(kit.name, first.delivery, dag_run="replay")
+    report = deliver(kit.name, manifest.delivery)
+    assert report.outcomes["sent"] == report.audience == 1
+    assert kit.in_braze()[f"{kit.name}-mended"] == ["p-1", "p-2", "p-3", "p-4", "p-5"]
+
+
+def test_a_replay_leaves_people_alone_whom_a_newer_delivery_wrote(kit: Kit) -> None:
+    from recsync.push.deliver import deliver
+    from recsync.push.replay import replay
+
+    bad = kit.name + "x" * 990
+    first = kit.push(kit.publish("1", {**kit.lists(5), bad: ["p-1", "p-2", "p-3", "p-4", "p-5"]}))
+    person = next(iter(kit.lists(1)))
+    kit.push(kit.publish("2", kit.lists(5, shift=2)), dag_run="second")
+    letter = {"object": {"external_id": person, "recs": ["p-1"]}, "in_audience": True}
+    kit.context.bucket.put(
+        f"{kit.name}/deliveries/{first.delivery}/dead_letters.jsonl", json.dumps(letter).encode()
+    )
+    report = deliver(kit.name, replay(kit.name, first.delivery, dag_run="replay").delivery)
+    assert report.outcomes["suppressed"] == 1
+    assert kit.in_braze() == kit.lists(5, shift=2)
+
+
+def test_a_broken_dead_letter_is_named(kit: Kit) -> None:
+    from recsync.push.replay import replay
+
+    first = kit.push(kit.publish("1", kit.lists(5)))
+    lines = b'{"object": {"external_id": "a", "recs": 3}}\nnot json\n{"object": {"recs": []}}\n'
+    kit.context.bucket.put(f"{kit.name}/deliveries/{first.delivery}/dead_letters.jsonl", lines)
+    with pytest.raises(FatalError, match=r"line 1: recs must be.*\n.*line 2.*\n.*line 3: needs an object"):
+        replay(kit.name, first.delivery, dag_run="replay")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import requests
 from kit import CATALOG, ITEMS, Kit
 
-from recsync.program import Rules
+from recsync.errors import FatalError
 from recsync.push.store import Deliveries
-from recsync.recommend.lists.catalogue import read_catalogue
-from recsync.warehouse.query_columns import Kind
+from recsync.push.verify import verify
 
 PEOPLE = 200
 
@@ -93,20 +89,6 @@ def test_whoever_has_no_answer_keeps_the_list_for_a_week(kit: Kit) -> None:
     assert kit.in_braze() == lists
 
 
-def test_items_of_kept_lists_stay_in_the_catalogue(kit: Kit) -> None:
-    kit.write_program(catalog=CATALOG)
-    lists = kit.lists(10)
-    kit.push(kit.publish("1", lists))
-    held = set(next(iter(lists.values())))
-    fewer = {item: fields for item, fields in ITEMS.items() if item not in held}
-    now = {who: [item for item in items if item in fewer] for who, items in lists.items()}
-    who = next(iter(lists))
-    report = kit.push(kit.publish("2", now, items=fewer, unanswered={who: "no line"}), dag_run="second")
-    assert (report.outcomes["kept"], report.catalog_retired) == (1, 0)
-    report = kit.push(kit.publish("3", {**now, who: list(fewer)[:5]}, items=fewer), dag_run="third")
-    assert (report.outcomes["kept"], report.catalog_retired) == (0, 5)
-
-
 def test_the_account_names_every_person_once(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> None:
     kit.push(kit.publish("1", kit.lists(30)))
     lists = {**kit.lists(20), **dict(list(kit.lists(40, shift=3).items())[30:]), f"{kit.name}-x": []}
@@ -144,6 +126,36 @@ def test_a_tier_attribute_travels_alone_when_only_it_changes(kit: Kit) -> None:
     assert "recs" not in kit.servers.control("GET", "meter")["attributes"]
 
 
+def test_further_attributes_arrive_are_verified_and_removed(kit: Kit) -> None:
+    sources = ["scores", "generated_at", "version"]
+    kit.write_program(attributes=[{"name": f"recs_{source}", "from": source} for source in sources])
+    lists = kit.lists(10)
+    scores = {who: [0.5, 0.25, 0.25, 0.125, None] for who in lists}
+    report = kit.push(kit.publish("1", lists, scores=scores))
+    assert (report.outcomes["sent"], report.data_points) == (10, 40)
+    assert verify(kit.name, report.delivery, dag_run="test")["drifted"] == 0
+    who = next(iter(lists))
+    assert kit.in_braze("recs_scores")[who] == [0.5, 0.250000001, 0.25, 0.125, -5]
+    assert kit.in_braze("recs_version")[who] == "shop/v-1"
+    assert kit.in_braze("recs_generated_at")[who] == "2026-01-02T00:01:00Z"
+    changed = kit.push(kit.publish("2", {**lists, who: lists[who][::-1]}, scores=scores), dag_run="second")
+    assert (changed.outcomes["sent"], changed.data_points) == (1, 2)
+    assert set(kit.in_braze("recs_generated_at").values()) == {"2026-01-02T00:01:00Z", "2026-01-03T00:01:00Z"}
+    removed = kit.push(kit.publish("3", {}), dag_run="third", allow_removals=True)
+    assert (removed.left_audience, removed.data_points) == (10, 40)
+    assert verify(kit.name, removed.delivery, dag_run="test")["drifted"] == 0
+    assert not any(kit.in_braze(f"recs_{source}") for source in sources)
+
+
+def test_attributes_of_a_program_that_were_never_sent_wait_for_another_change(kit: Kit) -> None:
+    lists = kit.lists(10)
+    kit.push(kit.publish("1", lists))
+    kit.write_program(attributes=[{"name": "recs_version", "from": "version"}])
+    assert kit.push(kit.publish("2", lists), dag_run="second").answers == {}
+    assert kit.push(kit.publish("3", lists), dag_run="third", resync=True).data_points == 20
+    assert set(kit.in_braze("recs_version").values()) == {"shop/v-1"}
+
+
 def test_objects_hold_the_item_fields(kit: Kit) -> None:
     kit.write_program(payload="objects", item_fields=["title", "price"])
     report = kit.push(kit.publish("1", kit.lists(5)))
@@ -165,54 +177,6 @@ def test_a_value_that_braze_would_drop_silently_is_rejected_and_counted(kit: Kit
     assert heavy not in kit.in_braze()
 
 
-def test_the_catalogue_is_there_before_the_lists_and_a_price_touches_nobody(kit: Kit) -> None:
-    kit.write_program(catalog=CATALOG | {"name": kit.name})
-    first = kit.push(kit.publish("1", kit.lists(PEOPLE)))
-    assert first.catalog_items == len(ITEMS)
-    dearer = {**ITEMS, "p-1": {"title": "Product 1", "price": 99.5}}
-    second = kit.push(kit.publish("2", kit.lists(PEOPLE), items=dearer), dag_run="second")
-    assert (second.catalog_items, second.outcomes["unchanged"], second.data_points) == (1, PEOPLE, 0)
-
-
-def test_what_the_catalog_was_sent_is_what_braze_shows(kit: Kit) -> None:
-    """Texts of the warehouse in fields of every type, on the way that a run takes; Braze coerces what it is sent."""
-    types = {"title": "string", "price": "number", "sure": "boolean", "until": "time", "long": "number"}
-    kit.write_program(catalog={"name": kit.name, "fields": types})
-    texts = {
-        "item_id": [*ITEMS], "title": ["1.90"] * len(ITEMS), "price": ["1.50"] * len(ITEMS), "sure": ["t"] * len(ITEMS),
-        "until": ["2026-12-24 18:00:00+01"] * len(ITEMS), "long": ["12345678901234567"] * len(ITEMS),
-    }  # fmt: skip
-    rows = pa.RecordBatch.from_pydict({name: pa.array(column, pa.string()) for name, column in texts.items()})
-    kinds = dict.fromkeys(types, Kind.TEXT)
-    catalogue = read_catalogue([rows], kinds, {**types}, Rules(), name="catalogue.sql")
-    fields = dict(zip(catalogue.item_ids.to_pylist(), catalogue.table["fields"].to_pylist(), strict=True))
-    items = {item_id: json.loads(text) for item_id, text in fields.items()}
-    delivery = kit.push(kit.publish("1", kit.lists(PEOPLE), items=items))
-    assert (delivery.catalog_items, delivery.outcomes["sent"]) == (len(ITEMS), PEOPLE)
-    headers = {"Authorization": f"Bearer {kit.servers.key}"}
-    url = f"{kit.servers.braze}/catalogs/{kit.name}/items/p-1"
-    (shown,) = requests.get(url, headers=headers, timeout=30).json()["items"]
-    assert {name: shown[name] for name in ("title", "price", "sure", "long")} == {
-        "title": "1.90", "price": 1.5, "sure": True, "long": 12345678901234567,
-    }  # fmt: skip
-
-
-def test_an_item_is_retired_once_nobody_points_at_it(kit: Kit) -> None:
-    kit.write_program(catalog=CATALOG | {"name": kit.name}, delivery={"max_users_per_run": 100})
-    kit.push(kit.publish("1", kit.lists(60)))
-    left = {item: fields for item, fields in ITEMS.items() if item != "p-3"}
-    without = {who: [i for i in items if i != "p-3"] + ["p-9"] for who, items in kit.lists(60).items()}
-    without = {who: list(dict.fromkeys(items))[:5] for who, items in without.items()}
-    kit.write_program(catalog=CATALOG | {"name": kit.name}, delivery={"max_users_per_run": 2})
-    waiting = kit.push(kit.publish("2", without, items=left), dag_run="second")
-    assert waiting.outcomes["deferred"] > 0
-    assert waiting.catalog_retired == 0, "somebody's list still points at it"
-    kit.write_program(catalog=CATALOG | {"name": kit.name})
-    done = kit.push(kit.publish("3", without, items=left), dag_run="third")
-    assert done.catalog_retired == 1
-    assert kit.in_braze() == without
-
-
 def test_objects_become_ids_without_a_stale_value_or_a_missing_item(kit: Kit) -> None:
     kit.write_program(payload="objects", item_fields=["title", "price"])
     kit.push(kit.publish("1", kit.lists(PEOPLE)))
@@ -221,3 +185,28 @@ def test_objects_become_ids_without_a_stale_value_or_a_missing_item(kit: Kit) ->
     report = kit.push(kit.publish("2", fewer), dag_run="second")
     assert (report.outcomes["sent"], report.left_audience) == (PEOPLE - 5, 5)
     assert kit.in_braze() == fewer
+
+
+def test_the_canary_is_sent_first_and_read_back(kit: Kit, caplog: pytest.LogCaptureFixture) -> None:
+    kit.write_program(delivery={"canary_share": 0.1})
+    # Airflow sets up logging anew at its first connection, and takes other handlers away.
+    kit.push(kit.publish("0", kit.lists(1)), dag_run="first")
+    with caplog.at_level("INFO"):
+        report = kit.push(kit.publish("1", kit.lists(120, shift=1)))
+    assert report.outcomes["sent"] == 120
+    assert "Canary: 12 of 12 people read back have what was sent" in caplog.text
+
+
+def test_nobody_else_is_written_when_braze_shows_nothing_of_the_canary(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recsync.push import read_back
+
+    monkeypatch.setattr(read_back, "WAITS_SECONDS", (0.5, 0.5))
+    kit.write_program(delivery={"canary_share": 0.1})
+    drop = {"path": "/users/track", "kind": "drop", "object_probability": 1, "times": None}
+    kit.servers.control("POST", "faults", json=drop)
+    with pytest.raises(FatalError, match=r"shows it for none of 12 people.*Data Settings"):
+        kit.push(kit.publish("1", kit.lists(120)))
+    kit.servers.control("DELETE", "faults")
+    assert kit.in_braze() == {}

@@ -26,25 +26,13 @@ from moto.server import ThreadedMotoServer
 
 from recsync.recommend.store import RecommendationsStore
 
-REPO = Path(__file__).resolve().parents[4]
+REPO = Path(__file__).resolve().parents[3]
 REGION = "us-east-1"
 BUCKET = "recsync-delivery"
 ITEMS = {f"p-{n}": {"title": f"Product {n}", "price": n + 0.5} for n in range(60)}
 CATALOG = {"name": "products", "fields": {"title": "string", "price": "number"}}
 # The ids and values above and those of Kit.lists.
 ROW_CONTENT = re.compile(r"(?<![\w-])(?:p-\d+|Product \d+|kit-\d+-\d{6})(?![\w-])")
-LISTS = pa.schema(
-    [
-        ("external_id", pa.string()),
-        ("item_ids", pa.list_(pa.string())),
-        ("tier", pa.string()),
-        ("reason", pa.string()),
-        ("priority", pa.float64()),
-        ("segment", pa.string()),
-        ("unanswered", pa.string()),
-    ]
-)
-
 Lists = Mapping[str, Sequence[str]]
 
 
@@ -78,13 +66,17 @@ class Servers:
         answer.raise_for_status()
         return answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
 
-    def profiles(self) -> dict[str, dict[str, Any]]:
-        """Read every profile, after applying what is pending: custom attributes by external id."""
+    def profiles(self, prefix: str = "") -> dict[str, dict[str, Any]]:
+        """Read profiles, after applying what is pending: custom attributes by external id, else by braze_id.
+
+        :param prefix: of the external ids; all profiles without one.
+        """
         self.control("POST", "flush")
         found: dict[str, dict[str, Any]] = {}
         while True:
-            page = self.control("GET", "profiles", params={"limit": 500, "offset": len(found)})["profiles"]
-            found |= {p["external_id"]: p.get("custom_attributes", {}) for p in page}
+            where = {"limit": 500, "offset": len(found), "prefix": prefix}
+            page = self.control("GET", "profiles", params=where)["profiles"]
+            found |= {p.get("external_id", p["braze_id"]): p.get("custom_attributes", {}) for p in page}
             if len(page) < 500:
                 return found
 
@@ -113,7 +105,9 @@ class Kit:
             (self.include / "sql" / self.name / f"{query}.sql").write_text("SELECT 1")
         (self.include / "schemas" / self.name / "interactions.json").write_text(json.dumps(_SCHEMA))
         # Waiting for a canary costs seconds; the tests that are about it ask for one.
-        braze = {"attribute": "recs", **braze, "delivery": {"canary_share": 0, **braze.get("delivery", {})}}
+        # The people of most tests begin with their first list.
+        braze = {"update_existing_only": False, "attribute": "recs", **braze}
+        braze = {**braze, "delivery": {"canary_share": 0, **braze.get("delivery", {})}}
         program = {"recommendations": {"length": 5}, "braze": braze}
         (self.include / "programs" / f"{self.name}.yaml").write_text(json.dumps(program))
 
@@ -133,23 +127,27 @@ class Kit:
         tiers: Mapping[str, str] | None = None,
         priorities: Mapping[str, float] | None = None,
         unanswered: Mapping[str, str] | None = None,
+        scores: Mapping[str, Sequence[float | None]] | None = None,
     ) -> str:
         """Publish recommendations as if a batch inference job had run.
 
         :param run: begins with a number, the day of the run.
         :param unanswered: why the job has no answer for somebody.
         """
+        from recsync.recommend.lists.catalog import positions_in
+        from recsync.recommend.lists.list_partition import LISTS
         from recsync.recommend.store import RecommendationsManifest
 
         names = list(lists)
         columns = {
             "external_id": names,
-            "item_ids": [list(lists[name]) for name in names],
+            "items": [[list(items).index(item) for item in lists[name]] for name in names],
             "tier": [(tiers or {}).get(name, "personal") if lists[name] else "" for name in names],
             "reason": ["" if lists[name] else "nothing fit to mail" for name in names],
             "priority": [(priorities or {}).get(name) for name in names],
             "segment": [None] * len(names),
             "unanswered": [(unanswered or {}).get(name, "") for name in names],
+            "scores": [(scores or {}).get(name) for name in names],
         }
         catalogue = pa.table(
             {"item_id": list(items), "fields": [json.dumps(dict(fields)) for fields in items.values()]}
@@ -158,7 +156,7 @@ class Kit:
         manifest = RecommendationsManifest(
             run=run,
             created_at=time_of(run),
-            solution_version_arn="arn",
+            solution_version_arn="arn:aws:personalize:eu-west-1:1:solution/shop/v-1",
             batch_inference_job_arn="job",
             users=len(names),
             lists=len(names) - suppressed,
@@ -166,10 +164,12 @@ class Kit:
             items=len(items),
             tiers={},
             dropped={},
+            identifier=self.context.program.braze.known_by.tag,
         )
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "lists.parquet"
-            pq.write_table(pa.Table.from_pydict(columns, LISTS), path)
+            schema = LISTS.with_metadata(positions_in(catalogue))
+            pq.write_table(pa.Table.from_pydict(columns, schema), path)
             self.context.store(RecommendationsStore).publish(manifest, path, catalogue)
         return run
 
@@ -190,12 +190,8 @@ class Kit:
 
     def in_braze(self, attribute: str = "recs") -> dict[str, Any]:
         """Give what Braze shows: the attribute's value by external id, of those who have it."""
-        profiles = self.servers.profiles()
-        return {
-            who: found[attribute]
-            for who, found in profiles.items()
-            if attribute in found and who.startswith(self.name)
-        }
+        profiles = self.servers.profiles(f"{self.name}-")
+        return {who: found[attribute] for who, found in profiles.items() if attribute in found}
 
 
 def time_of(run: str) -> str:
