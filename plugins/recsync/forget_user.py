@@ -1,9 +1,12 @@
 """Forget one person: ``python -m recsync.forget_user request PROGRAM`` or ``… run PROGRAM``.
 
-What ``make forget`` runs. Standard input holds the user_id, and after a tab the id in Braze where no audience tells
-it. The id goes into a request on S3, which the DAG deletes at its end; Airflow gets the name of the request, which
-names nobody. ``request`` prints the name for a run in the scheduler; ``run`` runs the DAG in a child process, on a
-metadata database that may be a file.
+``… programs`` prints, in one line, the programs to do it for: those with data of their own, whose erasure covers the
+others.
+
+``make forget`` runs it. Standard input holds the user_id, and after a tab the id in Braze if no audience contains the
+user. The id is written to a request on S3, which the DAG deletes at its end; Airflow gets only the name of the
+request. ``request`` prints the name for a run in the scheduler; ``run`` runs the DAG in a child process, whose
+metadata database may be a file.
 """
 
 from __future__ import annotations
@@ -14,24 +17,31 @@ import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own comman
 import sys
 from pathlib import Path
 
+from recsync import settings
 from recsync.context import StageContext
 from recsync.errors import DELIBERATE, FatalError
-from recsync.forget.request import ask
+from recsync.forget.request import request_erasure
+from recsync.program.files import owners
 
 
 def main() -> int:
-    """Make the request, and run the DAG if asked."""
+    """Make a request, run the DAG, or print a certificate."""
     parser = argparse.ArgumentParser(prog="python -m recsync.forget_user", description=__doc__)
-    parser.add_argument("what", choices=("request", "run", "certificate"))
-    parser.add_argument("program", help="name of a file in include/programs, without .yaml")
+    parser.add_argument("what", choices=("request", "run", "certificate", "programs"))
+    parser.add_argument(
+        "program", nargs="?", default="", help="name of a file in include/programs, without .yaml"
+    )
     arguments = parser.parse_args()
-    # Not an argument: command lines are seen by everybody on the machine, and kept in the shell's history.
+    if arguments.what == "programs":
+        print(" ".join(owners(settings.include_folder())))
+        return 0
+    # Not an argument: every user of the machine can read command lines, and the shell keeps them in its history.
     given, _, external_id = sys.stdin.readline().rstrip("\n").partition("\t")
     try:
         if arguments.what == "certificate":
             print(certificate(arguments.program, given))
             return 0
-        name = ask(arguments.program, given, external_id=external_id)
+        name = request_erasure(arguments.program, given, external_id=external_id)
         if arguments.what == "request":
             print(name)
             return 0

@@ -1,1 +1,1 @@
-"""Forget: remove one person from Braze, Amazon Personalize and S3, and certify it."""
+"""Forget: erase one person from S3, Amazon Personalize and Braze, and certify it."""

@@ -1,1 +1,1 @@
-"""The suppression list: users that are left out everywhere."""
+"""The suppression list: erased users, whom exports, audiences and deliveries leave out."""

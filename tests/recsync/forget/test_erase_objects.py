@@ -14,14 +14,13 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from recsync.context import StageContext
+from recsync.export.manifest import ExportedObject, Manifest
 from recsync.export.report_page import page
-from recsync.export.store import ExportedObject, Exports, Manifest
-from recsync.forget.erase_objects import erase
-from recsync.forget.erasure_rules import way_of
-from recsync.forget.identity import Identity
-from recsync.forget.manifests import mend
-from recsync.imports.dataset_state import Held, LastFull
-from recsync.imports.store import ImportState
+from recsync.export.store import ExportStore
+from recsync.forget.erase_objects import erase_object, update_manifests
+from recsync.forget.erasure_rules import Identity, redaction_of
+from recsync.imports.dataset_state import DatasetState, LastFull
+from recsync.imports.store import ImportStore
 from recsync.program import DatasetType, Program
 from recsync.program.intervals import Interval
 from recsync.storage.bucket import Bucket
@@ -46,9 +45,9 @@ def context() -> Iterator[StageContext]:
 
 
 def erased(context: StageContext, key: str) -> int:
-    way = way_of("shop", key)
-    assert way
-    return erase(context.bucket, key, way, "e1", ANN)
+    redaction = redaction_of("shop", key)
+    assert redaction
+    return erase_object(context.bucket, key, redaction, "e1", ANN)
 
 
 @pytest.mark.parametrize(
@@ -123,32 +122,32 @@ def test_manifest_and_import_state_follow_what_was_rewritten_also_after_a_kill(c
     snapshot, key = context.keys.full("r1", KIND), context.keys.export(KIND, FIVE.key)
     exported = ExportedObject(key, 2, len(body), "digest-5", context.bucket.put(key, body))
     full = ExportedObject(snapshot, 2, len(body), "digest-full", context.bucket.put(snapshot, body))
-    context.store(Exports).publish_interval(Manifest(FIVE, {KIND: exported}))
-    context.store(Exports).publish_full("r1", Manifest(Interval.until(FIVE.start), {KIND: full}))
+    context.store(ExportStore).publish_interval(Manifest(FIVE, {KIND: exported}))
+    context.store(ExportStore).publish_full("r1", Manifest(Interval.until(FIVE.start), {KIND: full}))
     last = LastFull(FIVE.start, digest="digest-full", alone=True, snapshot=snapshot, etag=full.etag)
-    held = Held(full={KIND: last}, intervals={FIVE.key: {KIND.value: "digest-5"}})
-    context.store(ImportState).change(lambda _: held)
-    assert mend(context) == 0
-    assert context.store(ImportState).read() == held
+    held = DatasetState(full={KIND: last}, intervals={FIVE.key: {KIND.value: "digest-5"}})
+    context.store(ImportStore).change(lambda _: held)
+    assert update_manifests(context) == 0
+    assert context.store(ImportStore).read() == held
 
     # Killed between the objects and their manifests: the next try finds nothing to erase, and mends all the same.
     assert erased(context, key) == erased(context, snapshot) == 1
     assert erased(context, key) == 0
-    assert mend(context) == 2
+    assert update_manifests(context) == 2
 
-    manifest = context.store(Exports).interval(FIVE.key)
+    manifest = context.store(ExportStore).interval(FIVE.key)
     assert manifest
     mended = manifest.objects[KIND]
     left = b"USER_ID,ITEM_ID\nbob,i2\n"
     assert (mended.rows, mended.size_bytes, context.bucket.get(key)) == (1, len(left), left)
-    context.store(Exports).verify([manifest])
-    now = context.store(ImportState).read()
+    context.store(ExportStore).verify([manifest])
+    now = context.store(ImportStore).read()
     assert now.intervals[FIVE.key][KIND.value] == mended.digest != "digest-5"
     assert (
         now.full[KIND].etag
-        == context.store(Exports).full("r1").objects[KIND].etag
+        == context.store(ExportStore).full("r1").objects[KIND].etag
         == context.bucket.etag(snapshot)
     )
-    assert now.holds_exactly(KIND, context.store(Exports).full("r1").objects[KIND].digest)
-    assert mend(context) == 0
+    assert now.matches(KIND, context.store(ExportStore).full("r1").objects[KIND].digest)
+    assert update_manifests(context) == 0
     assert now.full[KIND].until + timedelta(hours=1) == FIVE.end

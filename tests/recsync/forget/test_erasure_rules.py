@@ -7,21 +7,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsync.forget import csv_rows, json_text, parquet_rows
-from recsync.forget.csv_rows import Removed
-from recsync.forget.erasure_rules import Way, way_of
-from recsync.forget.identity import Identity
+from recsync.forget import erasure_rules
+from recsync.forget.erasure_rules import Identity, Redaction, RowCounts, redaction_of
 
 ANN = Identity('a"n,n', ("b-7",))
 
 
-def test_csv_rows_leave_in_the_dialect_of_personalize_and_neighbours_stay() -> None:
+def test_csv_rows_of_the_person_are_removed_in_the_dialect_of_personalize() -> None:
     kept = b'ITEM_ID,USER_ID\ni1,an\ni2,"a\\"n,nn"\n"a\\"n,n",bob\n"two\nlines",bob\n'
     text = kept + b'i3,"a\\"n,n"\n"i,\n4","a\\"n,n"\n'
-    counted = Removed()
+    counted = RowCounts()
     # Cut anywhere, also inside a row.
     blocks = [text[n : n + 7] for n in range(0, len(text), 7)]
-    assert b"".join(csv_rows.without_person(blocks, ANN, counted)) == kept
+    assert b"".join(erasure_rules.csv_without_person(blocks, ANN, counted)) == kept
     assert (counted.kept, counted.removed) == (4, 2)
 
 
@@ -30,6 +28,8 @@ def test_csv_rows_leave_in_the_dialect_of_personalize_and_neighbours_stay() -> N
     [
         ({"input": {"userId": 'a"n,n'}, "output": {"recommendedItems": ["i"]}}, None),
         # An item may have the id of a person.
+        ({"input": {"itemId": "b-7"}, "output": {"recommendedUsers": ["x", 'a"n,n']}},
+         {"input": {"itemId": "b-7"}, "output": {"recommendedUsers": ["x"]}}),
         ({"input": {"itemId": "b-7"}, "output": {"usersList": ["x", 'a"n,n']}},
          {"input": {"itemId": "b-7"}, "output": {"usersList": ["x"]}}),
         ({"name": "USER_ID", "smallest": 'a"n,n'}, {"name": "USER_ID", "smallest": "erased"}),
@@ -41,15 +41,15 @@ def test_csv_rows_leave_in_the_dialect_of_personalize_and_neighbours_stay() -> N
     ],
 )  # fmt: skip
 def test_a_json_document_loses_the_person_and_keeps_the_rest(line: Any, left: Any) -> None:
-    assert json_text.document_without(line, ANN) == left
+    assert erasure_rules.document_without(line, ANN) == left
 
 
 def test_a_sample_loses_the_persons_payload_only() -> None:
     sample = [{"part": "rest", "object": {"external_id": person}} for person in ("b-7", "b-8")]
-    assert json_text.document_without(sample, ANN) == sample[1:]
+    assert erasure_rules.document_without(sample, ANN) == sample[1:]
 
 
-def test_parquet_rows_leave_or_stay_in_their_places_without_content(tmp_path: Path) -> None:
+def test_parquet_rows_are_removed_or_keep_their_positions_without_content(tmp_path: Path) -> None:
     source, target = tmp_path / "source.parquet", tmp_path / "target.parquet"
     table = pa.table(
         {
@@ -61,10 +61,10 @@ def test_parquet_rows_leave_or_stay_in_their_places_without_content(tmp_path: Pa
     )
     pq.write_table(table, source, row_group_size=2)
 
-    assert parquet_rows.without_person(source, target, ANN).removed == 1
+    assert erasure_rules.parquet_without_person(source, target, ANN).removed == 1
     assert pq.read_table(target)["external_id"].to_pylist() == ["b-6", "b-8"]
 
-    assert parquet_rows.without_person(source, target, ANN, stand_in="erased-1").kept == 3
+    assert erasure_rules.parquet_without_person(source, target, ANN, stand_in="erased-1").kept == 3
     assert pq.read_table(target).to_pylist()[1] == {
         "external_id": "erased-1", "outcome": "sent", "reason": "", "object": b"{}"
     }  # fmt: skip
@@ -73,24 +73,24 @@ def test_parquet_rows_leave_or_stay_in_their_places_without_content(tmp_path: Pa
 def test_a_parquet_file_without_the_person_is_not_written(tmp_path: Path) -> None:
     source, target = tmp_path / "source.parquet", tmp_path / "target.parquet"
     pq.write_table(pa.table({"item_id": ["b-7"]}), source)
-    assert parquet_rows.without_person(source, target, ANN).removed == 0
+    assert erasure_rules.parquet_without_person(source, target, ANN).removed == 0
     assert not target.exists()
 
 
 @pytest.mark.parametrize(
-    ("key", "way"),
+    ("key", "redaction"),
     [
-        ("shop/exports/interactions/2026-11-22T0500Z.csv", Way.ROWS),
-        ("shop/exports/manifests/2026-11-22T0500Z.json", Way.DOCUMENT),
-        ("shop/full/r/reports/users.html", Way.PAGE),
-        ("shop/full/r/staging/users/0000_part_00.gz", Way.WHOLE),
-        ("shop/exports/ids/users/2026-11-22T0500Z.u64", Way.HASHES),
-        ("shop/exports/imported/items/2026-11-22T0500Z.5e4ae6e5.u64", Way.HASHES),
-        ("shop/batch/r/output/users.json.out.gz", Way.LINES),
-        ("shop/deliveries/d/writes/rest.parquet", Way.STAND_IN),
-        ("shop/state/last_sent/00000001-d.parquet", Way.TABLE),
+        ("shop/exports/interactions/2026-11-22T0500Z.csv", Redaction.ROWS),
+        ("shop/exports/manifests/2026-11-22T0500Z.json", Redaction.DOCUMENT),
+        ("shop/full/r/reports/users.html", Redaction.PAGE),
+        ("shop/full/r/staging/users/0000_part_00.gz", Redaction.WHOLE),
+        ("shop/exports/ids/users/2026-11-22T0500Z.u64", Redaction.HASHES),
+        ("shop/exports/imported/items/2026-11-22T0500Z.5e4ae6e5.u64", Redaction.HASHES),
+        ("shop/batch/r/output/users.json.out.gz", Redaction.LINES),
+        ("shop/deliveries/d/writes/rest.parquet", Redaction.STAND_IN),
+        ("shop/state/last_sent/00000001-d.parquet", Redaction.TABLE),
         ("shop/erasure/0123/request.json", None),
     ],
 )
-def test_every_place_has_its_way(key: str, way: Way | None) -> None:
-    assert way_of("shop", key) is way
+def test_every_key_has_its_redaction(key: str, redaction: Redaction | None) -> None:
+    assert redaction_of("shop", key) is redaction

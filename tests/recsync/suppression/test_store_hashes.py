@@ -7,11 +7,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsync.suppression.csv_rows import without_suppressed
-from recsync.suppression.suppression_list import PERSON, USER, Suppression
+from recsync.suppression.store import PERSON, USER, Suppression, without_suppressed
 
 COLUMNS = ("ITEM_ID", "USER_ID", "TIMESTAMP")
-ANN = Suppression(b"key").having(["ann"], ["braze-ann"])
+ANN = Suppression(b"key").with_ids(["ann"], ["braze-ann"])
 # What a warehouse can send within quotes and without; no NUL and no lone surrogate.
 TEXTS = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]), min_size=1, max_size=6)
 
@@ -44,10 +43,10 @@ def test_a_block_without_suppressed_users_is_given_back_as_it_is() -> None:
 
 
 def test_users_and_people_are_different_lists() -> None:
-    assert ANN.holds(USER, "ann")
-    assert not ANN.holds(PERSON, "ann")
-    assert not ANN.holds(USER, "braze-ann")
-    assert ANN.rows(PERSON, pa.array(["x", "braze-ann", None])).tolist() == [False, True, False]
+    assert ANN.contains(USER, "ann")
+    assert not ANN.contains(PERSON, "ann")
+    assert not ANN.contains(USER, "braze-ann")
+    assert ANN.mask(PERSON, pa.array(["x", "braze-ann", None])).tolist() == [False, True, False]
 
 
 def test_the_document_holds_hashes_only_and_is_read_back() -> None:
@@ -55,5 +54,20 @@ def test_the_document_holds_hashes_only_and_is_read_back() -> None:
     assert "ann" not in str(document)
     again = Suppression.from_json(document)
     assert again == ANN
-    assert again.holds(USER, "ann")
-    assert Suppression(b"other key").having(["ann"], []).users != ANN.users
+    assert again.contains(USER, "ann")
+    assert Suppression(b"other key").with_ids(["ann"], []).users != ANN.users
+
+
+def test_a_further_list_counts_with_its_own_key() -> None:
+    owner = Suppression(b"one").with_ids(["erased there"], ["mailed there"])
+    both = Suppression(b"other", also=owner)
+    assert (bool(both), both.lists(USER), Suppression(b"x", also=Suppression()).lists(USER)) == (
+        True,
+        True,
+        False,
+    )
+    both = both.with_ids(["erased here"], [])
+    assert both.mask(USER, pa.array(["erased there", "erased here", "kept", None])).tolist() == [1, 1, 0, 0]
+    assert both.mask(PERSON, pa.array(["mailed there", "erased here"])).tolist() == [True, False]
+    assert both.contains(USER, "erased there")
+    assert set(both.to_json()) == {"salt", "users", "people"}
