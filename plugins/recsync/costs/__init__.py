@@ -1,1 +1,1 @@
-"""Costs: what is billed, prices, the ledger of used amounts, and the budget."""
+"""Costs: prices, estimates, the ledger of recorded usage, and the budget."""

@@ -1,4 +1,4 @@
-"""Say before a billed step what it is expected to use, from what lies on S3 and what the last ones used."""
+"""Estimate what a billed step will use, from the objects on S3 and from recorded usage."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from typing import Any
 
 from recsync import settings
 from recsync.context import StageContext
-from recsync.costs import sizes, training_estimates
-from recsync.costs.charges import Charge, Kind
-from recsync.costs.ledger import Entry, month_of
-from recsync.costs.prices import Prices, read_prices
-from recsync.costs.store import MoneyStore
-from recsync.costs.usage import campaign_use
-from recsync.program.recipes import Asks
+from recsync.costs import usage
+from recsync.costs.ledger import CostLedger, UsageEntry, month_of
+from recsync.costs.prices import Charge, Prices, UsageKind, read_prices
+from recsync.program.recipes import InputType
 
 _SECONDS_PER_HOUR = 3600
 # Until a campaign is ACTIVE and after its last answer; a guess of ours.
 _CAMPAIGN_OVERHEAD_HOURS = 0.5
+_COMPARED_TRAININGS = 3
 
 
 def prices() -> Prices:
@@ -27,24 +25,21 @@ def prices() -> Prices:
     return read_prices(settings.include_folder())
 
 
-def recent(context: StageContext) -> list[Entry]:
+def recent_entries(context: StageContext) -> list[UsageEntry]:
     """Read the entries of this month and the one before."""
     now = datetime.now(UTC)
     months = {month_of(now.replace(day=1) - timedelta(days=1)), month_of(now)}
     return [
-        entry for month in sorted(months) for entry in context.store(MoneyStore).read(month).entries.values()
+        entry for month in sorted(months) for entry in context.store(CostLedger).read(month).entries.values()
     ]
 
 
 def imports(context: StageContext, jobs: Iterable[Mapping[str, str]]) -> list[Charge]:
-    """Expect import jobs.
-
-    :param jobs: arguments of the import operator.
-    """
+    """Estimate import jobs, from the arguments of the import operator."""
     return [
         Charge(
-            Kind.INGESTED_BYTES,
-            sizes.imported_bytes(context, job["data_location"]),
+            UsageKind.INGESTED_BYTES,
+            usage.imported_bytes(context, job["data_location"]),
             f"import of {job['dataset_arn'].rsplit('/', 1)[-1].lower()}",
             job["job_name"],
             "the size of the objects",
@@ -61,15 +56,15 @@ def trainings(
     mode: str,
     rows: int | None,
 ) -> list[Charge]:
-    """Expect the trainings of a plan.
+    """Estimate the trainings of a plan.
 
     :param trained: key of a version's name -> name of the solution, and its recipe.
-    :param versions: names of the solution versions, as :func:`recsync.training.train.version_names` gives them.
-    :param rows: interactions that they train on; None when that is not known.
+    :param versions: names of the solution versions, as :func:`recsync.training.train.version_names` returns them.
+    :param rows: interactions that they train on; None when unknown.
     """
-    former, assumed = recent(context), prices().assumed.training_hours
+    former, assumed = recent_entries(context), prices().assumed.training_hours
     return [
-        training_estimates.training(
+        training(
             former,
             recipe=recipe,
             mode=mode,
@@ -83,51 +78,92 @@ def trainings(
     ]
 
 
-def search(context: StageContext, recipe: str, job: str, trials: int) -> list[Charge]:
-    """Expect a search for hyperparameters: as the last one, else each trial as the last FULL trainings.
+def tuning(context: StageContext, recipe: str, job: str, trials: int) -> list[Charge]:
+    """Estimate a search for hyperparameters: like the last one, or each trial like the last FULL trainings.
 
     :param job: name of the solution version.
     """
-    former, what = recent(context), f"search for hyperparameters of {recipe}"
-    searches = [entry for entry in former if entry.mode == training_estimates.SEARCH]
-    hours = prices().assumed.training_hours
-    rows = sizes.rows_of_full(context)
-    mode = training_estimates.SEARCH if searches else "FULL"
-    one = training_estimates.training(
-        former, recipe=recipe, mode=mode, rows=rows, what=what, job=job, assumed_hours=hours
+    former = recent_entries(context)
+    searched = any(entry.mode == usage.HPO for entry in former)
+    one = training(
+        former,
+        recipe=recipe,
+        mode=usage.HPO if searched else "FULL",
+        rows=usage.rows_of_full(context),
+        what=f"search for hyperparameters of {recipe}",
+        job=job,
+        assumed_hours=prices().assumed.training_hours,
     )
-    return [
-        one if searches else replace(one, quantity=one.quantity * trials, basis=f"{trials} x {one.basis}")
-    ]
+    if searched:
+        return [one]
+    return [replace(one, quantity=one.quantity * trials, basis=f"{trials} x {one.basis}")]
 
 
-def answers(context: StageContext, plan: Mapping[str, Any]) -> list[Charge]:
-    """Expect what a recommend run asks.
+def training(
+    entries: Iterable[UsageEntry],
+    *,
+    recipe: str,
+    mode: str,
+    rows: int | None,
+    what: str,
+    job: str,
+    assumed_hours: float,
+) -> Charge:
+    """Estimate one training: the longest of the last three, scaled with the growth of the data.
+
+    :param entries: of this month and the one before.
+    :param rows: interactions that it will train on; None when unknown.
+    :param assumed_hours: used when no training of the recipe is recorded.
+    """
+    if usage.counts_interactions(recipe) and rows is not None:
+        return Charge(UsageKind.TRAINED_INTERACTIONS, rows, what, job, "the interactions of this run")
+    former = sorted(
+        (e for e in entries if e.kind is UsageKind.TRAINING_HOURS and not e.expected and e.recipe == recipe),
+        key=lambda entry: entry.at,
+    )
+    same_mode = [entry for entry in former if entry.mode == mode]
+    alike = (same_mode or [e for e in former if e.mode != usage.HPO])[-_COMPARED_TRAININGS:]
+    if not alike:
+        basis = "assumed: no training of this recipe is recorded yet"
+        return Charge(UsageKind.TRAINING_HOURS, assumed_hours, what, job, basis)
+    basis = f"the longest of the last {len(alike)} {alike[-1].mode}, scaled with the growth of the data"
+    hours = max(_scaled_hours(entry, rows) for entry in alike)
+    return Charge(UsageKind.TRAINING_HOURS, hours, what, job, basis)
+
+
+def _scaled_hours(entry: UsageEntry, rows: int | None) -> float:
+    """Scale the hours with the interactions; never down."""
+    return entry.quantity * max(1.0, rows / entry.rows) if rows and entry.rows else entry.quantity
+
+
+def inference(context: StageContext, plan: Mapping[str, Any]) -> list[Charge]:
+    """Estimate the inference of a recommend run.
 
     :param plan: of the run: its ``input``, ``job`` and ``campaign``.
     """
-    personalize, asked = context.program.personalize, sizes.lines(context, plan["input"])
-    if personalize.traits.way == "campaign":
+    personalize, lines = context.program.personalize, usage.count_lines(context, plan["input"])
+    recipe = personalize.recipe_spec
+    if recipe.inference_mode == "campaign":
         rate = personalize.campaign.requests_per_second
-        calls = 1 if personalize.traits.asks is Asks.NOTHING else asked
+        calls = 1 if recipe.input_type is InputType.NOTHING else lines
         hours = _CAMPAIGN_OVERHEAD_HOURS + calls / rate / _SECONDS_PER_HOUR
-        tps = personalize.campaign.min_provisioned_tps
-        basis = f"{calls:,} calls at {rate:g} a second, and half an hour around them"
-        # Without a name: the campaign of every run has the same one.
-        return [Charge(Kind.CAMPAIGN_TPS_HOURS, hours * tps, campaign_use(plan["campaign"]), "", basis)]
-    if personalize.traits.way == "segment":
-        return [_segment(plan["job"], asked, personalize.results)]
-    basis = "one for each line of the input"
-    return [Charge(Kind.BATCH_RECOMMENDATIONS, asked, "batch inference", plan["job"], basis)]
+        quantity = hours * personalize.campaign.min_provisioned_tps
+        basis = f"{calls:,} calls at {rate:g} per second, and half an hour of overhead"
+        what = usage.campaign_use(plan["campaign"])
+        # No job: the campaigns of all runs have one name.
+        return [Charge(UsageKind.CAMPAIGN_TPS_HOURS, quantity, what, "", basis)]
+    if recipe.inference_mode == "segment":
+        return [_segment(plan["job"], lines, personalize.results)]
+    basis = "one per line of the input"
+    return [Charge(UsageKind.BATCH_RECOMMENDATIONS, lines, "batch inference", plan["job"], basis)]
 
 
 def audience_segment(context: StageContext, job: Mapping[str, str]) -> list[Charge]:
-    """Expect the segment job that says who gets lists, and the answers for as many people as the last time."""
+    """Estimate the segment job that selects the audience, and inference for as many users as last time."""
     segment = context.program.audience.segment
-    people = segment.users_per_item if segment else 0
-    charges = [_segment(job["job"], sizes.lines(context, job["input"]), people)]
-    former = training_estimates.last(recent(context), Kind.BATCH_RECOMMENDATIONS)
-    if former:
+    users = segment.users_per_item if segment else 0
+    charges = [_segment(job["job"], usage.count_lines(context, job["input"]), users)]
+    if former := newest_entry(recent_entries(context), UsageKind.BATCH_RECOMMENDATIONS):
         basis = f"as many as on {former.at[:10]}"
         charges.append(Charge(former.kind, former.quantity, "batch inference", "", basis))
     return charges
@@ -135,23 +171,30 @@ def audience_segment(context: StageContext, job: Mapping[str, str]) -> list[Char
 
 def _segment(job: str, lines: int, users_per_line: int) -> Charge:
     basis = f"{lines:,} lines of at most {users_per_line:,} users each"
-    return Charge(Kind.BATCH_SEGMENT_USERS, lines * users_per_line, "batch segment", job, basis)
+    return Charge(UsageKind.BATCH_SEGMENT_USERS, lines * users_per_line, "batch segment", job, basis)
 
 
-def delivery(name: str, data_points: int) -> list[Charge]:
-    """Expect the data points of a planned delivery."""
-    return [Charge(Kind.DATA_POINTS, data_points, "delivery to Braze", name, "what the plan writes")]
+def delivery_charges(name: str, data_points: int) -> list[Charge]:
+    """Return the data points of a planned delivery."""
+    return [Charge(UsageKind.DATA_POINTS, data_points, "delivery to Braze", name, "what the plan writes")]
 
 
 def after_promotion(context: StageContext) -> list[Charge]:
-    """Expect what follows a promotion by itself: a recommend run and its delivery, like the last ones."""
-    charges, former = [], recent(context)
-    for kind, what in (
-        (Kind.BATCH_SEGMENT_USERS, "batch segment"),
-        (Kind.BATCH_RECOMMENDATIONS, "batch inference"),
-        (Kind.CAMPAIGN_TPS_HOURS, "campaign"),
-        (Kind.DATA_POINTS, "delivery to Braze"),
-    ):
-        if found := training_estimates.last(former, kind):
-            charges.append(Charge(kind, found.quantity, what, "", f"as on {found.at[:10]}"))
-    return charges
+    """Estimate what a promotion starts, a recommend run and its delivery, from the last ones."""
+    former = recent_entries(context)
+    kinds = {
+        UsageKind.BATCH_SEGMENT_USERS: "batch segment",
+        UsageKind.BATCH_RECOMMENDATIONS: "batch inference",
+        UsageKind.CAMPAIGN_TPS_HOURS: "campaign",
+        UsageKind.DATA_POINTS: "delivery to Braze",
+    }
+    return [
+        Charge(kind, found.quantity, what, "", f"as on {found.at[:10]}")
+        for kind, what in kinds.items()
+        if (found := newest_entry(former, kind))
+    ]
+
+
+def newest_entry(entries: Iterable[UsageEntry], kind: UsageKind) -> UsageEntry | None:
+    """Return the newest recorded use of a kind."""
+    return max((e for e in entries if e.kind is kind and not e.expected), key=lambda e: e.at, default=None)

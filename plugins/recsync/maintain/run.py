@@ -1,4 +1,4 @@
-"""One maintain run: objects, then resources, then the report; every step may be repeated."""
+"""One maintain run: objects, then resources, then its report as JSON and as text. Every step may be repeated."""
 
 from __future__ import annotations
 
@@ -7,145 +7,124 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from airflow_personalize.hooks.personalize import PersonalizeHook
 from recsync.context import StageContext
-from recsync.errors import RETRIABLE
+from recsync.errors import FATAL, RETRIABLE
 from recsync.maintain import objects, resources
-from recsync.maintain.account import Account
-from recsync.maintain.orphans import idle_campaigns, unowned
-from recsync.maintain.report import Entry, Report
+from recsync.maintain.report import MaintainReport, ReportEntry
 
 log = logging.getLogger(__name__)
 
 _OBJECTS, _RESOURCES = "objects", "resources"
 
 
-def keep_objects(program: str, run: str, now: datetime, *, dry_run: bool) -> dict[str, int]:
+def remove_objects(program: str, run: str, now: datetime, *, dry_run: bool) -> dict[str, int]:
     """Remove the objects that nothing needs any more.
 
-    :param dry_run: only say which.
+    :param dry_run: only report them.
     :returns: units removed, or to be removed, and their bytes.
     """
     context = StageContext.of(program)
-    verdicts, strangers = objects.survey(context, now)
-    part = objects.part_of_report(verdicts, strangers, program, run, dry_run=dry_run)
-    part = _noted(context, run, _OBJECTS, part)
+    decisions, orphans = objects.survey(context, now)
+    part = objects.part_of_report(decisions, orphans, program, run, dry_run=dry_run)
+    part = _write_joined(context, _OBJECTS, part)
     if not dry_run:
-        part = replace(part, left=tuple(objects.remove(context, verdicts)))
-        _write(context, run, _OBJECTS, part)
+        part = replace(part, left=tuple(objects.remove(context, decisions)))
+        _write(context, _OBJECTS, part)
     return {"removed": len(part.removed), "bytes": sum(entry.size_bytes or 0 for entry in part.removed)}
 
 
-def keep_resources(
+def remove_resources(
     program: str,
     run: str,
     now: datetime,
     *,
     dry_run: bool,
-    hold: Callable[[], None],
-    recommending: Callable[[str], bool],
+    lock: Callable[[], None],
+    is_recommending: Callable[[str], bool],
 ) -> dict[str, int]:
     """Remove the solutions, filters and schemas that nothing needs any more.
 
-    :param hold: takes the dataset group's lease, or raises RetriableError when another run has it.
-    :param recommending: says whether a recommend run of a program is at work.
+    :param lock: takes the lock of the dataset group, or raises RetriableError when another run has it.
+    :param is_recommending: returns whether a recommend run of a program is active.
     :returns: resources removed, or to be removed.
     """
     context = StageContext.of(program)
-    busy = None if dry_run else _busy(hold)
-    account = Account(context.program, PersonalizeHook(aws_conn_id=context.program.aws))
-    judged = resources.survey(context, account, now)
-    part = Report(
+    locked_out = None if dry_run else _lock(lock)
+    unknown = _unknown_programs(context)
+    account = resources.PersonalizeAccount(context.program, PersonalizeHook(aws_conn_id=context.program.aws))
+    decisions = resources.survey(context, account, now, solutions=not unknown)
+    decided = [
+        (ReportEntry(resource.noun, each.subject.name, each.why), each)
+        for resource, found in decisions.items()
+        for each in found
+    ]
+    part = MaintainReport(
         program,
         run,
         dry_run,
-        removed=() if busy else tuple(entry for each in judged for entry in each.entries(stay=False)),
-        stays=tuple(e for each in judged for e in each.entries(stay=True) if "less than" not in e.why),
-        young=dict(
-            Counter(e.kind for each in judged for e in each.entries(stay=True) if "less than" in e.why)
-        ),
-        unowned=tuple(unowned(account)),
-        idle=tuple(idle_campaigns(account, now, recommending=recommending)),
-        counts=_counts(account),
-        left=(busy,) if busy else (),
+        removed=() if locked_out else tuple(entry for entry, each in decided if not each.keep),
+        kept=tuple(entry for entry, each in decided if each.keep and not each.recent),
+        recent=dict(Counter(entry.kind for entry, each in decided if each.recent)),
+        orphans=tuple(resources.find_orphans(account)),
+        idle=tuple(resources.idle_campaigns(account, now, is_recommending=is_recommending)),
+        counts=account.counts(),
+        left=tuple(filter(None, (locked_out, unknown))),
     )
-    part = _noted(context, run, _RESOURCES, part)
-    if not (dry_run or busy):
-        left, stayed = resources.remove(account.hook, judged)
-        removed = tuple(entry for entry in part.removed if entry.name not in stayed)
-        part = replace(part, left=tuple(left), removed=removed)
-        _write(context, run, _RESOURCES, part)
+    part = _write_joined(context, _RESOURCES, part)
+    if not (dry_run or locked_out):
+        left, in_use = resources.remove(account.hook, decisions)
+        removed = tuple(entry for entry in part.removed if entry.name not in in_use)
+        part = replace(part, left=(*part.left, *left), removed=removed)
+        _write(context, _RESOURCES, part)
     return {"removed": len(part.removed)}
 
 
 def report(program: str, run: str) -> str:
-    """Put both parts together, keep them as one report, and log it.
+    """Join both parts into one report, write and log it.
 
-    :returns: where the report lies.
+    :returns: the S3 URI of the report.
     """
     context = StageContext.of(program)
-    parts = [_read(context, run, name) for name in (_OBJECTS, _RESOURCES)]
-    found = [part for part in parts if part]
-    whole = Report(
-        program,
-        run,
-        any(part.dry_run for part in found),
-        removed=tuple(entry for part in found for entry in part.removed),
-        stays=tuple(entry for part in found for entry in part.stays),
-        young={kind: number for part in found for kind, number in part.young.items()},
-        unowned=tuple(entry for part in found for entry in part.unowned),
-        idle=tuple(entry for part in found for entry in part.idle),
-        counts={name: number for part in found for name, number in part.counts.items()},
-        left=tuple(line for part in found for line in part.left),
-    )
-    _write(context, run, "report", whole)
+    parts = [part for name in (_OBJECTS, _RESOURCES) if (part := _read(context, run, name))]
+    whole = MaintainReport.joined(program, run, parts)
+    _write(context, "report", whole)
     log.info("%s", whole.text())
     for line in whole.nearly_full:
         log.warning("%s: %s; the quota is nearly used up", program, line)
     return context.bucket.uri(context.keys.maintenance(run, "report"))
 
 
-def _busy(hold: Callable[[], None]) -> str | None:
+def _lock(lock: Callable[[], None]) -> str | None:
     try:
-        hold()
+        lock()
     except RETRIABLE as error:
         return f"Resources stay until the next run: {error}"
     return None
 
 
-def _counts(account: Account) -> dict[str, int]:
-    # Those of the account, and those of the program's dataset group, which have their quotas there.
-    solutions = {each.arn.rsplit("/", 1)[-1] for each in account.solutions}
-    serving = [c for c in account.campaigns if c["solutionVersionArn"].split("/")[1] in solutions]
-    return {
-        "dataset groups": len(account.groups),
-        "schemas": len(account.schemas),
-        "solutions": len(account.solutions),
-        "filters": len(account.filters),
-        "campaigns": len(serving),
-    }
+def _unknown_programs(context: StageContext) -> str | None:
+    """Say why the solutions that programs share cannot be decided about; None when they can."""
+    try:
+        context.over_data  # ruff: ignore[useless-expression] - reads the files
+    except FATAL as error:
+        return f"Solutions stay until the next run: {error}"
+    return None
 
 
-def _noted(context: StageContext, run: str, name: str, part: Report) -> Report:
-    """Write a part down before anything is removed; what a former try of this run removed stays in it."""
-    if former := _read(context, run, name):
+def _write_joined(context: StageContext, name: str, part: MaintainReport) -> MaintainReport:
+    """Write a part before anything is removed, with what an earlier try of this run removed."""
+    if former := _read(context, part.run, name):
         part = replace(part, removed=tuple(dict.fromkeys([*former.removed, *part.removed])))
-    _write(context, run, name, part)
+    _write(context, name, part)
     return part
 
 
-def _write(context: StageContext, run: str, name: str, part: Report) -> None:
-    context.bucket.put_json(context.keys.maintenance(run, name), part.to_json())
+def _write(context: StageContext, name: str, part: MaintainReport) -> None:
+    context.bucket.put_json(context.keys.maintenance(part.run, name), part.to_json())
 
 
-def _read(context: StageContext, run: str, name: str) -> Report | None:
-    document: dict[str, Any] | None = context.bucket.get_json(context.keys.maintenance(run, name))
-    if document is None:
-        return None
-    lists = {
-        member: tuple(Entry(**entry) for entry in document[member])
-        for member in ("removed", "stays", "unowned", "idle")
-    }
-    return Report(**{**document, **lists, "left": tuple(document["left"])})
+def _read(context: StageContext, run: str, name: str) -> MaintainReport | None:
+    document = context.bucket.get_json(context.keys.maintenance(run, name))
+    return None if document is None else MaintainReport.from_json(document)

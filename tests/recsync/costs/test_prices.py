@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recsync.costs.charges import Kind
-from recsync.costs.prices import Price, Prices, Tier, read_prices
+from recsync.costs.prices import Price, Prices, PriceTier, UsageKind, read_prices
 from recsync.errors import FatalError
 
 INCLUDE = Path(__file__).resolve().parents[3] / "include"
@@ -18,7 +17,7 @@ lists:
 
 
 def test_tiers_cost_less_beyond_their_bounds_only() -> None:
-    price = Price(price=2, per=10, tiers=(Tier(above=100, price=1), Tier(above=200, price=0)))
+    price = Price(price=2, per=10, tiers=(PriceTier(above=100, price=1), PriceTier(above=200, price=0)))
     assert [price.of(quantity) for quantity in (0, 50, 100, 150, 200, 900)] == [0, 10, 20, 25, 30, 30]
 
 
@@ -26,20 +25,20 @@ def test_a_month_keeps_the_prices_it_had(tmp_path: Path) -> None:
     (tmp_path / "prices.yaml").write_text(TWO_LISTS)
     prices = read_prices(tmp_path)
     months = ("2025-12", "2026-01", "2026-06", "2026-07", "2027-01")
-    assert [prices.of(month).cost_of(Kind.TRAINING_HOURS, 3) for month in months] == [3, 3, 3, 6, 6]
+    assert [prices.of(month).cost_of(UsageKind.TRAINING_HOURS, 3) for month in months] == [3, 3, 3, 6, 6]
     assert prices.currency == "EUR"
 
 
 def test_without_a_price_use_costs_nothing_and_says_so(tmp_path: Path) -> None:
     for listed in (read_prices(tmp_path).of("2026-11"), read_prices(INCLUDE).of("2026-11")):
-        assert listed.cost({Kind.DATA_POINTS: 1e6}) == 0
-        assert not listed.is_known(Kind.DATA_POINTS)
+        assert listed.cost({UsageKind.DATA_POINTS: 1e6}) == 0
+        assert not listed.is_known(UsageKind.DATA_POINTS)
 
 
 def test_the_file_that_ships_prices_all_that_amazon_bills() -> None:
     listed = read_prices(INCLUDE).of("2026-11")
-    assert [kind for kind in Kind if not listed.is_known(kind)] == [Kind.DATA_POINTS]
-    assert listed.cost({Kind.INGESTED_BYTES: 2e9, Kind.TRAINING_HOURS: 10}) == pytest.approx(2.5)
+    assert [kind for kind in UsageKind if not listed.is_known(kind)] == [UsageKind.DATA_POINTS]
+    assert listed.cost({UsageKind.INGESTED_BYTES: 2e9, UsageKind.TRAINING_HOURS: 10}) == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize(
@@ -61,5 +60,5 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path: Path, text: str, said: st
 
 def test_tiers_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="order of above"):
-        Price(price=1, tiers=(Tier(above=2, price=1), Tier(above=1, price=1)))
-    assert Prices().of("2026-11").cost({Kind.TRAINING_HOURS: 1}) == 0
+        Price(price=1, tiers=(PriceTier(above=2, price=1), PriceTier(above=1, price=1)))
+    assert Prices().of("2026-11").cost({UsageKind.TRAINING_HOURS: 1}) == 0

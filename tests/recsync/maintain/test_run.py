@@ -1,4 +1,4 @@
-"""Thirty days of a program against S3 and the local Personalize: quotas hold, and nothing in use is ever gone."""
+"""Eighteen days of a program against S3 and the local Personalize: quotas hold, and nothing in use is ever gone."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from personalize_local.server import Server
 from personalize_local.service import Settings
 from recsync.context import StageContext
 from recsync.errors import RetriableError
-from recsync.evaluation.champion_store import Champion, ChampionStore
+from recsync.evaluation.store import Champion, ChampionStore
 from recsync.export.manifest import ExportedObject, Manifest
-from recsync.export.store import Exports
-from recsync.imports.dataset_state import Held, LastFull, Taken
-from recsync.imports.store import ImportState
+from recsync.export.store import ExportStore
+from recsync.imports.dataset_state import DatasetState, LastFull
+from recsync.imports.plans import Taken
+from recsync.imports.store import ImportStore
 from recsync.maintain import run as maintain
 from recsync.maintain.report import QUOTAS
 from recsync.program import DatasetType, names
 from recsync.program.intervals import Interval
-from recsync.push.last_sent import LastSent, Newest
-from recsync.recommend.filter_plan import active_filter
+from recsync.push.store import LastSent, Newest
+from recsync.recommend.filters import active_filter
 
 EVENTS = DatasetType.INTERACTIONS
 START = datetime(2026, 1, 4, 3, tzinfo=UTC)
-DAYS = 30
+# Longer than everything is kept: exports for 14 days, 2 snapshots of one a week, 10 filters in an account.
+DAYS = 18
 DAY = timedelta(days=1)
-BUCKET = "month"
+BUCKET = "weeks"
 RECIPE = "aws-user-personalization"
 FIELDS = [{"name": n, "type": "string"} for n in ("USER_ID", "ITEM_ID", "EVENT_TYPE")]
 SCHEMA = {
@@ -96,7 +98,7 @@ def _files(include: Path) -> None:
     (include / "prices.yaml").write_text(prices.read_text())
 
 
-class Month:
+class Weeks:
     """What the stages leave behind, day by day."""
 
     def __init__(self, client: Callable[[str], Any]) -> None:
@@ -149,16 +151,16 @@ class Month:
         for room, suffix in (("reports", ".json"), ("ids", ".u64"), ("quarantine", ".jsonl")):
             self.bucket.put(self.keys.companion(key, room, suffix), b"x")
         exported = ExportedObject(key, 1, 1, interval.key, etag)
-        self.context.store(Exports).publish_interval(Manifest(interval, {EVENTS: exported}))
+        self.context.store(ExportStore).publish_interval(Manifest(interval, {EVENTS: exported}))
 
     def _full(self, run: str, now: datetime) -> None:
         key = self.keys.full(run, EVENTS)
         etag = self.bucket.put(key, b"full")
         self.bucket.put(self.keys.companion(key, "reports", ".json"), b"{}")
         exported = ExportedObject(key, 1, 1, run, etag)
-        self.context.store(Exports).publish_full(run, Manifest(Interval.until(now), {EVENTS: exported}))
+        self.context.store(ExportStore).publish_full(run, Manifest(Interval.until(now), {EVENTS: exported}))
         last = LastFull(now, run, run, alone=True, snapshot=key, etag=etag)
-        self.context.store(ImportState).change(
+        self.context.store(ImportStore).change(
             lambda held: held.after_full(EVENTS, last, known={}, objects={})
         )
 
@@ -167,7 +169,7 @@ class Month:
         key = self.keys.import_object(run, EVENTS, interval)
         self.bucket.put(key, b"rows")
         taken = [Taken(interval, interval, key)]
-        self.context.store(ImportState).change(lambda held: held.after_increment(EVENTS, taken))
+        self.context.store(ImportStore).change(lambda held: held.after_increment(EVENTS, taken))
 
     def _deliver(self, run: str, now: datetime) -> None:
         for key in (
@@ -187,7 +189,7 @@ class Month:
     def check(self) -> None:
         """Nothing in use is gone, nothing published lacks its objects, and the quotas hold."""
         everything = set(self.bucket.keys("shop/"))
-        held: Held = self.context.store(ImportState).read()
+        held: DatasetState = self.context.store(ImportStore).read()
         named = {last.snapshot for last in held.full.values()}
         named |= {key for keys in held.objects.values() for key in keys}
         named |= {self.keys.export_manifest(interval) for interval in held.intervals}
@@ -213,9 +215,9 @@ class Month:
 
 
 def look_after(run: str, now: datetime, *, dry_run: bool = False) -> dict[str, Any]:
-    maintain.keep_objects("shop", run, now, dry_run=dry_run)
-    maintain.keep_resources(
-        "shop", run, now, dry_run=dry_run, hold=lambda: None, recommending=lambda program: False
+    maintain.remove_objects("shop", run, now, dry_run=dry_run)
+    maintain.remove_resources(
+        "shop", run, now, dry_run=dry_run, lock=lambda: None, is_recommending=lambda program: False
     )
     maintain.report("shop", run)
     context = StageContext.of("shop")
@@ -223,43 +225,50 @@ def look_after(run: str, now: datetime, *, dry_run: bool = False) -> dict[str, A
     return document
 
 
-def test_a_month_stays_within_its_quotas_and_loses_nothing_in_use(services: Callable[[str], Any]) -> None:
+def test_weeks_stay_within_their_quotas_and_lose_nothing_in_use(services: Callable[[str], Any]) -> None:
     with time_machine.travel(START, tick=True) as clock:
-        month = Month(services)
+        weeks = Weeks(services)
         for number in range(DAYS):
             now = START + number * DAY
             clock.move_to(now)
-            month.day(number, now)
-            report = look_after(f"maintain-{number:02}", now)
-            month.check()
+            weeks.day(number, now)
+            # An hour later, so that no object is as old as its retention to the second.
+            clock.move_to(now + timedelta(hours=1))
+            report = look_after(f"maintain-{number:02}", now + timedelta(hours=1))
+            weeks.check()
     now = START + DAYS * DAY
     unowned = {entry["name"] for entry in report["unowned"]}
     assert unowned == {"somebodys-own", "somebodys-group", "somebodys-solution"}
-    left = month.bucket.keys("shop/")
+    left = weeks.bucket.keys("shop/")
     # 7 days of runs and the newest ones; 14 days of exports, two a day.
     assert len([key for key in left if key.startswith("shop/batch/") and "/input/" in key]) == 7
-    assert len([key for key in left if key.startswith(month.keys.export_manifests)]) == 28
+    assert len([key for key in left if key.startswith(weeks.keys.export_manifests)]) == 28
     assert len([key for key in left if key.startswith("shop/exports/reports/")]) == 28
-    assert "somebodys-own" in month.schemas()
-    assert "shop-interactions-00000000" in month.schemas()
-    assert "shop-interactions-00000001" not in month.schemas()
+    assert "somebodys-own" in weeks.schemas()
+    assert "shop-interactions-00000000" in weeks.schemas()
+    assert "shop-interactions-00000001" not in weeks.schemas()
 
     with time_machine.travel(now + 400 * DAY, tick=True):
-        before = month.bucket.keys("shop/")
+        before = weeks.bucket.keys("shop/")
         dry = look_after("dry", datetime.now(UTC), dry_run=True)
         assert dry["dry_run"]
         assert {entry["kind"] for entry in dry["removed"]} >= {"batch", "export", "solution", "filter"}
-        assert set(month.bucket.keys("shop/")) - set(before) == {
-            month.keys.maintenance("dry", part) for part in ("objects", "resources", "report")
+        assert set(weeks.bucket.keys("shop/")) - set(before) == {
+            weeks.keys.maintenance("dry", part) for part in ("objects", "resources", "report")
         }
 
         def refuse() -> None:
             raise RetriableError("train_full runs")
 
-        solutions = month._arns("solutions", "solutionArn")
-        maintain.keep_resources(
-            "shop", "busy", datetime.now(UTC), dry_run=False, hold=refuse, recommending=lambda program: True
+        solutions = weeks._arns("solutions", "solutionArn")
+        maintain.remove_resources(
+            "shop",
+            "busy",
+            datetime.now(UTC),
+            dry_run=False,
+            lock=refuse,
+            is_recommending=lambda program: True,
         )
-        assert month._arns("solutions", "solutionArn") == solutions
+        assert weeks._arns("solutions", "solutionArn") == solutions
         look_after("late", datetime.now(UTC))
-        month.check()
+        weeks.check()

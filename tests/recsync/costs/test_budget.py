@@ -2,21 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from recsync.costs.charges import Charge, Kind
-from recsync.costs.prices import Price, PriceList
-from recsync.costs.verdict import Verdict, judge
+from recsync.costs.budget import BudgetCheck, compare
+from recsync.costs.prices import Charge, Price, PriceList, UsageKind
 from recsync.program.operations import Budget
 
-PRICES = PriceList(since="2026-01", prices={Kind.TRAINING_HOURS: Price(price=2)})
+PRICES = PriceList(since="2026-01", prices={UsageKind.TRAINING_HOURS: Price(price=2)})
 
 
-def asked(hours: float, *, used: float = 0, points: float = 0, **budget: float) -> Verdict:
+def asked(hours: float, *, used: float = 0, points: float = 0, **budget: float) -> BudgetCheck:
     charges = [
-        Charge(Kind.TRAINING_HOURS, hours, "FULL training of shop"),
-        Charge(Kind.DATA_POINTS, points, "delivery"),
+        Charge(UsageKind.TRAINING_HOURS, hours, "FULL training of shop"),
+        Charge(UsageKind.DATA_POINTS, points, "delivery"),
     ]
-    before = {Kind.TRAINING_HOURS: used, Kind.DATA_POINTS: 900.0}
-    return judge(Budget.model_validate(budget), "2026-11", PRICES, "USD", before, charges)
+    before = {UsageKind.TRAINING_HOURS: used, UsageKind.DATA_POINTS: 900.0}
+    return compare(Budget.model_validate(budget), "2026-11", PRICES, "USD", before, charges)
 
 
 def test_what_fits_exactly_is_allowed_and_a_cent_more_is_not() -> None:
