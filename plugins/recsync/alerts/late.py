@@ -1,4 +1,4 @@
-"""Tell people that a run takes longer than the program file allows."""
+"""Send an alert when a run takes longer than the program file allows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from recsync import settings
-from recsync.alerts.send import send
+from recsync.alerts.message import send
 from recsync.program import Event, Program
-
-_ENDED = frozenset({"success", "failed"})
+from recsync.program.parse import parse_program
 
 
 def deadline(program: Program, stage: str) -> DeadlineAlert | None:
@@ -25,46 +24,54 @@ def deadline(program: Program, stage: str) -> DeadlineAlert | None:
 
     It counts from when a run was queued: runs that an asset or a person started have no logical date.
     """
-    hours = program.deadline_hours.of(stage)
-    told = any(alert.wants(Event.LATE) for alert in program.alerts)
-    if hours is None or not told or _tested(sys.argv):
+    limit = program.deadline_hours.of(stage)
+    wanted = any(alert.wants(Event.LATE) for alert in program.alerts)
+    if limit is None or not wanted or _tested(sys.argv):
         return None
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(hours=hours),
-        callback=AsyncCallback(tell_late, kwargs={"program": program.name, "stage": stage, "hours": hours}),
+        interval=limit,
+        callback=AsyncCallback(
+            tell_late,
+            kwargs={
+                # The triggerer has no DAG bundle to read the program file from.
+                "program": {
+                    **program.model_dump(mode="json", by_alias=True, exclude_unset=True),
+                    "name": program.name,
+                },
+                "stage": stage,
+                "hours": limit / timedelta(hours=1),
+            },
+        ),
         name=f"{program.name}_{stage}",
     )
 
 
-async def tell_late(program: str, stage: str, hours: float, context: dict[str, Any]) -> None:
-    """Tell the program's destinations; Airflow awaits this in the triggerer when a deadline passes.
+# Airflow's database holds the path of this function until a deadline has passed: it must stay importable.
+async def tell_late(program: str | dict[str, Any], stage: str, hours: float, context: dict[str, Any]) -> None:
+    """Send the alert; Airflow awaits this in the triggerer when a deadline passes.
 
+    :param program: the content of the program file; its name in deadlines of an earlier version.
     :param context: ``dag_run`` and ``deadline``, as JSON.
     """
     # Senders block on the network, so they run outside the triggerer's event loop.
-    await asyncio.to_thread(_tell, program, stage, hours, context["dag_run"])
+    await asyncio.to_thread(_send, program, stage, hours, context["dag_run"])
 
 
-def _tell(name: str, stage: str, hours: float, run: dict[str, Any]) -> None:
-    if run.get("state") in _ENDED:
-        # Airflow keeps the deadline of a run that failed; its failure was told when it happened.
+def _send(program: str | dict[str, Any], stage: str, hours: float, run: dict[str, Any]) -> None:
+    # Airflow keeps the deadline of a failed run, which had its alert when it failed.
+    if run.get("state") in {"success", "failed"}:
         return
-    send(settings.program(name), Event.LATE, f"{stage} is late", _text(hours, run))
-
-
-def _text(hours: float, run: dict[str, Any]) -> str:
     dag_id, run_id = run["dag_id"], run["dag_run_id"]
     base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
-    return "\n".join(
-        (
-            f"What happened: run {run_id} of DAG {dag_id} was queued {hours:g} hours ago and is still {run['state']}.",
-            "What to do: see which task runs, waits to be tried again, or waits for an answer. A training or job of "
-            "Amazon Personalize goes on by itself. If this is usual for the data, raise deadline_hours in the program "
-            "file.",
-            f"Run: {base}/dags/{dag_id}/runs/{quote(run_id)}",
-        )
+    text = (
+        f"What happened: run {run_id} of DAG {dag_id} was queued {hours:g} hours ago and is still {run['state']}.\n"
+        "What to do: see which task runs, waits for a retry, or waits for an answer. A training or job of Amazon "
+        "Personalize goes on by itself. If this is usual for the data, raise deadline_hours in the program file.\n"
+        f"Run: {base}/dags/{dag_id}/runs/{quote(run_id)}"
     )
+    found = settings.program(program) if isinstance(program, str) else parse_program(program["name"], program)
+    send(found, Event.LATE, f"{stage} is late", text)
 
 
 def _tested(command: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""What a preflight found: every problem, not just the first."""
+"""The findings of a preflight: every problem, not just the first."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from recsync.errors import DELIBERATE, RETRIABLE, FatalError, ProgramError, RetriableError
-from recsync.program.problem import Field, Problem
-from recsync.program.yaml_file import YamlFile
+from recsync.program.problems import Field, Problem, YamlFile
 
 
 @dataclass
 class Findings:
-    """What was found wrong with a program, and what was looked at.
+    """The findings about one program file.
 
-    :param file: the program file.
-    :param problems: what a person must change, with file and line.
-    :param unreachable: what could not be looked at now, and may be reachable later.
-    :param notes: what is worth knowing and stops nothing.
-    :param checked: what was looked at and is right, in words.
+    :param problems: mistakes that a person must correct, with file and line.
+    :param unreachable: checks that failed for the moment.
+    :param notes: hints that stop nothing.
+    :param checked: successful checks, in words.
     """
 
     file: YamlFile
@@ -36,10 +34,9 @@ class Findings:
 
     @contextmanager
     def collecting(self, where: Field | str) -> Generator[None]:
-        """Keep what the block raises instead of ending with it.
+        """Collect the errors of a block instead of raising them.
 
-        :param where: what the error is about: a field of the program file, or a file and its line, for an error whose
-            text does not begin with one.
+        :param where: field of the program file, or file and line, for an error whose text does not begin with a file.
         """
         try:
             yield
@@ -49,7 +46,8 @@ class Findings:
             self.unreachable.append(self._placed(where, error))
         except DELIBERATE as error:
             self.problems.append(self._placed(where, error))
-        except BotoCoreError as error:
+        # The hooks let pass what botocore may still retry, such as a 500.
+        except (BotoCoreError, ClientError) as error:
             self.unreachable.append(self._placed(where, error))
 
     def _placed(self, where: Field | str, error: Exception) -> str:
@@ -58,10 +56,10 @@ class Findings:
         return str(error) if str(error).startswith("include/") else f"{where}: {error}"
 
     def raise_any(self) -> None:
-        """Raise what was found.
+        """Raise an error if there is a finding other than notes.
 
         :raises FatalError: with every problem, one line each.
-        :raises RetriableError: when there is no problem, but something could not be looked at.
+        :raises RetriableError: there is no problem, but a check failed for the moment.
         """
         if self.problems:
             raise FatalError("\n".join([*dict.fromkeys(self.problems), *self.unreachable]))

@@ -1,22 +1,39 @@
-"""Serve the pages about exports and models inside Airflow's API server, to who may read the program's export DAG."""
+"""Serve the pages about exports and models in Airflow's API server, to users who may read the program's export DAG."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Annotated
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
+from airflow.providers.common.compat.sdk import AirflowException
+from botocore.exceptions import BotoCoreError
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException as AnyHttpError
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import RedirectResponse, Response
 
+from recsync import settings
+from recsync.context import StageContext
+from recsync.errors import RecsyncError
+from recsync.evaluation.gate import COVERAGE
+from recsync.evaluation.store import Champion, ChampionStore, ComparisonStore, PromotionOutcome
+from recsync.export.link import MOUNT, REPORTS, report_key, report_route
 from recsync.export.report_page import page
-from recsync.export.report_page.addresses import MODELS, REPORTS, report_key
-from recsync.ui import models, pages, reports
+from recsync.export.report_page.templates import environment
+from recsync.export.store import ReportStore
+from recsync.program.files import program_files
+from recsync.program.recipes import NDCG_25
+from recsync.ui.mount import MODELS
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -27,23 +44,63 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store, private",
 }
+_OVERVIEW_REPORTS = 6
+_PROGRAM_REPORTS = 72  # a day of hourly intervals of three datasets
+_COMPARISONS = 5  # one per FULL training
+_THREADS = 8
+_REPORTS_TITLE, _MODELS_TITLE = "Export reports", "Models"
+_METRICS = {
+    NDCG_25: "NDCG at 25",
+    "mean_reciprocal_rank_at_25": "MRR at 25",
+    "precision_at_25": "Precision at 25",
+    COVERAGE: "Coverage",
+}
+# Their messages name the problem: a broken program file, a missing connection, a bucket that denies access.
+_NOT_READ = (RecsyncError, AirflowException, BotoCoreError)
+_ENVIRONMENT = environment(Path(__file__).parent)
+_ENVIRONMENT.filters["report_route"] = report_route
 
 
 def may_read(program: str, request: Request, user: GetUserDep) -> None:
-    """Let pass who may read what runs of the program's export DAG returned; a report shows values of rows.
+    """Check that the user may read XComs of the program's export DAG, because a report shows values of rows.
 
-    :raises HTTPException: 403 for anybody else.
+    A program over the data of another one has no exports; its recommend DAG decides about the page of its model.
+
+    :raises HTTPException: 403 if not.
     """
-    requires_access_dag("GET", DagAccessEntity.XCOM, f"{program}_export")(request, user)
+    stage = "export" if _data_owner(program) is None else "recommend"
+    requires_access_dag("GET", DagAccessEntity.XCOM, f"{program}_{stage}")(request, user)
 
 
-def _readable(program: str, request: Request, user: GetUserDep) -> bool:
-    try:
-        may_read(program, request, user)
-    except HTTPException:
-        return False
-    return True
+def programs(request: Request, user: GetUserDep) -> list[str]:
+    """Return the programs that the user may read, including those with a broken file."""
+    names = []
+    for program in _programs():
+        with suppress(HTTPException):
+            may_read(program, request, user)
+            names.append(program)
+    return names
 
+
+def known(program: str, request: Request, user: GetUserDep) -> str:
+    """Return the program of the address.
+
+    :raises HTTPException: 403 when the user may not read it, 404 when it does not exist.
+    """
+    may_read(program, request, user)
+    if program not in _programs():
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no program {program}.")
+    return program
+
+
+def address(request: Request) -> str:
+    """Return the path where the pages are mounted, including a proxy's."""
+    return str(request.scope.get("root_path", ""))
+
+
+Address = Annotated[str, Depends(address)]
+Programs = Annotated[list[str], Depends(programs)]
+Program = Annotated[str, Depends(known)]
 
 app = FastAPI(
     title="recsync",
@@ -53,15 +110,13 @@ app = FastAPI(
     redoc_url=None,
     openapi_url=None,
 )
-# Airflow's dependencies look for it on the app that runs them, and a mounted app is another one.
+# Airflow's dependencies read it from the app that runs them; a mounted app is another one.
 app.state.auth_manager = get_auth_manager()
-
-Address = Annotated[str, Depends(pages.address)]
 
 
 @app.middleware("http")
 async def private(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Keep the pages from loading, framing or being kept by anything else."""
+    """Set the headers against loading, framing and caching."""
     response = await call_next(request)
     response.headers.update(HEADERS)
     return response
@@ -69,57 +124,171 @@ async def private(request: Request, call_next: RequestResponseEndpoint) -> Respo
 
 @app.exception_handler(AnyHttpError)
 def refusal(request: Request, error: AnyHttpError) -> HTMLResponse:
-    """Say in a sentence why there is no page."""
-    return HTMLResponse(pages.refusal(error.status_code, str(error.detail), request), error.status_code)
+    """Explain why there is no page; link to the login for a user who is not logged in."""
+    login = None
+    if error.status_code == HTTPStatus.UNAUTHORIZED:
+        login = f"{address(request).removesuffix(MOUNT)}/api/v2/auth/login?next={quote(str(request.url), safe='')}"
+    values = {"section": _REPORTS_TITLE, "detail": str(error.detail), "login": login}
+    text = _render("refusal.html", HTTPStatus(error.status_code).phrase, **values)
+    return HTMLResponse(text, error.status_code)
 
 
 @app.get("/")
 def home(address: Address) -> RedirectResponse:
-    """Lead to the reports."""
+    """Redirect to the reports."""
     return RedirectResponse(f"{address}{REPORTS}")
 
 
 @app.get(REPORTS)
-def programs(request: Request, user: GetUserDep, address: Address) -> str:
-    """List the programs whose export DAG the user may read, each with its latest reports."""
-    names = [name for name in reports.programs() if _readable(name, request, user)]
-    return pages.overview([reports.latest(name, pages.OVERVIEW_REPORTS) for name in names], address)
+def overview(programs: Programs, address: Address) -> str:
+    """List the user's programs, each with its latest reports."""
+    cards = [
+        {
+            "title": program,
+            "caption": f"Latest export reports of {program}",
+            "more": f"{address}{REPORTS}/{program}",
+            **_latest(program, _OVERVIEW_REPORTS),
+        }
+        for program in programs
+        if _data_owner(program) is None
+    ]
+    return _render("reports.html", _REPORTS_TITLE, address=address, cards=cards)
 
 
-@app.get(f"{REPORTS}/{{program}}", dependencies=[Depends(may_read)])
-def newest(program: str, address: Address) -> str:
+@app.get(f"{REPORTS}/{{program}}")
+def newest(program: Program, address: Address) -> str:
     """List a program's newest reports, by dataset."""
-    _known(program)
-    return pages.newest(reports.latest(program, pages.PROGRAM_REPORTS), address)
+    title = f"{_REPORTS_TITLE} of {program}"
+
+    def dataset(entry: tuple[str, dict[str, Any]]) -> str:
+        return str(entry[1].get("dataset"))
+
+    latest = _latest(program, _PROGRAM_REPORTS)
+    cards = [
+        {"title": name, "reports": list(entries), "caption": f"{title}: {name}"}
+        for name, entries in groupby(sorted(latest.get("reports", ()), key=dataset), dataset)
+    ] or [{"title": "Reports", **latest}]
+    above = [(_REPORTS_TITLE, f"{address}{REPORTS}")]
+    return _render("reports.html", title, trail=above, address=address, cards=cards)
 
 
-@app.get(f"{REPORTS}/{{program}}/{{path:path}}", dependencies=[Depends(may_read)])
-def report(program: str, path: str, address: Address) -> str:
+@app.get(f"{REPORTS}/{{program}}/{{path:path}}")
+def report(program: Program, path: str, address: Address) -> str:
     """Show one report."""
-    _known(program)
     key = report_key(program, path)
-    found = reports.report(program, key) if key else None
+    try:
+        context = StageContext.of(program)
+        found = context.store(ReportStore).get(key) if key and context.program.data is None else None
+    except _NOT_READ as error:
+        raise HTTPException(HTTPStatus.BAD_GATEWAY, f"The report could not be read. {error}") from error
     if found is None:
         raise HTTPException(
             HTTPStatus.NOT_FOUND,
             f"Program {program} has no such export report: no export wrote it yet, or it was removed since.",
         )
-    return page(found, trail=pages.trail(address, program))
+    above = (_REPORTS_TITLE, f"{address}{REPORTS}"), (program, f"{address}{REPORTS}/{program}")
+    return page(found, trail=above)
 
 
 @app.get(MODELS)
-def champions(request: Request, user: GetUserDep, address: Address) -> str:
-    """Show the champion of each program whose export DAG the user may read."""
-    return models.overview([name for name in reports.programs() if _readable(name, request, user)], address)
+def champions(programs: Programs, address: Address) -> str:
+    """Show the champion of each of the user's programs."""
+    cards = [
+        _judged(program, last_only=True) | {"more": f"{address}{MODELS}/{program}"} for program in programs
+    ]
+    return _render("models.html", _MODELS_TITLE, metrics=_METRICS, cards=cards)
 
 
-@app.get(f"{MODELS}/{{program}}", dependencies=[Depends(may_read)])
-def judged(program: str, address: Address) -> str:
-    """Show every version of a program that was judged."""
-    _known(program)
-    return models.history(program, address)
+@app.get(f"{MODELS}/{{program}}")
+def history(program: Program, address: Address) -> str:
+    """List all evaluated versions, newest first, with their and the baseline's metrics; then the comparisons."""
+    return _render(
+        "models.html",
+        f"{_MODELS_TITLE} of {program}",
+        trail=[(_MODELS_TITLE, f"{address}{MODELS}")],
+        metrics=_METRICS,
+        cards=[_judged(program) | {"title": "Judged versions"}],
+        comparisons=_comparisons(program),
+    )
 
 
-def _known(program: str) -> None:
-    if program not in reports.programs():
-        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no program {program}.")
+def _programs() -> Sequence[str]:
+    return [path.stem for path in program_files(settings.include_folder())]
+
+
+def _data_owner(program: str) -> str | None:
+    """Return the program whose data it uses; None when it has its own, or its file is broken."""
+    try:
+        return settings.program(program).data
+    except RecsyncError:
+        return None
+
+
+def _latest(program: str, limit: int) -> dict[str, Any]:
+    """Read a program's newest reports with their S3 keys, newest first; a problem does not hide other programs."""
+    if owner := _data_owner(program):
+        return {"problem": f"{program} uses the data of {owner}, whose pages show its reports."}
+    try:
+        store = StageContext.of(program).store(ReportStore)
+        keys = store.newest(limit)
+        # One by one, a page of reports takes seconds.
+        with ThreadPoolExecutor(_THREADS) as threads:
+            found = zip(keys, threads.map(store.get, keys), strict=True)
+            return {"reports": [(key, report) for key, report in found if report]}
+    except _NOT_READ as error:
+        return {"problem": str(error)}
+
+
+def _judged(program: str, *, last_only: bool = False) -> dict[str, Any]:
+    card: dict[str, Any] = {"title": program, "program": program}
+    try:
+        context = StageContext.of(program)
+        if model := context.program.personalize.model:
+            card["title"] = f"{program}: the model of {model}"
+        store = context.store(ChampionStore)
+        versions = [store.read()] if last_only else store.evaluated()[::-1]
+    except _NOT_READ as error:
+        return card | {"problem": str(error)}
+    return card | {"versions": [_version(each) for each in versions if each]}
+
+
+def _version(version: Champion) -> dict[str, Any]:
+    return {
+        "name": "/".join(version.solution_version_arn.split("/")[-2:]),
+        "training_mode": version.training_mode,
+        "at": version.promoted_at,
+        "outcome": version.outcome.value,
+        "is_good": version.outcome in {PromotionOutcome.PROMOTED, PromotionOutcome.ROLLED_BACK},
+        "why": ", ".join(filter(None, (version.reason, version.by and f"by {version.by}"))),
+        "metrics": version.metrics,
+        "baseline": version.baseline_metrics or {},
+    }
+
+
+def _comparisons(program: str) -> list[dict[str, Any]]:
+    try:
+        found = StageContext.of(program).store(ComparisonStore).newest(_COMPARISONS)
+    except _NOT_READ:
+        return []  # the card of the versions says why
+    return [
+        {
+            "at": each.at,
+            "run": each.run,
+            "solutions": [
+                {
+                    "name": solution.title,
+                    "recipe": solution.recipe,
+                    "is_chosen": solution.name == each.chosen,
+                    "verdict": "; ".join(solution.refusals) or "passes the gate",
+                    "metrics": solution.metrics or {},
+                }
+                for solution in each.candidates
+            ]
+            + ([{"name": "baseline", "metrics": each.baseline_metrics}] if each.baseline_metrics else []),
+        }
+        for each in found
+    ]
+
+
+def _render(template: str, title: str, **values: Any) -> str:
+    return _ENVIRONMENT.get_template(template).render(title=title, **values)

@@ -1,7 +1,7 @@
-"""Hand the pages to Airflow without loading them.
+"""Mount the pages in Airflow's API server, loading them with the first request.
 
-Airflow imports plugins in every process, every task's too, and FastAPI with Airflow's API costs each of them about two
-seconds and 40 MB. Only the API server ever answers a request.
+Airflow imports plugins in every process, also in each task's; FastAPI with Airflow's API would cost each of them about
+2 seconds and 40 MB.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from recsync.export.report_page.addresses import MODELS, MOUNT, REPORTS
+from recsync.export.link import MOUNT, REPORTS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+MODELS = "/models"
+
 
 class LazyApp:
-    """Load the pages when the first request for one comes."""
+    """Load the pages with the first request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -35,7 +37,7 @@ def _app() -> ASGIApp:
 
 # https://airflow.apache.org/docs/apache-airflow/stable/administration-and-deployment/plugins.html
 FASTAPI_APP: dict[str, Any] = {"app": LazyApp(), "url_prefix": MOUNT, "name": "recsync"}
-# Relative, so that they also lead to the pages where Airflow itself stands below a path.
+# Relative, because Airflow itself may be served below a path.
 EXTERNAL_VIEWS: list[dict[str, Any]] = [
     {
         "name": name,  # the navigation bar has room for about ten characters

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import ClientError
 
 from airflow_personalize.errors import DriftError
-from recsync.alerts.failure import FailureNotifier, told
+from recsync.alerts.failure import FailureNotifier, describe_failure
 from recsync.dag_kit import stage_dag
 from recsync.errors import (
     BudgetExceededError,
@@ -114,11 +114,11 @@ def test_a_server_that_refuses_messages_leaves_the_run_as_it_is(runs: Any, webho
         (BudgetExceededError("x"), Event.BUDGET_STOPPED, "Raise the budget"),
         (DriftError("x"), Event.DRIFT, "in line with the other"),
         (ProgramError(["x"]), Event.FAILURE, "make check"),
-        (FatalError("x"), Event.FAILURE, "Trying again does not help"),
+        (FatalError("x"), Event.FAILURE, "A retry does not help"),
     ],
 )
 def test_the_class_of_the_error_decides_what_is_told(error: FatalError, event: Event, to_do: str) -> None:
-    found, _, text = told("train_full", TI, error)
+    found, _, text = describe_failure("train_full", TI, error)
     assert found is event
     assert to_do in text
 
@@ -137,11 +137,11 @@ def test_the_class_of_the_error_decides_what_is_told(error: FatalError, event: E
     ],
 )
 def test_what_services_say_about_their_resources_is_told(error: Exception, shown: str) -> None:
-    assert shown in told("train_full", TI, error)[2]
+    assert shown in describe_failure("train_full", TI, error)[2]
 
 
 def test_what_a_driver_says_may_name_a_person_and_is_not_told() -> None:
-    text = told("export", TI, ValueError("duplicate key (user_id)=(jo-doe-17)"))[2]
+    text = describe_failure("export", TI, ValueError("duplicate key (user_id)=(jo-doe-17)"))[2]
     assert "jo-doe-17" not in text
     assert "What happened: ValueError" in text
 
@@ -153,7 +153,7 @@ def test_a_driver_error_behind_ours_is_told_in_our_words() -> None:
         except ValueError as error:
             raise FatalError("The warehouse refuses the query.") from error
     except FatalError as error:
-        text = told("export", TI, error)[2]
+        text = describe_failure("export", TI, error)[2]
     assert "The warehouse refuses the query." in text
     assert "jo-doe-17" not in text
 

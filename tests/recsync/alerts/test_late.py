@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from airflow.sdk import task
 from recsync.alerts.late import deadline
 from recsync.dag_kit import stage_dag
 from recsync.program import Program
+from recsync.program.parse import parse_program
 
 WEBHOOK = {"via": "webhook", "connection": "team", "every_minutes": 0}
 
@@ -116,6 +118,15 @@ def test_a_tested_dag_has_none_because_airflow_could_not_end_its_run(
     assert deadline(program(WEBHOOK), "push") is None
     monkeypatch.setattr("sys.argv", ["/opt/airflow", "dag-processor"])
     assert deadline(program(WEBHOOK), "push") is not None
+
+
+def test_the_deadline_holds_what_the_program_file_says(program: Any) -> None:
+    """The triggerer has no DAG bundle with the file."""
+    owner = program(WEBHOOK, schedules={"timezone": "Europe/Berlin", "export": {"after": ["s3://b/k"]}})
+    found = deadline(owner, "push")
+    assert found is not None
+    held = json.loads(json.dumps(found.callback.kwargs["program"]))
+    assert parse_program(held["name"], held) == owner
 
 
 def test_hours_are_the_programs(program: Any) -> None:

@@ -20,7 +20,8 @@ BUCKET = "report-pages"
 ROOT = "/airflow"
 
 
-@pytest.fixture(scope="session")
+# For these tests only: other files of the process have settings and connections of their own.
+@pytest.fixture(scope="package")
 def s3() -> Iterator[Any]:
     """An S3 with a bucket, behind ``aws_default``."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -52,7 +53,7 @@ def put(s3: Any) -> Iterator[Callable[[str, Any], None]]:
         s3.delete_object(Bucket=BUCKET, Key=key)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow_app(airflow_db: None, s3: Any) -> Any:
     """An application that mounts the pages below a proxy's path, and the simple auth manager with its users."""
     from airflow.api_fastapi.app import create_auth_manager

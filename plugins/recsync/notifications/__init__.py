@@ -1,1 +1,0 @@
-"""Old path of the deadline's callback, kept for one release; see the module."""
