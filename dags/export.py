@@ -3,12 +3,12 @@
 Copies the rows of one interval from the warehouse to S3: one CSV object per dataset and interval, checked row by
 row, then published by a manifest. Running an interval again, or backfilling it, overwrites the same objects.
 
-A run also exports the intervals before its own again (`exports.overlap_intervals`), because rows of theirs may have
-arrived late; the next import takes only the rows that are new. It exports, too, what nobody published since the last
-FULL import, because a run failed or was never started (`exports.missing_intervals`). A backfill does neither.
+A run also exports the intervals before its own again (`exports.overlap_intervals`), because some of their rows may
+have arrived late; the next import takes only new rows. It also exports the intervals since the last FULL import that
+are not published, because their run failed or was never started (`exports.missing_intervals`). A backfill does neither.
 
-A scheduled or manual run announces its interval to `train_update`. A backfill announces nothing: what it
-filled is taken by the next import together, so no hour of it is paid for on its own.
+A scheduled or manual run announces its interval to `train_update`. A backfill announces nothing: the next import takes
+all its intervals together, so none is paid for on its own.
 """
 
 from __future__ import annotations
@@ -17,21 +17,31 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable, get_current_context
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
-from recsync.dag_kit import asset, interactions_last, programs, stage_dag
+from recsync.dag_kit import (
+    asset,
+    interactions_last,
+    programs,
+    schedule,
+    stage_dag,
+    start_once,
+    upstream_events,
+)
 from recsync.export.tasks import WarehouseToS3Operator
 from recsync.program import DatasetType, Program
-from recsync.program.intervals import Interval, last_interval
 from recsync.storage.keys import Keys
 
 
 @task(multiple_outputs=False)
-def intervals(program: str, cron: str | None) -> list[dict[str, Any]]:
-    """Fix the run's own interval, and those before it to read too; a manual run takes the last that is over."""
-    from recsync.export.spans import spans
+def intervals(program: str) -> list[dict[str, Any]]:
+    """Return the run's own interval and the earlier ones to export again; a manual run takes the last that is over."""
+    from recsync import settings
+    from recsync.export.publish import backfill_spans, spans
+    from recsync.imports.store import imported_until
+    from recsync.program.intervals import Interval, last_interval
 
     context = get_current_context()
     ti = context["ti"]
@@ -40,12 +50,37 @@ def intervals(program: str, cron: str | None) -> list[dict[str, Any]]:
         return bool(ti.get_dr_count(dag_id=ti.dag_id, logical_dates=[start], states=["queued", "running"]))
 
     run, start, end = context["dag_run"], context.get("data_interval_start"), context.get("data_interval_end")
-    own = Interval(start, end) if start and end else last_interval(run.run_after, cron)
-    return spans(program, own, backfill=run.run_type == "backfill", is_exporting=is_exporting)
+    schedules = settings.program(program).schedules
+    uris = schedules.after("export")
+    if uris and start and end and run.run_type == "backfill":
+        return backfill_spans(program, start, end)
+    if start and end and not uris:
+        own = Interval(start, end)
+    else:
+        until = end if end and run.run_type == "scheduled" else updated_until(uris, run.run_after)
+        own = last_interval(until, schedules.export_intervals)
+    return spans(
+        program,
+        own,
+        imported_until=imported_until(program),
+        backfill=run.run_type == "backfill",
+        is_exporting=is_exporting,
+    )
+
+
+def updated_until(uris: tuple[str, ...], run_after: datetime) -> datetime:
+    """Return the time up to which upstream is complete: of the last event of each asset, the earliest.
+
+    Airflow dates the run by the first of several events that came while another run was active.
+    """
+    if get_current_context()["dag_run"].run_type != "asset_triggered":
+        return run_after
+    events = [list(upstream_events(uri).ascending(False).limit(1)) for uri in uris]
+    return min((event.timestamp for found in events for event in found), default=run_after)
 
 
 def arguments(program: Program, kind: DatasetType) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Say how one dataset of an interval is exported."""
+    """Return the operator's arguments for one dataset, as a function of the interval."""
     return lambda span: {
         "interval_start": span["start"],
         "interval_end": span["end"],
@@ -59,7 +94,7 @@ def arguments(program: Program, kind: DatasetType) -> Callable[[dict[str, Any]],
 def publish(
     program: str, spans: list[dict[str, Any]], exported: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
-    """Publish the manifest of each interval; imports see its objects from now on."""
+    """Publish the manifest of each interval to imports."""
     from recsync.export.publish import publish_spans
 
     return publish_spans(program, spans, exported)
@@ -67,7 +102,7 @@ def publish(
 
 @task
 def announce(figures: dict[str, Any]) -> None:
-    """Tell train_update by an asset event; a backfill tells nobody."""
+    """Announce the interval to train_update by an asset event; skipped in a backfill."""
     context = get_current_context()
     if context["dag_run"].run_type == "backfill":
         raise AirflowSkipException(
@@ -77,14 +112,14 @@ def announce(figures: dict[str, Any]) -> None:
         context["outlet_events"][outlet].extra = figures
 
 
-for program in programs("export"):
-    schedule = program.schedules.export and CronDataIntervalTimetable(
-        program.schedules.export, timezone="UTC"
-    )
-    # A start date far enough back for any backfill; with catchup off it starts nothing by itself.
-    options = {"start_date": datetime(2015, 1, 1, tzinfo=UTC), "max_active_runs": 4}
-    with stage_dag(program, "export", schedule=schedule, doc_md=__doc__, **options):
-        spans = intervals(program.name, program.schedules.export)
+for program in programs("export", __file__):
+    due = schedule(program, "export")
+    # Early enough for any backfill; without catchup it starts no run. Runs of events have no interval that tells other
+    # runs what they export, so they follow each other.
+    one_by_one = bool(program.schedules.after("export"))
+    options = {"start_date": datetime(2015, 1, 1, tzinfo=UTC), "max_active_runs": 1 if one_by_one else 4}
+    with stage_dag(program, "export", schedule=due, doc_md=__doc__, **options) as dag:
+        spans = intervals(program.name)
         exported = {
             kind.value: WarehouseToS3Operator.partial(
                 task_id=f"export_{kind.folder}",
@@ -97,3 +132,4 @@ for program in programs("export"):
         interactions_last(exported)
         figures = publish(program.name, spans, {kind: each.output for kind, each in exported.items()})
         announce.override(outlets=[asset(program, "exports")])(figures)
+        start_once(dag, program, "export")

@@ -2,30 +2,30 @@
 
 Brings Braze in step with published recommendations.
 
-* **plan** compares them with what Braze was last told; Braze is not asked, and what has not changed is not sent.
-* **approve** asks a person before a large delivery, when the program file says so.
-* **deliver** writes the catalogue, then a canary share of the people, then everybody else; whoever left the audience
-  loses the attribute. Every person of the audience is counted exactly once: sent, unchanged, removed, rejected,
-  dead-lettered, suppressed or deferred. A retry goes on where the killed try stopped.
-* **verify** reads a sample back, and writes again what Braze took and lost.
+* **plan** compares them with the last-sent state; Braze is not asked, and unchanged values are not sent.
+* **approve** asks a person before a large delivery, if the program file says so.
+* **deliver** writes the catalog, then a canary share of the users, then the others; users who left the audience
+  lose the attributes. Every user of the audience is counted exactly once: sent, unchanged, removed, rejected,
+  dead-lettered, suppressed, deferred or kept. A retry goes on where the killed try stopped.
+* **verify** reads a sample back, and writes again what Braze lost.
 
-Runs whenever recommendations are published, and delivers the newest; those published while a run is active are one run
-after it. Older recommendations are never written over newer ones. What was published while this DAG was paused, or the
-program file broken, is delivered by its next scheduled look (`schedules.push`), which skips when there is nothing newer
-than what Braze was told.
+It runs whenever recommendations are published, and delivers the newest; those published during a run are delivered by
+one run after it. Older recommendations never overwrite newer ones. What was published while this DAG was paused, or the
+program file broken, is delivered by its next scheduled run (`schedules.push`), which skips when nothing is newer than
+the last delivery.
 
-Run by hand, it delivers the newest; `dry_run` only plans and writes sample payloads; `replay` sends the dead letters of
-an earlier delivery again, after their cause was mended; `resync` writes everybody anew, whatever Braze was told last.
+A manual run delivers the newest; `dry_run` only plans and writes sample payloads; `replay` sends the dead letters of
+an earlier delivery again, after their cause was fixed; `resync` writes every user, whatever was sent before.
 
-A push that would take more than ten lists and more than `max_removed_share` of all of them stops at `plan` (or asks at
-`approve`): missing input looks like that. `allow_removals` says that it is meant.
+A push that would remove more than ten lists and more than `max_removed_share` of all of them stops at `plan` (or asks
+at `approve`): missing input looks like that. `allow_removals` says that it is intended.
 """
 
 from __future__ import annotations
 
 from airflow.sdk import Param
 
-from recsync.dag_kit import asset, optional_text, programs, schedule, stage_dag
+from recsync.dag_kit import asset, optional_text, programs, schedule, stage_dag, start_once
 from recsync.push.tasks import (
     BrazeApproveDeliveryOperator,
     BrazeDeliverOperator,
@@ -37,18 +37,18 @@ DELIVERY = "{{ ti.xcom_pull(task_ids='plan')['delivery'] }}"
 PARAMS = {
     "recommendations": optional_text("recommend run to deliver; empty: the newest"),
     "dry_run": Param(False, type="boolean", description="plan and write sample payloads, send nothing"),
-    "resync": Param(False, type="boolean", description="write everybody anew, whatever Braze was told last"),
+    "resync": Param(False, type="boolean", description="write every user, whatever was sent before"),
     "allow_removals": Param(
         False,
         type="boolean",
-        description="the people who lose their list are meant to, however many they are",
+        description="users may lose their lists, however many",
     ),
     "replay": optional_text("delivery whose dead letters are sent again"),
 }
 
-for program in programs("push"):
-    on_recommendations = schedule(program.schedules.push, asset(program, "recommendations"))
-    with stage_dag(program, "push", schedule=on_recommendations, doc_md=__doc__, params=PARAMS):
+for program in programs("push", __file__):
+    on_recommendations = schedule(program, "push", asset(program, "recommendations"))
+    with stage_dag(program, "push", schedule=on_recommendations, doc_md=__doc__, params=PARAMS) as dag:
         plan = BrazePlanDeliveryOperator(
             task_id="plan",
             program=program.name,
@@ -68,3 +68,4 @@ for program in programs("push"):
                 task_id="approve", plan=plan.output, above_users=above_users
             )
             plan >> approve >> deliver >> verify
+        start_once(dag, program, "push")

@@ -5,8 +5,8 @@ the catalogue, and published. Runs daily and on a new champion; several champion
 While this DAG is paused, new champions start nothing: the next run of its schedule takes the newest, at once when one
 was due meanwhile.
 
-* `preflight` comes first: connections, queries, ids, quotas and permissions, before anything is billed; every problem
-  is told at once.
+* `preflight` comes first: connections, queries, ids, quotas and permissions, before anything is billed. It reports all
+  problems together.
 * Where the program has a filter, the run's own is created, and former ones that nothing uses are deleted.
 * Where the program takes its audience from a segment, a batch segment job says first who is likely to want its items.
 * What the job did not answer (errors, missing lines) is asked once more in a second job, when that is at least 1 % or
@@ -22,8 +22,8 @@ from typing import Any
 from airflow.sdk import TriggerRule, get_current_context
 
 from recsync.airflow_tasks import task
-from recsync.dag_kit import asset, programs, schedule, stage_dag
-from recsync.task_groups import answers, audience_segment, check_first
+from recsync.dag_kit import asset, check_first, programs, schedule, stage_dag, start_once
+from recsync.recommend.tasks import audience_segment, run_inference
 
 
 @task(multiple_outputs=True)
@@ -43,19 +43,20 @@ def publish(
     from recsync.recommend import recommend
 
     context = get_current_context()
-    manifest = recommend.decorate(program, prepared, batch_inference_job_arn, second_job_arn)
+    manifest = recommend.build_and_publish_lists(program, prepared, batch_inference_job_arn, second_job_arn)
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = manifest
     return manifest
 
 
-for program in programs("recommend"):
-    on_champion = schedule(program.schedules.recommend, asset(program, "champion"))
+for program in programs("recommend", __file__):
+    on_champion = schedule(program, "recommend", asset(program.model_owner, "champion"))
     with stage_dag(program, "recommend", schedule=on_champion, doc_md=__doc__) as dag:
         prepared = prepare(program.name, audience_segment(program))
-        job, second = answers(program, prepared)
-        # A second job that is not wanted is skipped. After a campaign, whose setup Airflow lets nothing skip, is none.
+        job, second = run_inference(program, prepared)
+        # A second job that is not needed is skipped. A campaign has none, as Airflow cannot skip after a setup task.
         rule = TriggerRule.ALL_SUCCESS if second is None else TriggerRule.NONE_FAILED
         published = publish.override(outlets=[asset(program, "recommendations")], trigger_rule=rule)
         published(program.name, prepared, job, second)
         check_first(dag, program)
+        start_once(dag, program, "recommend")

@@ -1,6 +1,6 @@
 """### Retire
 
-Takes the whole program out of Braze, Amazon Personalize and S3. Start it by hand, and **pause the program's other DAGs
+Removes the whole program from Braze, Amazon Personalize and S3. Start it by hand, and **pause the program's other DAGs
 first**.
 
 * `dry_run` is on unless you turn it off: the task `survey` then logs and returns what would be removed, with names,
@@ -8,10 +8,11 @@ first**.
 * For the real run, turn `dry_run` off and give the program's name as `confirm`.
 
 The run refuses while another run of the program is queued or running. Then, in this order: the program's attributes are
-removed from everybody in Braze who has them, and its items from its catalog, by a delivery like any other; the dataset
+removed from every Braze user who has them, and its items from its catalog, by a delivery like any other; the dataset
 group goes with all it holds; then the schemas that no other dataset uses; last the objects on S3. What another program
-names stays, and so do the suppression list, the certificates of erasures and the books. A run that broke off may be
-cleared or started again.
+uses stays: of a program over the data of another one, only its filters and the solutions that no other program needs
+go. A program whose data others use cannot be retired before them. The suppression list, the certificates of erasures
+and the cost ledger stay. An interrupted run may be cleared or started again.
 """
 
 from __future__ import annotations
@@ -21,46 +22,36 @@ from typing import Any
 from airflow.sdk import Param, TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_personalize.operators.dataset_groups import PersonalizeDeleteDatasetGroupOperator
+from airflow_personalize.operators.delete import PersonalizeDeleteDatasetGroupOperator
 from recsync.airflow_tasks import task
 from recsync.dag_kit import optional_text, programs, stage_dag
 from recsync.push.tasks import BrazeDeliverOperator
-from recsync.task_groups import hold
+from recsync.stages import STAGES
+from recsync.task_groups.lock import acquire_lock
 
-OTHER_STAGES = (
-    "setup",
-    "export",
-    "train_full",
-    "train_update",
-    "tune",
-    "recommend",
-    "push",
-    "rollback",
-    "maintain",
-    "forget",
-)
 PARAMS = {
-    "dry_run": Param(True, type="boolean", description="Only say what would be removed."),
+    "dry_run": Param(True, type="boolean", description="Only report what would be removed."),
     "confirm": optional_text("The program's name once more, for a run that removes."),
 }
 
 
 def refuse_while_running(program: str) -> None:
-    """Stop when another run of the program is at work: it would write what is removed."""
+    """Raise an error while another run of the program is queued or running."""
     from recsync.errors import FatalError
 
     ti = get_current_context()["ti"]
     states = ["queued", "running"]
-    if busy := [s for s in OTHER_STAGES if ti.get_dr_count(dag_id=f"{program}_{s}", states=states)]:
+    others = (f"{program}_{stage.name}" for stage in STAGES if stage.name != "retire")
+    if busy := [dag_id for dag_id in others if ti.get_dr_count(dag_id=dag_id, states=states)]:
         raise FatalError(
-            f"Runs of {', '.join(f'{program}_{stage}' for stage in busy)} are under way. Pause the DAGs of {program}, "
+            f"Runs of {', '.join(busy)} are under way. Pause the DAGs of {program}, "
             "let the runs end, and start the retirement again."
         )
 
 
 @task(multiple_outputs=True)
 def survey(program: str) -> dict[str, Any]:
-    """Say what would be removed, and what stays because others use it."""
+    """Report what would be removed, and what stays because others use it."""
     from recsync import retire
 
     refuse_while_running(program)
@@ -82,7 +73,7 @@ def confirm(program: str) -> bool:
 
 @task(multiple_outputs=True)
 def plan_removal(program: str) -> dict[str, Any]:
-    """Plan the delivery that takes the attributes off everybody."""
+    """Plan the delivery that removes the attributes from all users."""
     from recsync import retire
     from recsync.program.names import run_key
 
@@ -94,18 +85,18 @@ def plan_removal(program: str) -> dict[str, Any]:
 
 @task
 def check_removed(program: str, found: dict[str, Any]) -> str:
-    """Make sure that nobody has an attribute of the program any more; skip when there is no dataset group."""
+    """Check that no user has an attribute of the program; skip when there is no dataset group."""
     from recsync import retire
 
     retire.check_removed(program)
     if found["dataset_group_arn"] is None:
-        raise AirflowSkipException(f"{program} has no dataset group in Amazon Personalize.")
+        raise AirflowSkipException(f"{program} has no dataset group of its own in Amazon Personalize.")
     return str(found["dataset_group_arn"])
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
 def remove_schemas(program: str) -> list[str]:
-    """Delete the schemas that no dataset uses any more."""
+    """Delete the schemas that no dataset uses any more, or what only it has in another program's dataset group."""
     from recsync import retire
 
     return retire.remove_schemas(program)
@@ -120,7 +111,7 @@ def remove_objects(program: str) -> int:
     return retire.remove_objects(program)
 
 
-for program in programs("retire"):
+for program in programs("retire", __file__):
     with stage_dag(program, "retire", schedule=None, doc_md=__doc__, params=PARAMS):
         found = survey(program.name)
         planned = plan_removal(program.name)
@@ -134,5 +125,5 @@ for program in programs("retire"):
             cascade=True,
             aws_conn_id=program.aws,
         )
-        found >> confirm(program.name) >> hold(program) >> planned >> delivered >> group >> deleted
+        found >> confirm(program.name) >> acquire_lock(program) >> planned >> delivered >> group >> deleted
         deleted >> remove_schemas(program.name) >> remove_objects(program.name)

@@ -3,8 +3,8 @@
 Makes a former champion the champion again: by default the one before, or `version`, the ARN of a solution version that
 was champion and is still ACTIVE. Recommend runs at once with it, and push brings Braze in step.
 
-Later hourly updates skip until the next FULL training is promoted: they would renew the version that was rolled back
-from. The version rolled back from does not come back by itself.
+Later hourly updates skip until the next FULL training is promoted: they would renew the abandoned version. That version
+does not come back by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PARAMS = {"version": optional_text("ARN of the solution version to go back to; e
 
 @task(multiple_outputs=False)
 def roll_back(program: str) -> dict[str, Any]:
-    """Bring the former champion back, and tell recommend."""
+    """Make a former champion the champion again, which starts recommend."""
     from recsync.evaluation import promotion
 
     context = get_current_context()
@@ -33,6 +33,6 @@ def roll_back(program: str) -> dict[str, Any]:
     return champion
 
 
-for program in programs("rollback"):
+for program in programs("rollback", __file__):
     with stage_dag(program, "rollback", schedule=None, doc_md=__doc__, params=PARAMS):
         roll_back.override(outlets=[asset(program, "champion")])(program.name)

@@ -1,11 +1,11 @@
 """### Tuning
 
-Searches for hyperparameters (`performHPO`) on what the datasets hold: a solution version that tries up to
+Searches for hyperparameters (`performHPO`) on the imported data: a solution version that tries up to
 `personalize.tuning.max_training_jobs` sets of them, **each billed like a training**. Its winners (`tunedHPOParams`) are
-pinned into the next `train_full` runs, until the next search, unless their figure is worse than the champion's. No
-champion comes of the search itself.
+pinned into the next `train_full` runs, until the next search, unless their figure is worse than the champion's. The
+search itself never makes a champion.
 
-Only for programs with `personalize.tuning`. Run by hand with *reset*, it searches nothing and forgets what is pinned.
+Only for programs with `personalize.tuning`. With *reset*, a run by hand only deletes the pinned winners.
 
 Waits, without a worker slot, until no other run imports, trains or deletes in the dataset group.
 """
@@ -18,14 +18,16 @@ from airflow.sdk import Param, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
-from recsync.dag_kit import cron_trigger, programs, stage_dag
-from recsync.task_groups import hold, setup, tune
+from recsync.dag_kit import programs, schedule, stage_dag, start_once
+from recsync.task_groups.lock import acquire_lock
+from recsync.task_groups.setup import setup
+from recsync.task_groups.training import tune
 
 PARAMS = {
     "reset": Param(
         False,
         type="boolean",
-        description="Search nothing; forget what former searches pinned, so that the program file alone counts.",
+        description="Do not search; unpin the winners of earlier searches, so that the program file alone counts.",
     )
 }
 
@@ -45,11 +47,12 @@ def plan(program: str) -> dict[str, Any]:
         raise AirflowSkipException(str(reason)) from None
 
 
-for program in programs("tune"):
+for program in programs("tune", __file__):
     if program.personalize.tuning is None:
         continue
-    schedule = cron_trigger(program.schedules.tune)
-    with stage_dag(program, "tune", schedule=schedule, doc_md=__doc__, params=PARAMS):
+    due = schedule(program, "tune")
+    with stage_dag(program, "tune", schedule=due, doc_md=__doc__, params=PARAMS) as dag:
         planned = plan(program.name)
-        hold(program) >> planned
+        acquire_lock(program) >> planned
         tune(program, planned, setup(program, after=planned, solutions=False))
+        start_once(dag, program, "tune")

@@ -1,8 +1,8 @@
-"""The ``@task`` of recsync's DAGs, and the mixin of its operators: no error of theirs shows record content.
+"""The ``@task`` decorator and operator mixin of recsync's DAGs, and the retry policy of every task.
 
-Airflow writes the text of an error, and of each error behind it, into the task's log and gives it to the callbacks.
-Texts of recsync, Airflow, AWS and the operating system are written without record content. Any other text, such as what
-DuckDB or a conversion says, may quote a row: it is replaced, the traceback stays.
+Airflow writes the texts of an error and its causes into the task's log and passes them to callbacks. Errors of recsync,
+Airflow, AWS and the operating system hold no record content. Any other text, such as DuckDB's, may quote a row: it is
+replaced, and the traceback stays.
 """
 
 from __future__ import annotations
@@ -13,18 +13,52 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast, overload
 
+from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.sdk import task as airflow_task
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from jinja2 import TemplateError
 
-from airflow_personalize.aws_errors import may_pass
-from recsync.errors import DELIBERATE, RETRIABLE, UnexpectedError
+from airflow_personalize.defaults import PersonalizeRetryPolicy
+from airflow_personalize.refusals import may_pass
+from recsync.errors import DELIBERATE, FATAL, REJECTED, RETRIABLE, UnexpectedError
+
+# Library errors are here as a safety net: code that catches one should raise a FatalError that says what to do.
+_PERMANENT = (
+    *FATAL,
+    *REJECTED,
+    AirflowNotFoundException,
+    AttributeError,
+    FileNotFoundError,
+    HITLTimeoutError,
+    ImportError,
+    IsADirectoryError,
+    NameError,
+    NotADirectoryError,
+    NotImplementedError,
+    ParamValidationError,
+    TemplateError,
+    TypeError,
+    UnicodeError,
+)
+
+
+class ErrorRetryPolicy(PersonalizeRetryPolicy):
+    """Decide by recsync's errors, and by those of the libraries that its tasks call."""
+
+    permanent = _PERMANENT
+    retriable = RETRIABLE
+
+    def class_of(self, exception: BaseException) -> type[BaseException]:
+        """Return the error's class, of an UnexpectedError that of the error it replaces."""
+        return exception.kind if isinstance(exception, UnexpectedError) else type(exception)
+
+
+RETRY_POLICY = ErrorRetryPolicy()
 
 log = logging.getLogger(__name__)
 
-# NameError, AttributeError and ImportError come from the interpreter and name code. ParamValidationError of botocore
-# quotes the value that it refuses.
+# NameError, AttributeError and ImportError name code only. ParamValidationError quotes the refused value.
 _SHOWN = (
     *DELIBERATE,
     AirflowException,
@@ -70,10 +104,7 @@ def guarded(function: F) -> F:
 
 
 def patient(poke: F) -> F:
-    """Let a sensor's look that fails for the moment count as "not yet".
-
-    A sensor looks for days; each such error would take one of the task's few retries.
-    """
+    """Let a sensor's poke return False on an error that may pass: each would use up one of the task's few retries."""
 
     @functools.wraps(poke)
     def look(*args: Any, **kwargs: Any) -> Any:
@@ -89,7 +120,7 @@ def patient(poke: F) -> F:
 
 
 def is_guarded(task: Any) -> bool:
-    """Say whether a task of a DAG withholds record content, for the test of all DAGs."""
+    """Return whether a task of a DAG withholds record content, for the test of all DAGs."""
     function = getattr(task, "python_callable", None) or getattr(task, "partial_kwargs", {}).get(
         "python_callable"
     )
@@ -99,7 +130,7 @@ def is_guarded(task: Any) -> bool:
 
 
 class WithholdsRecords:
-    """Mixin of operators that work on records; stands before the operator among the bases."""
+    """Mixin of operators that work on records, to put before the operator's class."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Guard the methods in which Airflow runs the operator."""
@@ -124,7 +155,7 @@ class _Task:
         return airflow_task(guarded(function))
 
     def sensor(self, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]:
-        """Make a sensor of a function, which is :func:`patient`."""
+        """Make a :func:`patient` sensor of a function."""
         return lambda given: airflow_task.sensor(**kwargs)(guarded(patient(given)))
 
     def short_circuit(self, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]:

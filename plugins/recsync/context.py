@@ -1,4 +1,4 @@
-"""What every stage works with: the program, its bucket and its keys."""
+"""The context of a stage: the program, its bucket, keys and stores."""
 
 from __future__ import annotations
 
@@ -20,23 +20,45 @@ StoreT = TypeVar("StoreT")
 
 @dataclass(frozen=True)
 class StageContext:
-    """One program and where its things lie."""
+    """One program with its bucket, keys, warehouse and stores."""
 
     program: Program
 
     @classmethod
     def of(cls, name: str) -> StageContext:
-        """Read the program file anew, so that a task sees the file as it is now."""
+        """Read the program file."""
         return cls(settings.program(name))
 
     @cached_property
+    def data(self) -> StageContext:
+        """Return the context of the program that owns the data; itself when this one does."""
+        owner = self.program.data_owner
+        return self if owner is self.program else StageContext(owner)
+
+    @cached_property
+    def model(self) -> StageContext:
+        """Return the context of the program that owns the champion; itself when this one does."""
+        owner = self.program.model_owner
+        return self if owner is self.program else StageContext(owner)
+
+    @cached_property
+    def over_data(self) -> tuple[StageContext, ...]:
+        """Return the contexts of the programs that use the same data, its owner's first.
+
+        :raises FatalError: when the file of one of them is broken.
+        """
+        others = {self.program.name: self, self.data.program.name: self.data}
+        found = settings.programs_over_data(self.program)
+        return tuple(others.get(program.name) or StageContext(program) for program in found)
+
+    @cached_property
     def keys(self) -> Keys:
-        """S3 keys of the program."""
+        """Return the S3 keys of the program."""
         return Keys(self.program.name)
 
     @cached_property
     def bucket(self) -> Bucket:
-        """Bucket of the program, reached through its AWS connection."""
+        """Return the program's bucket."""
         client = S3Hook(aws_conn_id=self.program.aws).get_conn()
         return Bucket(client, settings.bucket_of(self.program), self.program.aws)
 
@@ -50,10 +72,13 @@ class StageContext:
         return {}
 
     def store(self, kind: Callable[[Bucket, Keys], StoreT]) -> StoreT:
-        """Open the store of a feature: the same object every time, because some remember what they wrote.
+        """Return the store of a class, always the same object: some remember what they wrote.
 
-        :param kind: its class.
+        A class with ``shared = "data"`` or ``"model"`` is kept by the owner of the data, or of the model.
         """
+        keeper = {"data": self.data, "model": self.model}.get(getattr(kind, "shared", ""), self)
+        if keeper is not self:
+            return keeper.store(kind)
         if kind not in self._stores:
             self._stores[kind] = kind(self.bucket, self.keys)
         store: StoreT = self._stores[kind]

@@ -1,80 +1,150 @@
-"""What all DAG files share: one DAG per stage and program, and what becomes of a broken program file."""
+"""What all DAG files share: one DAG per stage and program, schedules, the preflight, broken program files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param
+from airflow.providers.standard.operators.python import ShortCircuitOperator
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetAll,
+    AssetAny,
+    AssetOrTimeSchedule,
+    Param,
+    get_current_context,
+)
+from airflow.sdk.definitions.asset import AssetUriRef
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.context import InletEventsAccessor
 
 from recsync import settings
-from recsync.airflow_errors import RETRY_POLICY
-from recsync.airflow_tasks import task
+from recsync.airflow_tasks import RETRY_POLICY, guarded, task
 from recsync.alerts.failure import FailureNotifier
 from recsync.alerts.late import deadline
 from recsync.program import DatasetType, Program
-from recsync.program.files import read_programs, shared_problems
+from recsync.program.files import missing_programs, read_programs, shared_problems
+from recsync.timetables import interval_timetable, trigger_timetable
+
+log = logging.getLogger(__name__)
 
 DEFAULT_ARGS = {
     "owner": "recsync",
-    # A task killed with its worker or refused by a busy service is tried again; every task may be repeated.
+    # Every task may be repeated, after a killed worker or an error of a busy service.
     "retries": 3,
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=10),
-    # An error that no retry can help fails the task at once; a time that a service named is waited for.
     "retry_policy": RETRY_POLICY,
 }
 
 
-def cron_trigger(cron: str | None) -> CronTriggerTimetable | None:
-    """Schedule runs at the ticks of a cron expression in UTC, beginning with the next one.
+def schedule(program: Program, stage: str, *assets: Asset) -> Any:
+    """Schedule runs at the ticks of a stage's cron, on each event of the assets, and after its upstream assets.
 
-    Airflow starts the tick that is past when a DAG has a start date, or when its last tenth is not over; the first
-    unpause of a weekly training must start none, so the DAGs have no start date and the grace is zero.
+    Events during a run start one run together, so an event only says that there is work; each run reads from S3 what.
+    A plain asset schedule ignores events with a partition key, and a run passes its key on to the events of its tasks;
+    no DAG here has partitions, so Airflow refuses keys for them.
     """
-    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta()) if cron else None
+    cron = program.schedules.of(stage)
+    # Exports have intervals, so that backfills do.
+    timetable = interval_timetable if stage == "export" else trigger_timetable
+    due = timetable(cron) if cron else None
+    events: Any = list(assets)
+    if uris := program.schedules.after(stage):
+        events = AssetAny(*assets, AssetAll(*(upstream_asset(uri) for uri in uris)))
+    if due and events:
+        return AssetOrTimeSchedule(timetable=due, assets=events)
+    return due or events or None
 
 
-def schedule(cron: str | None, *assets: Asset) -> Any:
-    """Schedule runs at the ticks of a cron expression, and whenever one of the assets has an event.
+def upstream_asset(uri: str) -> AssetUriRef:
+    """Refer to an asset of another DAG, whatever its name is there.
 
-    Events without partition keys start a run each, but those that come while a run is active start one together. So
-    an event says only that there is something to do; what, each run finds out on S3.
-
-    No DAG here has partitions. A run with a partition key hands it to every event of its tasks, and a plain asset
-    schedule takes no event with a key; Airflow refuses a key for a DAG without partitions, so none can have one.
+    An asset of our own with the same URI and another name would be a conflict, and Airflow would drop one of them.
     """
-    due = cron_trigger(cron)
-    if due and assets:
-        return AssetOrTimeSchedule(timetable=due, assets=list(assets))
-    return due or list(assets) or None
+    return Asset.ref(uri=Asset(name="upstream", uri=uri).uri)
 
 
-def programs(stage: str) -> Iterator[Program]:
-    """Yield every sound program; a broken one gets, for this stage, a DAG that says what is wrong.
+def start_once(dag: DAG, program: Program, stage: str) -> None:
+    """Put the check of the deadline before the other tasks of a DAG, if the stage has upstream assets and a cron."""
+    uris = program.schedules.after(stage)
+    if not uris or not program.schedules.of(stage):
+        return
+    others = dag.roots
+    # Not a skipping task: those of the rule none_failed would run after it.
+    unless_upstream = ShortCircuitOperator(
+        task_id="unless_upstream",
+        python_callable=guarded(unless_upstream_came),
+        op_kwargs={"program": program.name, "stage": stage},
+    )
+    for other in others:
+        unless_upstream >> other
 
-    Of programs that write to the same attribute or catalog, none may write: which of them was first, the files do not
-    say. Their other stages go on, exports and erasures above all; ``preflight`` stops what would be billed.
+
+def unless_upstream_came(program: str, stage: str) -> bool:
+    """Return False in a run of the deadline if all upstream assets were updated since the deadline before."""
+    context = get_current_context()
+    run = context["dag_run"]
+    if run.run_type != "scheduled":
+        return True
+    schedules = settings.program(program).schedules
+    cron, tick = schedules.of(stage), context.get("data_interval_end") or run.run_after
+    since = next(cron.before(tick)) if cron else tick
+    # Airflow 3.3.2 does not note which runs an event started when a DAG names its assets by URI.
+    missing = [uri for uri in schedules.after(stage) if not _was_updated(uri, since, tick)]
+    if missing:
+        log.info("Not updated since %s, so this is the deadline: %s", since, ", ".join(missing))
+    else:
+        log.info(
+            "Upstream was updated since %s and started its run; the deadline of %s needs none.", since, tick
+        )
+    return bool(missing)
+
+
+def _was_updated(uri: str, since: datetime, until: datetime) -> bool:
+    """Return whether an asset had an event that starts runs: one without a partition key."""
+    events = upstream_events(uri).after(since.isoformat()).before(until.isoformat())
+    return any(event.partition_key is None for event in events)
+
+
+def upstream_events(uri: str) -> InletEventsAccessor:
+    """Return the events of an asset of another DAG, which need not exist yet."""
+    return InletEventsAccessor(asset_uri=Asset(name="upstream", uri=uri).uri)
+
+
+def programs(stage: str, dag_file: str) -> Iterator[Program]:
+    """Yield every sound program that has the stage; for a broken one, make a DAG of this stage that shows the mistakes.
+
+    Of programs that write to the same attribute or catalog, none may push; one whose rules name a program without a
+    file may not recommend. Their other stages go on, exports and erasures above all; ``preflight`` stops what would be
+    billed.
+
+    :param dag_file: the DAG file; ``include/`` beside its folder is used here and by its tasks.
     """
+    settings.use_include_beside(dag_file)
     include = settings.include_folder()
     sound, broken = read_programs(include)
-    shared = shared_problems(sound, include) if stage == "push" else {}
-    problems = {name: error.problems for name, error in broken.items()} | shared
+    between = {"push": shared_problems, "recommend": missing_programs}.get(stage)
+    problems: dict[str, Sequence[str]] = {name: error.problems for name, error in broken.items()}
+    problems |= between(sound, include) if between else {}
     for name, found in problems.items():
         _broken_dag(name, stage, "\n".join(found))
-    yield from (program for name, program in sound.items() if name not in problems)
+    yield from (
+        program for name, program in sound.items() if name not in problems and program.has_stage(stage)
+    )
 
 
 def stage_dag(program: Program, stage: str, *, schedule: Any, doc_md: str | None, **kwargs: Any) -> DAG:
-    """Make the DAG of one stage and program, to be used in a ``with`` block."""
+    """Make the DAG of one stage and program, for a ``with`` block."""
     return DAG(
         dag_id=f"{program.name}_{stage}",
         schedule=schedule,
         doc_md="\n\n".join(text for text in (program.description, doc_md) if text),
-        tags=["recsync", program.name, stage],
+        tags=["recsync", program.name, stage, *_shared_tags(program)],
         catchup=False,
         default_args=_default_args(program, stage),
         deadline=deadline(program, stage),
@@ -82,38 +152,64 @@ def stage_dag(program: Program, stage: str, *, schedule: Any, doc_md: str | None
     )
 
 
-def optional_text(description: str, **schema: Any) -> Param:
-    """Make a parameter that may stay empty; it then is None.
+def _shared_tags(program: Program) -> list[str]:
+    """Tag the DAGs of a program that uses the data, or the model, of another one."""
+    shared = {"data": program.data, "model": program.personalize.model}
+    return [f"{what}: {owner}" for what, owner in shared.items() if owner]
 
-    The trigger form takes an empty text for a missing one, unless null is allowed, and disables its button.
+
+def optional_text(description: str, **schema: Any) -> Param:
+    """Make a parameter that may stay empty; it is then None.
+
+    Unless null is allowed, the trigger form takes an empty text for a missing one and disables its button.
     """
     return Param(None, type=["null", "string"], description=description, **schema)
 
 
 def _default_args(program: Program, stage: str) -> dict[str, Any]:
-    """Give a stage's tasks their time limits, and the call to people when one fails for good."""
     arguments = {**DEFAULT_ARGS, "execution_timeout": program.task_timeout_hours.of(stage)}
-    if (hours := program.deadline_hours.of(stage)) is not None:
-        # Only operators that create jobs of Amazon Personalize know it.
-        arguments["quota_timeout"] = timedelta(hours=hours)
+    if limit := program.deadline_hours.of(stage):
+        # Read only by operators that create jobs of Amazon Personalize.
+        arguments["quota_timeout"] = limit
     if program.alerts:
         arguments["on_failure_callback"] = FailureNotifier(program, stage)
     return arguments
 
 
 def asset(program: Program, kind: str) -> Asset:
-    """Name what one stage hands to the next: ``exports``, ``champion``, ``drift`` or ``recommendations``."""
+    """Return the asset that one stage hands to the next: ``exports``, ``champion``, ``drift``, ``recommendations``."""
     return Asset(name=f"{program.name}_{kind}", uri=f"recsync://{program.name}/{kind}")
 
 
+def imported_asset(program: Program, training_mode: str) -> Asset:
+    """Return the asset that starts the trainings of programs over the same data, after an import of their owner's."""
+    return asset(program, f"{training_mode.lower()}_import")
+
+
 def interactions_last(exported: Mapping[str, Any]) -> None:
-    """Export interactions after users and items, whose ids they are checked against.
+    """Export interactions after users and items, as the checks compare their ids.
 
     :param exported: dataset type -> the task that exports it, or its output.
     """
     for kind, before in exported.items():
         if kind != DatasetType.INTERACTIONS and DatasetType.INTERACTIONS in exported:
             before >> exported[DatasetType.INTERACTIONS]
+
+
+def check_first(dag: DAG, program: Program) -> None:
+    """Put the preflight before the other tasks of a DAG, which must all exist already."""
+    others = dag.roots
+    checked = preflight(program.name)
+    for other in others:
+        checked >> other
+
+
+@task
+def preflight(program: str) -> str:
+    """Check what the run needs before anything is billed, as ``make preflight`` does."""
+    from recsync.preflight.run import preflight as check
+
+    return check(program)
 
 
 def _broken_dag(name: str, stage: str, problems: str) -> None:

@@ -1,18 +1,16 @@
-"""The tree of errors: what the caller does next is decided by the class alone.
+"""The tree of errors. The class alone decides what the caller does.
 
 RecsyncError
-├── FatalError        do not retry: a person must change something first
-│   ├── ProgramError           the program file is wrong; holds every problem found, not just the first
-│   ├── PromotionRefusedError  a solution version does not become champion; the former one stays
-│   └── BudgetExceededError    the next billed step would go beyond the month's budget; it was not begun
-├── RetriableError    try again, after ``retry_after_seconds`` when the service said so
-├── RejectedError     this record only: counted, kept, replayable
-└── UnexpectedError   stands for an error that nothing expected, without its text
+├── FatalError        a retry cannot help: a person must change something first
+│   ├── ProgramError           a program file is wrong; holds every problem, not just the first
+│   ├── PromotionRefusedError  a solution version does not become champion
+│   └── BudgetExceededError    the next billed step would exceed the month's budget; it was not begun
+├── RetriableError    try again, after ``retry_after_seconds`` if the service named a time
+├── RejectedError     one record only: counted, kept, replayable
+└── UnexpectedError   replaces any other error, without its text
 
-Amazon Personalize for Airflow and the Braze client have trees of their own, with the same meaning. Whoever catches what
-any of them may raise catches ``DELIBERATE``, ``FATAL`` or ``RETRIABLE``.
-
-Every message says what happened, to which object, and what to do.
+``airflow_personalize`` and ``braze_client`` have such trees too; ``DELIBERATE``, ``FATAL``, ``RETRIABLE`` and
+``REJECTED`` catch those of all three. Every message says what happened, to which object, and what to do.
 """
 
 from __future__ import annotations
@@ -30,13 +28,13 @@ class RecsyncError(Exception):
 
 
 class FatalError(RecsyncError):
-    """Retrying cannot help: the message says what has to change."""
+    """A retry cannot help; the message says what to change."""
 
 
 class ProgramError(FatalError):
     """A program file is wrong.
 
-    :param problems: one line each: file, line, field, value and what is allowed.
+    :param problems: one line each, with file, line, field, value and the allowed values.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -45,7 +43,7 @@ class ProgramError(FatalError):
 
 
 class PromotionRefusedError(FatalError):
-    """A solution version does not become champion: the message holds the figures."""
+    """A solution version does not become champion; the message holds the metrics."""
 
 
 class BudgetExceededError(FatalError):
@@ -68,9 +66,9 @@ class RejectedError(RecsyncError):
 
 
 class UnexpectedError(RecsyncError):
-    """An error that nothing expected: its class and place without its text, which may quote a record.
+    """Replacement of an error: its class and place without its text, which may quote a record.
 
-    :param error: what was raised; ``kind`` is its class.
+    ``kind`` is the error's class.
     """
 
     def __init__(self, error: BaseException) -> None:

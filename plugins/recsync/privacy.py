@@ -1,18 +1,17 @@
-"""Take ids and record content out of texts that people read: errors, logs, XCom and alerts.
+"""Remove ids and record content from errors, logs, XCom and alerts.
 
-Services and database drivers quote the value that they refuse. What they say about a field, a table or a limit is
-shown; the value is not.
+Services and database drivers quote values that they refuse. Names of fields, tables and limits stay; values do not.
 """
 
 from __future__ import annotations
 
 import re
 
-from braze_client.privacy import WITHHELD, withhold
+from braze_client.errors import WITHHELD, withhold
 
 __all__ = ["WITHHELD", "withhold", "withhold_literals"]
 
-# What databases add about one row: DETAIL and CONTEXT of PostgreSQL, "context:" of Redshift.
+# Lines about one row: DETAIL and CONTEXT of PostgreSQL, "context:" of Redshift.
 # https://www.postgresql.org/docs/current/protocol-error-fields.html
 _ABOUT_A_ROW = re.compile(r"(?im)^\s*(?:detail|context)\s*:.*$")
 _QUOTED = re.compile(
@@ -27,10 +26,9 @@ _WORD = re.compile(r"[^\W_](?:[\w$.-]*\w)?|\w+")
 
 
 def withhold_literals(text: str, known: str = "") -> str:
-    """Replace what a database quotes from a row, and keep what it quotes from the query.
+    """Replace what a database's message quotes from a row, and keep what it quotes from the query.
 
-    :param text: of a driver, about a query.
-    :param known: the query; a quoted text all of whose words stand in it is shown, as are names of tables and columns.
+    :param known: the query; quoted text is kept if all its words are in the query or it names a table or column.
     """
     words = {word.casefold() for word in _WORD.findall(known)}
 

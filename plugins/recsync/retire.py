@@ -1,7 +1,7 @@
-"""Take a whole program out of Braze, Amazon Personalize and S3; other programs keep what they have.
+"""Remove a whole program from Braze, Amazon Personalize and S3, except what other programs use too.
 
-Braze goes first: only the last-sent state knows who has the attributes. The objects on S3 go last, because every other
-step reads some of them. Each step may be repeated, and a step whose work is done finds nothing left to do.
+Braze is first, as only the last-sent state knows which users have the attributes. The objects on S3 are last, because
+every other step reads some of them. Every step may be repeated.
 """
 
 from __future__ import annotations
@@ -18,39 +18,35 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_personalize.hooks.personalize import PersonalizeHook
-from airflow_personalize.hooks.personalize_contents import steps
-from airflow_personalize.resources import SCHEMA
+from airflow_personalize.hooks.personalize_client import deletion_steps
+from airflow_personalize.resource import Resource
+from airflow_personalize.resources import CAMPAIGN, FILTER, SCHEMA, SOLUTION
 from recsync import settings
 from recsync.context import StageContext
 from recsync.errors import FatalError
-from recsync.maintain.account import Account
-from recsync.maintain.inventory import Inventory
-from recsync.maintain.resource_retention import owns_schema
-from recsync.maintain.units import Stored
+from recsync.maintain.objects import Inventory
+from recsync.maintain.resources import PersonalizeAccount, needed_solutions
+from recsync.maintain.retention import ListedObject, owns_filter, owns_schema
 from recsync.program import Program, names
-from recsync.program.files import read_programs
+from recsync.program.files import read_programs, sharers
 from recsync.push.catalog import known_items
-from recsync.push.last_sent import LastSent
 from recsync.push.plan import plan
-from recsync.recommend.lists.catalogue import CATALOGUE
+from recsync.push.store import LastSent
+from recsync.recommend.lists.catalog import CATALOG, positions_in
 from recsync.recommend.lists.list_partition import LISTS
 from recsync.recommend.store import RETIRE_PREFIX, RecommendationsManifest, RecommendationsStore
-from recsync.storage.work_folder import work_folder
+from recsync.storage.duck import work_folder
 
 log = logging.getLogger(__name__)
 
-# What outlives the program: who must never come back, the proofs of erasures, and what was paid.
+# Kept after the program: the suppression list, the certificates of erasures, and the cost ledger.
 _KEPT = ("state/suppression.json", "erasure/certificates/", "state/money/")
 _LAST_SENT = "state/last_sent.json"
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What other programs name too, so that it stays.
-
-    :param attributes: Braze attributes.
-    :param catalogs: Braze catalogs.
-    """
+    """The Braze attributes and catalogs of other programs."""
 
     attributes: frozenset[str]
     catalogs: frozenset[str]
@@ -59,7 +55,7 @@ class Shared:
     def of(cls, program: Program) -> Shared:
         """Read the other program files.
 
-        :raises FatalError: when one of them is broken, so that nobody knows what it shares.
+        :raises FatalError: when one of them is broken, so that it is unknown what it shares.
         """
         sound, broken = read_programs(settings.include_folder())
         if others := sorted(name for name in broken if name != program.name):
@@ -68,41 +64,75 @@ class Shared:
                 "known. Correct it first (make check); nothing was touched."
             )
         brazes = [other.braze for name, other in sound.items() if name != program.name]
-        named = (name for braze in brazes for name in (braze.attribute, braze.tier_attribute) if name)
+        named = (name for braze in brazes for name in braze.attribute_names)
         return cls(frozenset(named), frozenset(braze.catalog.name for braze in brazes if braze.catalog))
 
 
 @dataclass(frozen=True)
 class Retirement:
-    """What a program has, as far as it is its own."""
+    """What belongs to one program only."""
 
     context: StageContext
 
     @cached_property
     def shared(self) -> Shared:
-        """What other programs name too."""
+        """What other programs use too."""
         return Shared.of(self.context.program)
 
     @cached_property
-    def account(self) -> Account:
+    def account(self) -> PersonalizeAccount:
         """The account of Amazon Personalize."""
         program = self.context.program
-        return Account(program, PersonalizeHook(aws_conn_id=program.aws))
+        return PersonalizeAccount(program, PersonalizeHook(aws_conn_id=program.aws))
 
     @property
     def schemas(self) -> list[tuple[str, str]]:
         """The program's schemas that no other dataset group uses: name and ARN."""
-        used = {
-            arn
-            for arn, by in self.account.used_schemas.items()
-            if not by.endswith(f"of {self._group_name} uses it")
-        }
+        own_use = f"of {names.dataset_group_name(self.context.program)} uses it"
+        used = {arn for arn, use in self.account.used_schemas.items() if not use.endswith(own_use)}
         own = (each for each in self.account.schemas if owns_schema(self.context.program, each.name))
         return [(each.name, each.arn) for each in own if each.arn not in used]
 
     @property
-    def _group_name(self) -> str:
-        return names.dataset_group_name(self.context.program)
+    def group(self) -> str | None:
+        """ARN of the dataset group that goes with the program; None when there is none, or another one owns it."""
+        return None if self.context.program.data else self.account.group
+
+    @property
+    def parts_of_group(self) -> list[tuple[Resource, str, str]]:
+        """What only this program has in the dataset group of another: resource, name and ARN, in order of removal."""
+        program = self.context.program
+        if program.data is None or self.account.group is None:
+            return []
+        found = [
+            (CAMPAIGN, each["name"], each["campaignArn"])
+            for each in self.account.campaigns
+            if each["name"] == names.campaign_name(program)
+        ]
+        found += [
+            (FILTER, each["name"], each["filterArn"])
+            for each in self.account.filters
+            if owns_filter(program, each["name"])
+        ]
+        if program.personalize.model is not None:
+            return found
+        solutions = self.account.solutions
+        others = [each for each in self.context.over_data if each.program.name != program.name]
+        used = {arn for each in others for arn in needed_solutions(each, solutions)}
+        mine = needed_solutions(self.context, solutions).keys() - used
+        return found + [(SOLUTION, each.name, each.arn) for each in solutions if each.arn in mine]
+
+    def check_not_shared(self) -> None:
+        """Check that no other program uses the data.
+
+        :raises FatalError: with the names of those that do.
+        """
+        name = self.context.program.name
+        if found := sharers(name, settings.include_folder()):
+            raise FatalError(
+                f"{name} cannot be retired while {', '.join(found)} use{'s' if len(found) == 1 else ''} its data. "
+                f"Retire {'it' if len(found) == 1 else 'them'} first; nothing was touched."
+            )
 
     @property
     def shares_catalog(self) -> bool:
@@ -111,11 +141,11 @@ class Retirement:
         return catalog is not None and catalog.name in self.shared.catalogs
 
     def catalog_items(self) -> int:
-        """Count the items that the program put into a catalog of its own."""
+        """Count the program's items in its own catalog."""
         return 0 if self.shares_catalog else len(known_items(self.context))
 
     def attributes(self) -> Counter[str]:
-        """Count the people whom Braze shows each attribute of the program's, by the last-sent state."""
+        """Count the users with each of the program's attributes, by the last-sent state."""
         state, _ = self.context.store(LastSent).read()
         with work_folder() as folder:
             table = self.context.store(LastSent).download(state, folder / "state.parquet")
@@ -125,61 +155,60 @@ class Retirement:
         found = {entry["values"]: entry["counts"] for entry in counted.to_pylist()}
         return Counter({name: people for name, people in found.items() if name not in self.shared.attributes})
 
-    def objects(self) -> list[Stored]:
-        """List the objects on S3 that go, what holds on to others first."""
+    def objects(self) -> list[ListedObject]:
+        """List the objects on S3 to remove, in their order."""
         keys = self.context.keys
         kept = tuple(f"{keys.program}/{name}" for name in _KEPT)
-        found = Inventory(self.context.bucket, keys).everything()
-        going = [stored for stored in found if not stored.key.startswith(kept)]
-        # Once this document is gone, a further run finds nobody left in Braze, and asks for no table of it.
-        return sorted(going, key=lambda stored: not stored.key.endswith(_LAST_SENT))
+        found = Inventory(self.context.bucket, keys).objects()
+        going = [listed for listed in found if not listed.key.startswith(kept)]
+        # First the document that refers to the tables: without it, a second run reads no table.
+        return sorted(going, key=lambda listed: not listed.key.endswith(_LAST_SENT))
 
 
 def survey(program_name: str) -> dict[str, Any]:
-    """Say what a retirement would remove, and what stays because others use it.
+    """Report what a retirement would remove, and what stays because others use it.
 
-    :returns: counts and names; ``dataset_group_arn`` is None when there is no dataset group.
+    :returns: counts and names; ``dataset_group_arn`` is None when there is no dataset group of its own.
+    :raises FatalError: when other programs use its data.
     """
     found = Retirement(StageContext.of(program_name))
-    context, group = found.context, found.account.group
-    contents = steps(found.account.hook, group) if group else []
+    found.check_not_shared()
+    context, group = found.context, found.group
+    resources, catalog = [], context.program.braze.catalog
+    if group:
+        steps = deletion_steps(found.account.hook, group)
+        resources = [f"{each.resource.noun} {each.arn.split(':', 5)[-1]}" for step in steps for each in step]
+        resources.append(f"dataset group {names.dataset_group_name(context.program)}")
+    resources += [f"{resource.noun} {name}" for resource, name, _ in found.parts_of_group]
     attributes, objects = found.attributes(), found.objects()
-    areas = Counter(stored.key.split("/")[1] for stored in objects)
-    catalog = context.program.braze.catalog
-    own = {name for name in (context.program.braze.attribute, context.program.braze.tier_attribute) if name}
-    shared = sorted(own & found.shared.attributes)
-    told = {
+    shared_attributes = found.shared.attributes.intersection(context.program.braze.attribute_names)
+    shared = [f"attribute {name}" for name in sorted(shared_attributes)]
+    if catalog and found.shares_catalog:
+        shared.append(f"catalog {catalog.name}")
+    result = {
         "dataset_group_arn": group,
-        "personalize": [
-            f"{each.resource.noun} {each.arn.split(':', 5)[-1]}" for step in contents for each in step
-        ]
-        + ([f"dataset group {names.dataset_group_name(context.program)}"] if group else []),
+        "personalize": resources,
         "schemas": [name for name, _ in found.schemas],
         "attributes": dict(attributes),
         "data_points": attributes.total(),
         "catalog": catalog.name if catalog and not found.shares_catalog else None,
         "catalog_items": found.catalog_items(),
-        "objects": dict(areas),
-        "bytes": sum(stored.size_bytes for stored in objects),
-        "shared": [f"attribute {name}" for name in shared]
-        + ([f"catalog {catalog.name}"] if catalog and found.shares_catalog else []),
+        "objects": dict(Counter(listed.key.split("/")[1] for listed in objects)),
+        "bytes": sum(listed.size_bytes for listed in objects),
+        "shared": shared,
     }
-    log.info("%s", as_text(program_name, told))
-    return told
+    log.info("%s", _as_text(program_name, result))
+    return result
 
 
-def as_text(program_name: str, found: Mapping[str, Any]) -> str:
-    """Write a survey for people."""
+def _as_text(program_name: str, found: Mapping[str, Any]) -> str:
+    catalog = f"Braze: {found['catalog_items']:,} items of catalog {found['catalog']}"
     lines = [
         *(f"Amazon Personalize: {what}" for what in found["personalize"]),
         *(f"Amazon Personalize: schema {name}" for name in found["schemas"]),
         *(f"Braze: attribute {name} of {people:,} people" for name, people in found["attributes"].items()),
         f"Braze: {found['data_points']:,} data points for the removals",
-        *(
-            [f"Braze: {found['catalog_items']:,} items of catalog {found['catalog']}"]
-            if found["catalog"]
-            else []
-        ),
+        *([catalog] if found["catalog"] else []),
         *(f"S3: {count:,} objects in {program_name}/{area}/" for area, count in found["objects"].items()),
         f"S3: {found['bytes']:,} bytes",
         *(f"stays, another program names it: {what}" for what in found["shared"]),
@@ -189,14 +218,15 @@ def as_text(program_name: str, found: Mapping[str, Any]) -> str:
 
 
 def plan_removal(program_name: str, *, dag_run: str, run: str, created_at: datetime) -> dict[str, Any]:
-    """Plan the delivery that takes the program's attributes off everybody, and its items out of the catalog.
+    """Plan the delivery that removes the program's attributes from all users, and its items from the catalog.
 
-    It is the delivery of recommendations for nobody, so it has the ledger, the limits and the account of any other.
+    It delivers an empty set of recommendations, so it has the ledger, limits and accounts of any delivery.
 
     :param run: key of the run.
-    :returns: ``delivery`` and how many people are in it.
+    :returns: ``delivery`` and the number of users in it.
     """
     found = Retirement(StageContext.of(program_name))
+    found.check_not_shared()
     context, run = found.context, f"{RETIRE_PREFIX}{run}"
     manifest = RecommendationsManifest(
         run,
@@ -209,61 +239,60 @@ def plan_removal(program_name: str, *, dag_run: str, run: str, created_at: datet
         items=0,
         source="retire",
         keep_attributes=tuple(sorted(found.shared.attributes)),
-        # Without items of its own there the delivery would make the catalog.
+        # A delivery would create the catalog if the program has no items in it.
         leave_catalog=not found.catalog_items(),
     )
     with work_folder() as folder:
         lists = folder / "lists.parquet"
-        pq.write_table(LISTS.empty_table(), lists)
-        context.store(RecommendationsStore).publish(manifest, lists, CATALOGUE.empty_table())
+        nothing = CATALOG.empty_table()
+        pq.write_table(LISTS.with_metadata(positions_in(nothing)).empty_table(), lists)
+        context.store(RecommendationsStore).publish(manifest, lists, nothing)
     planned = plan(program_name, run, dag_run=dag_run, allow_removals=True)
     return {"delivery": planned.delivery, "people": planned.figures.left_audience}
 
 
 def check_removed(program_name: str) -> None:
-    """Make sure that nobody has an attribute of the program any more, before what knows of it is deleted.
+    """Check that no user has an attribute of the program any more, before the last-sent state is deleted.
 
-    :raises FatalError: saying how many people have one.
+    :raises FatalError: with the number of users who have one.
     """
-    found = Retirement(StageContext.of(program_name))
-    if left := found.attributes():
+    if left := Retirement(StageContext.of(program_name)).attributes():
         people = ", ".join(f"{name}: {count:,}" for name, count in left.items())
         raise FatalError(
             f"Braze still shows attributes of {program_name} for some people ({people}): over a cap of "
-            "braze.delivery, or refused by Braze, as the delivery's report says. Start the retirement again; a cap of "
-            "a day allows more tomorrow. Nothing else was removed."
+            "braze.delivery, or refused by Braze, as the delivery's report says. Start the retirement again; with a "
+            "daily cap, tomorrow. Nothing else was removed."
         )
 
 
 def remove_schemas(program_name: str) -> list[str]:
-    """Delete the program's schemas that no dataset uses any more.
+    """Delete the program's schemas that no dataset uses any more, and return their names.
 
-    :returns: their names.
+    Of a program over another one's data, delete what only it has in the dataset group.
     """
     found = Retirement(StageContext.of(program_name))
-    gone = found.schemas
-    for _, arn in gone:
-        found.account.hook.delete(SCHEMA, arn)
-    return [name for name, _ in gone]
+    gone = [*found.parts_of_group, *((SCHEMA, name, arn) for name, arn in found.schemas)]
+    for resource, _, arn in gone:
+        found.account.hook.delete(resource, arn)
+    return [name for _, name, _ in gone]
 
 
 def remove_objects(program_name: str) -> int:
     """Delete the program's objects on S3.
 
-    :returns: how many were there.
+    :returns: their number.
     :raises FatalError: when something was written meanwhile; a further run removes it.
     """
     found = Retirement(StageContext.of(program_name))
     objects, inventory = found.objects(), Inventory(found.context.bucket, found.context.keys)
-    head = [stored for stored in objects if stored.key.endswith(_LAST_SENT)]
-    stay = [*inventory.remove(head), *inventory.remove([stored for stored in objects if stored not in head])]
-    if stay or found.objects():
+    head = [listed for listed in objects if listed.key.endswith(_LAST_SENT)]
+    kept = [*inventory.remove(head), *inventory.remove([listed for listed in objects if listed not in head])]
+    if kept or found.objects():
         raise FatalError(
             f"Objects of {program_name} were written while it was retired. Pause its DAGs, and start it again."
         )
+    count = len(objects)
     log.info(
-        "%s is retired: %d objects removed. Delete its program file and its SQL now.",
-        program_name,
-        len(objects),
+        "%s is retired: %d objects removed. Delete its program file and its SQL now.", program_name, count
     )
-    return len(objects)
+    return count

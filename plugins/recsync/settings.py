@@ -1,4 +1,4 @@
-"""What a deployment sets once for all programs, in Airflow's own configuration (section ``[recsync]``).
+"""Settings of the deployment from Airflow's ``[recsync]`` section, and connections.
 
 ``AIRFLOW__RECSYNC__BUCKET``, ``AIRFLOW__RECSYNC__PERSONALIZE_ROLE_ARN``, ``AIRFLOW__RECSYNC__INCLUDE_FOLDER``,
 ``AIRFLOW__RECSYNC__DATASET_GROUPS_QUOTA``.
@@ -6,54 +6,101 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow.configuration import conf
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
-from recsync.errors import FatalError
+from recsync.errors import FatalError, ProgramError
+from recsync.formatting import did_you_mean
 from recsync.program import DatasetType, Program
 from recsync.program.avro import AvroSchema
-from recsync.program.files import SUFFIX, read_program
-from recsync.program.text_files import read_text_file
+from recsync.program.files import SUFFIX, read_program, read_schema, sharers
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
 
 SECTION = "recsync"
 
 
+# Of the DAG file that this process runs, if there is one.
+_beside_dags: dict[str, Path] = {}
+
+
+def use_include_beside(dag_file: str) -> None:
+    """Use the ``include/`` beside the folder of a DAG file, if there is one.
+
+    A task runs its DAG file from the DAG bundle, in the version of its run, so it reads the program, SQL and schemas
+    of that version.
+    """
+    folder = Path(dag_file).resolve().parents[1] / "include"
+    if (folder / "programs").is_dir():
+        _beside_dags["include"] = folder
+
+
 def include_folder() -> Path:
-    """Find ``include/``: the setting ``include_folder``, else beside ``plugins/``."""
+    """Find ``include/``: the setting ``include_folder``, else beside the DAG files, else beside ``plugins/``."""
     configured = conf.get(SECTION, "include_folder", fallback="")
-    return Path(configured) if configured else Path(__file__).resolve().parents[2] / "include"
+    if configured:
+        return Path(configured)
+    return _beside_dags.get("include") or Path(__file__).resolve().parents[2] / "include"
 
 
 def program(name: str) -> Program:
     """Read one program by name.
 
-    :raises ProgramError: with everything that is wrong with its file.
+    :raises ProgramError: with all problems of its file.
     """
     include = include_folder()
     return read_program(include / "programs" / f"{name}{SUFFIX}", include)
 
 
+def names_over_data(program: Program) -> list[str]:
+    """Name the programs that use the same data, its owner first, also broken ones."""
+    owner = program.data_owner.name
+    return [owner, *sharers(owner, include_folder())]
+
+
+def programs_over_data(program: Program) -> list[Program]:
+    """Read the programs that use the same data, its owner first.
+
+    :raises FatalError: when one of them is broken, so that it is unknown what it uses and writes.
+    """
+    (_, *names), owner, found = names_over_data(program), program.data_owner, []
+    for name in names:
+        try:
+            found.append(read_program(include_folder() / "programs" / f"{name}{SUFFIX}", include_folder()))
+        except ProgramError:
+            raise FatalError(
+                f"The program file of {name}, which uses the data of {owner.name}, is broken, so what it uses and "
+                "writes is not known. Correct it first (make programs); nothing was touched."
+            ) from None
+    return [owner, *found]
+
+
 def schema(program: Program, dataset_type: DatasetType) -> AvroSchema:
     """Read the Avro schema of one dataset of a program."""
-    name = f"schemas/{program.schema_file(dataset_type)}"
-    return AvroSchema.parse(read_text_file(include_folder() / name, f"include/{name}"), dataset_type)
+    return read_schema(program, dataset_type, include_folder())
 
 
 def bucket_of(program: Program) -> str:
-    """Give the program's S3 bucket."""
+    """Return the program's S3 bucket."""
     return program.bucket or _required("bucket", "the S3 bucket of this deployment", program)
 
 
 def role_arn_of(program: Program) -> str:
-    """Give the role that Amazon Personalize assumes."""
+    """Return the role that Amazon Personalize assumes."""
     return program.role_arn or _required(
         "personalize_role_arn", "the role Amazon Personalize assumes", program
     )
 
 
 def dataset_groups_quota() -> int:
-    """Return how many dataset groups the account may have in its region: AWS allows 5, and more on request.
+    """Return the quota of dataset groups in the account's region: 5, or more on request.
 
     https://docs.aws.amazon.com/personalize/latest/dg/limits.html
     """
@@ -68,3 +115,37 @@ def _required(key: str, meaning: str, program: Program) -> str:
             f"[{SECTION}] {key} (AIRFLOW__{SECTION.upper()}__{key.upper()})."
         )
     return value
+
+
+_PREFIX = "AIRFLOW_CONN_"
+
+
+def connection(conn_id: str, *, field: str) -> Connection:
+    """Return an Airflow connection.
+
+    :param field: field of the program file that names the connection, for errors.
+    :raises FatalError: it does not exist, or cannot be read.
+    """
+    variable = f"{_PREFIX}{conn_id.upper()}"
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        # Airflow goes on to its next source of connections when a variable cannot be read.
+        if variable in os.environ:
+            raise _unreadable(conn_id, variable) from None
+        there = [name.removeprefix(_PREFIX).lower() for name in os.environ if name.startswith(_PREFIX)]
+        hint = did_you_mean(conn_id, there) or "."
+        raise FatalError(
+            f"There is no Airflow connection {conn_id}, which the program file names as {field}{hint} Create it in "
+            f"Airflow (Admin, Connections) or as {variable}, or correct {field}."
+        ) from None
+    except ValueError:
+        # The text of the error may show the password.
+        raise _unreadable(conn_id, variable) from None
+
+
+def _unreadable(conn_id: str, variable: str) -> FatalError:
+    return FatalError(
+        f"The Airflow connection {conn_id} cannot be read: {variable} holds neither JSON nor a URI. In a URI, write "
+        "special characters of user and password as %40 for @, %2F for / and so on."
+    )

@@ -1,4 +1,4 @@
-"""Scripted and local servers in the place of AWS, and buckets for stores."""
+"""Scripted and local servers in the place of AWS, buckets for stores, and a program for stages."""
 
 from __future__ import annotations
 
@@ -16,3 +16,5 @@ from aws_servers import (  # ruff: ignore[unused-import]
     s3_url,
 )
 from buckets import _door, bucket, door, door_bucket, keys  # ruff: ignore[unused-import]
+from small_shop import local_personalize, small_shop  # ruff: ignore[unused-import]
+from stage_shop import stage_shop  # ruff: ignore[unused-import]

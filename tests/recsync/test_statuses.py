@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from airflow_personalize.errors import PersonalizeFatalError
 from airflow_personalize.hooks.personalize import PersonalizeHook
-from airflow_personalize.resource import Resource, ready
+from airflow_personalize.resource import Resource, State, ready, state_of
 from airflow_personalize.resources import (
     BATCH_INFERENCE_JOB,
     BATCH_SEGMENT_JOB,
@@ -25,14 +25,14 @@ from airflow_personalize.resources import (
     SOLUTION,
     SOLUTION_VERSION,
 )
-from airflow_personalize.status import State, state_of
 from recsync.context import StageContext
 from recsync.costs.usage import billed
-from recsync.imports.dataset_state import Held
-from recsync.imports.pending_imports import import_state, settle
-from recsync.imports.store import ImportState
-from recsync.maintain.account import Account
-from recsync.training.lock import under_way
+from recsync.imports.dataset_state import DatasetState
+from recsync.imports.plans import ImportJob, PendingImports, UpdatePlan
+from recsync.imports.store import ImportStore, import_state, reconcile
+from recsync.maintain.resources import PersonalizeAccount
+from recsync.program import DatasetType
+from recsync.training.store import running_jobs
 
 PENDING, READY, FAILED, GONE = State
 MADE = {"CREATE PENDING": PENDING, "CREATE IN_PROGRESS": PENDING, "ACTIVE": READY, "CREATE FAILED": FAILED}
@@ -185,7 +185,7 @@ def test_the_lock_waits_for_what_is_pending_only(
     personalize: Any, context: StageContext, resource: Resource, status: str, state: State
 ) -> None:
     personalize.on(operation("List", resource), {resource.listing: [description(resource, status)]})
-    found = under_way(context)
+    found = running_jobs(context)
     assert bool(found) is (state is PENDING)
     assert all(arn_of(resource) in each and status.replace("_", " ") in each for each in found)
 
@@ -197,13 +197,13 @@ def test_a_pending_import_is_waited_for_and_a_failed_one_is_not(
     personalize.on("ListDatasetImportJobs", {resource.listing: [description(resource, status)]})
     dataset = f"{PREFIX}dataset/shop/INTERACTIONS"
     assert import_state(context, dataset, "one") == (None if state is FAILED else state)
-    plan = {"run": "r", "mode": "UPDATE", "taken": {"INTERACTIONS": []}}
-    jobs = {"INTERACTIONS": {"name": "one", "dataset_arn": dataset}}
-    unfinished = {"plan": plan, "jobs": jobs, "full": {}, "objects": {}}
-    context.store(ImportState).change(lambda _: Held(unfinished=unfinished))
-    assert settle(context) == (["one"] if state is PENDING else [])
-    assert bool(under_way(context)) is (state is PENDING)
-    assert (context.store(ImportState).read().unfinished is None) is (state is not PENDING)
+    kind = DatasetType.INTERACTIONS
+    plan = UpdatePlan("r", "", "", {}, {}, {kind: ()}, {})
+    pending = PendingImports(plan, {kind: ImportJob("one", dataset)}, {}, {})
+    context.store(ImportStore).change(lambda _: DatasetState(pending_imports=pending))
+    assert reconcile(context) == (["one"] if state is PENDING else [])
+    assert bool(running_jobs(context)) is (state is PENDING)
+    assert (context.store(ImportStore).read().pending_imports is None) is (state is not PENDING)
 
 
 @of(SOLUTION, SOLUTION_VERSION)
@@ -212,7 +212,7 @@ def test_clean_up_leaves_what_changes_by_itself_and_retries_a_deletion_that_fail
 ) -> None:
     found = {**description(resource, status), "solutionArn": SOLUTION_ARN}
     personalize.on(operation("List", resource), {resource.listing: [found]})
-    solutions = Account(context.program, PersonalizeHook()).solutions
+    solutions = PersonalizeAccount(context.program, PersonalizeHook()).solutions
     if resource is SOLUTION and state is GONE:
         assert solutions == []
     else:
@@ -224,7 +224,7 @@ def test_clean_up_leaves_the_solution_that_a_pending_job_reads(
     personalize: Any, context: StageContext, resource: Resource, status: str, state: State
 ) -> None:
     personalize.on(operation("List", resource), {resource.listing: [description(resource, status)]})
-    used = Account(context.program, PersonalizeHook()).used_solutions()
+    used = PersonalizeAccount(context.program, PersonalizeHook()).used_solutions()
     assert (SOLUTION_ARN in used) is (state is PENDING)
 
 

@@ -1,4 +1,4 @@
-"""Setting up what a program needs in Amazon Personalize: dataset group, schemas, datasets, solutions."""
+"""Set up the resources of a program in Amazon Personalize: dataset group, schemas, datasets, solutions."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Resources:
 
 
 def setup(program: Program, after: Output | None = None, *, solutions: bool = True) -> Resources:
-    """Create or adopt everything a program needs in Amazon Personalize; drift fails the task that finds it.
+    """Create or adopt the resources of a program; drift fails the task that finds it.
 
     :param after: task that must have succeeded first; when it skips, nothing is set up.
-    :param solutions: whether solutions are set up; a run that trains a solution that is there needs none.
+    :param solutions: whether solutions are set up; a run that trains an existing solution needs none.
     """
     aws = {"aws_conn_id": program.aws}
     resources: list[Resources] = []
@@ -82,11 +82,11 @@ def _after(first: Output | None, then: Output) -> None:
 
 
 def _solutions(program: Program, dataset_group: Output, datasets: dict[str, Output]) -> dict[str, Output]:
-    """Create or adopt the solutions that a FULL training uses, with what a tuning pinned."""
+    """Create or adopt the solutions that a FULL training uses, with the pinned hyperparameters."""
     arguments: Output = solution_settings(program.name, dataset_group)
-    # A solution's columns are checked against the datasets that are there.
+    # A solution's columns are checked against the existing datasets.
     list(datasets.values()) >> arguments
-    # Which solutions there are follows from the program file alone; how they are set depends on state.
+    # The program file alone decides which solutions exist; their settings depend on state.
     return {
         prefix: _solution(program, prefix, spec, arguments, dataset_group)
         for prefix, spec in trained_by_full(program, {}).items()
@@ -117,7 +117,7 @@ def _solution(
 
 @task(multiple_outputs=True)
 def solution_settings(program: str, dataset_group_arn: str) -> dict[str, Any]:
-    """Say how the solutions are set now."""
-    from recsync.training import pinned_solutions as solutions
+    """Return the present settings of the solutions."""
+    from recsync.training import tuning
 
-    return solutions.solution_settings(program, dataset_group_arn)
+    return tuning.solution_settings(program, dataset_group_arn)

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from recsync.connections import connection
+from recsync import settings
 from recsync.errors import FatalError
 from recsync.push.braze_hook import BrazeHook
+from recsync.settings import connection
 from recsync.warehouse.hooks import warehouse
+
+
+def test_the_include_folder_is_the_settings_then_beside_the_dag_files_then_beside_the_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW__RECSYNC__INCLUDE_FOLDER", raising=False)
+    monkeypatch.setattr(settings, "_beside_dags", {})
+    beside_plugins = Path(settings.__file__).resolve().parents[2] / "include"
+    dag_file = str(tmp_path / "version" / "dags" / "export.py")
+    settings.use_include_beside(dag_file)
+    assert settings.include_folder() == beside_plugins, "there is none"
+    (tmp_path / "version" / "include" / "programs").mkdir(parents=True)
+    settings.use_include_beside(dag_file)
+    assert settings.include_folder() == tmp_path / "version" / "include"
+    monkeypatch.setenv("AIRFLOW__RECSYNC__INCLUDE_FOLDER", "/somewhere")
+    assert settings.include_folder() == Path("/somewhere")
 
 
 def test_a_connection_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Keep runs that import, train or delete in one dataset group apart."""
+"""Let one run at a time import, train or delete in a dataset group."""
 
 from __future__ import annotations
 
@@ -12,47 +12,44 @@ from airflow.sdk import get_current_context
 
 from recsync.airflow_tasks import task
 from recsync.program import Program
+from recsync.stages import STAGES
 from recsync.task_groups.setup import Output
 
 log = logging.getLogger(__name__)
 
-# Stages that change a dataset group. An hourly update lets those that a person or the calendar wants go first, or a
-# backlog of updates would keep them waiting for ever.
-EXCLUSIVE_STAGES = ("train_full", "tune", "forget", "retire")
-YIELDING_STAGE = "train_update"
 _ACTIVE = ["queued", "running"]
-# The task in which a run waits for a person, and its state meanwhile: the run's imports and trainings are done.
+# The task in which a run waits for a person, and its state meanwhile; its imports and trainings are done by then.
 _APPROVAL, _AWAITING = "approve", "awaiting_input"
 _ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 _DAY_SECONDS = 24 * 3600
 
 
-def hold(program: Program) -> Output:
-    """Wait, without a worker slot, until this run alone may change the program's dataset group."""
-    return wait_for_lease(program.name)
+def acquire_lock(program: Program) -> Output:
+    """Wait, without a worker slot, until this run alone may change the dataset group, which programs may share."""
+    return wait_for_lock(program.name)
 
 
-def must_hold(program: str, context: Mapping[str, Any] | None = None) -> None:
-    """Check in a task, right before a billed step, that its run has the lease.
+def assert_lock(program: str, context: Mapping[str, Any] | None = None) -> None:
+    """Check in a task, right before a billed step, that its run has the store.
 
-    :param context: of the task; None takes the present one, which is there inside of a task only.
+    :param context: of the task; None takes the present one.
     :raises RetriableError: when another run has it.
     """
     from recsync.context import StageContext
-    from recsync.training import lock
+    from recsync.training import store
 
     here = context or get_current_context()
-    lock.must_hold(StageContext.of(program), _run_of(here), partial(_is_running, here["ti"]))
+    store.assert_lock(StageContext.of(program), _run_of(here), partial(_is_running, here["ti"]))
 
 
 @dataclass(frozen=True)
-class HoldsLease:
-    """Check, before a task creates or adopts a job, that its run has the lease: a person may clear that task alone.
+class AssertLock:
+    """Check, before a task creates or adopts a job, that its run has the lock: a person may clear that task alone.
 
     Given to operators as ``pre_execute``.
 
     :param program: name of the program.
-    :param imports: whether the job is an import, which must be written down as well.
+    :param imports: whether the job is an import, which must be registered as well.
     """
 
     program: str
@@ -62,43 +59,51 @@ class HoldsLease:
         """Check it.
 
         :raises RetriableError: when another run has it.
-        :raises FatalError: when the import is not written down any more.
+        :raises FatalError: when the import is not registered any more.
         """
         from recsync.context import StageContext
-        from recsync.imports.pending_imports import check_written_down
+        from recsync.imports.store import check_registered
 
-        must_hold(self.program, context)
+        assert_lock(self.program, context)
         if self.imports:
             job = context["task"]
-            check_written_down(StageContext.of(self.program), job.dataset_arn, job.job_name)
+            check_registered(StageContext.of(self.program), job.dataset_arn, job.job_name)
 
 
 @task.sensor(task_id="hold", mode="reschedule", poke_interval=15, timeout=2 * _DAY_SECONDS)
-def wait_for_lease(program: str) -> bool:
-    """Take the lease once nobody has it and nothing of a former run is under way."""
+def wait_for_lock(program: str) -> bool:
+    """Take the lock once it is free and no job of an earlier run is running."""
     from recsync.context import StageContext
-    from recsync.training import lock
+    from recsync.training import store
 
     context = get_current_context()
     ti = context["ti"]
-    waits_for = lock.waits_for(
-        StageContext.of(program), _run_of(context), partial(_is_running, ti), _goes_first(program, ti)
+    blocker = store.blocked_by(
+        StageContext.of(program), _run_of(context), partial(_is_running, ti), _priority_run(program, ti)
     )
-    if waits_for:
-        log.info("Waiting for %s.", waits_for)
-    return waits_for is None
+    if blocker:
+        log.info("Waiting for %s.", blocker)
+    return blocker is None
 
 
-def _goes_first(program: str, ti: Any) -> str | None:
-    if ti.dag_id != f"{program}_{YIELDING_STAGE}":
+def _priority_run(program: str, ti: Any) -> str | None:
+    if ti.dag_id not in {f"{program}_{stage.name}" for stage in STAGES if stage.lock == "yields"}:
         return None
-    stages = (f"{program}_{stage}" for stage in EXCLUSIVE_STAGES)
-    running = (dag_id for dag_id in stages if _at_work(ti, dag_id, ["running"]))
+    over_data = names_over_data(program)
+    others = (f"{name}_{stage.name}" for name in over_data for stage in STAGES if stage.lock == "exclusive")
+    running = (dag_id for dag_id in others if _at_work(ti, dag_id, ["running"]))
     return next((f"a run of {dag_id}" for dag_id in running), None)
 
 
+def names_over_data(program: str) -> list[str]:
+    """Name the programs that use the same data as one, its owner first, also broken ones."""
+    from recsync import settings
+
+    return settings.names_over_data(settings.program(program))
+
+
 def _run_of(context: Mapping[str, Any]) -> Any:
-    from recsync.training.lock_store import Holder
+    from recsync.training.store import Holder
 
     run = context["dag_run"]
     return Holder(run.dag_id, run.run_id)
@@ -109,7 +114,7 @@ def _is_running(ti: Any, holder: Any) -> bool:
 
 
 def _at_work(ti: Any, dag_id: str, states: list[str], run_ids: list[str] | None = None) -> bool:
-    """Tell whether a run in one of the states does more than wait for a person."""
+    """Return whether a run in one of the states does more than wait for approval."""
     runs = ti.get_dr_count(dag_id=dag_id, run_ids=run_ids, states=states)
     if not runs:
         return False
@@ -119,11 +124,11 @@ def _at_work(ti: Any, dag_id: str, states: list[str], run_ids: list[str] | None 
 
 
 def runs_at_work(program: str, stages: Sequence[str]) -> list[list[str]]:
-    """Name the runs of these stages that are under way now, each as ``[dag_id, run_id]``."""
+    """Return the unfinished runs of these stages, each as ``[dag_id, run_id]``."""
     ti = get_current_context()["ti"]
     found: list[list[str]] = []
     for dag_id in (f"{program}_{stage}" for stage in stages):
-        # Airflow gives the task states of all runs of a DAG or of none; most of the time nothing is running.
+        # Airflow returns the task states of all runs of a DAG, so look only when one is running.
         if ti.get_dr_count(dag_id=dag_id, states=["running"]):
             unfinished = (
                 run_id
@@ -135,6 +140,6 @@ def runs_at_work(program: str, stages: Sequence[str]) -> list[list[str]]:
 
 
 def any_at_work(runs: Sequence[Sequence[str]]) -> bool:
-    """Say whether one of the runs, given as ``[dag_id, run_id]``, has not ended."""
+    """Return whether one of the runs, each as ``[dag_id, run_id]``, has not ended."""
     ti = get_current_context()["ti"]
     return any(ti.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=_ACTIVE) for dag_id, run_id in runs)

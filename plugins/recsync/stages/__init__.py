@@ -1,1 +1,0 @@
-"""Old paths of commands, kept for one release; see the modules."""

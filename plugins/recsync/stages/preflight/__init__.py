@@ -1,1 +1,0 @@
-"""Old path of a command, kept for one release; see the module."""

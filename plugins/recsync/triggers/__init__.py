@@ -1,1 +1,0 @@
-"""Old paths of triggers, kept for one release; see the modules."""
