@@ -1,4 +1,4 @@
-"""Speak Airflow's stable REST API.
+"""Call Airflow's stable REST API.
 
 https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.html
 """
@@ -18,24 +18,23 @@ from stack.errors import ApiError, WaitTimeoutError
 Json = dict[str, Any]
 T = TypeVar("T")
 FINISHED = frozenset({"success", "failed"})
-"""The states of a DAG run that do not change any more."""
+"""The final states of a DAG run."""
 
 _TIMEOUT_SECONDS = 30.0
 _PAGE_SIZE = 100  # the API's own upper limit, [api] maximum_page_limit
 
 
 class AirflowApi:
-    """Call one Airflow as one user; the token is fetched when needed, and again when it has expired.
+    """Call one Airflow as one user; fetch the token when needed, and again when it has expired.
 
-    Every method raises ApiError with the API's own reason when the answer is not the one asked for, and also
-    when no server answers.
+    Every method raises ApiError, with the API's reason, for an error response or no response.
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url.rstrip("/")
         self._login = {"username": user, "password": password}
         self._session = requests.Session()
-        self._session.trust_env = False  # a proxy has no business with a server on loopback
+        self._session.trust_env = False  # no proxy for loopback
 
     def health(self) -> Json:
         """Read the state of metadatabase, scheduler, triggerer and dag_processor (needs no login)."""
@@ -58,7 +57,7 @@ class AirflowApi:
         return list(self._get(f"/dags/{_q(dag_id)}/tasks")["tasks"])
 
     def parse_files(self) -> None:
-        """Ask Airflow to parse the files of all DAGs now rather than at their next turn."""
+        """Ask Airflow to parse the files of all DAGs now."""
         for token in {dag["file_token"] for dag in self.dags()}:
             self._call("PUT", f"/parseDagFile/{_q(token)}")
 
@@ -79,7 +78,7 @@ class AirflowApi:
         run_id: str | None = None,
         note: str | None = None,
     ) -> Json:
-        """Start a run and return it; without a logical date the run has none, as in the UI's asset runs."""
+        """Start a run and return it; without `logical_date` the run has none."""
         body: Json = {"conf": dict(conf or {}), "logical_date": logical_date and logical_date.isoformat()}
         body.update({name: value for name, value in {"dag_run_id": run_id, "note": note}.items() if value})
         return self._json("POST", f"/dags/{_q(dag_id)}/dagRuns", json=body)
@@ -89,8 +88,13 @@ class AirflowApi:
         return self._get(f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}")
 
     def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
-        """Mark a run as `success` or `failed`, or put it back to `queued`, as a person does in the UI."""
+        """Set a run to `success`, `failed` or `queued`, as in the UI."""
         self._call("PATCH", f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}", json={"state": state})
+
+    def clear_run(self, dag_id: str, run_id: str) -> None:
+        """Let every task of a run start again, as in the UI."""
+        path = f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/clear"
+        self._call("POST", path, json={"dry_run": False, "only_failed": False})
 
     def dag_runs(self, dag_id: str = "~", **filters: Any) -> list[Json]:
         """List runs, oldest first; `~` means all DAGs; filters as in the API (state=, run_after_gte=, ...)."""
@@ -103,13 +107,13 @@ class AirflowApi:
     def xcom(
         self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1
     ) -> Any:
-        """Read what a task returned or pushed; None if there is nothing under the key."""
+        """Read an XCom value of a task; None if the key does not exist."""
         path = f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}/xcomEntries/{_q(key)}"
         entry = self._get_or_none(path, {"map_index": map_index})
         return None if entry is None else entry["value"]
 
     def question(self, dag_id: str, run_id: str, task_id: str) -> Json | None:
-        """Read what a human-in-the-loop task asks; None while it asks nothing."""
+        """Read the question of a human-in-the-loop task; None if it has none."""
         return self._get_or_none(_question_path(dag_id, run_id, task_id))
 
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
@@ -123,7 +127,7 @@ class AirflowApi:
     def log(
         self, dag_id: str, run_id: str, task_id: str, try_number: int, *, map_index: int = -1
     ) -> list[str]:
-        """Read the lines of one try's log, each with the reason or the errors that Airflow keeps beside it."""
+        """Read the log lines of one try, each with its reason or errors."""
         path = f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}/logs/{try_number}"
         content = self._get(path, {"map_index": map_index, "full_content": "true"})["content"]
         return [_log_line(line) if isinstance(line, dict) else str(line) for line in content]
@@ -132,8 +136,30 @@ class AirflowApi:
         """List asset events, oldest first; filters as in the API (name_pattern=, source_dag_id=, ...)."""
         return self._all("/assets/events", "asset_events", {"order_by": "timestamp", **filters})
 
+    def update_asset(self, uri: str) -> datetime:
+        """Emit an event of an asset, as a watcher would, and return its time."""
+        found = self._all("/assets", "assets", {"uri_pattern": uri})
+        asset_id = next(asset["id"] for asset in found if asset["uri"] == uri)
+        event = self._json("POST", "/assets/events", json={"asset_id": asset_id, "extra": {}})
+        return datetime.fromisoformat(event["timestamp"])
+
+    def backfills(self, dag_id: str) -> list[Json]:
+        """List the backfills of a DAG."""
+        return self._all("/backfills", "backfills", {"dag_id": dag_id})
+
+    def backfill_dates(self, dag_id: str, start: datetime, end: datetime) -> list[datetime]:
+        """Return the logical dates that a backfill between two times would have, with those already run."""
+        body = {
+            "dag_id": dag_id,
+            "from_date": start.isoformat(),
+            "to_date": end.isoformat(),
+            "reprocess_behavior": "completed",
+        }
+        found = self._json("POST", "/backfills/dry_run", json=body)["backfills"]
+        return sorted(datetime.fromisoformat(each["logical_date"]) for each in found)
+
     def import_errors(self) -> list[Json]:
-        """List the DAG files that cannot be read, with their stack traces."""
+        """List the DAG files that cannot be parsed, with their stack traces."""
         return self._all("/importErrors", "import_errors")
 
     def wait_for_run(
@@ -145,7 +171,7 @@ class AirflowApi:
         poll_seconds: float = 1.0,
         on_poll: Callable[[Json], None] | None = None,
     ) -> Json:
-        """Wait until a run has finished, whichever way, and return it."""
+        """Wait until a run has finished, successfully or not, and return it."""
 
         def finished() -> Json | None:
             run = self.dag_run(dag_id, run_id)
@@ -213,10 +239,10 @@ class AirflowApi:
 def wait_for(
     probe: Callable[[], T | None], what: str, *, timeout_seconds: float, poll_seconds: float = 1.0
 ) -> T:
-    """Call `probe` until it returns something true, and return that.
+    """Call `probe` until it returns a true value, and return that.
 
-    Raises WaitTimeoutError, naming `what`, after `timeout_seconds`; an ApiError in between counts as "not yet" only
-    while the server does not answer at all.
+    Raises WaitTimeoutError with `what` after `timeout_seconds`. Ignores an ApiError only while the server does not
+    respond at all.
     """
     deadline, last = time.monotonic() + timeout_seconds, ""
     while True:

@@ -1,4 +1,4 @@
-"""Build the connections Airflow is given, each replaceable by the caller's own AIRFLOW_CONN_* variable.
+"""Build Airflow's connections; the caller's AIRFLOW_CONN_* variables replace them.
 
 https://airflow.apache.org/docs/apache-airflow/stable/howto/connection.html#storing-connections-in-environment-variables
 """
@@ -14,16 +14,16 @@ AWS = "AIRFLOW_CONN_AWS_DEFAULT"
 WAREHOUSE = "AIRFLOW_CONN_WAREHOUSE"
 BRAZE = "AIRFLOW_CONN_BRAZE_DEFAULT"
 OWN = "STACK_OWN_CONNECTIONS"
-"""Lists the digests of the connections `stack env` printed, so that a shell that took them in is no replacement."""
+"""The digests of the connections that `stack env` printed, so that they do not count as the caller's own."""
 
 REGION = "us-east-1"
-# The local servers accept any credentials; these are AWS's own placeholder style.
+# The local servers accept any credentials.
 ACCESS_KEY = "local"
-SECRET_KEY = "local-only"  # ruff: ignore[hardcoded-password-string] - no secret: nothing checks it
+SECRET_KEY = "local-only"  # ruff: ignore[hardcoded-password-string] - not a secret
 
 
 def aws_connection(s3_url: str, personalize_url: str) -> str:
-    """Point boto3's clients at the local servers, each service at its own endpoint."""
+    """Build the AWS connection, with the local endpoint of each service."""
     endpoints = {
         "s3": s3_url,
         "personalize": personalize_url,
@@ -44,21 +44,21 @@ def aws_connection(s3_url: str, personalize_url: str) -> str:
 
 
 def warehouse_connection(host: str, port: int, login: str, password: str, database: str) -> str:
-    """Name the embedded PostgreSQL's warehouse database."""
+    """Build the connection of the warehouse database."""
     fields = {"host": host, "port": port, "login": login, "password": password, "schema": database}
     return json.dumps({"conn_type": "postgres", **fields})
 
 
 def braze_connection(url: str, api_key: str) -> str:
-    """Name the local Braze: host = REST endpoint, password = API key, extra = rate plan."""
+    """Build the Braze connection: host = REST endpoint, password = API key, extra = rate plan."""
     extra = {"rate_plan": "data_points"}
     return json.dumps({"conn_type": "braze", "host": url, "password": api_key, "extra": extra})
 
 
 def replaced_by_caller(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Find the connections the caller brings along: {variable: value}.
+    """Return the caller's own connections, {variable: value}, including WAREHOUSE_DSN.
 
-    A connection printed by `stack env` and taken in by this shell is not one; WAREHOUSE_DSN is.
+    Connections that this shell has from `stack env` do not count.
     """
     own = set(environ.get(OWN, "").split(","))
     given = {name: environ[name] for name in (AWS, WAREHOUSE, BRAZE) if environ.get(name)}
@@ -69,5 +69,5 @@ def replaced_by_caller(environ: Mapping[str, str] = os.environ) -> dict[str, str
 
 
 def digest(value: str) -> str:
-    """Shorten a connection to something that gives nothing away."""
+    """Return a short hash of a connection."""
     return hashlib.sha256(value.encode()).hexdigest()[:16]

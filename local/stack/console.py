@@ -1,4 +1,4 @@
-"""Put together what every command needs, and talk to the person at the terminal."""
+"""Provide what every command needs: the plan, progress lines and the login hint."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _STARTED = time.monotonic()
 
 
 def make_plan(environ: Mapping[str, str] = os.environ) -> Plan:
-    """Read settings, ports and secrets of the stack that the environment names."""
+    """Read the settings, ports and secrets of the environment's stack."""
     settings = read_settings(environ)
     return Plan(settings, PortBook(settings.home, environ), load_secrets(settings.home), environ)
 
 
 def say(line: str) -> None:
-    """Print one line with the seconds since the command began."""
+    """Print a line with the seconds since the start of the command."""
     print(f"[{time.monotonic() - _STARTED:6.1f} s] {line}", flush=True)
 
 
 def login_hint(plan: Plan, *, show_password: bool) -> str:
-    """Tell how to log in to Airflow."""
+    """Return the login of Airflow."""
     file = plan.settings.home / "secrets" / "airflow_admin_password"
     password = plan.secrets.airflow_admin_password if show_password else f"the password in {file}"
     return f"Airflow: {plan.url('airflow')}  log in as {ADMIN} with {password}"

@@ -1,4 +1,4 @@
-"""Build the environment of Airflow's processes, which is all that Airflow knows of the stack.
+"""Build the environment of Airflow's processes, the only link from Airflow to the stack.
 
 https://airflow.apache.org/docs/apache-airflow/stable/configurations-ref.html
 """
@@ -17,12 +17,12 @@ from stack.settings import Settings
 from warehouse_local.server import LOGIN
 
 _LOCAL = Path(__file__).resolve().parents[1]
-# Not for children: bytecode caches save seconds at every start; the rest is set anew for each part.
+# Not inherited: bytecode caches save seconds at every start; the other variables are set for each part.
 _NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "AIRFLOW", "_AIRFLOW", "AWS_", "STACK_", "WAREHOUSE_DSN")
 
 
 def base_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Keep what a part may inherit of the caller's environment, and let it reach loopback past any proxy."""
+    """Return the variables that a part inherits from the caller, with loopback excluded from proxies."""
     kept = {name: value for name, value in environ.items() if not name.startswith(_NOT_INHERITED)}
     programs = str(Path(sys.executable).parent)
     kept["PATH"] = os.pathsep.join([programs, kept.get("PATH", os.defpath)])
@@ -33,14 +33,14 @@ def base_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def local_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Extend the base environment so that the packages of local/ can be run."""
+    """Return the base environment with local/ on PYTHONPATH."""
     return {**base_environment(environ), "PYTHONPATH": str(_LOCAL)}
 
 
 def connection_variables(
     ports: PortBook, values: Secrets, environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Build the AIRFLOW_CONN_* variables: the caller's own first, the local servers for the rest."""
+    """Build the AIRFLOW_CONN_* variables: the caller's connections, and the local servers for the rest."""
     url = {part: f"http://{HOST}:{ports.get(part)}" for part in ("s3", "personalize", "braze")}
     local = {
         connections.AWS: connections.aws_connection(url["s3"], url["personalize"]),
@@ -62,7 +62,7 @@ def connection_variables(
 def airflow_variables(
     settings: Settings, ports: PortBook, values: Secrets, environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Build every variable Airflow is run with; the same for its processes, its command line and `stack env`."""
+    """Build all variables of Airflow, for its processes, its command line and `stack env`."""
     inherited = {
         name: value
         for name, value in environ.items()
@@ -77,24 +77,24 @@ def airflow_variables(
 
 
 def _preferences(settings: Settings) -> dict[str, str]:
-    """List what a caller may set otherwise by a variable of the same name."""
+    """Return the defaults that a caller's variable overrides."""
     return {
         "AIRFLOW__CORE__PARALLELISM": "4",  # LocalExecutor forks this many workers at start; 32 by default
-        # A changed DAG file shows within seconds, a program file after a quarter of a minute; Airflow's own 300 and 30
-        # are meant for production. Reading all of them every five seconds took a third of two cores.
+        # A changed DAG file appears within seconds, a program file within 15; Airflow's defaults, 300 and 30, are for
+        # production. Parsing all files every five seconds took a third of two cores.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
-        # The project's own settings, which Airflow hands through. Local jobs take seconds, not hours; but a wait
-        # that ends before the scheduler has noted that it began makes it take the task for killed.
+        # recsync's own settings. Local jobs take seconds, but the scheduler considers a task killed if its wait ends
+        # before the scheduler has recorded the start of that wait.
         "AIRFLOW__RECSYNC__WAITER_DELAY_SECONDS": "8",
         "AIRFLOW__RECSYNC__BUCKET": settings.bucket,
-        # personalize_local checks the form of a role only; its account is this one.
+        # personalize_local checks only the format of a role; this is its account.
         "AIRFLOW__RECSYNC__PERSONALIZE_ROLE_ARN": "arn:aws:iam::000000000000:role/personalize-local",
     }
 
 
 def _structure(settings: Settings, ports: PortBook, values: Secrets) -> dict[str, str]:
-    """List what makes this Airflow this stack's; a stray variable of another Airflow must not win."""
+    """Return the variables that belong to this stack and that a caller cannot override."""
     api = f"http://{HOST}:{ports.get('airflow')}"
     database = f"{LOGIN}:{values.postgres_password}@{HOST}:{ports.get('postgres')}/airflow"
     return {

@@ -1,22 +1,22 @@
-"""Name the ways the stack can fail; each message says what happened and what to do."""
+"""Define the errors of the stack; each message has the problem and the remedy."""
 
 from __future__ import annotations
 
 
 class StackError(Exception):
-    """Be the root of everything this package raises on purpose."""
+    """The root of this package's errors."""
 
 
 class PortTakenError(StackError):
-    """Say which port is taken and which variable chooses another."""
+    """A port is taken; the message names the variable that chooses another."""
 
 
 class StartError(StackError):
-    """Say which part did not come up, with the end of its log."""
+    """A part did not start; the message has the end of its log."""
 
 
 class ApiError(StackError):
-    """Say what the Airflow REST API answered instead of what was asked for."""
+    """The Airflow REST API responded with an error or not at all."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -24,4 +24,4 @@ class ApiError(StackError):
 
 
 class WaitTimeoutError(StackError):
-    """Say what was waited for, how long, and what was seen last."""
+    """A wait timed out; the message has the awaited condition and the last error."""

@@ -1,4 +1,4 @@
-"""Ask each kind of part whether it does its work, not only whether it runs."""
+"""Check the health of local servers and Airflow's components."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TIMEOUT_SECONDS = 3.0
 
 
 def get_json(url: str) -> Any:
-    """Fetch a JSON document from a local server past any proxy; None if it does not answer with 200."""
+    """Get a JSON document from a local server without a proxy; None unless the status is 200."""
     with requests.Session() as session, suppress(requests.RequestException, ValueError):
         session.trust_env = False
         response = session.get(url, timeout=_TIMEOUT_SECONDS)
@@ -22,7 +22,7 @@ def get_json(url: str) -> Any:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a local server answers a GET with status 200, whatever the body."""
+    """Return whether a local server answers a GET with status 200."""
     with requests.Session() as session, suppress(requests.RequestException):
         session.trust_env = False
         return session.get(url, timeout=_TIMEOUT_SECONDS).status_code == 200
@@ -32,8 +32,8 @@ def answers(url: str) -> bool:
 def component_is_healthy(health: Any, component: str, started_at: float) -> bool:
     """Read one component from Airflow's health report.
 
-    A heartbeat from before `started_at` is that of an earlier process, which Airflow still calls healthy for
-    half a minute. https://airflow.apache.org/docs/apache-airflow/stable/administration-and-deployment/logging-monitoring/check-health.html
+    A heartbeat before `started_at` is from an earlier process, which Airflow reports as healthy for another half
+    minute. https://airflow.apache.org/docs/apache-airflow/stable/administration-and-deployment/logging-monitoring/check-health.html
     """
     state = (health or {}).get(component) or {}
     if state.get("status") != "healthy":

@@ -1,4 +1,4 @@
-"""List the parts of the stack: how each is started, where it listens, and how its health is asked for."""
+"""Define the parts of the stack: command, environment, address and health check of each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Part:
 
     @property
     def fingerprint(self) -> str:
-        """Sum up command and settings, to notice that a running process was started with others."""
+        """Hash command and settings, to detect a running process with different ones."""
         settings = sorted(
             (name, value)
             for name, value in self.environ.items()
@@ -48,11 +48,12 @@ AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 REPLACED_BY = {"s3": connections.AWS, "personalize": connections.AWS, "braze": connections.BRAZE}
 # From a cold start on two busy cores an Airflow component took 58 s.
 _AIRFLOW_TIMEOUT_SECONDS = 240.0
+_AIRFLOW_PROCESS = Path(__file__).with_name("airflow_process.py").resolve()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Hold all that the parts are made from."""
+    """Hold the settings, ports and secrets of all parts."""
 
     settings: Settings
     ports: PortBook
@@ -61,13 +62,13 @@ class Plan:
 
     @property
     def replaced(self) -> set[str]:
-        """Name the parts the caller's own connections stand in for."""
+        """Return the parts that the caller's own connections replace."""
         given = connections.replaced_by_caller(self.environ)
         return {part for part, variable in REPLACED_BY.items() if variable in given}
 
     @property
     def own_warehouse(self) -> bool:
-        """Tell whether the embedded PostgreSQL is the warehouse; Airflow's own database it is in any case."""
+        """Return whether the embedded PostgreSQL, which always has Airflow's database, is also the warehouse."""
         return connections.WAREHOUSE not in connections.replaced_by_caller(self.environ)
 
     def server(self) -> EmbeddedServer:
@@ -76,13 +77,27 @@ class Plan:
         return EmbeddedServer(self.settings.home / "postgres", port, self.secrets.postgres_password)
 
     def url(self, part: str) -> str:
-        """Name the HTTP address of a part."""
+        """Return the HTTP address of a part."""
         return f"http://{HOST}:{self.ports.get(part)}"
 
     def airflow_environ(self) -> dict[str, str]:
-        """Build the whole environment of an Airflow process or command."""
+        """Build the environment of an Airflow process or command."""
         own = airflow_variables(self.settings, self.ports, self.secrets, self.environ)
         return {**base_environment(_without_local(self.environ)), **own}
+
+    def recsync_environ(self, own_metadata: Path | None = None) -> dict[str, str]:
+        """Build the environment of a recsync command.
+
+        :param own_metadata: folder of a separate metadata database and logs, for tasks that run in this process:
+            in the scheduler's database, the scheduler would treat them as its own.
+        """
+        environ = self.airflow_environ()
+        paths = [str(self.settings.plugins), environ.get("PYTHONPATH")]
+        environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        if own_metadata:
+            environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{own_metadata / 'airflow.db'}"
+            environ["AIRFLOW__LOGGING__BASE_LOG_FOLDER"] = str(own_metadata / "logs")
+        return environ
 
     def part(self, name: str) -> Part:
         """Describe one part by name."""
@@ -92,7 +107,7 @@ class Plan:
 
 
 def _without_local(environ: Mapping[str, str]) -> dict[str, str]:
-    """Take local/ off PYTHONPATH: what runs in Airflow must not lean on it."""
+    """Remove local/ from PYTHONPATH: code in Airflow must not depend on it."""
     local = str(Path(__file__).resolve().parents[1])
     entries = environ.get("PYTHONPATH", "").split(os.pathsep)
     kept = os.pathsep.join(entry for entry in entries if entry and str(Path(entry).resolve()) != local)
@@ -140,7 +155,9 @@ def _personalize(plan: Plan) -> Part:
 def _braze(plan: Plan) -> Part:
     port, data = plan.ports.get("braze"), plan.settings.home / "braze"
     argv = [sys.executable, "-m", "braze_local", "--port", str(port), "--data", str(data)]
-    # By the environment: a key among the arguments would show in the list of processes.
+    # A brand's people are in its Braze long before the first list; programs create none (update_existing_only).
+    argv += ["--missing-users", "adopt"]
+    # In the environment: an argument would be visible in the process list.
     environ = {**local_environment(plan.environ), "BRAZE_LOCAL_KEY": plan.secrets.braze_api_key}
     health = f"{plan.url('braze')}/health"
     return Part("braze", argv, _marked(plan, environ), plan.url("braze"), lambda _: answers(health), port)
@@ -149,10 +166,13 @@ def _braze(plan: Plan) -> Part:
 def _airflow_part(plan: Plan, name: str) -> Part:
     """Describe one Airflow component.
 
-    `airflow standalone` would start the same four, but with log servers open on all interfaces, and a SIGTERM
-    to it orphans them. The logs need no server here: all components share one folder.
+    `airflow standalone` starts the same four, but with log servers on all interfaces, and a SIGTERM to it orphans
+    them. Logs need no server here: all components share one folder.
     """
     argv = [str(Path(sys.executable).parent / "airflow"), name]
+    if name in {"scheduler", "dag-processor"}:
+        # -P: what lies beside the script must not stand in for a package of the same name.
+        argv = [sys.executable, "-P", str(_AIRFLOW_PROCESS), name]
     if name in {"scheduler", "triggerer"}:
         argv.append("--skip-serve-logs")
     health_url = f"{plan.url('airflow')}/api/v2/monitor/health"

@@ -1,4 +1,4 @@
-"""Choose a port per part: the one asked for, else the one used before, else the default or the next free one."""
+"""Choose a port for each part: the requested one, else the last one, else the default or the next free one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _TRIES = 100
 
 
 def variable(part: str) -> str:
-    """Name the environment variable that sets a part's port."""
+    """Return the environment variable that sets a part's port."""
     return f"STACK_{part.upper()}_PORT"
 
 
 def is_free(port: int) -> bool:
-    """Tell whether nothing listens on the port of the loopback address."""
+    """Return whether a loopback port is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -32,7 +32,7 @@ def is_free(port: int) -> bool:
 
 
 class PortBook:
-    """Remember in `home`/ports.json which port each part has, so that all commands agree."""
+    """Store the port of each part in `home`/ports.json, for all commands."""
 
     def __init__(self, home: Path, environ: Mapping[str, str] = os.environ) -> None:
         self._path = home / "ports.json"
@@ -40,28 +40,29 @@ class PortBook:
         self._ports: dict[str, int] = json.loads(self._path.read_text()) if self._path.exists() else {}
 
     def get(self, part: str) -> int:
-        """Name the port of a part as remembered, asked for or by default; nothing is probed."""
-        return self._ports.get(part) or self._asked(part) or DEFAULT_PORTS[part]
+        """Return the stored, requested or default port of a part, without a check."""
+        return self._ports.get(part) or self._requested(part) or DEFAULT_PORTS[part]
 
     def choose(self, part: str, running_on: int | None, say: Callable[[str], None]) -> int:
-        """Settle the port a part starts on, and remember it; `running_on` is where it runs already.
+        """Choose and store the port of a part; `running_on` is its port if it runs already.
 
-        Raises PortTakenError if the port asked for by the environment is taken, StackError if the part runs elsewhere.
+        Raises PortTakenError if the requested port is taken, StackError if the part runs on another port.
         """
-        asked = self._asked(part)
+        requested = self._requested(part)
         if running_on is not None:
-            if asked not in {None, running_on}:
+            if requested not in {None, running_on}:
                 raise StackError(
-                    f"{part} runs on port {running_on}, but {variable(part)}={asked}. Stop the stack first (down)."
+                    f"{part} runs on port {running_on}, but {variable(part)}={requested}. Stop the stack first (down)."
                 )
-            return self._remember(part, running_on)
-        if asked is not None:
-            if not is_free(asked):
+            return self._store(part, running_on)
+        if requested is not None:
+            if not is_free(requested):
                 raise PortTakenError(
-                    f"port {asked} ({variable(part)}) is taken by another program. Stop it, or set {variable(part)}."
+                    f"port {requested} ({variable(part)}) is taken by another program. "
+                    f"Stop it, or set {variable(part)}."
                 )
-            return self._remember(part, asked)
-        return self._remember(part, self._next_free(part, say))
+            return self._store(part, requested)
+        return self._store(part, self._next_free(part, say))
 
     def _next_free(self, part: str, say: Callable[[str], None]) -> int:
         first = self._ports.get(part, DEFAULT_PORTS[part])
@@ -73,7 +74,7 @@ class PortBook:
                 return port
         raise PortTakenError(f"ports {first} to {first + _TRIES - 1} are taken; set {variable(part)}.")
 
-    def _asked(self, part: str) -> int | None:
+    def _requested(self, part: str) -> int | None:
         text = self._environ.get(variable(part))
         if not text:
             return None
@@ -81,7 +82,7 @@ class PortBook:
             raise StackError(f"{variable(part)}={text!r} is not a port number (1 to 65535).")
         return int(text)
 
-    def _remember(self, part: str, port: int) -> int:
+    def _store(self, part: str, port: int) -> int:
         if self._ports.get(part) != port:
             self._ports[part] = port
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Start processes that outlive the command, find them again, and stop them with all they started.
+"""Start processes that outlive the command, find them again, and stop them with their children.
 
-A process is known by its id and its start time: an id alone is used again by the system sooner or later.
+A process is identified by its id and start time, because the system reuses ids.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Process = psutil.Process
 MARKER = "STACK_SUPERVISED_BY"
 """Environment variable that every process of a stack inherits."""
 
-_START_TIME_TOLERANCE_SECONDS = 1.0  # the system clock may be set between two readings
+_START_TIME_TOLERANCE_SECONDS = 1.0  # the system clock may change between two readings
 
 
 @dataclass(frozen=True)
 class Record:
-    """Describe a started process, as kept in `run/<name>.json`."""
+    """Describe a started process, as stored in `run/<name>.json`."""
 
     name: str
     pid: int
@@ -37,7 +37,7 @@ class Record:
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether this very process still runs; a zombie does not."""
+        """Return whether this process is running and not a zombie."""
         return _process(self) is not None
 
 
@@ -60,12 +60,12 @@ def start(
     port: int | None = None,
     fingerprint: str = "",
 ) -> Record:
-    """Start a process in a session of its own, its output in `log`, and keep its record in `run`."""
+    """Start a process in a new session, with its output in `log` and its record in `run`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     run.mkdir(parents=True, exist_ok=True)
     if log.exists():
         log.replace(log.with_name(log.name + ".1"))
-    # A child inherits an ignored SIGINT, which is what `&` in a script leaves behind; a handler it does not.
+    # A child inherits an ignored SIGINT (as set by `&` in a script), but not a handler.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with log.open("ab") as output:
@@ -86,7 +86,7 @@ def start(
 
 
 def find(run: Path, name: str) -> Record | None:
-    """Read the record of a part; None if there is none or it cannot be read. It may be of a dead process."""
+    """Read the record of a part, of a running or ended process; None if missing or invalid."""
     try:
         return Record(**json.loads((run / f"{name}.json").read_text()))
     except (OSError, ValueError, TypeError):
@@ -99,10 +99,10 @@ def forget(run: Path, name: str) -> None:
 
 
 def members(record: Record) -> list[psutil.Process]:
-    """List what belongs to a started process: itself, its descendants and its session, whoever adopted them.
+    """List a started process, its descendants and its session, including orphans.
 
-    The system gives an id to nobody else while a session of that id lives. So if the id now is that of another
-    process, nothing of the session is left.
+    The system does not reuse an id while a session with that id exists. So if another process has the id, the
+    session has ended.
     """
     leader = _process(record)
     if leader is None and psutil.pid_exists(record.pid) and not _is_zombie(record.pid):
@@ -117,7 +117,7 @@ def members(record: Record) -> list[psutil.Process]:
 
 
 def strays(stack_id: str) -> list[psutil.Process]:
-    """List processes that carry this stack's mark in their environment, other than this one and its parents."""
+    """List processes with this stack's marker in their environment, except this one and its parents."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
@@ -130,7 +130,7 @@ def strays(stack_id: str) -> list[psutil.Process]:
 def stop(
     processes: Iterable[psutil.Process], *, grace_seconds: float = 0.0, force_seconds: float = 10.0
 ) -> bool:
-    """See processes out: `grace_seconds` to end by themselves, then SIGTERM, then SIGKILL.
+    """Wait `grace_seconds` for processes to end, then send SIGTERM, then SIGKILL.
 
     Return whether SIGKILL was needed.
     """
@@ -145,7 +145,7 @@ def stop(
 def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
         with suppress(psutil.Error):
-            process.send_signal(number)  # psutil compares start times first
+            process.send_signal(number)  # psutil checks the start time first
 
 
 def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
@@ -159,10 +159,10 @@ def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Proces
 def _is_zombie(pid: int) -> bool:
     try:
         with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)  # our own children stay zombies until asked for
+            os.waitpid(pid, os.WNOHANG)  # our own children stay zombies until waited for
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.Error:
-        return True  # gone altogether
+        return True  # does not exist
 
 
 def _session_of(pid: int) -> int | None:
@@ -173,5 +173,5 @@ def _session_of(pid: int) -> int | None:
 
 
 def interrupt(records: Iterable[Record]) -> None:
-    """Send SIGINT to several leaders at once, so that they end side by side."""
+    """Send SIGINT to several session leaders, so that they end in parallel."""
     _signal([process for record in records if (process := _process(record))], signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Say in words what a chain did: for the end of `run` and of `demo`."""
+"""Summarize a chain as text, for `run`, `push` and `demo`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
 import requests
+import yaml
 
 from stack import connections, s3_state
 from stack.airflow_api import Json
 from stack.chain import Chain
 
 _TIMEOUT_SECONDS = 30.0
+_DEFAULT_RECIPE = "aws-user-personalization"  # of the program file
 _SHOWN_METRICS = {
     "normalized_discounted_cumulative_gain_at_25": "NDCG@25",
     "precision_at_25": "precision@25",
@@ -25,7 +29,7 @@ _SHOWN_METRICS = {
 
 
 def delivery_lines(report: Mapping[str, Any]) -> list[str]:
-    """Sum up one delivery."""
+    """Summarize one delivery."""
     counted = ", ".join(f"{count:,} {outcome}" for outcome, count in report["outcomes"].items() if count)
     answers = (
         ", ".join(f"{count} x {status}" for status, count in sorted(report["answers"].items())) or "none"
@@ -34,7 +38,7 @@ def delivery_lines(report: Mapping[str, Any]) -> list[str]:
         f"audience        {report['audience']:,} people: {counted or 'nobody'}",
         f"requests        {sum(report['answers'].values()):,} to Braze (answers: {answers})",
         f"data points     {report['data_points']:,}",
-        f"catalogue       {report['catalog_items']:,} items written",
+        f"catalog         {report['catalog_items']:,} items written",
     ]
     read_back = report["verification"].get("read_back")
     if read_back:
@@ -48,10 +52,34 @@ def delivery_lines(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-class Personalize:
-    """Ask the local Amazon Personalize what it did, through boto3."""
+@dataclass(frozen=True)
+class Trained:
+    """What a program trains.
 
-    def __init__(self, url: str, program: str) -> None:
+    :param owner: the program that owns the data: imports and solutions have its name.
+    :param recipes: of the solutions that can become champion, the program's own first.
+    """
+
+    owner: str
+    recipes: list[str]
+    baseline: str | None = None
+
+    @classmethod
+    def of(cls, programs: Path, program: str) -> Trained:
+        """Read the program file, and the file of the program whose model it uses; Airflow has checked both."""
+        document = yaml.safe_load((programs / f"{program}.yaml").read_text(encoding="utf-8"))
+        settings = document.get("personalize") or {}
+        if model := settings.get("model"):
+            return cls.of(programs, model)
+        challengers = (settings.get("challengers") or {}).values()
+        recipes = [each.get("recipe", _DEFAULT_RECIPE) for each in (settings, *challengers)]
+        return cls(document.get("data") or program, recipes, settings.get("baseline_recipe"))
+
+
+class Personalize:
+    """Read the jobs, versions and metrics of the local Amazon Personalize through boto3."""
+
+    def __init__(self, url: str, program: str, trained: Trained) -> None:
         self._client: Any = boto3.client(
             "personalize",
             endpoint_url=url,
@@ -59,14 +87,16 @@ class Personalize:
             aws_access_key_id=connections.ACCESS_KEY,
             aws_secret_access_key=connections.SECRET_KEY,
         )
-        self._program = program
+        self._program, self._trained = program, trained
 
     def job_lines(self) -> list[str]:
-        """Count the jobs of the program."""
+        """Count the imports and trainings of the data that the program uses, and its own batch jobs."""
         imports = [
             job["importMode"]
-            for job in self._list("list_dataset_import_jobs", "datasetImportJobs")
-            if job["jobName"].startswith(f"{self._program}-")
+            for dataset in self._list("list_datasets", "datasets", **self._group())
+            for job in self._list(
+                "list_dataset_import_jobs", "datasetImportJobs", datasetArn=dataset["datasetArn"]
+            )
         ]
         trained = [version["trainingMode"] for _, version in self.versions()]
         jobs = self._list("list_batch_inference_jobs", "batchInferenceJobs")
@@ -78,31 +108,78 @@ class Personalize:
         ]
 
     def versions(self) -> list[tuple[Json, Json]]:
-        """List (solution, solution version) of the program, oldest first."""
+        """List (solution, solution version) of all programs over the same data, oldest first."""
         return [
             (solution, version)
-            for solution in self._list("list_solutions", "solutions")
-            if solution["name"].startswith(f"{self._program}-")
+            for solution in self._list("list_solutions", "solutions", **self._group())
             for version in self._list(
                 "list_solution_versions", "solutionVersions", solutionArn=solution["solutionArn"]
             )
         ]
 
+    def _group(self) -> dict[str, str]:
+        # By the group, not by names that begin with the owner's: another program's may begin with all of it.
+        groups = self._list("list_dataset_groups", "datasetGroups")
+        return {
+            "datasetGroupArn": next(
+                group["datasetGroupArn"] for group in groups if group["name"] == self._trained.owner
+            )
+        }
+
     def metric_lines(self) -> list[str]:
-        """Compare the solutions' first FULL versions by ``GetSolutionMetrics``."""
-        columns: dict[str, Json] = {}
-        for solution, version in self.versions():
-            recipe = solution["recipeArn"].rsplit("/", 1)[-1].removeprefix("aws-")
-            if version["trainingMode"] == "FULL" and version["status"] == "ACTIVE":
-                arn = version["solutionVersionArn"]
-                columns[recipe] = self._client.get_solution_metrics(solutionVersionArn=arn)["metrics"]
-        recipes = sorted(columns, key=lambda recipe: recipe == "popularity-count")
-        lines = [" " * 16 + "".join(f"{recipe:>22}" for recipe in recipes) + f"{'ratio':>10}"]
+        """Compare the FULL versions of the program's own recipes and its baseline by ``GetSolutionMetrics``.
+
+        Recipes that find people for items have other metrics.
+        """
+        columns = self._metrics()
+        if not columns:
+            return ["none of these: the recipe has other metrics, see the task `metrics`"]
+        compared = self._own_and_baseline(columns)
+        ratio = f"{'ratio':>10}" if compared else ""
+        lines = [" " * 16 + "".join(f"{recipe.removeprefix('aws-'):>22}" for recipe in columns) + ratio]
         for key, label in _SHOWN_METRICS.items():
-            values = [float(columns[recipe][key]) for recipe in recipes]
-            ratio = f"{values[0] / values[1]:>10.2f}" if len(values) > 1 and values[1] else ""
-            lines.append(f"{label:<16}" + "".join(f"{value:>22.4f}" for value in values) + ratio)
+            if compared:
+                own, baseline = (float(each[key]) for each in compared)
+                ratio = f"{own / baseline:>10.2f}" if baseline else ""
+            values = "".join(f"{float(each[key]):>22.4f}" for each in columns.values())
+            lines.append(f"{label:<16}{values}{ratio}")
         return lines
+
+    def verdict_lines(self) -> list[str]:
+        """Say so when the baseline is better than the program's own recipe."""
+        compared, (metric, label) = (
+            self._own_and_baseline(self._metrics()),
+            next(iter(_SHOWN_METRICS.items())),
+        )
+        if not compared or float(compared[0][metric]) >= float(compared[1][metric]):
+            return []
+        return [
+            f"{label} is below that of the baseline: what is popular is a better guess so far. More data, another "
+            "recipe (docs/recipes.md) or more columns may help."
+        ]
+
+    def _own_and_baseline(self, columns: Mapping[str, Json]) -> tuple[Json, Json] | None:
+        own, baseline = columns.get(self._trained.recipes[0]), columns.get(self._trained.baseline or "")
+        return (own, baseline) if own and baseline else None
+
+    def _metrics(self) -> dict[str, Json]:
+        """Read the metrics of the newest FULL version of each recipe of the program, the baseline's last."""
+        newest = {
+            solution["recipeArn"].rsplit("/", 1)[-1]: version["solutionVersionArn"]
+            for solution, version in self.versions()
+            if version["trainingMode"] == "FULL" and version["status"] == "ACTIVE"
+        }
+        wanted = dict.fromkeys(
+            recipe for recipe in (*self._trained.recipes, self._trained.baseline) if recipe in newest
+        )
+        found = {
+            recipe: self._client.get_solution_metrics(solutionVersionArn=newest[recipe])["metrics"]
+            for recipe in wanted
+            if recipe
+        }
+        return {
+            recipe: metrics for recipe, metrics in found.items() if metrics.keys() >= _SHOWN_METRICS.keys()
+        }
 
     def _list(self, operation: str, key: str, **arguments: Any) -> list[Json]:
         pages = self._client.get_paginator(operation).paginate(**arguments)
@@ -114,20 +191,20 @@ def _count(modes: list[str]) -> str:
 
 
 class Sandbox:
-    """Look into the local Braze."""
+    """Read the profiles, catalogs and meter of the local Braze."""
 
     def __init__(self, url: str, api_key: str) -> None:
         self._url = url
         self._headers = {"Authorization": f"Bearer {api_key}"}
 
     def metered(self) -> str:
-        """Say what the sandbox's meter counted since it was first started."""
+        """Return the total of the sandbox's meter."""
         meter = self._get("/_local/meter")
         points, unchanged = meter["data_points"]["total"], meter["unchanged_writes"]["total"]
         return f"{points:,} data points, {unchanged:,} of them for values that had not changed"
 
     def catalog_items(self, catalog: str) -> dict[str, Json]:
-        """Read a catalogue by item id, past the limit of Braze's own calls."""
+        """Read all items of a catalog by id, without the limit of Braze's API."""
         url = f"{self._url}/_local/items.ndjson"
         response = requests.get(
             url, params={"catalog": catalog}, headers=self._headers, timeout=_TIMEOUT_SECONDS
@@ -136,17 +213,17 @@ class Sandbox:
         return {item["id"]: item for item in map(json.loads, response.text.splitlines())}
 
     def profiles(self) -> dict[str, Json]:
-        """Read every profile's custom attributes, with what is pending applied."""
+        """Apply pending requests and read the custom attributes of every profile, by external id, else by braze_id."""
         requests.post(f"{self._url}/_local/flush", timeout=_TIMEOUT_SECONDS).raise_for_status()
         found: dict[str, Json] = {}
         while True:
             page = self._get("/_local/profiles", limit=500, offset=len(found))["profiles"]
-            found |= {profile["external_id"]: profile["custom_attributes"] for profile in page}
+            found |= {p.get("external_id", p["braze_id"]): p["custom_attributes"] for p in page}
             if not page:
                 return found
 
     def page(self, external_id: str) -> str:
-        """Name the page that shows a person."""
+        """Return the URL of a profile page."""
         return f"{self._url}/profiles/{external_id}"
 
     def _get(self, path: str, **query: Any) -> Json:
@@ -158,7 +235,7 @@ class Sandbox:
 
 
 def exported_ids(s3_url: str, bucket: str, prefix: str, since: str) -> set[str]:
-    """Collect the first column of the interval objects below ``prefix`` from interval ``since`` on."""
+    """Return the first column of the interval objects below ``prefix`` from interval ``since`` on."""
     s3, found = s3_state.client(s3_url), set[str]()
     for entry in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
         if entry["Key"] >= f"{prefix}{since}":
@@ -168,7 +245,7 @@ def exported_ids(s3_url: str, bucket: str, prefix: str, since: str) -> set[str]:
 
 
 def export_rows(chain: Chain, stage: str, runs: list[Json]) -> dict[str, int]:
-    """Add up the rows per dataset that runs of ``export`` or ``train_full`` published."""
+    """Return the total of published rows per dataset of ``export`` or ``train_full`` runs."""
     total: dict[str, int] = {}
     for run in runs:
         figures = chain.api.xcom(chain.dag_id(stage), run["dag_run_id"], "publish") or {}

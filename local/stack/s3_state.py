@@ -1,6 +1,6 @@
-"""Keep the objects of the in-memory S3 server on disk while it is down.
+"""Save the objects of the in-memory S3 server (moto) to disk while it is down.
 
-moto holds everything in memory; without this, Personalize and Braze would remember runs that S3 has forgotten.
+Without this, S3 would lose the objects of runs that Personalize and Braze still have.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stack import connections
 
 
 def client(url: str) -> Any:
-    """Open a boto3 client for the local S3 server, past any proxy."""
+    """Create a boto3 client for the local S3 server, without a proxy."""
     return boto3.client(
         "s3",
         endpoint_url=url,
@@ -29,12 +29,12 @@ def client(url: str) -> Any:
 
 
 def ensure_bucket(url: str, bucket: str) -> None:
-    """Create the bucket unless it is there."""
-    client(url).create_bucket(Bucket=bucket)  # us-east-1 answers 200 for a bucket one owns already
+    """Create the bucket if missing."""
+    client(url).create_bucket(Bucket=bucket)  # us-east-1 answers 200 if the bucket exists
 
 
 def save(url: str, folder: Path) -> int:
-    """Write every object of every bucket below `folder`, replacing what an earlier stop left; return how many."""
+    """Replace `folder` by all objects of all buckets and return their number."""
     s3, count = client(url), 0
     building = folder.with_name(folder.name + ".new")
     shutil.rmtree(building, ignore_errors=True)
@@ -54,7 +54,7 @@ def save(url: str, folder: Path) -> int:
 
 
 def restore(url: str, folder: Path) -> int:
-    """Put back what `save` wrote; return the number of objects."""
+    """Upload the saved objects and return their number."""
     s3, count = client(url), 0
     for bucket in sorted(folder.iterdir()) if folder.is_dir() else []:
         ensure_bucket(url, bucket.name)
@@ -66,10 +66,10 @@ def restore(url: str, folder: Path) -> int:
 
 
 def _path_of(target: Path, key: str) -> Path:
-    """Turn a key into a path: one folder per step, each name quoted.
+    """Convert a key to a path: one folder per step, each name quoted.
 
-    Folders end with a lone %, which quoting never leaves, so that key `a` can stand beside key `a/b` and an
-    empty step (`a//b`, `a/`) has a name; quoted dots keep `..` from leaving the folder.
+    Folder names end with %, which no quoted name does, so that keys `a` and `a/b` can coexist and an empty step
+    (`a//b`, `a/`) has a name. Dots are quoted so that `..` stays inside the folder.
     """
     steps = [quote(step, safe="").replace(".", "%2E") for step in key.split("/")]
     return target.joinpath(*(f"{step}%" for step in steps[:-1]), steps[-1] or "%")

@@ -1,4 +1,4 @@
-"""Generate the stack's secrets once and keep each in a file only its owner can read."""
+"""Generate the stack's secrets once, each in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ADMIN = "admin"
 
 @dataclass(frozen=True)
 class Secrets:
-    """Hold everything generated for one stack."""
+    """Hold the generated secrets of one stack."""
 
     postgres_password: str
     airflow_admin_password: str
@@ -25,7 +25,7 @@ class Secrets:
     airflow_secret_key: str
     braze_api_key: str
     stack_id: str
-    """Marks the environment of every process started for this stack, so that strays can be told from others."""
+    """Marks the environment of every process of this stack, to find strays."""
 
 
 _GENERATORS: dict[str, Callable[[], str]] = {
@@ -40,7 +40,7 @@ _GENERATORS: dict[str, Callable[[], str]] = {
 
 
 def load_secrets(home: Path) -> Secrets:
-    """Read the secrets below `home`, generating those that are missing."""
+    """Read the secrets below `home` and generate missing ones."""
     folder = home / "secrets"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Secrets(**{field.name: _get(folder / field.name, field.name) for field in fields(Secrets)})
@@ -53,7 +53,7 @@ def _get(path: Path, name: str) -> str:
 
 
 def write_private(path: Path, content: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read, atomically."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
@@ -62,7 +62,7 @@ def write_private(path: Path, content: str) -> None:
 
 
 def write_airflow_passwords(home: Path, values: Secrets) -> Path:
-    """Write the file SimpleAuthManager reads its passwords from, and return its path.
+    """Write the password file of SimpleAuthManager and return its path.
 
     https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/auth-manager/simple/index.html
     """

@@ -1,4 +1,4 @@
-"""Read where things lie and how they are called from the environment."""
+"""Read the stack's folders and names from the environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold the stack's folders and names; nothing is written outside `home`."""
+    """Hold the stack's folders and names; all files are written below `home`."""
 
     home: Path
     dags: Path
@@ -23,17 +23,17 @@ class Settings:
 
     @property
     def logs(self) -> Path:
-        """Name the folder with one log file per part."""
+        """Return the folder with one log file per part."""
         return self.home / "logs"
 
     @property
     def run(self) -> Path:
-        """Name the folder with one record per running process."""
+        """Return the folder with one record per running process."""
         return self.home / "run"
 
     @property
     def airflow_home(self) -> Path:
-        """Name Airflow's own folder: its configuration and the logs of tasks."""
+        """Return the folder of Airflow's configuration and task logs."""
         return self.home / "airflow"
 
 

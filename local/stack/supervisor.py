@@ -1,4 +1,4 @@
-"""Bring the parts up in order, leave alone what is healthy, and take all of them down again."""
+"""Start the parts in order, skip healthy ones, and stop all of them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from warehouse_local.sample import load_sample
 
 _LOG_TAIL_LINES = 25
 _POLL_SECONDS = 0.25
-_GRACE_SECONDS = 30.0  # Airflow took 8 to 14 s to end after SIGINT
+_GRACE_SECONDS = 30.0  # Airflow takes 8 to 14 s to end after SIGINT
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class PartStatus:
-    """Say how one part is: running, starting, stopped or replaced."""
+    """Hold the state of one part."""
 
     name: str
     state: str
@@ -35,7 +35,7 @@ class PartStatus:
 
 
 class Supervisor:
-    """Start and stop the processes of one stack; every step is told to `say` as it happens."""
+    """Start and stop the processes of one stack; `say` prints each step."""
 
     def __init__(self, plan: Plan, say: Say) -> None:
         self.plan = plan
@@ -43,13 +43,13 @@ class Supervisor:
         self._run = plan.settings.run
 
     def up(self, *, airflow: bool = True) -> None:
-        """Start what is not running, services first; with `airflow` False the services alone.
+        """Start the stopped parts, services first; without `airflow`, only the services.
 
-        Raises StartError for the first part that does not come up; what runs by then keeps running.
+        Raises StartError for the first part that does not start; the others keep running.
         """
         self._check_folders()
         with self._lock():
-            self._settle_ports(airflow)
+            self._choose_ports(airflow)
             self.plan.server().prepare()
             self._start_all(
                 [name for name in SERVICES if name not in self.plan.replaced], self._after_services
@@ -68,7 +68,7 @@ class Supervisor:
                 raise StackError(f"{folder} is not a folder; set {variable} to the right one.")
         settings.airflow_home.mkdir(parents=True, exist_ok=True)
 
-    def _settle_ports(self, airflow: bool) -> None:
+    def _choose_ports(self, airflow: bool) -> None:
         for name in PORTED:
             if name in self.plan.replaced or (name == "airflow" and not airflow):
                 continue
@@ -81,7 +81,7 @@ class Supervisor:
             self._say(f"{name}: not started, your own connection stands in for it")
 
     def _start_all(self, names: Sequence[str], after: Callable[[str, bool], None]) -> None:
-        """Start parts side by side, then wait for each; `after` hears which is healthy and whether it is new."""
+        """Start parts in parallel, then wait for each and call `after(name, is_new)`."""
         launched = {name: self._launch(self.plan.part(name)) for name in names}
         for name, (record, is_new) in launched.items():
             if is_new:
@@ -98,11 +98,11 @@ class Supervisor:
                 return record, False
             self._say(f"{part.name}: pid {record.pid} runs but does not answer; starting it again")
         if record:
-            self._stop_side_by_side([part.name])  # also what a dead process left behind
+            self._stop_all([part.name])  # also children of an ended process
         return self._start(part), True
 
     def _recovers(self, part: Part, record: Record) -> bool:
-        """Give a process that may be starting or busy the rest of its time to start."""
+        """Wait for a starting or busy process until its start timeout."""
         deadline = record.started_at + part.start_timeout_seconds
         while record.is_alive and time.time() < deadline:
             if part.is_healthy(record):
@@ -142,7 +142,7 @@ class Supervisor:
             s3_state.ensure_bucket(url, self.plan.settings.bucket)
 
     def _start_airflow(self) -> None:
-        """Migrate Airflow's database while the sample loads, then start the components."""
+        """Migrate Airflow's database during the load of the sample, then start the components."""
         records = [processes.find(self._run, name) for name in AIRFLOW]
         if any(record and record.is_alive for record in records):
             self._load_sample()
@@ -153,7 +153,7 @@ class Supervisor:
 
     @contextmanager
     def _migration(self) -> Generator[None]:
-        started, part = time.monotonic(), self.plan.part("scheduler")
+        started, part = time.monotonic(), self.plan.part("api-server")
         log = self._log("db-migrate")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
@@ -178,29 +178,29 @@ class Supervisor:
             )
 
     def down(self) -> None:
-        """Stop everything `up` started, Airflow first, and whatever else still carries this stack's mark."""
+        """Stop all parts, Airflow first, and stray processes with this stack's marker."""
         with self._lock():
-            self._stop_side_by_side(AIRFLOW)
+            self._stop_all(AIRFLOW)
             self.save_s3()
-            self._stop_side_by_side([name for name in reversed(SERVICES) if name != "postgres"])
-            self._stop_side_by_side(["postgres"])
+            self._stop_all([name for name in reversed(SERVICES) if name != "postgres"])
+            self._stop_all(["postgres"])
             if strays := processes.strays(self.plan.secrets.stack_id):
                 self._say(f"stopping {len(strays)} left-over process(es): {[stray.pid for stray in strays]}")
                 processes.stop(strays)
 
-    def _stop_side_by_side(self, names: Sequence[str]) -> None:
-        """Interrupt all of them at once, then see each of them out."""
+    def _stop_all(self, names: Sequence[str]) -> None:
+        """Send SIGINT to all parts, then wait for each."""
         records = [record for name in names if (record := processes.find(self._run, name))]
         groups = [(record, record.is_alive, processes.members(record)) for record in records]
         processes.interrupt(records)
         for record, was_alive, group in groups:
-            self._see_out(record, was_alive, group)
+            self._await_end(record, was_alive, group)
 
-    def _see_out(self, record: Record, was_alive: bool, group: list[processes.Process]) -> None:
+    def _await_end(self, record: Record, was_alive: bool, group: list[processes.Process]) -> None:
         started = time.monotonic()
-        # Without their leader, nobody tells the others to end.
+        # Without a leader to pass on the SIGINT, send SIGTERM at once.
         killed = processes.stop(group, grace_seconds=_GRACE_SECONDS if was_alive else 0.0)
-        processes.stop(processes.members(record))  # what the first ones started meanwhile
+        processes.stop(processes.members(record))  # processes that started meanwhile
         processes.forget(self._run, record.name)
         what = "stopped" if was_alive else "had ended already"
         if killed:
@@ -208,14 +208,14 @@ class Supervisor:
         self._say(f"{record.name}: {what} ({time.monotonic() - started:.1f} s)")
 
     def save_s3(self) -> None:
-        """Write what S3 holds to disk, for the next `up`, in place of what was kept before."""
+        """Save the objects of S3 to disk for the next `up`."""
         record = processes.find(self._run, "s3")
         if record and record.is_alive and self.plan.part("s3").is_healthy(record):
             count = s3_state.save(self.plan.url("s3"), self.plan.settings.home / "s3")
             self._say(f"s3: {count} objects kept in {self.plan.settings.home / 's3'} for the next up")
 
     def status(self) -> list[PartStatus]:
-        """Look at every part once; nothing is started or stopped."""
+        """Return the state of every part."""
         return [self._status_of(name) for name in (*SERVICES, *AIRFLOW)]
 
     def _status_of(self, name: str) -> PartStatus:
@@ -239,7 +239,7 @@ class Supervisor:
 
     @contextmanager
     def _lock(self) -> Generator[None]:
-        """Let one `up` or `down` work at a time on a stack's folder."""
+        """Allow one `up` or `down` of a stack at a time."""
         self.plan.settings.home.mkdir(parents=True, exist_ok=True)
         with (self.plan.settings.home / "lock").open("w") as lock:
             try:

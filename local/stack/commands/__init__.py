@@ -1,1 +1,1 @@
-"""Hold one module per command: `HELP`, `add_arguments(parser)` and `run(arguments) -> exit status`."""
+"""Define one command per module: `HELP`, `add_arguments(parser)` and `run(arguments) -> exit status`."""

@@ -13,12 +13,12 @@ HELP = "run an Airflow command on the stack: python -m stack airflow -- dags lis
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take everything that follows as Airflow's."""
+    """Add the arguments of Airflow."""
     parser.add_argument("command", nargs=argparse.REMAINDER, help="Airflow's arguments, after --")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Become the `airflow` program in the stack's environment."""
+    """Replace this process by `airflow` in the stack's environment."""
     words = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     program = str(Path(sys.executable).parent / "airflow")
     environ = make_plan().airflow_environ()

@@ -7,7 +7,7 @@ import argparse
 from stack.console import make_plan, say
 from stack.supervisor import Supervisor
 
-HELP = "stop everything up started"
+HELP = "stop the stack"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

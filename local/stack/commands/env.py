@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one line per variable; they hold secrets, as Airflow's environment does."""
+    """Print one line per variable, secrets included."""
     del arguments
     plan = make_plan()
     for name, value in airflow_variables(plan.settings, plan.ports, plan.secrets, plan.environ).items():

@@ -1,16 +1,14 @@
-"""Forget people: through the scheduler when Airflow runs, else in process."""
+"""Erase people: in the scheduler if Airflow runs, else in this process."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own commands
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from stack.airflow_api import AirflowApi
-from stack.commands.push import own_metadata
 from stack.console import make_plan, say
 from stack.errors import StackError
 from stack.health import answers
@@ -18,14 +16,14 @@ from stack.parts import Plan
 from stack.secret_files import ADMIN
 from stack.supervisor import Supervisor
 
-HELP = "take people out of everything that recsync wrote; their ids come from a file or standard input"
+HELP = "erase people from all data of recsync; their ids come from a file or standard input"
 
 # A data deletion job of the real service takes up to a day.
 _TIMEOUT_SECONDS = 2 * 24 * 3600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe who is forgotten where."""
+    """Add the program and the file of users."""
     parser.add_argument("program", nargs="?", help="name of a file in include/programs; left out: all")
     parser.add_argument(
         "--users",
@@ -36,22 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start the services that are not running, forget each person in one program after another, say what was done."""
+    """Start the services and erase each person from each program."""
     people = read_people(arguments.users)
     plan = make_plan()
     supervisor = Supervisor(plan, say)
     supervisor.up(airflow=False)
     scheduled = answers(f"{plan.url('airflow')}/api/v2/monitor/health")
     folder = plan.settings.home / "forget"
-    environ = plan.airflow_environ() | ({} if scheduled else own_metadata(folder))
-    environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(plan.settings.plugins), environ.get("PYTHONPATH")])
+    environ = plan.recsync_environ(own_metadata=None if scheduled else folder)
+    # One erasure covers all programs over the same data.
+    every = (
+        [] if arguments.program else _recsync("programs", "", environ, "").strip().splitlines()[-1].split()
     )
-    # A folder of its own is a setting of Airflow; without it, the one beside plugins/.
-    include = Path(
-        environ.get("AIRFLOW__RECSYNC__INCLUDE_FOLDER") or plan.settings.plugins.parent / "include"
-    )
-    every = sorted(path.stem for path in (include / "programs").glob("*.yaml"))
     programs = [arguments.program] if arguments.program else every
     if not scheduled:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,15 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
                 print(_through_scheduler(plan, program, environ, person))
             else:
                 _recsync("run", program, environ, person, shown=True)
-    # What an earlier `down` saved still names them.
+    # The objects saved by an earlier `down` still contain these people.
     supervisor.save_s3()
     return 0
 
 
 def read_people(file: Path | None) -> list[str]:
-    """Read one person a line, as ``user_id`` or ``user_id<tab>external_id``; empty lines are left out.
+    """Read one person per line, as ``user_id`` or ``user_id<tab>external_id``; skip empty lines.
 
-    :raises StackError: when the file cannot be read or names nobody.
+    :raises StackError: when the file cannot be read or is empty.
     """
     if file is None:
         if sys.stdin.isatty():

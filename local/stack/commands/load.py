@@ -11,16 +11,16 @@ from stack.environment import connection_variables
 from warehouse_local.dsn import to_dsn
 from warehouse_local.load import load_folder
 
-HELP = "make each CSV or Parquet file of a folder a table in the warehouse"
+HELP = "load each CSV or Parquet file of a folder into a table of the warehouse"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the folder."""
+    """Add the folder."""
     parser.add_argument("folder", type=Path)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load file by file; exit status 1 if any could not be loaded."""
+    """Load the files one by one; return 1 if any failed."""
     plan = make_plan()
     variables = connection_variables(plan.ports, plan.secrets, plan.environ)
     failures = load_folder(to_dsn(variables[WAREHOUSE]), arguments.folder, say)

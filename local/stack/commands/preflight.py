@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own command
 import sys
 
@@ -14,18 +13,14 @@ HELP = "check everything that a run of one program needs, before anything is bil
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe what is checked."""
+    """Add the program."""
     parser.add_argument("program", help="name of a file in include/programs, without .yaml")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start the services that are not running, and let recsync look."""
+    """Start the services and run recsync's checks."""
     plan = make_plan()
     Supervisor(plan, lambda text: print(text, file=sys.stderr, flush=True)).up(airflow=False)
-    environ = plan.airflow_environ()
-    environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(plan.settings.plugins), environ.get("PYTHONPATH")])
-    )
     command = [sys.executable, "-m", "recsync.preflight.run", arguments.program]
     # Our own command, in the stack's environment.
-    return subprocess.run(command, env=environ, check=False).returncode  # ruff: ignore[subprocess-without-shell-equals-true]
+    return subprocess.run(command, env=plan.recsync_environ(), check=False).returncode  # ruff: ignore[subprocess-without-shell-equals-true]

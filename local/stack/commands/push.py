@@ -1,10 +1,9 @@
-"""Deliver any batch output through a program's push DAG, in process: no scheduler, no Personalize."""
+"""Deliver a batch output through a program's push DAG in this process, without scheduler and Personalize."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own commands
 import sys
 from pathlib import Path
@@ -16,14 +15,14 @@ from stack.supervisor import Supervisor
 
 _OPTIONS = {
     "dry-run": "plan only, send nothing",
-    "resync": "write everybody anew, whatever Braze was told last",
-    "allow-removals": "the people who lose their list are meant to, however many they are",
+    "resync": "write every user again, regardless of the last-sent state",
+    "allow-removals": "allow any number of users to lose their list",
 }
 HELP = "deliver a batch output (a folder of .out files or an S3 prefix) through the push DAG, in process"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe what is delivered."""
+    """Add the program, the batch output and the options."""
     parser.add_argument("program", help="name of a file in include/programs, without .yaml")
     parser.add_argument(
         "recommendations",
@@ -35,17 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start the services that are not running, run the DAG, and say what it did."""
+    """Start the services, run the DAG and print its report."""
     plan = make_plan()
     Supervisor(plan, say).up(airflow=False)
     folder = plan.settings.home / "push"
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / "report.json"
     report.unlink(missing_ok=True)
-    environ = {**plan.airflow_environ(), **own_metadata(folder)}
-    environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(plan.settings.plugins), environ.get("PYTHONPATH")])
-    )
+    environ = plan.recsync_environ(own_metadata=folder)
     say("airflow: its own metadata database for this run, beside the scheduler's")
     _run([str(Path(sys.executable).parent / "airflow"), "db", "migrate"], environ, quiet=True)
     options = [f"--{option}" for option in _OPTIONS if getattr(arguments, option.replace("-", "_"))]
@@ -63,14 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
     if told["brake"]:
         print(f"a push stops    {told['brake']}")
     return 0
-
-
-def own_metadata(folder: Path) -> dict[str, str]:
-    """Keep the run out of the scheduler's database, which would take its tasks for its own."""
-    return {
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}",
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
-    }
 
 
 def _run(command: list[str], environ: dict[str, str], *, quiet: bool = False) -> None:

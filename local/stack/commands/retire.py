@@ -1,17 +1,15 @@
-"""Take a whole program out of Braze, Amazon Personalize and S3, through its retire DAG."""
+"""Remove a program from Braze, Amazon Personalize and S3 through its retire DAG."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own commands
 import sys
 from pathlib import Path
 from typing import Any
 
 from stack.airflow_api import AirflowApi
-from stack.commands.push import own_metadata
 from stack.console import make_plan, say
 from stack.errors import StackError
 from stack.health import answers
@@ -19,19 +17,19 @@ from stack.parts import Plan
 from stack.secret_files import ADMIN
 from stack.supervisor import Supervisor
 
-HELP = "take a program out of Braze, Amazon Personalize and S3; other programs keep what they share with it"
+HELP = "remove a program from Braze, Amazon Personalize and S3; shared data of other programs stay"
 
 _TIMEOUT_SECONDS = 2 * 24 * 3600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe what is retired."""
+    """Add the program and the dry run."""
     parser.add_argument("program", help="name of a file in include/programs, without .yaml")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, remove nothing")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be removed, remove nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start the services that are not running, and run the DAG: in the scheduler when Airflow runs, else in process."""
+    """Start the services and run the DAG, in the scheduler if Airflow runs, else in this process."""
     plan = make_plan()
     supervisor = Supervisor(plan, say)
     supervisor.up(airflow=False)
@@ -40,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         _through_scheduler(plan, arguments.program, conf)
     else:
         _in_process(plan, arguments.program, conf)
-    # What an earlier `down` saved still holds the program's objects.
+    # The objects saved by an earlier `down` still include those of the program.
     supervisor.save_s3()
     return 0
 
@@ -65,10 +63,7 @@ def _through_scheduler(plan: Plan, program: str, conf: dict[str, Any]) -> None:
 def _in_process(plan: Plan, program: str, conf: dict[str, Any]) -> None:
     folder = plan.settings.home / "retire"
     folder.mkdir(parents=True, exist_ok=True)
-    environ = {**plan.airflow_environ(), **own_metadata(folder)}
-    environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(plan.settings.plugins), environ.get("PYTHONPATH")])
-    )
+    environ = plan.recsync_environ(own_metadata=folder)
     airflow = str(Path(sys.executable).parent / "airflow")
     test = [airflow, "dags", "test", f"{program}_retire", "--conf", json.dumps(conf)]
     for command in ([airflow, "db", "migrate"], test):

@@ -1,22 +1,24 @@
-"""Run the whole chain of one program once."""
+"""Run the chain of one program once."""
 
 from __future__ import annotations
 
 import argparse
+import time
 from datetime import UTC, datetime
 
 from stack.airflow_api import AirflowApi
 from stack.chain import Chain
+from stack.closing import closing_lines
 from stack.console import make_plan, say
 from stack.parts import Plan
-from stack.report import delivery_lines
 from stack.secret_files import ADMIN
+from stack.supervisor import Supervisor
 
 HELP = "run one program's chain once, through the scheduler: train, recommend, push"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the modes."""
+    """Add the program and the modes."""
     parser.add_argument("program", help="name of a file in include/programs, without .yaml")
     parser.add_argument(
         "--mode",
@@ -38,19 +40,21 @@ def _moment(text: str) -> datetime:
 
 
 def chain(plan: Plan, program: str) -> Chain:
-    """Connect to the running Airflow."""
+    """Return the chain of a program in the running Airflow."""
     api = AirflowApi(plan.url("airflow"), ADMIN, plan.secrets.airflow_admin_password)
     return Chain(api, program, plan.airflow_environ(), say)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the chain and say what it did."""
-    followed = chain(make_plan(), arguments.program)
+    """Start what is stopped, run the chain, and print what happened and where to look."""
+    plan, started = make_plan(), time.monotonic()
+    Supervisor(plan, say).up(airflow=True)
+    followed = chain(plan, arguments.program)
     followed.wait_for_dags()
     auto = arguments.mode == "auto" and arguments.until is None and followed.has_champion()
     report = followed.hourly() if auto or arguments.mode == "hourly" else followed.full(arguments.until)
     if arguments.until is None:
         followed.leave_to_schedule()
-    print()
-    print("\n".join(delivery_lines(report)))
+    print(f"\nDone in {time.monotonic() - started:.0f} s.")
+    print("\n".join(closing_lines(plan, followed, {"Delivery": report})))
     return 0

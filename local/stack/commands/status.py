@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def table(states: list[PartStatus]) -> str:
-    """Lay the states out in aligned columns."""
+    """Format the states as a table."""
     head = ("PART", "STATE", "PID", "ADDRESS", "LOG")
     rows = [head, *((s.name, s.state, str(s.pid or "-"), s.address, str(s.log)) for s in states)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]

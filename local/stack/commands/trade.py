@@ -1,4 +1,4 @@
-"""Keep the sample's shop busy for a while, so that each export of a short schedule finds new rows."""
+"""Simulate a busy shop, so that each export of a short schedule has new rows."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from stack.connections import WAREHOUSE
 from stack.console import make_plan, say
 from stack.environment import connection_variables
 from warehouse_local.dsn import connect, to_dsn
-from warehouse_local.trade import trade
+from warehouse_local.sample import trade
 
-HELP = "let purchases of the sample that lie ahead happen now, for some minutes"
+HELP = "simulate a busy shop: move future purchases of the sample to now, for some minutes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take how long and how many."""
+    """Add the duration and the rate."""
     parser.add_argument("--minutes", type=float, default=30.0, help="how long (default 30)")
     parser.add_argument("--purchases-per-minute", type=int, default=250, help="how many (default 250)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Bring purchases forward until the minutes are over."""
+    """Bring purchases forward for the duration."""
     plan = make_plan()
     variables = connection_variables(plan.ports, plan.secrets, plan.environ)
     with connect(to_dsn(variables[WAREHOUSE])) as connection:

@@ -1,4 +1,4 @@
-"""Start the stack, or what of it is not running."""
+"""Start the stopped parts of the stack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HELP = "start what is not running, wait until it is healthy, and say where it is
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the variables below the options."""
+    """Add the options and list the environment variables."""
     parser.add_argument("--services-only", action="store_true", help="everything but Airflow")
     lines = [f"  {name}: {meaning}" for name, meaning in VARIABLES.items()]
     lines.append("  " + ", ".join(variable(part) for part in PORTED) + ": ports")
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Bring the stack up and tell how to use it."""
+    """Start the stack and print how to use it."""
     plan = make_plan()
     Supervisor(plan, say).up(airflow=not arguments.services_only)
     print()

@@ -1,4 +1,4 @@
-"""Who `make forget` forgets: ids from a file or standard input, never from the command line."""
+"""The ids of `make forget` come from a file or standard input, never from the command line."""
 
 from __future__ import annotations
 

@@ -45,6 +45,9 @@ class FakeAirflow(ThreadingHTTPServer):
             ("GET", "/api/v2/dags/d/dagRuns/r%2B1/taskInstances/g.t/xcomEntries/return_value"): {
                 "value": {"sent": 3}
             },
+            ("POST", "/api/v2/backfills/dry_run"): {
+                "backfills": [{"logical_date": f"2026-11-22T0{hour}:00:00Z"} for hour in (6, 5)]
+            },
             ("GET", "/api/v2/importErrors"): {"import_errors": [], "total_entries": 0},
         }
         if path == "/api/v2/dags/d/dagRuns/r":
@@ -112,6 +115,16 @@ def api(fake: FakeAirflow) -> AirflowApi:
 def test_health_needs_no_login(api: AirflowApi, fake: FakeAirflow) -> None:
     assert api.health()["metadatabase"]["status"] == "healthy"
     assert fake.tokens_given == 0
+
+
+def test_the_dates_of_a_backfill_come_in_order_with_those_already_run(
+    api: AirflowApi, fake: FakeAirflow
+) -> None:
+    start, end = datetime(2026, 11, 22, 5, tzinfo=UTC), datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
+    assert api.backfill_dates("d", start, end) == [start, datetime(2026, 11, 22, 6, tzinfo=UTC)]
+    body = fake.seen[-1][3]
+    assert (body["from_date"], body["to_date"]) == (start.isoformat(), end.isoformat())
+    assert body["reprocess_behavior"] == "completed"
 
 
 def test_one_token_serves_until_it_expires(api: AirflowApi, fake: FakeAirflow) -> None:

@@ -97,7 +97,17 @@ def test_airflow_processes_lean_on_nothing_local(stack_environ: dict[str, str]) 
     assert environ["PYTHONPATH"] == "/mine"
     assert "PYTHONDONTWRITEBYTECODE" not in environ
     assert environ["NO_PROXY"] == "x,127.0.0.1,localhost"
-    assert plan.part("scheduler").argv[1:] == ["scheduler", "--skip-serve-logs"]
+    assert plan.part("scheduler").argv[3:] == ["scheduler", "--skip-serve-logs"]
+
+
+def test_recsync_commands_find_the_plugins_and_may_have_their_own_metadata(
+    stack_environ: dict[str, str], tmp_path: Path
+) -> None:
+    plan = make_plan({**stack_environ, "PYTHONPATH": "/mine"})
+    shared, own = plan.recsync_environ(), plan.recsync_environ(own_metadata=tmp_path)
+    assert shared["PYTHONPATH"] == own["PYTHONPATH"] == f"{plan.settings.plugins}:/mine"
+    assert shared["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith("postgresql+psycopg2://")
+    assert own["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{tmp_path}/airflow.db"
 
 
 def test_no_secret_is_among_the_arguments_of_a_process(stack_environ: dict[str, str]) -> None:
