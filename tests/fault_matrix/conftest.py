@@ -6,4 +6,4 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "recsync/push/delivery")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "recsync/push")]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
-PATHS = [HERE, REPO / "tests/recsync/push/delivery", REPO / "plugins", REPO / "local"]
+PATHS = [HERE, REPO / "tests/recsync/push", REPO / "plugins", REPO / "local"]
 # Of catalogues, Braze lets fifty calls a minute read: rows that wait for that would only be slower.
 _UNLIMITED = ("--limit", "catalog-items-sync=6000/60", "--limit", "catalogs=6000/60")
 DOCUMENT = REPO / "docs" / "faults.md"
