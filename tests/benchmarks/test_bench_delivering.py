@@ -1,6 +1,7 @@
 """Every contender that runs on the project's own environment delivers a tiny input; `make bench` runs the rest."""
 
 import json
+import os
 
 import pytest
 from benchmarks.contenders import DELIVERY, PEERS_VENV, TRANSPORTS, Contender
@@ -12,7 +13,16 @@ from benchmarks.processes import Run, run_prepared, running_sink
 from benchmarks.settings import Settings
 
 USERS = 160  # two full calls and a small one
-OWN = [contender for contender in DELIVERY + TRANSPORTS if contender.apart is None]
+OWN = {
+    f"{contender.module}.{contender.function}": contender
+    for contender in DELIVERY + TRANSPORTS
+    if contender.apart is None
+}
+# Each imports Airflow, which takes seconds of CPU; over TLS they differ in nothing of theirs.
+IN_AIRFLOW = [name for name in OWN if name.startswith(("delivery.airflow", "delivery.recsync"))]
+LONG = pytest.mark.skipif(
+    "RECSYNC_LONG_TESTS" not in os.environ, reason="takes long: RECSYNC_LONG_TESTS=1 runs it"
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +37,16 @@ def deliver(contender: Contender, sink, scheme: str) -> tuple[Run, dict]:
     return run, run.result()
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-@pytest.mark.parametrize("contender", OWN, ids=lambda contender: f"{contender.module}.{contender.function}")
-def test_each_user_arrives_once_with_the_right_list(contender, scheme, sink):
-    run, result = deliver(contender, sink, scheme)
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [
+        pytest.param(name, scheme, marks=LONG if name in IN_AIRFLOW and scheme == "https" else ())
+        for name in OWN
+        for scheme in ("http", "https")
+    ],
+)
+def test_each_user_arrives_once_with_the_right_list(name, scheme, sink):
+    run, result = deliver(OWN[name], sink, scheme)
 
     everyone = {user_id(number) for number in range(USERS)}
     arrived = sink.stats()

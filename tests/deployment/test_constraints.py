@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, metadata, version
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, metadata, packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,53 @@ def test_every_optional_provider_is_pinned() -> None:
     pinned = pins((REPO / "constraints.txt").read_text())
     for requirement in requirements("requirements-optional.txt"):
         assert requirement.specifier.contains(pinned[requirement.name]), requirement
+
+
+@pytest.fixture(scope="module")
+def distributions() -> Mapping[str, list[str]]:
+    return packages_distributions() | {"airflow": ["apache-airflow"]}
+
+
+def imports(distributions: Mapping[str, list[str]], *folders: str) -> set[str]:
+    """Return the distributions that the modules below some folders import."""
+    found = set()
+    own = {path.stem for name in ("plugins", "local", "dags", "tests") for path in (REPO / name).iterdir()}
+    for path in (path for folder in folders for path in (REPO / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            for name in names:
+                top, *rest = name.split(".")
+                if top == "airflow" and rest[:1] == ["providers"]:
+                    found.add("-".join(rest[1:3]) if rest[1] == "common" else rest[1])
+                elif top not in sys.stdlib_module_names | own:
+                    found.add(distributions[top][0].lower())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("files", "folders"),
+    [
+        (["requirements.txt"], ["plugins", "dags"]),
+        (["requirements.txt", "requirements-dev.txt"], ["local"]),
+    ],
+)
+def test_everything_imported_is_listed_or_named_in_a_comment(
+    distributions: Mapping[str, list[str]], files: list[str], folders: list[str]
+) -> None:
+    listed = "\n".join((REPO / name).read_text() for name in files).casefold()
+    # sqlglot is optional in check_programs, and one of the checks.
+    assert {name for name in imports(distributions, *folders) if name not in listed} <= {"sqlglot"}
+
+
+def test_everything_listed_is_imported_or_explained_by_the_line_before(
+    distributions: Mapping[str, list[str]],
+) -> None:
+    lines = (REPO / "requirements.txt").read_text().splitlines()
+    used = imports(distributions, "plugins", "dags")
+    plain = [line for before, line in itertools.pairwise(lines) if not before.startswith("#")]
+    names = {
+        Requirement(line).name.removeprefix("apache-airflow-providers-") for line in plain if line[0] != "#"
+    }
+    assert names - used == {"celery"}  # the executor of docs/deploy.md

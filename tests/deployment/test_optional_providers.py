@@ -24,6 +24,7 @@ WAREHOUSES = {
     "mysql": "apache-airflow-providers-mysql",
 }
 FAB = "apache-airflow-providers-fab"
+GIT = "apache-airflow-providers-git"
 LONG = pytest.mark.skipif(
     not os.environ.get("RECSYNC_LONG_TESTS"), reason="takes long: RECSYNC_LONG_TESTS=1 runs it"
 )
@@ -34,10 +35,10 @@ def test_the_docs_name_the_optional_providers_and_no_others() -> None:
     optional = set(re.findall(r"^([\w-]+)", (REPO / "requirements-optional.txt").read_text(), re.MULTILINE))
     docs = "".join(page.read_text() for page in (REPO / "docs").glob("*.md"))
     table = re.findall(
-        r"^\| `(\w+)` \| `(apache-[\w-]+)`", (REPO / "docs/warehouses.md").read_text(), re.MULTILINE
+        r"^\| `(\w+)` \| `(apache-[\w-]+)`", (REPO / "docs/warehouse.md").read_text(), re.MULTILINE
     )
 
-    assert optional == {*WAREHOUSES.values(), FAB}
+    assert optional == {*WAREHOUSES.values(), FAB, GIT}
     assert set(re.findall(r"apache-airflow-providers-[\w-]+", docs)) == optional
     assert dict(table) == WAREHOUSES
 
@@ -80,7 +81,7 @@ def test_a_connection_of_the_type_has_a_hook_that_reads_rows(
     conn_type: str, installed: Path, tmp_path: Path
 ) -> None:
     code = (
-        "from recsync.warehouse.hooks.factory import warehouse\n"
+        "from recsync.warehouse.hooks import warehouse\n"
         "found = warehouse('warehouse')\n"
         "assert getattr(found, '_rows', found).hook.conn_type == "
         f"{conn_type!r}\n"
@@ -94,3 +95,9 @@ def test_airflow_loads_the_auth_manager_of_fab(installed: Path, tmp_path: Path) 
     name = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
     code = "from airflow.api_fastapi.app import get_auth_manager_cls as chosen; chosen()"
     run(installed, code, {"AIRFLOW__CORE__AUTH_MANAGER": name}, tmp_path)
+
+
+@LONG
+@pytest.mark.timeout(INSTALL_SECONDS)
+def test_airflow_loads_the_bundle_of_git(installed: Path, tmp_path: Path) -> None:
+    run(installed, "from airflow.providers.git.bundles.git import GitDagBundle", {}, tmp_path)

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import yaml
 from airflow.sdk import Connection
 
-from recsync.alerts.failure import told
-from recsync.alerts.webhook import address
+from recsync.alerts.destinations import address
+from recsync.alerts.failure import describe_failure
 from recsync.errors import FatalError
 from recsync.program import Event, Program
 from recsync.program.operations import Via
@@ -35,7 +35,7 @@ def test_the_example_is_sound() -> None:
 
 
 def test_every_event_and_every_way_stands_on_the_page() -> None:
-    assert first_column("What people are told") == [event.value for event in Event]
+    assert first_column("Events") == [event.value for event in Event]
     assert first_column("Destinations") == list(typing.get_args(Via))
 
 
@@ -50,6 +50,6 @@ def test_the_connection_leads_to_slack() -> None:
 
 def test_messages_are_made_of_the_lines_that_the_page_shows() -> None:
     ti = SimpleNamespace(task_id="t", dag_id="d", run_id="r", try_number=1)
-    _, _, text = told("export", ti, FatalError("x"))
+    _, _, text = describe_failure("export", ti, FatalError("x"))
     shown = re.findall(r"^(\w[\w ]+): ", PAGE.split("```\n[recsync]")[1].split("```")[0], re.MULTILINE)
     assert [line.split(": ")[0] for line in text.splitlines()] == shown

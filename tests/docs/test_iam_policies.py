@@ -37,7 +37,7 @@ S3_ACTIONS = {
 }
 
 
-MODULES = ("resources", "jobs", "metrics", "segments", "campaigns", "delete", "update", "data_jobs")
+MODULES = ("resources", "jobs", "inference", "delete", "update")
 
 
 KEYS = Keys("shop")
@@ -85,7 +85,7 @@ def actions(document: dict[str, Any], service: str) -> set[str]:
 
 
 def called_on_s3() -> set[str]:
-    files = ("storage/bucket.py", "storage/object_writer.py", "warehouse/hooks/staging.py")
+    files = ("storage/bucket.py", "storage/object_writer.py", "warehouse/hooks/unload.py")
     code = "".join((REPO / "plugins/recsync" / name).read_text() for name in files)
     methods = set(re.findall(r"client\.(\w+)\(", code)) - {"get_paginator"}
     return methods | set(re.findall(r'get_paginator\("(\w+)"\)', code))
@@ -111,7 +111,7 @@ def called_on_personalize() -> set[str]:
             verb = next(verb for verb in ("Delete", "Update", "Create") if verb in name)
             used |= {f"{verb}{kind}", f"Describe{kind}", f"List{kind}s"}
     # What has no operator of its own in the DAGs.
-    clients = (REPO / "plugins/recsync/recommend/campaign_calls.py").read_text()
+    clients = (REPO / "plugins/recsync/recommend/campaign_inference.py").read_text()
     used |= {word.title().replace("_", "") for word in re.findall(r"client\.(get_\w+)", clients)}
     if "hook.delete(FILTER" in (REPO / "plugins/recsync/recommend/filters.py").read_text():
         used.add("DeleteFilter")
@@ -121,11 +121,10 @@ def called_on_personalize() -> set[str]:
 
 def called_by_maintain() -> set[str]:
     """Name the operations that the maintain stage alone needs."""
-    folder = REPO / "plugins/recsync/maintain"
-    removed = re.findall(r"Judged\((\w+),", (folder / "resources.py").read_text())
-    made_by_hand = re.findall(r"for resource in \(([^)]+)\)", (folder / "orphans.py").read_text())[0].split(
-        ", "
-    )
+    text = (REPO / "plugins/recsync/maintain/resources.py").read_text()
+    removed = re.findall(r"^        ([A-Z_]+): \w*decide", text, re.MULTILINE)
+    made_by_hand = re.findall(r"for resource in \(([^)]+)\)", text)[0].split(", ")
+    assert removed
     camel = [{"verb": "Delete", "kind": kind, "end": ""} for kind in removed]
     camel += [{"verb": "List", "kind": kind, "end": "s"} for kind in made_by_hand]
     return {f"{e['verb']}{e['kind'].title().replace('_', '')}{e['end']}" for e in camel}
@@ -147,7 +146,7 @@ def test_deleting_and_stopping_is_limited_to_names_of_the_program() -> None:
 
 
 def test_a_retirement_may_delete_all_that_a_dataset_group_holds() -> None:
-    contents = (REPO / "plugins/airflow_personalize/hooks/personalize_contents.py").read_text()
+    contents = (REPO / "plugins/airflow_personalize/hooks/personalize_client.py").read_text()
     # Recommenders are of domain dataset groups, which recsync does not make.
     held = set(re.findall(r"_of_group\(hook, ([A-Z_]+),", contents)) - {"RECOMMENDER"} | {
         "DATASET_GROUP",
@@ -200,7 +199,7 @@ def test_the_page_explains_every_file_and_every_braze_permission_is_one_that_the
     page = (REPO / "docs/real-services.md").read_text()
     assert [path.name for path in IAM.glob("*.json") if f"`{path.name}`" not in page] == []
     clients = REPO / "plugins/braze_client"
-    code = "".join((clients / name).read_text() for name in ("client.py", "track.py"))
+    code = "".join((clients / name).read_text() for name in ("client.py",))
     # https://www.braze.com/docs/api/basics#rest-api-key
     permissions = {
         "track_attributes": {"users.track", "users.track.bulk"},

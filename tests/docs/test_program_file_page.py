@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ def expected(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, st
     for name, field in model.model_fields.items():
         path = prefix + (field.alias or name)
         section = _section(field.annotation)
-        if section is None or (not field.is_required() and field.default is None):
+        if section is None or (not field.is_required() and isinstance(field.default, str | None)):
             yield path, _default(path, field), _literals(field.annotation)
         if section is not None:
             yield from expected(section, f"{path}.")
@@ -53,9 +54,17 @@ def _default(path: str, field: FieldInfo) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+_ALTERNATIVES = {typing.Annotated, typing.Union, types.UnionType}
+
+
 def _section(annotation: Any) -> type[BaseModel] | None:
-    options = (annotation, *typing.get_args(annotation))
-    return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    parts = typing.get_args(annotation)
+    for option in (annotation, *parts):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return option
+    # Alternatives told apart by their form: a cron expression or a section.
+    nested = [part for part in parts if {*map(typing.get_origin, (annotation, part))} <= _ALTERNATIVES]
+    return next((found for part in nested if (found := _section(part))), None)
 
 
 def _literals(annotation: Any) -> set[str]:

@@ -9,10 +9,11 @@ DAGS = Path(__file__).resolve().parents[2] / "dags"
 
 
 def load_dag(dag_id: str) -> Any:
-    """Parse the DAG files anew, as a change of the program files needs."""
+    """Parse the file of a DAG anew, as a change of the program files needs."""
     from airflow.dag_processing.dagbag import DagBag
 
-    bag = DagBag(DAGS, bundle_name="testing", bundle_path=DAGS)
+    file = next(path for path in DAGS.glob("*.py") if dag_id.endswith(f"_{path.stem}"))
+    bag = DagBag(file, bundle_name="testing", bundle_path=DAGS)
     assert not bag.import_errors, bag.import_errors
     return bag.dags[dag_id]
 

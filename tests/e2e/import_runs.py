@@ -13,7 +13,7 @@ from typing import Any
 from services import BUCKET
 from shop import SCHEMAS, Shop
 
-from recsync.evaluation.champion_store import ChampionStore
+from recsync.evaluation.store import ChampionStore
 
 
 @dataclass
@@ -34,7 +34,7 @@ class ImportRuns:
         """Make the datasets, and a champion, without which no update runs."""
         from recsync import settings
         from recsync.context import StageContext
-        from recsync.evaluation.champion_store import Champion
+        from recsync.evaluation.store import Champion
         from recsync.program import names
 
         context, personalize = StageContext.of(self.shop.name), self.shop.services.boto3("personalize")

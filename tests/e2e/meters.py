@@ -9,7 +9,7 @@ import requests
 from services import Services
 from shop import Shop
 
-from recsync.costs.store import MoneyStore
+from recsync.costs.ledger import CostLedger
 
 
 def metered(services: Services) -> dict[str, float]:
@@ -23,9 +23,9 @@ def booked(shop: Shop) -> dict[str, float]:
     """Add up a program's ledger over all months, by kind of use."""
     from recsync.context import StageContext
 
-    store, sums = StageContext.of(shop.name).store(MoneyStore), dict[str, float]()
+    store, sums = StageContext.of(shop.name).store(CostLedger), dict[str, float]()
     for month in store.months():
-        for kind, quantity in store.read(month).without_expected().used().items():
+        for kind, quantity in store.read(month).recorded().used().items():
             sums[kind.value] = sums.get(kind.value, 0.0) + quantity
     return sums
 

@@ -149,7 +149,12 @@ def started(folder: Path, *personalize_arguments: str) -> Generator[Services]:
             )
         )
         braze = stack.enter_context(
-            _server("braze_local", folder, ["--apply-delay-seconds", "0.2"], {"BRAZE_LOCAL_KEY": keys})
+            _server(
+                "braze_local",
+                folder,
+                ["--apply-delay-seconds", "0.2", "--missing-users", "adopt"],
+                {"BRAZE_LOCAL_KEY": keys},
+            )
         )
         yield Services(database.dsn(), s3, personalize, braze, key, narrow)
 

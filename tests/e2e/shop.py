@@ -7,7 +7,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import pyarrow.parquet as pq
 from services import Services
 
 # The ids and values that Shop.load writes; "external" ones are made in audience.sql.
@@ -79,6 +82,14 @@ def write_files(include: Path, name: str, program: str, sql: dict[str, str] | No
 
 
 @dataclass(frozen=True)
+class Published:
+    """The lists of a run by external id, with ``item_ids``, and its catalog."""
+
+    lists: dict[str, dict[str, Any]]
+    catalog: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Shop:
     """The shop's warehouse and its files."""
 
@@ -118,3 +129,17 @@ class Shop:
     def write_files(self, program: str = PROGRAM, sql: dict[str, str] | None = None) -> None:
         """Write the program file, its SQL and its schemas."""
         write_files(self.include, self.name, program, sql)
+
+    def published(self, run: str | None = None) -> Published:
+        """Return what a run published; None: the newest one."""
+        from recsync.context import StageContext
+        from recsync.recommend.store import RecommendationsStore
+
+        store = StageContext.of(self.name).store(RecommendationsStore)
+        with TemporaryDirectory() as folder:
+            lists = Path(folder) / "lists.parquet"
+            catalog = store.download(run or str(store.latest_run()), lists).to_pylist()
+            rows = pq.read_table(lists).to_pylist()
+        for row in rows:
+            row["item_ids"] = [catalog[position]["item_id"] for position in row["items"]]
+        return Published({row["external_id"]: row for row in rows}, catalog)

@@ -8,19 +8,22 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
 from services import REPO, Services, free_port
 from shop import PROGRAM, ROW_CONTENT, Shop, write_files
 
-from stack import processes
-from stack.airflow_api import FINISHED, AirflowApi, wait_for
+from stack import airflow_api, processes
+from stack.airflow_api import FINISHED, AirflowApi
 from stack.console import make_plan
 from stack.ports import DEFAULT_PORTS, variable
 from stack.s3_state import client
 
 STACK_TIMEOUT_SECONDS = 1200
+# Looking each second keeps the API server at a tenth of a core, for as long as a test waits.
+wait_for = partial(airflow_api.wait_for, poll_seconds=3)
 
 
 class Stack:
@@ -38,6 +41,8 @@ class Stack:
             "AIRFLOW__RECSYNC__INCLUDE_FOLDER": str(self.include),
             # Parsing every 15 s takes a third of a core; the tests ask for it when they change a program file.
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+            # Jobs are done at once; the scheduler has noted a deferral well before these seconds are over.
+            "AIRFLOW__RECSYNC__WAITER_DELAY_SECONDS": "4",
             # Two stacks that start at the same time would choose the same ports.
             **{variable(part): str(free_port()) for part in DEFAULT_PORTS},
         }
@@ -57,18 +62,13 @@ class Stack:
 
     def backfill(self, program: str, *words: str) -> None:
         """Create a backfill of the exports; an earlier one counts as running for a while after its last run."""
-        arguments = ("airflow", "--", "backfill", "create", "--dag-id", f"{program}_export", *words)
-
-        def created() -> bool:
-            try:
-                self.command(*arguments)
-            except AssertionError as error:
-                if "AlreadyRunningBackfill" not in str(error):
-                    raise
-                return False
-            return True
-
-        wait_for(created, "the earlier backfill to be over", timeout_seconds=300, poll_seconds=5)
+        dag_id = f"{program}_export"
+        wait_for(
+            lambda: all(backfill["completed_at"] for backfill in self.api.backfills(dag_id)),
+            "the earlier backfill to be over",
+            timeout_seconds=300,
+        )
+        self.command("airflow", "--", "backfill", "create", "--dag-id", dag_id, *words)
 
     def change_program(self, name: str, program: str = PROGRAM) -> None:
         """Write a program file, and have Airflow read it."""
@@ -154,9 +154,11 @@ def pause_when_idle(stack: Stack, dag_id: str) -> None:
     wait_for(paused, f"a moment to pause {dag_id}", timeout_seconds=600)
 
 
-def kill_and_restart(stack: Stack, part: str) -> None:
-    """Kill a part with no chance to clean up, and start it again."""
-    record = processes.find(stack.plan.settings.run, part)
-    assert record is not None
-    psutil.Process(record.pid).send_signal(signal.SIGKILL)
-    assert f"{part}: healthy after" in stack.command("up")
+def kill_and_restart(stack: Stack, *parts: str) -> None:
+    """Kill parts with no chance to clean up, and start them again."""
+    for part in parts:
+        record = processes.find(stack.plan.settings.run, part)
+        assert record is not None
+        psutil.Process(record.pid).send_signal(signal.SIGKILL)
+    printed = stack.command("up")
+    assert all(f"{part}: healthy after" in printed for part in parts)

@@ -13,7 +13,7 @@ from services import BUCKET
 from shop import CUSTOMERS, FULL_UNTIL, SQL, Shop
 
 from recsync.errors import FatalError, RetriableError
-from recsync.export.store import ExportedObject
+from recsync.export.manifest import ExportedObject
 from recsync.program import DatasetType
 from recsync.program.intervals import Interval
 

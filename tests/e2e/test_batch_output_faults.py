@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from shop import NOW, Shop
 
@@ -23,11 +21,11 @@ def line(user: str, items: list[str], error: str | None = None) -> bytes:
     return json.dumps({"input": {"userId": user}, "output": output, "error": error}).encode()
 
 
-def decorate(
-    shop: Shop, folder: Path, lines: list[bytes] | None
+def build_and_publish_lists(
+    shop: Shop, lines: list[bytes] | None
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     from recsync.context import StageContext
-    from recsync.recommend.recommend import decorate
+    from recsync.recommend.recommend import build_and_publish_lists
 
     context = StageContext.of(shop.name)
     people = ["good", "failed", "missing", "short", "twice"]
@@ -42,16 +40,14 @@ def decorate(
         "solution_version_arn": "arn:version",
         "output": context.bucket.uri(context.keys.batch_output(RUN)),
     }
-    manifest = decorate(shop.name, plan, "arn:job")
-    context.store(RecommendationsStore).download_lists(RUN, folder / "lists.parquet")
-    return manifest, {row["external_id"]: row for row in pq.read_table(folder / "lists.parquet").to_pylist()}
+    manifest = build_and_publish_lists(shop.name, plan, "arn:job")
+    return manifest, shop.published(RUN).lists
 
 
-def test_everybody_is_accounted_for(shop: Shop, tmp_path: Path) -> None:
+def test_everybody_is_accounted_for(shop: Shop) -> None:
     full = [f"p-{n}" for n in range(20)]
-    manifest, wanted = decorate(
+    manifest, wanted = build_and_publish_lists(
         shop,
-        tmp_path,
         [
             line("twice", [], "first an error, then an answer"),
             b'{"input": {"userId": ',
@@ -80,7 +76,7 @@ def test_everybody_is_accounted_for(shop: Shop, tmp_path: Path) -> None:
     assert manifest["dropped"] == {"not in the catalogue": 2, "duplicate": 4}
 
 
-def test_an_output_that_is_mostly_missing_publishes_nothing(shop: Shop, tmp_path: Path) -> None:
+def test_an_output_that_is_mostly_missing_publishes_nothing(shop: Shop) -> None:
     from recsync.context import StageContext
 
     lines = [line("good", ["p-1"] * 5), line("failed", [], "no"), b"{", line("short", ["p-1"])]
@@ -88,10 +84,10 @@ def test_an_output_that_is_mostly_missing_publishes_nothing(shop: Shop, tmp_path
         r"answers to 2 of 5 questions, .*min_answered \(50%\).*2 people: .*no line.*1 people: .*an error"
     )
     with pytest.raises(FatalError, match=missing):
-        decorate(shop, tmp_path, lines)
+        build_and_publish_lists(shop, lines)
     assert StageContext.of(shop.name).store(RecommendationsStore).latest_run() is None
 
 
-def test_a_job_without_output_is_an_error(shop: Shop, tmp_path: Path) -> None:
+def test_a_job_without_output_is_an_error(shop: Shop) -> None:
     with pytest.raises(FatalError, match=r"holds no \.out object"):
-        decorate(shop, tmp_path, None)
+        build_and_publish_lists(shop, None)

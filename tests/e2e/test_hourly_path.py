@@ -13,7 +13,7 @@ from dag_runs import states
 from services import BUCKET, Services
 from shop import CUSTOMERS, FULL_UNTIL, NOW, PROGRAM, Shop
 
-from recsync.evaluation.champion_store import ChampionStore
+from recsync.evaluation.store import ChampionStore
 
 Run = Callable[..., Any]
 
@@ -134,7 +134,7 @@ def test_a_recipe_without_update_and_exploration_runs_too(shop: Shop, run: Run) 
 
 def test_a_cleared_recommend_run_with_another_audience_pays_for_another_job(shop: Shop) -> None:
     from recsync.context import StageContext
-    from recsync.evaluation.champion_store import Champion
+    from recsync.evaluation.store import Champion
     from recsync.recommend.recommend import prepare
 
     StageContext.of(shop.name).store(ChampionStore).promote(Champion("arn:1", "FULL", "2026", "run", {}))

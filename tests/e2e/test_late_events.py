@@ -11,9 +11,9 @@ from dag_runs import load_dag, states
 from import_runs import ImportRuns
 from shop import FULL_UNTIL, PRODUCTS, PROGRAM, Shop
 
-from recsync.export.report_store import Reports
-from recsync.export.store import Exports
-from recsync.imports.store import ImportState
+from recsync.export.store import ExportStore, ReportStore
+from recsync.imports.store import ImportStore
+from recsync.program.intervals import Interval
 
 Run = Callable[..., Any]
 HOUR = timedelta(hours=1)
@@ -39,16 +39,24 @@ def orders(shop: Shop, count: int, minutes: int, name: str) -> None:
     shop.add_orders([(f"{name} {n}", f"p-{n % PRODUCTS}", at) for n in range(count)])
 
 
+def spans(shop: Shop, own: Interval, **options: Any) -> list[dict[str, Any]]:
+    """Choose what a run of the export exports."""
+    from recsync.export import publish
+    from recsync.imports.store import imported_until
+
+    options = {"backfill": False, **options}
+    return publish.spans(shop.name, own, imported_until=imported_until(shop.name), **options)
+
+
 def export(shop: Shop, start: datetime) -> None:
     """Do what a run of the export does for the hour that begins at ``start``."""
     from recsync.context import StageContext
     from recsync.export.dataset import export_dataset
-    from recsync.export.publish import publish_spans, to_xcom
-    from recsync.export.spans import interval_of, spans
+    from recsync.export.publish import interval_of, publish_spans, to_xcom
     from recsync.program.intervals import Interval
 
     context = StageContext.of(shop.name)
-    found = spans(shop.name, Interval(start, start + HOUR), backfill=False)
+    found = spans(shop, Interval(start, start + HOUR))
     exported = {
         kind.value: [
             to_xcom(export_dataset(context, kind, span, context.keys.export(kind, span.key)))
@@ -172,7 +180,7 @@ def test_a_snapshot_is_imported_again_when_its_job_is_gone_with_the_dataset(
     from recsync.context import StageContext
 
     imports.full(FULL_UNTIL)
-    state = StageContext.of(shop.name).store(ImportState)
+    state = StageContext.of(shop.name).store(ImportStore)
     document = state.bucket.get_json(state.keys.state("imports.json"))
     document["datasets"]["ITEMS"]["job"] = "a-job-of-a-dataset-that-was-deleted"
     state.bucket.put_json(state.keys.state("imports.json"), document)
@@ -247,7 +255,7 @@ def test_runs_that_are_cleared_late_import_what_is_missing_and_nothing_twice(
 def test_an_import_that_another_run_gave_up_is_not_begun(shop: Shop, imports: ImportRuns) -> None:
     from recsync.context import StageContext
     from recsync.errors import FatalError
-    from recsync.imports.pending_imports import check_written_down, settle
+    from recsync.imports.store import check_registered, reconcile
     from recsync.training import train
     from recsync.training.update_plan import plan_update
 
@@ -257,33 +265,32 @@ def test_an_import_that_another_run_gave_up_is_not_begun(shop: Shop, imports: Im
     plan = plan_update(shop.name, "killed", FULL_UNTIL + HOUR)
     (job,) = train.import_jobs(shop.name, plan, imports.arns)
     context = StageContext.of(shop.name)
-    check_written_down(context, job["dataset_arn"], job["job_name"])
-    assert settle(context) == []
+    check_registered(context, job["dataset_arn"], job["job_name"])
+    assert reconcile(context) == []
     with pytest.raises(FatalError, match="Clear this run from its task plan on"):
-        check_written_down(context, job["dataset_arn"], job["job_name"])
+        check_registered(context, job["dataset_arn"], job["job_name"])
     assert imports.update(FULL_UNTIL + HOUR) == "", "the next run takes its rows"
     assert imports.held() == imports.warehouse(FULL_UNTIL + HOUR)
     (done,) = imports.jobs("interactions")[1:]
-    check_written_down(context, job["dataset_arn"], done["jobName"])
+    check_registered(context, job["dataset_arn"], done["jobName"])
 
 
 def test_an_update_lets_a_full_training_go_first_unless_that_waits_for_it(
     shop: Shop, imports: ImportRuns
 ) -> None:
     from recsync.context import StageContext
-    from recsync.training.lock import take, waits_for
-    from recsync.training.lock_store import Holder
+    from recsync.training.store import Holder, LockStore, blocked_by
 
     context = StageContext.of(shop.name)
     update, full, running = Holder("update", "run-1"), Holder("full", "run-2"), lambda _: True
-    assert waits_for(context, update, running, "a run of full") == "a run of full, which goes first"
-    assert take(context, update, running) is None
-    waiting = waits_for(context, full, running, None)
+    assert blocked_by(context, update, running, "a run of full") == "a run of full, which goes first"
+    assert context.store(LockStore).acquire(update, running) is None
+    waiting = blocked_by(context, full, running, None)
     assert waiting is not None
     assert "run run-1 of update" in waiting
-    assert waits_for(context, update, running, "a run of full") is None
-    assert waits_for(context, full, lambda _: False, None) is None
-    assert waits_for(context, update, running, "a run of full") is not None
+    assert blocked_by(context, update, running, "a run of full") is None
+    assert blocked_by(context, full, lambda _: False, None) is None
+    assert blocked_by(context, update, running, "a run of full") is not None
 
 
 def test_late_rows_wait_for_the_next_full_when_its_snapshot_was_written_over(
@@ -293,7 +300,7 @@ def test_late_rows_wait_for_the_next_full_when_its_snapshot_was_written_over(
 
     imports.full(FULL_UNTIL)
     context = StageContext.of(shop.name)
-    context.bucket.put(str(context.store(ImportState).read().snapshot), b"another try\n")
+    context.bucket.put(str(context.store(ImportStore).read().snapshot), b"another try\n")
     orders(shop, 6, -10, "late")
     orders(shop, MINIMUM, 10, "on time")
     for start in (FULL_UNTIL - HOUR, FULL_UNTIL):
@@ -305,7 +312,7 @@ def test_late_rows_wait_for_the_next_full_when_its_snapshot_was_written_over(
 def test_a_full_import_takes_all_intervals_and_names_a_gap(shop: Shop, imports: ImportRuns) -> None:
     from recsync.context import StageContext
     from recsync.errors import FatalError
-    from recsync.export.past import export_past
+    from recsync.export.publish import export_past
 
     hours = 24
     assert export_past(shop.name, FULL_UNTIL - hours * HOUR, FULL_UNTIL) == hours
@@ -336,17 +343,16 @@ def test_a_full_import_takes_all_intervals_and_names_a_gap(shop: Shop, imports: 
 def test_a_backfill_exports_its_own_intervals_only(shop: Shop) -> None:
     from airflow.utils.types import DagRunType
 
-    from recsync.export.spans import spans
     from recsync.program.intervals import Interval
 
     for hours in (4, 2):
         export(shop, FULL_UNTIL - hours * HOUR)
     own = Interval(FULL_UNTIL - HOUR, FULL_UNTIL)
-    starts = [span["start"] for span in spans(shop.name, own, backfill=False)]
+    starts = [span["start"] for span in spans(shop, own)]
     assert starts == [own.start.isoformat(), (own.start - HOUR).isoformat()], (
         "hour 3 before was never published"
     )
-    assert [span["start"] for span in spans(shop.name, own, backfill=True)] == [own.start.isoformat()]
+    assert [span["start"] for span in spans(shop, own, backfill=True)] == [own.start.isoformat()]
     assert DagRunType.BACKFILL_JOB.value == "backfill", "what the DAG compares a run's type with"
 
 
@@ -355,7 +361,7 @@ def published(shop: Shop) -> dict[datetime, int]:
     from recsync.context import StageContext
     from recsync.program import DatasetType
 
-    found = StageContext.of(shop.name).store(Exports).intervals_since(FULL_UNTIL)
+    found = StageContext.of(shop.name).store(ExportStore).intervals_since(FULL_UNTIL)
     return {manifest.interval.start: manifest.objects[DatasetType.INTERACTIONS].rows for manifest in found}
 
 
@@ -382,18 +388,17 @@ def test_an_interval_whose_export_failed_is_exported_by_a_later_run(
     assert published(shop) == {FULL_UNTIL: 4, FULL_UNTIL + HOUR: 5, FULL_UNTIL + 2 * HOUR: 6}
     context = StageContext.of(shop.name)
     exported = context.keys.export(DatasetType.INTERACTIONS, f"{FULL_UNTIL:%Y-%m-%dT%H%M}Z")
-    found = context.store(Reports).get(context.store(Reports).path_of(exported))
+    found = context.store(ReportStore).get(context.store(ReportStore).path_of(exported))
     assert found is not None
     assert "late_export" in {finding["rule"] for finding in found["findings"]}
 
 
 def test_what_nobody_exported_is_read_oldest_first_up_to_a_bound(shop: Shop, imports: ImportRuns) -> None:
-    from recsync.export.spans import spans
     from recsync.program.intervals import Interval
 
     def starts(own_hour: float, **options: Any) -> list[datetime]:
         own = Interval(FULL_UNTIL + own_hour * HOUR, FULL_UNTIL + (own_hour + 0.5) * HOUR)
-        found = spans(shop.name, own, **{"backfill": False, **options})
+        found = spans(shop, own, **options)
         assert found[0]["start"] == own.start.isoformat()
         assert not found[0]["optional"]
         return [datetime.fromisoformat(span["start"]) for span in found[1:]]

@@ -1,4 +1,4 @@
-"""The maintain DAG in process: it takes the dataset group's lease, looks, and reports."""
+"""The maintain DAG in process: it takes the dataset group's lock, looks, and reports."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from shop import CUSTOMERS, FULL_UNTIL, LENIENT, PRODUCTS, PROGRAM, Shop
 
 from personalize_local.server import Server
 from personalize_local.service import Settings
-from recsync.evaluation.champion_store import ChampionStore
-from recsync.imports.store import ImportState
-from recsync.push.last_sent import LastSent
+from recsync.evaluation.store import ChampionStore
+from recsync.imports.store import ImportStore
+from recsync.push.store import LastSent
 
 DAYS = 30
 DAY = timedelta(days=1)
@@ -132,7 +132,7 @@ class Month:
             )
             assert version["solutionVersion"]["status"] == "ACTIVE"
 
-        held, everything = context.store(ImportState).read(), set(bucket.keys(f"{self.shop.name}/"))
+        held, everything = context.store(ImportStore).read(), set(bucket.keys(f"{self.shop.name}/"))
         state, _ = context.store(LastSent).read()
         named = {last.snapshot for last in held.full.values()}
         named |= {key for kept in held.objects.values() for key in kept}

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from dag_runs import load_dag, states
 from services import Services
 from shop import CUSTOMERS, NOW, SCHEMAS, SQL, Shop
 
-from recsync.evaluation.champion_store import ChampionStore
+from recsync.evaluation.store import ChampionStore
 from recsync.recommend.store import RecommendationsStore
+
+# `make recipes` goes the whole way of every recipe too.
+LONG = pytest.mark.skipif(
+    "RECSYNC_LONG_TESTS" not in os.environ, reason="takes long: RECSYNC_LONG_TESTS=1 runs it"
+)
 
 Run = Callable[..., Any]
 
@@ -90,7 +94,7 @@ def run_stages(shop: Shop, run: Run, *stages: str) -> None:
 class Published:
     """What a shop's last recommend run made."""
 
-    def __init__(self, shop: Shop, folder: Path) -> None:
+    def __init__(self, shop: Shop) -> None:
         from recsync.context import StageContext
 
         self.context = StageContext.of(shop.name)
@@ -98,11 +102,8 @@ class Published:
         assert newest is not None
         self.run = newest
         self.manifest = self.context.store(RecommendationsStore).manifest(newest)
-        self.context.store(RecommendationsStore).download_lists(newest, folder / "lists.parquet")
-        rows = pq.read_table(folder / "lists.parquet").to_pylist()
-        self.lists: dict[str, list[str]] = {
-            row["external_id"]: row["item_ids"] for row in rows if row["item_ids"]
-        }
+        lists = shop.published(newest).lists
+        self.lists = {who: row["item_ids"] for who, row in lists.items() if row["item_ids"]}
 
     @property
     def asked(self) -> list[Any]:
@@ -130,11 +131,11 @@ def campaigns(services: Services) -> list[dict[str, Any]]:
 
 
 def test_related_items_are_merged_from_what_each_person_bought_last(
-    shop: Shop, run: Run, services: Services, tmp_path: Path
+    shop: Shop, run: Run, services: Services
 ) -> None:
     write(shop, program("aws-similar-items"), {"audience": LAST_BOUGHT})
     run_stages(shop, run, "train_full", "recommend", "push")
-    made = Published(shop, tmp_path)
+    made = Published(shop)
     seeds: dict[str, list[str]] = {}
     for _, person, item in services.query(LAST_BOUGHT):
         seeds.setdefault(person, []).append(item)
@@ -149,14 +150,15 @@ def test_related_items_are_merged_from_what_each_person_bought_last(
     assert all([item["id"] for item in held[p]["recs"]] == items for p, items in made.lists.items())
 
 
-def test_each_persons_own_list_is_ranked(shop: Shop, run: Run, tmp_path: Path) -> None:
+@LONG
+def test_each_persons_own_list_is_ranked(shop: Shop, run: Run) -> None:
     candidates = "SELECT DISTINCT customer AS user_id, product AS item_id FROM shop.orders ORDER BY product"
     text = program(
         "aws-personalized-ranking-v2", f"inputs: {{candidates: {shop.name}/candidates.sql}}", length=4
     )
     write(shop, text, {"candidates": candidates})
     run_stages(shop, run, "train_full", "recommend")
-    made = Published(shop, tmp_path)
+    made = Published(shop)
     mine = {line["userId"]: line["itemList"] for line in made.asked}
     assert len(mine) == CUSTOMERS
     for line in made.answers:
@@ -165,9 +167,8 @@ def test_each_persons_own_list_is_ranked(shop: Shop, run: Run, tmp_path: Path) -
         assert made.lists[f"braze-{user}"] == ranked[:4]
 
 
-def test_people_get_the_items_of_the_attributes_they_were_found_for(
-    shop: Shop, run: Run, tmp_path: Path
-) -> None:
+@LONG
+def test_people_get_the_items_of_the_attributes_they_were_found_for(shop: Shop, run: Run) -> None:
     segments = """
         SELECT 'ITEMS.COLOUR = "red"' AS attributes, product AS item_id
         FROM shop.products WHERE product IN ('p-1', 'p-2')
@@ -176,7 +177,7 @@ def test_people_get_the_items_of_the_attributes_they_were_found_for(
     text = program("aws-item-attribute-affinity").replace("affinity}", "affinity, num_results: 7}")
     write(shop, text, {"items": ITEMS_SQL, "segments": segments}, items=TEXT_ITEMS)
     run_stages(shop, run, "train_full", "recommend")
-    made = Published(shop, tmp_path)
+    made = Published(shop)
     items = {'ITEMS.COLOUR = "red"': {"p-1", "p-2"}, 'ITEMS.COLOUR = "blue"': {"p-9"}}
     assert {line["itemAttributes"] for line in made.asked} == set(items)
     expected: dict[str, set[str]] = {}
@@ -189,12 +190,12 @@ def test_people_get_the_items_of_the_attributes_they_were_found_for(
     assert {person: set(got) for person, got in made.lists.items()} == expected
 
 
-def test_only_those_likely_to_want_a_promotion_are_the_audience(shop: Shop, run: Run, tmp_path: Path) -> None:
+def test_only_those_likely_to_want_a_promotion_are_the_audience(shop: Shop, run: Run) -> None:
     text = program("aws-popularity-count", "audience: {segment: {items: [p-1, p-2], users_per_item: 9}}")
     some = SQL["audience"] + " WHERE right(customer, 1) <> '0'"
     write(shop, text, {"audience": some})
     run_stages(shop, run, "train_full", "recommend")
-    made = Published(shop, tmp_path)
+    made = Published(shop)
     output = made.context.keys.segment_output(made.run)
     (key,) = [key for key in made.context.bucket.keys(output) if key.endswith(".out")]
     lines = [json.loads(line) for line in (made.context.bucket.get(key) or b"").splitlines()]
@@ -208,12 +209,13 @@ def test_only_those_likely_to_want_a_promotion_are_the_audience(shop: Shop, run:
     assert "item-affinity" in champion.segment_version_arn
 
 
+@LONG
 def test_everybody_gets_what_rises_and_the_campaign_is_deleted(
-    shop: Shop, run: Run, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, run: Run, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(shop, program("aws-trending-now"), {})
     run_stages(shop, run, "train_full", "recommend")
-    made = Published(shop, tmp_path)
+    made = Published(shop)
     (line,) = made.answers
     assert len(made.lists) == CUSTOMERS
     assert {tuple(items) for items in made.lists.values()} == {tuple(line["output"]["recommendedItems"][:5])}
@@ -233,7 +235,7 @@ def test_everybody_gets_what_rises_and_the_campaign_is_deleted(
 
 
 def test_each_person_gets_own_actions_and_answers_are_asked_for_once(
-    shop: Shop, run: Run, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, run: Run, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from recsync.recommend import campaign_inference as ask_campaign
     from recsync.recommend.recommend import prepare
@@ -246,7 +248,7 @@ def test_each_person_gets_own_actions_and_answers_are_asked_for_once(
     )
     monkeypatch.setattr(ask_campaign, "PEOPLE_PER_PART", 25)
     run_stages(shop, run, "train_full", "recommend", "push")
-    made = Published(shop, tmp_path)
+    made = Published(shop)
     answers = {line["input"]["userId"]: line["output"]["recommendedItems"] for line in made.answers}
     assert len(answers) == CUSTOMERS
     assert made.lists == {f"braze-{user}": actions[:2] for user, actions in answers.items()}

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from dag_runs import states
 from shop import PROGRAM, Shop
-
-from recsync.recommend.store import RecommendationsStore
 
 AUDIENCE = """
     SELECT DISTINCT customer AS user_id, 'braze-' || customer AS external_id,
@@ -44,19 +40,11 @@ def filters(shop: Shop) -> dict[str, str]:
     }
 
 
-def lists(shop: Shop, folder: Path) -> dict[str, dict[str, Any]]:
-    from recsync.context import StageContext
-
-    store = StageContext.of(shop.name).store(RecommendationsStore)
-    store.download_lists(str(store.latest_run()), folder / "lists.parquet")
-    return {row["external_id"]: row for row in pq.read_table(folder / "lists.parquet").to_pylist()}
-
-
 def price(item: str) -> float:
     return int(item.removeprefix("p-")) + 0.5
 
 
-def test_a_filter_rolls_and_former_ones_go(shop: Shop, run: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_filter_rolls_and_former_ones_go(shop: Shop, run: Callable[..., Any]) -> None:
     shop.services.execute(
         "UPDATE shop.products SET added_at = added_at - interval '100 days' WHERE product = 'p-2'"
     )
@@ -66,7 +54,7 @@ def test_a_filter_rolls_and_former_ones_go(shop: Shop, run: Callable[..., Any], 
     assert (first.state, states(first)["filter"]) == ("success", "success")
     ((name, expression),) = filters(shop).items()
     assert "{{" not in expression
-    found = lists(shop, tmp_path)
+    found = shop.published().lists
     for number in (1, 4, 9):
         mine = found[f"braze-c {number}"]
         assert mine["reason"] == ""

@@ -8,13 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from shop import FULL_UNTIL, NOW, PROGRAM, SQL, Shop
 
 from recsync.errors import FatalError
-from recsync.evaluation.champion_store import ChampionStore
-from recsync.export.store import Exports
+from recsync.evaluation.store import ChampionStore
+from recsync.export.store import ExportStore
 from recsync.recommend.store import RecommendationsManifest, RecommendationsStore
 
 RULES = PROGRAM.replace(
@@ -52,13 +51,6 @@ def line(user: str, items: list[str]) -> bytes:
     ).encode()
 
 
-def published(shop: Shop, run: str, folder: Path) -> dict[str, dict[str, Any]]:
-    from recsync.context import StageContext
-
-    StageContext.of(shop.name).store(RecommendationsStore).download_lists(run, folder / f"{run}.parquet")
-    return {row["external_id"]: row for row in pq.read_table(folder / f"{run}.parquet").to_pylist()}
-
-
 def publish(shop: Shop, uri: str) -> RecommendationsManifest:
     from recsync.recommend.recommend import publish_output
 
@@ -66,14 +58,13 @@ def publish(shop: Shop, uri: str) -> RecommendationsManifest:
 
 
 def test_rules_and_fallback_use_the_programs_own_queries(shop: Shop, tmp_path: Path) -> None:
-    from recsync.context import StageContext
 
     shop.write_files(RULES, RULES_SQL)
     shop.add_orders([("c 1", "p-0", NOW)])
     items = [f"p-{n}" for n in range(40)]
     (tmp_path / "users.json.out").write_bytes(b"\n".join([line("c 1", items), line("stranger", items)]))
     manifest = publish(shop, str(tmp_path / "users.json.out"))
-    lists = published(shop, manifest.run, tmp_path)
+    lists = shop.published(manifest.run).lists
 
     mine = lists["braze-c 1"]
     assert (mine["tier"], mine["priority"], mine["segment"]) == ("personal", 7, "group 3")
@@ -88,12 +79,37 @@ def test_rules_and_fallback_use_the_programs_own_queries(shop: Shop, tmp_path: P
     assert manifest.dropped["bought"] > 0
 
     # What is out of stock stays in the catalogue, and only what is sent stands in it.
-    catalogue = StageContext.of(shop.name).store(RecommendationsStore).catalogue(manifest.run).to_pylist()
+    catalogue = shop.published(manifest.run).catalog
     assert sorted(row["item_id"] for row in catalogue) == sorted(items)
     assert json.loads(next(row["fields"] for row in catalogue if row["item_id"] == "p-3")) == {
         "title": "Product p-3",
         "price": 3.5,
     }
+
+
+def test_scores_are_published_where_an_attribute_takes_them(shop: Shop, tmp_path: Path) -> None:
+    rules = RULES.replace("not_bought_in_days: 14, ", "")
+    capped = rules.replace("max_per_category: 4, category: aisle", "max_per: {aisle: 1}, min_score: 0.25")
+    scored = {**json.loads(line("c 1", [f"p-{n}" for n in (10, 20, 11, 12, 13)]))}
+    scored["output"]["scores"] = [0.5, 0.25, 0.25, 0.25, 0.125]
+    path = tmp_path / "users.json.out"
+    path.write_text(json.dumps(scored, separators=(",", ":")))
+    shop.write_files(capped, RULES_SQL)
+    manifest = publish(shop, str(path))
+    row = shop.published(manifest.run).lists["braze-c 1"]
+    assert (row["item_ids"], row["scores"]) == (["p-10", "p-11", "p-12"], [0.5, 0.25, 0.25])
+    assert (manifest.dropped["score below min_score"], manifest.dropped["max_per.aisle"]) == (1, 1)
+
+    for program, scores in (
+        (
+            rules.replace("braze:", "braze:\n  attributes: [{name: recs_scores, from: scores}]"),
+            [0.5, 0.25, 0.25, 0.25, 0.125],
+        ),
+        (rules, None),
+    ):
+        shop.write_files(program, RULES_SQL)
+        row = shop.published(publish(shop, str(path)).run).lists["braze-c 1"]
+        assert row["scores"] == scores
 
 
 def test_an_output_is_found_on_s3_and_on_disk_packed_or_not(shop: Shop, tmp_path: Path) -> None:
@@ -117,7 +133,7 @@ def test_an_output_is_found_on_s3_and_on_disk_packed_or_not(shop: Shop, tmp_path
         )
     ]
     assert [run.lists for run in runs] == [2, 1, 2]
-    assert published(shop, runs[0].run, tmp_path) == published(shop, runs[2].run, tmp_path)
+    assert shop.published(runs[0].run).lists == shop.published(runs[2].run).lists
     assert context.store(RecommendationsStore).latest_run() == max(runs, key=lambda run: run.created_at).run
     assert context.store(RecommendationsStore).manifest(runs[1].run) == runs[1]
     with pytest.raises(FatalError, match=r"no \.out object"):
@@ -141,7 +157,7 @@ def test_another_data_set_brings_its_own_people(
     output = tmp_path / "users.out"
     output.write_bytes(b"\n".join(line(f"reader {n}", [f"p-{k}" for k in range(5)]) for n in range(3)))
     manifest = publish(shop, str(output))
-    assert set(published(shop, manifest.run, tmp_path)) == {"reader 0", "reader 1", "reader 2"}
+    assert set(shop.published(manifest.run).lists) == {"reader 0", "reader 1", "reader 2"}
     assert "its own 3 people are the audience" in caplog.text
     output.write_bytes(line("reader 0", ["book 1", "book 2"]))
     with pytest.raises(FatalError, match=r"gives nobody a list.*Compare its item ids"):
@@ -183,7 +199,7 @@ def test_a_query_that_does_not_fit_is_named(
 
 def prepare(shop: Shop) -> dict[str, Any]:
     from recsync.context import StageContext
-    from recsync.evaluation.champion_store import Champion
+    from recsync.evaluation.store import Champion
     from recsync.recommend.recommend import prepare
 
     champion = Champion("arn:version", "FULL", NOW.isoformat(), "run", {})
@@ -237,7 +253,7 @@ def snapshot(shop: Shop) -> None:
         kind.value: to_xcom(export_dataset(context, kind, interval, context.keys.full(run, kind)))
         for kind in (DatasetType.ITEMS, DatasetType.INTERACTIONS)
     }
-    context.store(Exports).publish_full(run, manifest_of(interval, exported))
+    context.store(ExportStore).publish_full(run, manifest_of(interval, exported))
 
 
 def figures(shop: Shop, run: str) -> dict[str, Any]:
@@ -319,7 +335,7 @@ def test_a_bad_catalog_value_leaves_out_its_item_and_is_named_on_s3_only(
     (tmp_path / "users.out").write_bytes(line("c 1", ["p-1", "p-3", "p-2", "p-5", "p-6", "p-7"]))
     manifest = publish(shop, str(tmp_path))
     assert (manifest.quarantined_items, manifest.repeated_items, manifest.catalogue_items) == (1, 1, 39)
-    assert published(shop, manifest.run, tmp_path)["braze-c 1"]["item_ids"] == [
+    assert shop.published(manifest.run).lists["braze-c 1"]["item_ids"] == [
         "p-1",
         "p-2",
         "p-5",
@@ -327,13 +343,13 @@ def test_a_bad_catalog_value_leaves_out_its_item_and_is_named_on_s3_only(
         "p-7",
     ]
     context = StageContext.of(shop.name)
-    table = context.store(RecommendationsStore).catalogue(manifest.run).to_pylist()
+    table = shop.published(manifest.run).catalog
     fields = {row["item_id"]: json.loads(row["fields"]) for row in table}
     assert fields["p-1"] == {
         "title": "Product p-1", "price": "1.50", "until": "2026-12-24T17:00:00+00:00", "tags": '["a", "b"]',
     }  # fmt: skip
     assert fields["p-4"]["title"] == "Another"
-    report = context.bucket.get_json(context.keys.catalogue_report(manifest.run))
+    report = context.bucket.get_json(context.keys.catalog_report(manifest.run))
     named = {(one["rule"], one["column"]): one["named"] for one in report["findings"]}
     assert named["value", "until"] == [{"row": 4, "item_id": "p-3", "value": "soon"}]
     assert [one["item_id"] for one in named["duplicate_id", "item_id"]] == ["p-4"]

@@ -1,7 +1,9 @@
 """Long waits under a real scheduler: what excludes what, what a kill leaves behind, and what is paid for.
 
 Each round of the last test kills the triggerer, the scheduler and Amazon Personalize's local server, each while the run
-waits for another kind of job. RECSYNC_LONG_TESTS=1 runs these rounds and the chain of erasures, some minutes each.
+waits for another kind of job. RECSYNC_LONG_TESTS=1 runs this file, some ten minutes with a scheduler of its own. A kill
+under a scheduler is tested shortly in test_scheduler.py, the lock in tests/recsync/training, approvals in
+test_evaluation.py.
 """
 
 from __future__ import annotations
@@ -29,11 +31,17 @@ STAGES = ("export", "train_full", "train_update", "recommend", "push")
 DAG_IDS = EXPORT, FULL, UPDATE, RECOMMEND, PUSH = [f"{NAME}_{stage}" for stage in STAGES]
 APPROVED = PROGRAM.replace("gate: {", "gate: {approval: full, ")
 PARTS = ("triggerer", "scheduler", "personalize")
-ROUNDS = range(len(PARTS) if os.environ.get("RECSYNC_LONG_TESTS") else 0)
+ROUNDS = range(len(PARTS))
 # Each state of a job lasts so long, to be met by the kill.
-TIME_SCALE_SECONDS = "6"
+TIME_SCALE_SECONDS = "4"
 WAIT_SECONDS = 400
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(STACK_TIMEOUT_SECONDS)]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.timeout(STACK_TIMEOUT_SECONDS),
+    pytest.mark.skipif(
+        "RECSYNC_LONG_TESTS" not in os.environ, reason="takes long: RECSYNC_LONG_TESTS=1 runs it"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +195,7 @@ def test_new_items_make_one_version_and_a_full_training_started_meanwhile_waits(
 def test_a_killed_full_training_leaves_no_lock(stack: Stack, shop: Shop) -> None:
     full = stack.api.trigger(FULL, {"until": (FULL_UNTIL + timedelta(hours=2)).isoformat()})["dag_run_id"]
     wait_until_deferred(stack, FULL, full, "solution_version")
-    kill_and_restart(stack, "triggerer")
-    kill_and_restart(stack, "scheduler")
+    kill_and_restart(stack, "triggerer", "scheduler")
     stack.api.set_run_state(FULL, full, "failed")
     new_items(shop, 2)
     before = len(versions(stack))
@@ -196,7 +203,6 @@ def test_a_killed_full_training_leaves_no_lock(stack: Stack, shop: Shop) -> None
     assert [version["trainingMode"] for version in versions(stack)[before:]] == ["UPDATE"]
 
 
-@pytest.mark.skipif("RECSYNC_LONG_TESTS" not in os.environ, reason="takes long: RECSYNC_LONG_TESTS=1 runs it")
 def test_after_an_erasure_everything_trains_and_erases_again(stack: Stack, shop: Shop) -> None:
     forget, before = f"{NAME}_forget", len(versions(stack))
     stack.api.unpause(forget)

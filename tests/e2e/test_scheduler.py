@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import signal
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,23 +21,22 @@ import psutil
 import psycopg
 import pytest
 from browser import CHROMIUM, Browser, open_browser
-from shop import CUSTOMERS, FULL_UNTIL, PROGRAM, Shop
+from shop import CUSTOMERS, FULL_UNTIL, PROGRAM, Shop, write_files
 from stacks import (
     STACK_TIMEOUT_SECONDS,
     Stack,
     open_shop,
     pause_when_idle,
+    wait_for,
     wait_until_scheduled,
     wait_until_settled,
 )
-
-from stack.airflow_api import wait_for
 
 NAME = "corner-shop"
 SECONDS_TO_DECIDE = 8
 WAIT_SECONDS = 600
 FOLLOWING = ("train_update", "train_full", "recommend", "push")
-HOURS = 4  # of the backfill; more take longer and show nothing else
+HOURS = 2  # of the backfill; more take longer and show nothing else
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(STACK_TIMEOUT_SECONDS)]
 
 
@@ -157,7 +157,7 @@ class TestUnattended:
     PROGRAM = (
         PROGRAM
         + """
-schedules: {export: '*/2 * * * *', push: '*/2 * * * *'}
+schedules: {export: '* * * * *', push: '* * * * *'}
 exports: {overlap_intervals: 0, missing_intervals: 0}
 train_full: {drift: {growth: null, metric_drop: null, min_interactions: 1, min_days_between: 0.5}}
 """
@@ -166,12 +166,13 @@ train_full: {drift: {growth: null, metric_drop: null, min_interactions: 1, min_d
     @pytest.fixture(scope="class")
     def shop(self, stack: Stack) -> Iterator[Shop]:
         stack.change_program(NAME, self.PROGRAM)
-        wait_until_scheduled(stack, f"{NAME}_export", "*/2 * * * *")
+        wait_until_scheduled(stack, f"{NAME}_export", "* * * * *")
         wait_until_scheduled(stack, f"{NAME}_train_full", "Asset or ")
-        wait_until_scheduled(stack, f"{NAME}_push", "*/2 * * * *")
+        wait_until_scheduled(stack, f"{NAME}_push", "* * * * *")
         yield Shop(stack.services, stack.include, NAME)
         stack.change_program(NAME)
         wait_until_scheduled(stack, f"{NAME}_export", "0 * * * *")
+        stack.api.unpause(f"{NAME}_export")
         wait_until_settled(stack, *(f"{NAME}_{stage}" for stage in ("export", *FOLLOWING)))
 
     def test_an_export_of_the_schedule_reaches_braze_and_drift_trains_full(
@@ -183,6 +184,12 @@ train_full: {drift: {growth: null, metric_drop: null, min_interactions: 1, min_d
         names = [f"new-{number}" for number in range(3)]
         shop.add_products([(name, 2.0, now) for name in names])
         shop.add_orders([(f"c {c}", names[c % 3], now) for c in range(CUSTOMERS // 2)])
+        wait_for(
+            lambda: [run for run in runs(stack, "export") if datetime.fromisoformat(run["run_after"]) > now],
+            "an export of the new rows",
+            timeout_seconds=WAIT_SECONDS,
+        )
+        pause_when_idle(stack, f"{NAME}_export")
 
         update = promoted_by(stack, "train_update", seen["train_update"])
         full = promoted_by(stack, "train_full", seen["train_full"])
@@ -228,7 +235,100 @@ train_full: {drift: {growth: null, metric_drop: null, min_interactions: 1, min_d
         stack.api.unpause(f"{NAME}_push")
         delivered = pushed_after(stack, done, seen["push"])
         assert delivered["run_type"] == "scheduled"
+
+
+@pytest.mark.skipif(
+    not os.environ.get("RECSYNC_LONG_TESTS"), reason="takes long: RECSYNC_LONG_TESTS=1 runs it"
+)
+class TestUpstream:
+    """The export waits for an asset of another program's DAG, as it would for one of dbt."""
+
+    URI = "recsync://nightly/exports"
+    TICKS = timedelta(minutes=5)
+    PROGRAM = PROGRAM + (
+        "\nexports: {overlap_intervals: 0, missing_intervals: 168}"
+        "\nschedules: {export: {after: ['%s'], intervals: '*/5 * * * *'%s}, push: null}\n"
+    )
+
+    @pytest.fixture(scope="class")
+    def waiting(self, stack: Stack) -> Iterator[Stack]:
+        pause_when_idle(stack, f"{NAME}_export")
+        write_files(stack.include, "nightly", PROGRAM)
+        stack.change_program(NAME, self.PROGRAM % (self.URI, ""))
+        wait_until_scheduled(stack, f"{NAME}_export", "Asset")
+        wait_for(
+            lambda: stack.api.dag("nightly_export"), "the DAG of the upstream asset", timeout_seconds=240
+        )
         stack.api.unpause(f"{NAME}_export")
+        yield stack
+        (stack.include / "programs" / "nightly.yaml").unlink()
+        stack.change_program(NAME)
+        wait_until_scheduled(stack, f"{NAME}_export", "0 * * * *")
+
+    def run_of(self, stack: Stack, kind: str, seen: set[str]) -> dict[str, Any]:
+        """Wait for the end of a new run of this kind."""
+
+        def ended() -> dict[str, Any] | None:
+            found = [run for run in new_runs(stack, "export", seen) if run["run_type"] == kind]
+            assert not [run for run in found if run["state"] == "failed"]
+            return next((run for run in found if run["state"] == "success"), None)
+
+        return wait_for(ended, f"{kind} run of the export", timeout_seconds=WAIT_SECONDS)
+
+    def deadline(
+        self, stack: Stack, seen: set[str], wanted: Callable[[datetime, datetime], bool]
+    ) -> dict[str, Any]:
+        """Wait for the end of a run of the cron whose interval is wanted."""
+
+        def ended() -> dict[str, Any] | None:
+            for run in new_runs(stack, "export", seen):
+                interval = (run["data_interval_start"], run["data_interval_end"])
+                if run["run_type"] == "scheduled" and wanted(*map(datetime.fromisoformat, interval)):
+                    return run if run["state"] == "success" else None
+            return None
+
+        return wait_for(ended, "a run of the deadline", timeout_seconds=WAIT_SECONDS)
+
+    def test_an_event_exports_the_intervals_that_were_complete_by_then(self, waiting: Stack) -> None:
+        full = next(run for run in runs(waiting, "train_full") if run["state"] == "success")
+        start = datetime.fromisoformat(task_result(waiting, full, "plan")["until"])
+        before, seen = set(exports(waiting)), ids(waiting, "export")
+        while object_of(start) in before:  # hours that the former schedule exported
+            start += timedelta(hours=1)
+        # Early in an hour, nothing is complete yet.
+        wait_for(lambda: start + self.TICKS < datetime.now(UTC), "a complete interval", timeout_seconds=400)
+        event = waiting.api.update_asset(self.URI)
+        self.run_of(waiting, "asset_triggered", seen)
+        expected = set()
+        while start + self.TICKS <= event:
+            expected.add(object_of(start))
+            start += self.TICKS
+        assert expected
+        assert set(exports(waiting)) - before == expected
+
+    def test_the_deadline_runs_only_when_no_event_came(self, waiting: Stack) -> None:
+        began, seen = datetime.now(UTC), ids(waiting, "export")
+        waiting.change_program(NAME, self.PROGRAM % (self.URI, ", cron: '*/2 * * * *'"))
+        # For 10 s (min_serialized_dag_fetch_interval) the scheduler uses the former DAG. If it starts a run then, it
+        # plans no next one until the file is parsed again: here in ten minutes, elsewhere in half a minute.
+        time.sleep(15)
+        waiting.api.parse_files()
+        # The event of the test before may lie in the first interval.
+        alone = self.deadline(waiting, seen, lambda start, _: began < start)
+        assert task_result(waiting, alone, "unless_upstream") is True
+        assert task_result(waiting, alone, "publish")
+
+        event = waiting.api.update_asset(self.URI)
+        self.run_of(waiting, "asset_triggered", seen)
+        skipped = self.deadline(waiting, seen, lambda start, end: start < event < end)
+        instances = waiting.api.task_instances(skipped["dag_id"], skipped["dag_run_id"])
+        assert {each["task_id"] for each in instances if each["state"] == "success"} == {"unless_upstream"}
+        assert {each["state"] for each in instances} == {"success", "skipped"}
+        assert not task_result(waiting, skipped, "publish")
+
+
+def object_of(start: datetime) -> str:
+    return f"{NAME}/exports/interactions/{start:%Y-%m-%dT%H%MZ}.csv"
 
 
 def ids(stack: Stack, stage: str) -> set[str]:

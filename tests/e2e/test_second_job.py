@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from dag_runs import states
 from services import Services, started
 from shop import CUSTOMERS, FULL_UNTIL, NOW, Shop
 
-from recsync.costs.store import MoneyStore
+from recsync.costs.ledger import CostLedger
 from recsync.recommend.store import RecommendationsStore
 
 Run = Callable[..., Any]
@@ -29,9 +27,7 @@ def services(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 
 @pytest.mark.timeout(600)
-def test_what_a_job_did_not_answer_is_asked_once_more_and_paid_for_once(
-    shop: Shop, run: Run, tmp_path: Path
-) -> None:
+def test_what_a_job_did_not_answer_is_asked_once_more_and_paid_for_once(shop: Shop, run: Run) -> None:
     from recsync.context import StageContext
 
     full = run(f"{shop.name}_train_full", run_conf={"until": FULL_UNTIL.isoformat()})
@@ -62,14 +58,10 @@ def test_what_a_job_did_not_answer_is_asked_once_more_and_paid_for_once(
     assert again.count(b"\n") == missed
     assert (manifest.questions, manifest.users) == (CUSTOMERS, CUSTOMERS)
     assert CUSTOMERS - missed < manifest.answered == CUSTOMERS - sum(manifest.unanswered.values())
-    context.store(RecommendationsStore).download_lists(manifest.run, tmp_path / "lists.parquet")
-    unanswered = [
-        row["external_id"]
-        for row in pq.read_table(tmp_path / "lists.parquet").to_pylist()
-        if row["unanswered"]
-    ]
+    lists = shop.published(manifest.run).lists
+    unanswered = [who for who, row in lists.items() if row["unanswered"]]
     assert len(unanswered) == CUSTOMERS - manifest.answered
-    entries = context.store(MoneyStore).read(f"{NOW:%Y-%m}").entries.values()
+    entries = context.store(CostLedger).read(f"{NOW:%Y-%m}").entries.values()
     booked = [
         entry for entry in entries if entry.kind.value == "batch_recommendations" and not entry.expected
     ]

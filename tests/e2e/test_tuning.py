@@ -11,8 +11,8 @@ from dag_runs import states
 from services import BUCKET
 from shop import FULL_UNTIL, PROGRAM, SCHEMAS, SQL, Shop
 
-from recsync.evaluation.champion_store import ChampionStore
-from recsync.training.tuning_store import TuningStore
+from recsync.evaluation.store import ChampionStore
+from recsync.training.store import TuningStore
 
 Run = Callable[..., Any]
 FULL = {"until": FULL_UNTIL.isoformat()}

@@ -184,8 +184,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
             stack.api.unpause(f"{NAME}_{stage}")
         lived.began = datetime.now(UTC)
         lived.go_on(lived.began + LIFE / 2)
-        for part in ("triggerer", "scheduler"):
-            kill_and_restart(stack, part)
+        kill_and_restart(stack, "triggerer", "scheduler")
         lived.go_on(lived.began + LIFE)
         lived.ended = datetime.now(UTC)
 

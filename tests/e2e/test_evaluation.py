@@ -12,7 +12,7 @@ import pytest
 from dag_runs import states
 from shop import CUSTOMERS, FULL_UNTIL, LENIENT, PRODUCTS, PROGRAM, Shop
 
-from recsync.evaluation.champion_store import ChampionStore
+from recsync.evaluation.store import ChampionStore
 
 Run = Callable[..., Any]
 GATED = PROGRAM.replace(LENIENT, "").replace(
@@ -76,7 +76,7 @@ def test_a_worse_version_is_refused_with_figures_a_better_one_promoted_and_a_rol
     refused = run(f"{shop.name}_train_full")
     found = states(refused)
     assert (found["judge"], found["promote"]) == ("failed", "upstream_failed")
-    entry = champions(shop).judged()[-1]
+    entry = champions(shop).evaluated()[-1]
     assert entry.outcome == "refused"
     assert "normalized_discounted_cumulative_gain_at_25 is 0." in entry.reason
     assert champions(shop).read() == first
@@ -111,13 +111,13 @@ def test_a_cleared_run_does_not_bring_back_what_was_rolled_back_from(shop: Shop)
     arns = [f"{solution}/{n}" for n in range(3)]
     judged = []
     for n, arn in enumerate(arns):
-        judged.append(promotion.judge_version(shop.name, f"run-{n}", arn, "FULL", metric, None))
+        judged.append(promotion.evaluate_version(shop.name, f"run-{n}", arn, "FULL", metric, None))
         promotion.promote(shop.name, judged[-1], approved_by="Ada")
     assert [entry.by for entry in champions(shop).history()] == ["Ada"] * 3
     with pytest.raises(PromotionRefusedError, match="was champion before"):
         promotion.promote(shop.name, judged[1])
     with pytest.raises(PromotionRefusedError, match="was champion before"):
-        promotion.judge_version(shop.name, "run-1", arns[1], "FULL", metric, None)
+        promotion.evaluate_version(shop.name, "run-1", arns[1], "FULL", metric, None)
     with pytest.raises(FatalError, match="never was champion"):
         promotion.roll_back(shop.name, "rollback", f"{solution}/9")
     with pytest.raises(FatalError, match=r"is gone in Amazon Personalize"):
@@ -126,7 +126,7 @@ def test_a_cleared_run_does_not_bring_back_what_was_rolled_back_from(shop: Shop)
         shop.name, {**judged[0], "candidate": {**judged[0]["candidate"], "run_id": "x"}}, "Bo"
     )
     assert "rejected by Bo" in said
-    assert champions(shop).judged()[-1].outcome == "rejected"
+    assert champions(shop).evaluated()[-1].outcome == "rejected"
     champion = champions(shop).read()
     assert (champion.solution_version_arn, champion.by) == (arns[2], "Ada")
     assert json.dumps(judged), "what tasks hand over is plain"
@@ -135,28 +135,28 @@ def test_a_cleared_run_does_not_bring_back_what_was_rolled_back_from(shop: Shop)
 def test_a_rollback_beside_a_run_is_not_undone_by_it(shop: Shop) -> None:
     from recsync.errors import PromotionRefusedError
     from recsync.evaluation import promotion
-    from recsync.evaluation.champion_store import Outcome
+    from recsync.evaluation.store import PromotionOutcome
 
     metric = {"normalized_discounted_cumulative_gain_at_25": 0.4}
     solution = f"arn:aws:personalize:us-east-1:000000000000:solution/{shop.name}-user-personalization"
     full, update, waiting, late = (f"{solution}/{n}" for n in ("full", "update", "waiting", "late"))
-    promotion.promote(shop.name, promotion.judge_version(shop.name, "r1", full, "FULL", metric, None))
-    promotion.promote(shop.name, promotion.judge_version(shop.name, "r2", update, "FULL", metric, None))
+    promotion.promote(shop.name, promotion.evaluate_version(shop.name, "r1", full, "FULL", metric, None))
+    promotion.promote(shop.name, promotion.evaluate_version(shop.name, "r2", update, "FULL", metric, None))
     # A person is asked about this one, and somebody rolls back before the answer.
-    asked = promotion.judge_version(shop.name, "r3", waiting, "FULL", metric, None)
+    asked = promotion.evaluate_version(shop.name, "r3", waiting, "FULL", metric, None)
     first = champions(shop).history()[0]
-    champions(shop).promote(replace(first, outcome=Outcome.ROLLED_BACK, run_id="back"))
+    champions(shop).promote(replace(first, outcome=PromotionOutcome.ROLLED_BACK, run_id="back"))
 
     with pytest.raises(PromotionRefusedError, match=f"judged beside {update}, but the champion .* is {full}"):
         promotion.promote(shop.name, asked, approved_by="Ada")
     with pytest.raises(PromotionRefusedError, match=f"would learn again what {update} had learnt"):
-        promotion.judge_version(shop.name, "r4", late, "UPDATE", metric, None)
-    assert (champions(shop).judged()[-1].outcome, champions(shop).read().solution_version_arn) == (
+        promotion.evaluate_version(shop.name, "r4", late, "UPDATE", metric, None)
+    assert (champions(shop).evaluated()[-1].outcome, champions(shop).read().solution_version_arn) == (
         "refused",
         full,
     )
 
-    again = promotion.judge_version(shop.name, "r3", waiting, "FULL", metric, None)
+    again = promotion.evaluate_version(shop.name, "r3", waiting, "FULL", metric, None)
     promotion.promote(shop.name, again, approved_by="Ada")
     promotion.promote(shop.name, again, approved_by="Ada")
     assert [e.solution_version_arn for e in champions(shop).history()] == [full, update, full, waiting]
@@ -165,7 +165,7 @@ def test_a_rollback_beside_a_run_is_not_undone_by_it(shop: Shop) -> None:
 def test_an_approval_outlasts_an_update_of_the_champion_and_the_gate_compares_again(shop: Shop) -> None:
     from recsync.errors import PromotionRefusedError
     from recsync.evaluation import promotion
-    from recsync.evaluation.champion_store import Champion
+    from recsync.evaluation.store import Champion
 
     def figure(value: float) -> dict[str, float]:
         return {"normalized_discounted_cumulative_gain_at_25": value}
@@ -178,12 +178,12 @@ def test_an_approval_outlasts_an_update_of_the_champion_and_the_gate_compares_ag
         champions(shop).promote(Champion(arns[name], mode, "2026", name, figure(value)))
 
     promoted("full", "FULL", 0.30)
-    asked = promotion.judge_version(shop.name, "r1", arns["next"], "FULL", figure(0.28), None)
+    asked = promotion.evaluate_version(shop.name, "r1", arns["next"], "FULL", figure(0.28), None)
     promoted("update", "UPDATE", 0.31)
     promotion.promote(shop.name, asked, approved_by="Ada")
     assert champions(shop).read().solution_version_arn == arns["next"]
 
-    asked = promotion.judge_version(shop.name, "r2", arns["last"], "FULL", figure(0.28), None)
+    asked = promotion.evaluate_version(shop.name, "r2", arns["last"], "FULL", figure(0.28), None)
     promoted("better", "UPDATE", 0.50)
     with pytest.raises(PromotionRefusedError, match="an update of the one that it was judged beside"):
         promotion.promote(shop.name, asked, approved_by="Ada")
@@ -197,13 +197,15 @@ def test_updates_that_each_lose_a_little_are_refused_beside_the_full_version(
     from recsync.evaluation import promotion
 
     # Amazon Personalize does not know the versions of this test.
-    monkeypatch.setattr(promotion, "reason_against_renewal", lambda _: None)
+    monkeypatch.setattr(promotion, "update_blocker", lambda _: None)
     shop.write_files(PROGRAM.replace(LENIENT, ""))
     solution = f"arn:aws:personalize:us-east-1:000000000000:solution/{shop.name}-user-personalization"
 
     def judged(number: int, mode: str, value: float) -> dict[str, Any]:
         figures = {"normalized_discounted_cumulative_gain_at_25": value}
-        return promotion.judge_version(shop.name, f"r{number}", f"{solution}/{number}", mode, figures, None)
+        return promotion.evaluate_version(
+            shop.name, f"r{number}", f"{solution}/{number}", mode, figures, None
+        )
 
     promotion.promote(shop.name, judged(0, "FULL", 0.3000))
     promotion.promote(shop.name, judged(1, "UPDATE", 0.2800))

@@ -15,14 +15,13 @@ from dag_runs import states
 from meters import booked, metered, used
 from shop import CUSTOMERS, FULL_UNTIL, PROGRAM, Shop
 
-from recsync.costs.budget import authorise, next_steps
-from recsync.costs.charges import Charge, Kind
-from recsync.costs.ledger import Entry, month_of
-from recsync.costs.store import MoneyStore
+from recsync.costs.budget import check_budget, cost_after_promotion
+from recsync.costs.ledger import CostLedger, UsageEntry, month_of
+from recsync.costs.prices import Charge, UsageKind
 from recsync.errors import BudgetExceededError, FatalError
-from recsync.evaluation.champion_store import ChampionStore
-from recsync.imports.store import ImportState
-from recsync.push.last_sent import LastSent
+from recsync.evaluation.store import ChampionStore
+from recsync.imports.store import ImportStore
+from recsync.push.store import LastSent
 from stack.airflow_api import wait_for
 
 Run = Callable[..., Any]
@@ -45,7 +44,7 @@ def forget(shop: Shop) -> None:
     from recsync.context import StageContext
 
     context = StageContext.of(shop.name)
-    for month in context.store(MoneyStore).months():
+    for month in context.store(CostLedger).months():
         context.bucket.delete(context.keys.money(month))
 
 
@@ -53,9 +52,9 @@ def forget(shop: Shop) -> None:
 def test_the_ledger_says_what_the_servers_metered(
     shop: Shop, run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsync.books import report
-    from recsync.books.reconcile import reconcile
+    from recsync import cost_report
     from recsync.context import StageContext
+    from recsync.maintain.reconcile_costs import reconcile
 
     (shop.include / "prices.yaml").write_text(PRICES)
     shop.write_files(PROGRAM.replace("personalize: {", THREE_SOLUTIONS) + "budget: {monthly: 100}\n")
@@ -81,16 +80,16 @@ def test_the_ledger_says_what_the_servers_metered(
     }
     assert booked(shop) == truth
     context = StageContext.of(shop.name)
-    this_month = context.store(MoneyStore).read(f"{datetime.now(UTC):%Y-%m}")
-    assert this_month.without_expected() == this_month, "what was booked is not expected any more"
+    this_month = context.store(CostLedger).read(f"{datetime.now(UTC):%Y-%m}")
+    assert this_month.recorded() == this_month, "what was booked is not expected any more"
 
     assert reconcile(context) == 0, "everything is booked"
     forget(shop)
     assert reconcile(context) == 10, "4 imports, 4 trainings, a batch inference job, a delivery"
     assert booked(shop) == truth, "killed runs leave enough behind to be booked later"
 
-    monkeypatch.setattr("sys.argv", ["report", shop.name, "--month", f"{datetime.now(UTC):%Y-%m}"])
-    assert report.main() == 0
+    monkeypatch.setattr("sys.argv", ["cost_report", shop.name, "--month", f"{datetime.now(UTC):%Y-%m}"])
+    assert cost_report.main() == 0
     told = capfd.readouterr().out
     assert re.search(rf"batch recommendations +{CUSTOMERS} +0\.004020 USD\n", told), told
     assert re.search(r"budget +\d% used +100\.00 USD\n", told), told
@@ -100,7 +99,7 @@ def test_the_ledger_says_what_the_servers_metered(
 def check_a_campaign(shop: Shop) -> None:
     """Compare what is booked of a campaign with what the server metered right before and right after."""
     from recsync.context import StageContext
-    from recsync.costs.usage import book_campaign
+    from recsync.costs.usage import record_campaign
 
     context, before = StageContext.of(shop.name), metered(shop.services)["campaign_tps_hours"]
     champion, personalize = context.store(ChampionStore).read(), shop.services.boto3("personalize")
@@ -115,7 +114,7 @@ def check_a_campaign(shop: Shop) -> None:
     wait_for(is_active, "the campaign", timeout_seconds=60, poll_seconds=0.1)
     for _ in range(2):
         since = metered(shop.services)["campaign_tps_hours"] - before
-        book_campaign(context, arn, "run")
+        record_campaign(context, arn, "run")
         found = booked(shop)["campaign_tps_hours"]
         assert since <= found <= metered(shop.services)["campaign_tps_hours"] - before
     personalize.delete_campaign(campaignArn=arn)
@@ -138,14 +137,14 @@ def test_a_budget_too_small_stops_a_training_before_anything_of_it_exists(shop: 
     assert not [job for job in jobs if job["jobName"].startswith(shop.name)]
     assert not personalize.list_solution_versions(solutionArn=solution)["solutionVersions"]
     context = StageContext.of(shop.name)
-    assert context.store(ImportState).read().unfinished is None
-    assert context.store(MoneyStore).months() == [], "nothing is used, and nothing promised"
+    assert context.store(ImportStore).read().pending_imports is None
+    assert context.store(CostLedger).months() == [], "nothing is used, and nothing promised"
 
 
 def test_data_points_beyond_their_limit_are_not_planned(shop: Shop, tmp_path: Path) -> None:
-    from recsync.books.reconcile import reconcile
     from recsync.context import StageContext
-    from recsync.costs.budget import cost_of_delivery
+    from recsync.costs.budget import delivery_cost
+    from recsync.maintain.reconcile_costs import reconcile
     from recsync.push.deliver import deliver
     from recsync.push.plan import plan
     from recsync.recommend.recommend import publish_output
@@ -168,7 +167,7 @@ def test_data_points_beyond_their_limit_are_not_planned(shop: Shop, tmp_path: Pa
 
     shop.write_files(limited.replace("899", "900"))
     manifest = plan(shop.name, run, dag_run="run")
-    told = cost_of_delivery(shop.name, manifest.delivery, manifest.estimate.data_points)
+    told = delivery_cost(shop.name, manifest.delivery, manifest.estimate.data_points)
     assert "* delivery to Braze: 900 Braze data points, no price" in told
     assert plan(shop.name, run, dag_run="run") == manifest, "a retry goes on with the plan"
     before = metered(shop.services)
@@ -179,7 +178,7 @@ def test_data_points_beyond_their_limit_are_not_planned(shop: Shop, tmp_path: Pa
     context.bucket.delete(f"{context.keys.delivery(manifest.delivery)}report.json")
     assert reconcile(context) == 1, "a delivery that died before its report is told by its ledger"
     assert booked(shop) == {"data_points": 900}
-    assert "delivery to Braze: 900 Braze data points" in next_steps(context)
+    assert "delivery to Braze: 900 Braze data points" in cost_after_promotion(context)
 
 
 def test_two_runs_cannot_both_spend_what_is_left(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
@@ -188,25 +187,27 @@ def test_two_runs_cannot_both_spend_what_is_left(shop: Shop, caplog: pytest.LogC
     (shop.include / "prices.yaml").write_text(PRICES)
     shop.write_files(f"{PROGRAM}budget: {{monthly: 10}}\n")
     context = StageContext.of(shop.name)
-    six = Charge(Kind.TRAINING_HOURS, 25, "training", "job-a")  # 6 USD
-    authorise(context, "a", [six])
-    authorise(context, "a", [six])
+    six = Charge(UsageKind.TRAINING_HOURS, 25, "training", "job-a")  # 6 USD
+    check_budget(context, "a", [six])
+    check_budget(context, "a", [six])
     with pytest.raises(BudgetExceededError, match=r"6\.00 USD used or promised so far \+ 6\.00 USD expected"):
-        authorise(context, "b", [replace(six, job="job-b")])
+        check_budget(context, "b", [replace(six, job="job-b")])
     assert "comes to" not in caplog.text
-    authorise(context, "b", [replace(six, quantity=10, job="job-b")])
+    check_budget(context, "b", [replace(six, quantity=10, job="job-b")])
     assert "comes to 84% of 10.00 USD" in caplog.text
 
-    entry = Entry(Kind.TRAINING_HOURS, 1, datetime.now(UTC).isoformat(), name="job-a")
-    context.store(MoneyStore).change(month_of(datetime.now(UTC)), lambda month: month.booked("arn:a", entry))
-    authorise(context, "c", [replace(six, job="job-c")])
-    authorise(context, "a", [replace(six, quantity=1000)])  # a former try of the run did that
-    assert "8.64 USD" in next_steps(context)
+    entry = UsageEntry(UsageKind.TRAINING_HOURS, 1, datetime.now(UTC).isoformat(), name="job-a")
+    context.store(CostLedger).change(
+        month_of(datetime.now(UTC)), lambda month: month.with_usage("arn:a", entry)
+    )
+    check_budget(context, "c", [replace(six, job="job-c")])
+    check_budget(context, "a", [replace(six, quantity=1000)])  # a former try of the run did that
+    assert "8.64 USD" in cost_after_promotion(context)
 
 
 def test_a_limit_without_prices_is_refused(shop: Shop) -> None:
     from recsync.context import StageContext
 
     shop.write_files(f"{PROGRAM}budget: {{monthly: 10}}\n")
-    with pytest.raises(FatalError, match=r"prices\.yaml, which says what things cost, is not there"):
-        authorise(StageContext.of(shop.name), "run", [])
+    with pytest.raises(FatalError, match=r"prices\.yaml, which holds the prices, does not exist"):
+        check_budget(StageContext.of(shop.name), "run", [])

@@ -60,9 +60,9 @@ def kept_by(folder: Path) -> list[str]:
 
 
 def ask(shop: Shop) -> str:
-    from recsync.forget.request import ask
+    from recsync.forget.request import request_erasure
 
-    return ask(shop.name, USER)
+    return request_erasure(shop.name, USER)
 
 
 def certificate(shop: Shop) -> dict[str, Any]:
@@ -124,8 +124,8 @@ def test_somebody_forgotten_is_named_nowhere_and_does_not_come_back(
 def test_the_program_says_what_goes_in_braze(
     shop: Shop, mode: str, left: dict[str, Any] | None, told: dict[str, Any]
 ) -> None:
-    from recsync.forget.braze import forget_in_braze
     from recsync.forget.request import suppress
+    from recsync.forget.tasks import forget_in_braze
 
     ids = "attribute: recs\n  tier_attribute: from\n  payload: ids\n"
     lists = PROGRAM.split("braze:")[0]

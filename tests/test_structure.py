@@ -1,0 +1,37 @@
+"""The tests mirror the tree: who looks for the test of a module finds it without a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+PLUGINS, TESTS = REPO / "plugins", REPO / "tests"
+# Modules whose tests are elsewhere, with the reason.
+ELSEWHERE = {
+    "airflow_personalize/errors.py": "classes only; tests/airflow_personalize/test_defaults.py decides by them",
+}
+
+
+def modules() -> dict[str, Path]:
+    """Return the modules of ``plugins/`` and the place of their tests."""
+    found = [
+        path.relative_to(PLUGINS) for path in sorted(PLUGINS.rglob("*.py")) if path.name != "__init__.py"
+    ]
+    return {path.as_posix(): TESTS / path.parent / f"test_{path.name}" for path in found}
+
+
+def test_each_module_has_its_tests_at_the_mirrored_path() -> None:
+    bare = {name for name, test in modules().items() if not test.exists()}
+    assert bare - ELSEWHERE.keys() == set(), (
+        "write their tests there, or say in ELSEWHERE where they are tested"
+    )
+    assert ELSEWHERE.keys() - bare == set(), "no longer true"
+    assert len(ELSEWHERE) < 0.05 * len(modules())
+
+
+def test_each_test_folder_belongs_to_a_package() -> None:
+    packages = {path.parent.relative_to(PLUGINS) for path in PLUGINS.rglob("*.py")}
+    for top in ("recsync", "airflow_personalize", "braze_client"):
+        folders = {path.parent.relative_to(TESTS) for path in (TESTS / top).rglob("test_*.py")}
+        # A folder below a package's sorts its tests further.
+        assert [folder for folder in sorted(folders) if not {folder, folder.parent} & packages] == []
