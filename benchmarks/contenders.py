@@ -16,16 +16,16 @@ class Contender:
     """One row of a table.
 
     :param name: what the table calls it
-    :param module: ``benchmarks.<delivery, plan or export>.<module>``
+    :param module: ``benchmarks.<delivery, lists, plan or export>.<module>``
     :param role: ``floor``, ``peer``, ``transport`` or ``recsync``
-    :param function: what of the module posts or plans
+    :param function: what of the module posts, builds or plans
     :param apart: the package whose own folder comes first on its path; "" for the peers' environment as it is;
         None for the project's environment
     :param connections: how many it uses; peers are loops with one
     :param faults: whether the fault experiment holds it
     :param speed: whether the speed tables hold it
     :param limit: whether the rate-limit experiment holds it
-    :param max_users: the plan experiment gives it at most so many users
+    :param max_users: the experiments on lists and plan give it at most so many users
     :param prepares: whether its module has a ``prepare``, which runs first and in another process
     """
 
@@ -105,11 +105,18 @@ TRANSPORTS = [
     Contender("requests.Session, threads", "delivery.transport_requests", _TRANSPORT, connections=128),
 ]
 
+_READERS = [
+    Contender("floor: read the lines", "plan.floor", _FLOOR, function="read"),
+    Contender("floor: parse the lines (msgspec)", "plan.parse_msgspec", _FLOOR, function="read"),
+]
+LISTS = [
+    *_READERS,
+    Contender("**recsync**: build_lists", "lists.recsync", _OURS, function="build", prepares=True),
+    Contender("json, dicts, sets", "lists.naive", function="build", max_users=1_000_000),
+    Contender("pandas explode, merge, groupby", "lists.pandas_groupby", function="build", max_users=200_000),
+]
 PLAN = [
-    Contender("floor: read the lines", "plan.floor", _FLOOR, function="plan"),
-    Contender(
-        "floor: parse the lines (msgspec)", "plan.parse_msgspec", _FLOOR, function="plan", prepares=False
-    ),
+    *_READERS,
     Contender(
         "**recsync**: output to rendered writes", "plan.recsync", _OURS, function="plan", prepares=True
     ),

@@ -7,10 +7,13 @@ per size and kept. Users are ``u0000000``…, items ``item-00000``…
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from benchmarks.job import digested
 from benchmarks.places import folder
 
 ATTRIBUTE = "recs_bench"
@@ -18,13 +21,17 @@ RESULTS_PER_USER = 10
 ITEMS = 20_000
 # https://www.braze.com/docs/api/endpoints/user_data/post_user_track/#rate-limit
 OBJECTS_PER_CALL = 75
-_VERSION = 1  # part of the folder's name: raise it when the files change
+_VERSION = 2  # part of the folder's name: raise it when the files change
 # Coprime to ITEMS, so that ten steps never meet the same item twice.
 _STEPS = [step for step in range(1, 1_000) if step % 2 and step % 5]
 _QUOTED_ITEMS = [f'"item-{number:05d}"' for number in range(ITEMS)]
-_SCORES = [
-    ",".join(f"{(0.09 - 0.0007 * i) / (k + 1):.7f}" for k in range(RESULTS_PER_USER)) for i in range(97)
-]
+# 31 brands, unevenly, as squares have it.
+_BRANDS = [f"brand {number * number % 61}" for number in range(ITEMS)]
+_SCORE_LISTS = 97
+# What lists are built from, and by which rules.
+CANDIDATES, LENGTH, MOST_PER_BRAND, BOUGHT_DAYS = 25, 10, 2, 30
+MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
+BOUGHT_SINCE = int((MOMENT - timedelta(days=BOUGHT_DAYS)).timestamp())
 
 
 @dataclass(frozen=True)
@@ -36,18 +43,49 @@ class Expected:
     gone: int
     unchanged: int
 
+    @property
+    def lines(self) -> int:
+        """Return the lines of the second output."""
+        return self.changed + self.new + self.unchanged
+
 
 @dataclass(frozen=True)
 class PlanData:
-    """Files of one size: ``first`` has been sent before, ``second`` is to be planned."""
+    """Files of one size: ``first`` has been sent before, ``output`` is to be planned."""
 
     users: int
     first: Path
-    second: Path
     first_audience: Path
-    second_audience: Path
+    output: Path
+    audience: Path
     catalogue: Path
     expected: Expected
+
+
+@dataclass(frozen=True)
+class BuiltLists:
+    """The right lists, as ``job.digested`` sums them up."""
+
+    users: int
+    items: int
+    digest: int
+
+    @property
+    def lines(self) -> int:
+        """Return the lines of the output."""
+        return self.users
+
+
+@dataclass(frozen=True)
+class ListsData:
+    """Files of one size for building lists."""
+
+    users: int
+    output: Path
+    audience: Path
+    catalogue: Path
+    purchases: Path
+    expected: BuiltLists
 
 
 @dataclass(frozen=True)
@@ -64,11 +102,35 @@ def user_id(number: int) -> str:
     return f"u{number:07d}"
 
 
-def quoted_items(number: int, *, generation: int = 0) -> str:
-    """Return a user's ten item ids as the inside of a JSON array."""
+def item_numbers(number: int, *, generation: int = 0, items: int = RESULTS_PER_USER) -> list[int]:
+    """Return a user's items, best first."""
     mixed = (number * 2_654_435_761 + generation * 40_503_001) & 0xFFFFFFFF
     start, step = mixed % ITEMS, _STEPS[(mixed >> 9) % len(_STEPS)]
-    return ",".join([_QUOTED_ITEMS[(start + k * step) % ITEMS] for k in range(RESULTS_PER_USER)])
+    return [(start + k * step) % ITEMS for k in range(items)]
+
+
+def quoted_items(number: int, *, generation: int = 0, items: int = RESULTS_PER_USER) -> str:
+    """Return a user's item ids as the inside of a JSON array."""
+    numbers = item_numbers(number, generation=generation, items=items)
+    return ",".join([_QUOTED_ITEMS[item] for item in numbers])
+
+
+def purchases(number: int) -> list[tuple[int, int]]:
+    """Return what a user bought, and how many days before ``MOMENT``: the third item too long ago to count."""
+    items = item_numbers(number, items=CANDIDATES)
+    return [(items[number % 7], 1), (items[8 + number % 11], BOUGHT_DAYS - 1), (items[7], BOUGHT_DAYS + 1)]
+
+
+def right_list(number: int) -> tuple[str, list[str]]:
+    """Return a user and the list that every contender must build."""
+    bought = {item for item, days in purchases(number) if days <= BOUGHT_DAYS}
+    chosen: list[str] = []
+    brands: Counter[str] = Counter()
+    for item in item_numbers(number, items=CANDIDATES):
+        if len(chosen) < LENGTH and item not in bought and brands[_BRANDS[item]] < MOST_PER_BRAND:
+            brands[_BRANDS[item]] += 1
+            chosen.append(f"item-{item:05d}")
+    return user_id(number), chosen
 
 
 def is_changed(number: int) -> bool:
@@ -90,20 +152,39 @@ def plan_data(users: int) -> PlanData:
     data = PlanData(
         users=users,
         first=place / "first.out",
-        second=place / "second.out",
         first_audience=place / "first-audience.parquet",
-        second_audience=place / "second-audience.parquet",
+        output=place / "second.out",
+        audience=place / "second-audience.parquet",
         catalogue=place / "catalogue.parquet",
         expected=Expected(changed, newcomers, gone, users - gone - changed),
     )
     everyone = range(users)
     second = [number for number in range(users + newcomers) if number >= users or not is_gone(number)]
-    _once(data.first, lambda path: _write(path, _output(everyone, changes=False, users=users)))
-    _once(data.second, lambda path: _write(path, _output(second, changes=True, users=users)))
+    _once(data.first, lambda path: _write(path, _output(everyone)))
+    _once(data.output, lambda path: _write(path, _output(second, changed_below=users)))
     _once(data.first_audience, lambda path: _write_audience(path, everyone))
-    _once(data.second_audience, lambda path: _write_audience(path, second))
+    _once(data.audience, lambda path: _write_audience(path, second))
     _once(data.catalogue, _write_catalogue)
-    (place / "expected.json").write_text(json.dumps(asdict(data.expected)))
+    return data
+
+
+def lists_data(users: int) -> ListsData:
+    """Return the files for so many users, written if need be (about a minute and 660 MB per million)."""
+    place, everyone = folder(f"data-{_VERSION}/lists-{users}"), range(users)
+    known = place / "expected.json"
+    _once(known, lambda path: _write(path, [json.dumps(digested(map(right_list, everyone)))]))
+    data = ListsData(
+        users=users,
+        output=place / "batch.out",
+        audience=place / "audience.parquet",
+        catalogue=place / "catalogue.parquet",
+        purchases=place / "purchases.parquet",
+        expected=BuiltLists(**json.loads(known.read_text())),
+    )
+    _once(data.output, lambda path: _write(path, _output(everyone, items=CANDIDATES)))
+    _once(data.audience, lambda path: _write_audience(path, everyone))
+    _once(data.catalogue, _write_catalogue)
+    _once(data.purchases, lambda path: _write_purchases(path, users))
     return data
 
 
@@ -126,13 +207,18 @@ def _bodies(users: int) -> Iterator[str]:
         yield f'{{"attributes":[{objects}]}}\n'
 
 
-def _output(numbers: Iterable[int], *, changes: bool, users: int) -> Iterator[str]:
+def _output(
+    numbers: Iterable[int], *, changed_below: int = 0, items: int = RESULTS_PER_USER
+) -> Iterator[str]:
+    every_scores = [
+        ",".join(f"{(0.09 - 0.0007 * i) / (k + 1):.7f}" for k in range(items)) for i in range(_SCORE_LISTS)
+    ]
     for number in numbers:
-        generation = 1 if changes and number < users and is_changed(number) else 0
-        items, scores = quoted_items(number, generation=generation), _SCORES[number % len(_SCORES)]
+        generation = 1 if number < changed_below and is_changed(number) else 0
+        quoted = quoted_items(number, generation=generation, items=items)
         yield (
-            f'{{"input":{{"userId":"{user_id(number)}"}},"output":{{"recommendedItems":[{items}],'
-            f'"scores":[{scores}]}},"error":null}}\n'
+            f'{{"input":{{"userId":"{user_id(number)}"}},"output":{{"recommendedItems":[{quoted}],'
+            f'"scores":[{every_scores[number % _SCORE_LISTS]}]}},"error":null}}\n'
         )
 
 
@@ -156,6 +242,23 @@ def _write_audience(path: Path, numbers: Iterable[int]) -> None:
     pq.write_table(pa.table({"user_id": ids, "external_id": ids}), path, compression="zstd")
 
 
+def _write_purchases(path: Path, users: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("timestamp", pa.int64())])
+    now = int(MOMENT.timestamp())
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, users, 100_000):
+            rows = [
+                (user_id(number), f"item-{item:05d}", now - days * 86_400)
+                for number in range(start, min(start + 100_000, users))
+                for item, days in purchases(number)
+            ]
+            columns = [pa.array(column) for column in zip(*rows, strict=True)]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
 def _write_catalogue(path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -165,6 +268,7 @@ def _write_catalogue(path: Path) -> None:
             "item_id": f"item-{number:05d}",
             "name": f"Product number {number}",
             "department": f"department {number % 32}",
+            "brand": _BRANDS[number],
             "price": 0.49 + number % 4_000 / 100,
             "image_url": f"https://images.example.com/products/{number:05d}.jpg",
         }

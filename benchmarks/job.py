@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -142,27 +143,57 @@ class DeliveryJob(Job):
             yield [entry["external_id"] for entry in batches[number]]
 
 
-class PlanJob(Job):
-    """Find whom to send. ``state`` is the contender's own folder, filled by its ``prepare``."""
+class OutputJob(Job):
+    """Read a batch output. ``state`` is the contender's own folder, filled by its ``prepare``."""
 
     def __init__(self, options: Json) -> None:
         """Take the harness's options."""
         super().__init__(options)
         self.users: int = options["users"]
-        self.first, self.second = Path(options["first"]), Path(options["second"])
-        self.first_audience = Path(options["first_audience"])
-        self.second_audience = Path(options["second_audience"])
+        self.output, self.audience = Path(options["output"]), Path(options["audience"])
         self.catalogue = Path(options["catalogue"])
-        self.attribute: str = options["attribute"]
         self.state, self.out = Path(options["state"]), Path(options["out"])
+
+    def read(self, users: int) -> None:
+        """Hand back how many users were read, for contenders that only read."""
+        self.figures["read"] = users
+
+
+class PlanJob(OutputJob):
+    """Find whom to send, the lists of ``first`` having been sent."""
+
+    def __init__(self, options: Json) -> None:
+        """Take the harness's options."""
+        super().__init__(options)
+        self.first, self.first_audience = Path(options["first"]), Path(options["first_audience"])
+        self.attribute: str = options["attribute"]
 
     def found(self, *, changed: int, new: int, gone: int, unchanged: int) -> None:
         """Hand back the plan's counts; the harness compares them with the truth."""
         self.figures["found"] = {"changed": changed, "new": new, "gone": gone, "unchanged": unchanged}
 
-    def read(self, users: int) -> None:
-        """Hand back how many users were read, for contenders that only read."""
-        self.figures["read"] = users
+
+class ListsJob(OutputJob):
+    """Build each person's list: the first items of the output that the person did not buy lately, few per brand."""
+
+    def __init__(self, options: Json) -> None:
+        """Take the harness's options."""
+        super().__init__(options)
+        self.purchases = Path(options["purchases"])
+
+    def built(self, lists: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """Hand back the lists by user; the harness compares their digest with the truth."""
+        self.figures["found"] = digested(lists)
+
+
+def digested(lists: Iterable[tuple[str, Sequence[str]]]) -> Json:
+    """Count users and items, and digest the lists; the order of the users does not count."""
+    users = items = digest = 0
+    for user, chosen in lists:
+        users, items = users + 1, items + len(chosen)
+        text = " ".join([user, *chosen]).encode()
+        digest ^= int.from_bytes(hashlib.blake2b(text, digest_size=6).digest(), "big")
+    return {"users": users, "items": items, "digest": digest}
 
 
 class ExportJob(Job):

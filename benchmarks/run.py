@@ -19,9 +19,10 @@ from benchmarks.processes import Sink, forget_runs, running_sink
 from benchmarks.settings import Settings
 from benchmarks.tables import machine
 
-_PARTS = ("export", "plan", "delivery", "transports", "faults", "limit", "engine")
+_PARTS = ("export", "lists", "plan", "delivery", "transports", "faults", "limit", "engine")
 _TITLES = {
     "export": "Export stage",
+    "lists": "Building lists",
     "plan": "Plan stage",
     "delivery": "Delivery stage against latency",
     "transports": "Transports",
@@ -43,6 +44,8 @@ def measure(parts: list[str], settings: Settings) -> Iterator[str]:
 def _measure_part(part: str, sink: Sink, settings: Settings) -> Iterator[str]:
     if part == "export":
         return exporting.export(settings)
+    if part == "lists":
+        return planning.lists(settings)
     if part == "plan":
         return planning.plan(settings)
     if part == "faults":
@@ -59,7 +62,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {' '.join(_PARTS)}; default: all")
     parser.add_argument(
-        "--users", type=int, default=1_000_000, help="users of the plan stage (default 1,000,000)"
+        "--users",
+        type=int,
+        default=1_000_000,
+        help="users of the lists and the plan stage (default 1,000,000)",
     )
     parser.add_argument("--full", action="store_true", help="whole sizes and medians of three: takes an hour")
     parser.add_argument("--write", action="store_true", help="also write docs/benchmarks.md")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes, in users and seconds. The defaults end in about five minutes on two cores."""
+    """Sizes, in users and seconds. The defaults end in about a quarter of an hour on two cores."""
 
     plan_users: int = 1_000_000
+    lists_users: int = 1_000_000
     delivery_users: int = 150_000
     fault_users: int = 15_000
     limit_users: int = 11_250
@@ -17,6 +18,7 @@ class Settings:
     repeats: int = 3
     repeat_below_seconds: float = 1.0
     peer_plan_users: int = 100_000
+    peer_lists_users: int = 100_000
     tls_delays_ms: tuple[int, ...] = (50,)
     transport_connections: tuple[int, ...] = (128,)
     export_rows: int = 500_000
@@ -32,10 +34,12 @@ class Settings:
         """Return what is published: whole sizes, three runs of whatever ends within half a minute."""
         return cls(
             plan_users=users,
+            lists_users=users,
             delivery_users=min(users, 1_000_000),
             cell_seconds=20.0,
             repeat_below_seconds=30.0,
             peer_plan_users=users,
+            peer_lists_users=users,
             tls_delays_ms=(0, 50, 200),
             transport_connections=(64, 128),
             export_rows=5 * users,
@@ -55,7 +59,9 @@ class Settings:
             delivery_users=min(users, default.delivery_users),
             fault_users=min(users, default.fault_users),
             limit_users=min(users, default.limit_users),
+            lists_users=users,
             peer_plan_users=min(users, default.peer_plan_users),
+            peer_lists_users=min(users, default.peer_lists_users),
             export_rows=min(users, default.export_rows),
             export_flat_rows=tuple(min(users, rows) for rows in default.export_flat_rows),
             engine_rows=min(users, default.engine_rows),

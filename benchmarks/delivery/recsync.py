@@ -21,8 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.job import DeliveryJob
-from recsync.push.last_sent import LastSent
-from recsync.push.store import Deliveries
+from recsync.push.store import Deliveries, LastSent
 
 _PROGRAM = "bench"
 _DELIVERY = "20260101T000000-bench"  # begins with its time, as all do
@@ -49,8 +48,7 @@ def deliver(job: DeliveryJob) -> None:
 
 
 def _publish(job: DeliveryJob, context: Any) -> Any:
-    from recsync.push.delivery_budget import Estimate
-    from recsync.push.schemas import PARTS, SETTLED, WRITES, Figures
+    from recsync.push.plan_format import PARTS, SETTLED, WRITES, Estimate, PlanFigures
     from recsync.push.store import PlanManifest
 
     folder = job.state / "plan"
@@ -64,11 +62,12 @@ def _publish(job: DeliveryJob, context: Any) -> Any:
             users, size = users + len(lines), size + sum(map(len, lines))
     pq.write_table(SETTLED.empty_table(), folder / "settled.parquet")
     pq.write_table(pa.table({"item_id": [], "fields": [], "used": []}), folder / "items.parquet")
-    figures = Figures(users, {"canary": 0, "removals": 0, "rest": users}, users, 0, 0, {}, {}, users, size)
-    now = datetime.now(UTC).isoformat()
-    manifest = PlanManifest(
-        _DELIVERY, "bench", now, "bench", False, "", figures, Estimate(users, users // 75, 0.0, users)
+    figures = PlanFigures(
+        users, {"canary": 0, "removals": 0, "rest": users}, users, 0, 0, {}, {}, users, size
     )
+    now = datetime.now(UTC).isoformat()
+    estimate = Estimate(users, users // 75, 0.0, users)
+    manifest = PlanManifest(_DELIVERY, "bench", now, "bench", False, figures, estimate)
     context.store(Deliveries).publish(manifest, folder, [])
     state, etag = context.store(LastSent).read()
     context.store(LastSent).replace(type(state)(open_delivery=_DELIVERY), etag)
@@ -141,7 +140,11 @@ def _environment(job: DeliveryJob, endpoint: str) -> dict[str, str]:
     include = job.state / "include"
     for name in ("programs", f"sql/{_PROGRAM}", f"schemas/{_PROGRAM}"):
         (include / name).mkdir(parents=True, exist_ok=True)
-    braze = {"attribute": job.options["attribute"], "delivery": {"canary_share": 0}}
+    braze = {
+        "attribute": job.options["attribute"],
+        "update_existing_only": False,
+        "delivery": {"canary_share": 0},
+    }
     (include / "programs" / f"{_PROGRAM}.yaml").write_text(json.dumps({"braze": braze}))
     for query in ("interactions", "audience", "catalogue"):
         (include / "sql" / _PROGRAM / f"{query}.sql").write_text("SELECT 1")

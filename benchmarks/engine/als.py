@@ -11,8 +11,8 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
 from benchmarks.engine.judging import measure, top, wanted
+from personalize_local.engine.evaluation import choose_users, newest_rows
 from personalize_local.engine.interactions import Interactions
-from personalize_local.engine.split import choose_users, newest_rows
 
 _THREADS = 2
 _VALIDATION_SHARE = 0.3  # of the training users, whose newest tenth of rows is cut off

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.engine.scoring import FOLDS
+from personalize_local.engine.evaluation import LIST_LENGTH, Split, hash_ids, ndcg, split_off
 from personalize_local.engine.interactions import Interactions
-from personalize_local.engine.metrics import LIST_LENGTH, ndcg
-from personalize_local.engine.split import Split, hash_ids, split_off
 
 _SALT = "held-out"
 

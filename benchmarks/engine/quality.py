@@ -12,14 +12,11 @@ from benchmarks.engine import als, data
 from benchmarks.engine.judging import measure, splits, top, wanted
 from benchmarks.engine.scoring import ALS, COUNTS, OURS, OURS_UNSEEN, POPULAR
 from benchmarks.job import Job
-from personalize_local.engine.answers import Answers, prepare_answers
-from personalize_local.engine.best import Scorer
+from personalize_local.engine.evaluation import LIST_LENGTH, Split
 from personalize_local.engine.interactions import Interactions, encode
-from personalize_local.engine.learning import learn
-from personalize_local.engine.metrics import LIST_LENGTH
-from personalize_local.engine.split import Split
-from personalize_local.engine.weights import Settings as Hyperparameters
-from personalize_local.engine.weights import Weights
+from personalize_local.engine.precomputed import PrecomputedScores, precompute_scores
+from personalize_local.engine.top_k import TopKScorer
+from personalize_local.engine.weights import Hyperparameters, Weights, learn
 
 Scores = dict[str, list[float]]
 
@@ -48,7 +45,7 @@ def judge_split(split: Split, setting: als.Setting) -> Scores:
     """Measure all recommenders on one split."""
     anything, unseen = (wanted(split.labels, split.history, again) for again in (True, False))
     weights = learn(split.train, Hyperparameters())
-    answers = prepare_answers(weights, split.history)
+    answers = precompute_scores(weights, split.history)
     never_again = replace(answers, own_score=np.full_like(answers.own_score, -np.inf))
     peer = als.Als(als.matrix_of(split.train), setting).lists(als.matrix_of(split.history), list(unseen))
     return {
@@ -60,9 +57,9 @@ def judge_split(split: Split, setting: als.Setting) -> Scores:
     }
 
 
-def _ours(weights: Weights, answers: Answers, users: dict[int, set[int]]) -> np.ndarray:
+def _ours(weights: Weights, answers: PrecomputedScores, users: dict[int, set[int]]) -> np.ndarray:
     codes = np.fromiter(users, np.int64)
-    return Scorer(answers, weights.blend.bend).best(codes, LIST_LENGTH)[0]
+    return TopKScorer(answers, weights.ensemble.calibration).top_k(codes, LIST_LENGTH)[0]
 
 
 def _counts(split: Split, users: list[int]) -> np.ndarray:

@@ -13,7 +13,7 @@ def export(job: ExportJob) -> None:
     """Export and publish so many hours before the end of the data, all checks on."""
     os.environ["AIRFLOW__RECSYNC__INCLUDE_FOLDER"] = str(job.state)
     program = write_program(job.state, job.rows, checked=True, hourly=True)
-    from recsync.export.past import export_past
+    from recsync.export.publish import export_past
 
     hours: int = job.options["hours"]
     with job.clock():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.job import PlanJob
+from benchmarks.job import OutputJob
 
 
-def plan(job: PlanJob) -> None:
+def read(job: OutputJob) -> None:
     """Count the lines."""
-    with job.clock(), job.second.open("rb", buffering=1 << 20) as file:
+    with job.clock(), job.output.open("rb", buffering=1 << 20) as file:
         users = sum(1 for _ in file)
     job.read(users)

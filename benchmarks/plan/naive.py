@@ -25,7 +25,7 @@ def plan(job: PlanJob) -> None:
         seen: set[str] = set()
         objects: list[dict[str, Any]] = []
         with (job.out / "bodies.jsonl").open("w") as out:
-            for user, attributes in _read(job.second, job.attribute):
+            for user, attributes in _read(job.output, job.attribute):
                 seen.add(user)
                 known = state.get(user)
                 if known == _hash(attributes):

@@ -19,7 +19,7 @@ def plan(job: PlanJob) -> None:
     """Write the bodies of changed, new and gone users."""
     with job.clock():
         sent = pd.read_parquet(job.state / "sent.parquet")
-        merged = _read(job.second).merge(sent, on="user", how="outer", suffixes=("", "_sent"), indicator=True)
+        merged = _read(job.output).merge(sent, on="user", how="outer", suffixes=("", "_sent"), indicator=True)
         both = merged["_merge"] == "both"
         changed = both & (merged["items"] != merged["items_sent"])
         new, gone = merged["_merge"] == "left_only", merged["_merge"] == "right_only"

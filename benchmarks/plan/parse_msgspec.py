@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from benchmarks.job import PlanJob
+from benchmarks.job import OutputJob
 
 
 class _Input(msgspec.Struct):
@@ -20,11 +20,11 @@ class _Line(msgspec.Struct):
     output: _Output
 
 
-def plan(job: PlanJob) -> None:
+def read(job: OutputJob) -> None:
     """Parse the lines."""
     decode = msgspec.json.Decoder(_Line).decode
     users = 0
-    with job.clock(), job.second.open("rb", buffering=1 << 20) as file:
+    with job.clock(), job.output.open("rb", buffering=1 << 20) as file:
         for line in file:
             if decode(line).output.recommendedItems:
                 users += 1

@@ -18,7 +18,7 @@ from dag_runs import DAGS, serialise, states
 from services import Services, started
 
 from recsync.context import StageContext
-from recsync.evaluation.champion_store import ChampionStore
+from recsync.evaluation.store import ChampionStore
 from recsync.recommend.store import RecommendationsStore
 from warehouse_local.sample import load_sample
 
@@ -48,9 +48,10 @@ def run_all(programs: Iterable[str], examples: Path, folder: Path) -> Iterator[O
     """Yield what came of each program, as soon as it is known."""
     logging.disable(logging.WARNING)
     include = folder / "include"
-    with (folder / "airflow.log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
-        initdb()
-    with started(folder) as services:
+    # Open until the end: Airflow's loggers keep the stream that they wrote to first.
+    with (folder / "airflow.log").open("a") as log, started(folder) as services:
+        with redirect_stdout(log), redirect_stderr(log):
+            initdb()
         os.environ.update(services.environment())
         load_sample(services.dsn, say=lambda _: None)
         for name in programs:
@@ -58,7 +59,8 @@ def run_all(programs: Iterable[str], examples: Path, folder: Path) -> Iterator[O
             shutil.rmtree(include, ignore_errors=True)
             shutil.copytree(examples, include, ignore=shutil.ignore_patterns("*.yaml"))
             shutil.copy(examples / "programs" / f"{name}.yaml", include / "programs" / f"{name}.yaml")
-            with (folder / f"{name}.log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
+            with redirect_stdout(log), redirect_stderr(log):
+                print(f"\n{name}", file=log)
                 outcomes = [_run(name, services)]
             yield outcomes[0]
 

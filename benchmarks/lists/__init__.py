@@ -1,0 +1,1 @@
+"""What builds lists: one module per contender, each with ``build(job)``."""
