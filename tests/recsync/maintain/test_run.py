@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -105,8 +106,9 @@ class Weeks:
         self.context = StageContext.of("shop")
         self.personalize = client("personalize")
         self.bucket, self.keys = self.context.bucket, self.context.keys
-        group = self.personalize.create_dataset_group(name="shop")["datasetGroupArn"]
-        self.group = group
+        self.group = group = self.personalize.create_dataset_group(name="shop")["datasetGroupArn"]
+        while self.personalize.describe_dataset_group(datasetGroupArn=group)["datasetGroup"]["status"] != "ACTIVE":
+            time.sleep(0.01)
         schema = self.schema("shop-interactions-00000000")
         self.personalize.create_dataset(
             name="shop-interactions", schemaArn=schema, datasetGroupArn=group, datasetType="Interactions"
