@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from http import HTTPStatus
 from itertools import groupby
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
-from airflow.providers.common.compat.sdk import AirflowException
-from botocore.exceptions import BotoCoreError
+from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException as AnyHttpError
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import RedirectResponse, Response
 
-from recsync import settings
 from recsync.context import StageContext
-from recsync.errors import RecsyncError
 from recsync.evaluation.gate import COVERAGE
 from recsync.evaluation.store import Champion, ChampionStore, ComparisonStore, PromotionOutcome
-from recsync.export.link import MOUNT, REPORTS, report_key, report_route
+from recsync.export.link import MOUNT, REPORTS, report_key
 from recsync.export.report_page import page
-from recsync.export.report_page.templates import environment
 from recsync.export.store import ReportStore
-from recsync.program.files import program_files
 from recsync.program.recipes import NDCG_25
+from recsync.ui.access import NOT_READ, Address, Program, Programs, address, data_owner, render
 from recsync.ui.mount import MODELS
 
 HEADERS = {
@@ -55,52 +46,6 @@ _METRICS = {
     "precision_at_25": "Precision at 25",
     COVERAGE: "Coverage",
 }
-# Their messages name the problem: a broken program file, a missing connection, a bucket that denies access.
-_NOT_READ = (RecsyncError, AirflowException, BotoCoreError)
-_ENVIRONMENT = environment(Path(__file__).parent)
-_ENVIRONMENT.filters["report_route"] = report_route
-
-
-def may_read(program: str, request: Request, user: GetUserDep) -> None:
-    """Check that the user may read XComs of the program's export DAG, because a report shows values of rows.
-
-    A program over the data of another one has no exports; its recommend DAG decides about the page of its model.
-
-    :raises HTTPException: 403 if not.
-    """
-    stage = "export" if _data_owner(program) is None else "recommend"
-    requires_access_dag("GET", DagAccessEntity.XCOM, f"{program}_{stage}")(request, user)
-
-
-def programs(request: Request, user: GetUserDep) -> list[str]:
-    """Return the programs that the user may read, including those with a broken file."""
-    names = []
-    for program in _programs():
-        with suppress(HTTPException):
-            may_read(program, request, user)
-            names.append(program)
-    return names
-
-
-def known(program: str, request: Request, user: GetUserDep) -> str:
-    """Return the program of the address.
-
-    :raises HTTPException: 403 when the user may not read it, 404 when it does not exist.
-    """
-    may_read(program, request, user)
-    if program not in _programs():
-        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no program {program}.")
-    return program
-
-
-def address(request: Request) -> str:
-    """Return the path where the pages are mounted, including a proxy's."""
-    return str(request.scope.get("root_path", ""))
-
-
-Address = Annotated[str, Depends(address)]
-Programs = Annotated[list[str], Depends(programs)]
-Program = Annotated[str, Depends(known)]
 
 app = FastAPI(
     title="recsync",
@@ -129,7 +74,7 @@ def refusal(request: Request, error: AnyHttpError) -> HTMLResponse:
     if error.status_code == HTTPStatus.UNAUTHORIZED:
         login = f"{address(request).removesuffix(MOUNT)}/api/v2/auth/login?next={quote(str(request.url), safe='')}"
     values = {"section": _REPORTS_TITLE, "detail": str(error.detail), "login": login}
-    text = _render("refusal.html", HTTPStatus(error.status_code).phrase, **values)
+    text = render("refusal.html", HTTPStatus(error.status_code).phrase, **values)
     return HTMLResponse(text, error.status_code)
 
 
@@ -150,9 +95,9 @@ def overview(programs: Programs, address: Address) -> str:
             **_latest(program, _OVERVIEW_REPORTS),
         }
         for program in programs
-        if _data_owner(program) is None
+        if data_owner(program) is None
     ]
-    return _render("reports.html", _REPORTS_TITLE, address=address, cards=cards)
+    return render("reports.html", _REPORTS_TITLE, address=address, cards=cards)
 
 
 @app.get(f"{REPORTS}/{{program}}")
@@ -169,7 +114,7 @@ def newest(program: Program, address: Address) -> str:
         for name, entries in groupby(sorted(latest.get("reports", ()), key=dataset), dataset)
     ] or [{"title": "Reports", **latest}]
     above = [(_REPORTS_TITLE, f"{address}{REPORTS}")]
-    return _render("reports.html", title, trail=above, address=address, cards=cards)
+    return render("reports.html", title, trail=above, address=address, cards=cards)
 
 
 @app.get(f"{REPORTS}/{{program}}/{{path:path}}")
@@ -179,7 +124,7 @@ def report(program: Program, path: str, address: Address) -> str:
     try:
         context = StageContext.of(program)
         found = context.store(ReportStore).get(key) if key and context.program.data is None else None
-    except _NOT_READ as error:
+    except NOT_READ as error:
         raise HTTPException(HTTPStatus.BAD_GATEWAY, f"The report could not be read. {error}") from error
     if found is None:
         raise HTTPException(
@@ -196,13 +141,13 @@ def champions(programs: Programs, address: Address) -> str:
     cards = [
         _judged(program, last_only=True) | {"more": f"{address}{MODELS}/{program}"} for program in programs
     ]
-    return _render("models.html", _MODELS_TITLE, metrics=_METRICS, cards=cards)
+    return render("models.html", _MODELS_TITLE, metrics=_METRICS, cards=cards)
 
 
 @app.get(f"{MODELS}/{{program}}")
 def history(program: Program, address: Address) -> str:
     """List all evaluated versions, newest first, with their and the baseline's metrics; then the comparisons."""
-    return _render(
+    return render(
         "models.html",
         f"{_MODELS_TITLE} of {program}",
         trail=[(_MODELS_TITLE, f"{address}{MODELS}")],
@@ -212,21 +157,9 @@ def history(program: Program, address: Address) -> str:
     )
 
 
-def _programs() -> Sequence[str]:
-    return [path.stem for path in program_files(settings.include_folder())]
-
-
-def _data_owner(program: str) -> str | None:
-    """Return the program whose data it uses; None when it has its own, or its file is broken."""
-    try:
-        return settings.program(program).data
-    except RecsyncError:
-        return None
-
-
 def _latest(program: str, limit: int) -> dict[str, Any]:
     """Read a program's newest reports with their S3 keys, newest first; a problem does not hide other programs."""
-    if owner := _data_owner(program):
+    if owner := data_owner(program):
         return {"problem": f"{program} uses the data of {owner}, whose pages show its reports."}
     try:
         store = StageContext.of(program).store(ReportStore)
@@ -235,7 +168,7 @@ def _latest(program: str, limit: int) -> dict[str, Any]:
         with ThreadPoolExecutor(_THREADS) as threads:
             found = zip(keys, threads.map(store.get, keys), strict=True)
             return {"reports": [(key, report) for key, report in found if report]}
-    except _NOT_READ as error:
+    except NOT_READ as error:
         return {"problem": str(error)}
 
 
@@ -247,7 +180,7 @@ def _judged(program: str, *, last_only: bool = False) -> dict[str, Any]:
             card["title"] = f"{program}: the model of {model}"
         store = context.store(ChampionStore)
         versions = [store.read()] if last_only else store.evaluated()[::-1]
-    except _NOT_READ as error:
+    except NOT_READ as error:
         return card | {"problem": str(error)}
     return card | {"versions": [_version(each) for each in versions if each]}
 
@@ -268,7 +201,7 @@ def _version(version: Champion) -> dict[str, Any]:
 def _comparisons(program: str) -> list[dict[str, Any]]:
     try:
         found = StageContext.of(program).store(ComparisonStore).newest(_COMPARISONS)
-    except _NOT_READ:
+    except NOT_READ:
         return []  # the card of the versions says why
     return [
         {
@@ -288,7 +221,3 @@ def _comparisons(program: str) -> list[dict[str, Any]]:
         }
         for each in found
     ]
-
-
-def _render(template: str, title: str, **values: Any) -> str:
-    return _ENVIRONMENT.get_template(template).render(title=title, **values)

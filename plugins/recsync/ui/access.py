@@ -1,0 +1,86 @@
+"""Who may see which program's pages, and how pages are rendered; for all pages in Airflow's API server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.providers.common.compat.sdk import AirflowException
+from botocore.exceptions import BotoCoreError
+from fastapi import Depends, HTTPException, Request
+
+from recsync import settings
+from recsync.errors import RecsyncError
+from recsync.export.link import report_route
+from recsync.export.report_page.templates import environment
+from recsync.program.files import program_files
+
+# Their messages name the problem: a broken program file, a missing connection, a bucket that denies access.
+NOT_READ = (RecsyncError, AirflowException, BotoCoreError)
+_ENVIRONMENT = environment(Path(__file__).parent)
+_ENVIRONMENT.filters["report_route"] = report_route
+
+
+def may_read(program: str, request: Request, user: GetUserDep) -> None:
+    """Check that the user may read XComs of the program's export DAG, because a report shows values of rows.
+
+    A program over the data of another one has no exports; its recommend DAG decides about the page of its model.
+
+    :raises HTTPException: 403 if not.
+    """
+    stage = "export" if data_owner(program) is None else "recommend"
+    requires_access_dag("GET", DagAccessEntity.XCOM, f"{program}_{stage}")(request, user)
+
+
+def programs(request: Request, user: GetUserDep) -> list[str]:
+    """Return the programs that the user may read, including those with a broken file."""
+    names = []
+    for program in program_names():
+        with suppress(HTTPException):
+            may_read(program, request, user)
+            names.append(program)
+    return names
+
+
+def known(program: str, request: Request, user: GetUserDep) -> str:
+    """Return the program of the address.
+
+    :raises HTTPException: 403 when the user may not read it, 404 when it does not exist.
+    """
+    may_read(program, request, user)
+    if program not in program_names():
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no program {program}.")
+    return program
+
+
+def address(request: Request) -> str:
+    """Return the path where the pages are mounted, including a proxy's."""
+    return str(request.scope.get("root_path", ""))
+
+
+Address = Annotated[str, Depends(address)]
+Programs = Annotated[list[str], Depends(programs)]
+Program = Annotated[str, Depends(known)]
+
+
+def program_names() -> Sequence[str]:
+    """Return the programs that have a file, a broken one too."""
+    return [path.stem for path in program_files(settings.include_folder())]
+
+
+def data_owner(program: str) -> str | None:
+    """Return the program whose data it uses; None when it has its own, or its file is broken."""
+    try:
+        return settings.program(program).data
+    except RecsyncError:
+        return None
+
+
+def render(template: str, title: str, **values: Any) -> str:
+    """Render a template of this folder."""
+    return _ENVIRONMENT.get_template(template).render(title=title, **values)
