@@ -8,8 +8,9 @@
 | batch_recommendations | input lines that batch inference jobs answered: one recommendation list each |
 | batch_segment_users | users in the output of batch segment jobs |
 | campaign_tps_hours | `minProvisionedTPS` for as long as a campaign is ACTIVE; traffic beyond it is not counted |
+| recommender_rps_hours | `minRecommendationRequestsPerSecond` for as long as a recommender is ACTIVE; as above |
 
-Failed jobs are not counted. https://aws.amazon.com/personalize/pricing/
+Failed jobs are not counted, nor trainings of recommenders, which their hours include. https://aws.amazon.com/personalize/pricing/
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import time
 
 from personalize_local.recipes import get_recipe
-from personalize_local.resources import ACTIVE, CAMPAIGN, Resource
+from personalize_local.resources import ACTIVE, CAMPAIGN, RECOMMENDER, Resource
 from personalize_local.store import Store
 
 INGESTED_BYTES = "ingested_bytes"
@@ -26,6 +27,7 @@ TRAINED_INTERACTIONS = "trained_interactions"
 BATCH_RECOMMENDATIONS = "batch_recommendations"
 BATCH_SEGMENT_USERS = "batch_segment_users"
 CAMPAIGN_TPS_HOURS = "campaign_tps_hours"
+RECOMMENDER_RPS_HOURS = "recommender_rps_hours"
 KEYS = (
     INGESTED_BYTES,
     TRAINING_HOURS,
@@ -33,17 +35,19 @@ KEYS = (
     BATCH_RECOMMENDATIONS,
     BATCH_SEGMENT_USERS,
     CAMPAIGN_TPS_HOURS,
+    RECOMMENDER_RPS_HOURS,
 )
+_SERVING = {CAMPAIGN.noun: CAMPAIGN_TPS_HOURS, RECOMMENDER.noun: RECOMMENDER_RPS_HOURS}
 _SECONDS_PER_HOUR = 3600
 _SINCE = "servingSinceSeconds"
 
 
 def report(store: Store, streamed_bytes: int) -> dict[str, float]:
-    """Return all figures; campaigns count up to now."""
+    """Return all figures; what serves now counts up to now."""
     with store.transaction():
         figures = dict.fromkeys(KEYS, 0.0) | store.metered()
-        serving = store.select(CAMPAIGN.noun, statuses=[ACTIVE])
-        figures[CAMPAIGN_TPS_HOURS] += sum(_tps_hours(campaign) for campaign in serving)
+        for noun, key in _SERVING.items():
+            figures[key] += sum(_served_hours(each) for each in store.select(noun, statuses=[ACTIVE]))
     figures[INGESTED_BYTES] += streamed_bytes
     return figures
 
@@ -59,18 +63,21 @@ def bill_training(store: Store, version: Resource, interactions: int) -> None:
         store.meter(TRAINING_HOURS, version.body["trainingHours"])
 
 
-def start_serving(campaign: Resource) -> None:
-    """Start to count a campaign; the caller saves it."""
-    campaign.internal[_SINCE] = time.time()
+def start_serving(resource: Resource) -> None:
+    """Start to count a campaign or recommender; the caller saves it."""
+    resource.internal[_SINCE] = time.time()
 
 
-def stop_serving(store: Store, campaign: Resource) -> None:
-    """Count a campaign's usage since it began to serve at its current throughput."""
-    store.meter(CAMPAIGN_TPS_HOURS, _tps_hours(campaign))
-    campaign.internal.pop(_SINCE, None)
+def stop_serving(store: Store, resource: Resource) -> None:
+    """Count the usage of a campaign or recommender since it began to serve at its current throughput."""
+    store.meter(_SERVING[resource.kind], _served_hours(resource))
+    resource.internal.pop(_SINCE, None)
 
 
-def _tps_hours(campaign: Resource) -> float:
+def _served_hours(resource: Resource) -> float:
+    """Return the hours since it began to serve, times the requests per second that are billed at least."""
+    config = resource.body.get("recommenderConfig") or {}
+    least = resource.body.get("minProvisionedTPS") or config.get("minRecommendationRequestsPerSecond") or 1
     now_seconds = time.time()
-    seconds = now_seconds - float(campaign.internal.get(_SINCE, now_seconds))
-    return float(campaign.body["minProvisionedTPS"]) * max(0.0, seconds) / _SECONDS_PER_HOUR
+    seconds = now_seconds - float(resource.internal.get(_SINCE, now_seconds))
+    return float(least) * max(0.0, seconds) / _SECONDS_PER_HOUR

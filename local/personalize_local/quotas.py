@@ -41,10 +41,12 @@ QUOTAS = (
     Quota("campaigns-per-dataset-group", "Campaign", 5, per_parent=True),
     Quota("filters-per-dataset-group", "Filter", 30, per_parent=True),
     Quota("event-trackers-per-dataset-group", "EventTracker", 1, adjustable=False, per_parent=True),
+    Quota("recommenders-per-dataset-group", "Recommender", 5, adjustable=False, per_parent=True),
+    # https://docs.aws.amazon.com/personalize/latest/dg/creating-recommenders.html
+    Quota("recommenders", "Recommender", 15, adjustable=False),
     Quota("metric-attributions-per-dataset-group", "MetricAttribution", 1, adjustable=False, per_parent=True),
 )
 ADJUSTABLE = {quota.name: quota for quota in QUOTAS if quota.adjustable}
-_BY_NOUN = {quota.noun: quota for quota in QUOTAS}
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,15 @@ class Quotas:
                 raise ValueError(f"the quota {name} must be at least 1, not {limit}")
 
     def check(self, store: Store, kind: Kind, region: str, parent_arn: str | None = None) -> None:
-        """Raise LimitExceededException when the limit of this kind is reached.
+        """Raise LimitExceededException when a limit of this kind is reached.
 
         :param parent_arn: the dataset group, for the kinds counted per group.
         """
-        quota = _BY_NOUN[kind.noun]
+        for quota in QUOTAS:
+            if quota.noun == kind.noun:
+                self._check(quota, store, kind, region, parent_arn)
+
+    def _check(self, quota: Quota, store: Store, kind: Kind, region: str, parent_arn: str | None) -> None:
         limit = self.adjusted.get(quota.name, quota.default)
         counted = store.select(
             kind.noun,

@@ -20,22 +20,7 @@ _USER = "USER_PERSONALIZATION"
 _RELATED = "RELATED_ITEMS"
 _SEGMENT = "USER_SEGMENTATION"
 _RANKING = "PERSONALIZED_RANKING"
-_DOMAIN_TAILS = {
-    ("ECOMMERCE", "aws-ecomm-"): (
-        ("recommended-for-you", _USER),
-        ("customers-who-viewed-x-also-viewed", _RELATED),
-        ("popular-items-by-views", "POPULAR_ITEMS"),
-        ("popular-items-by-purchases", "POPULAR_ITEMS"),
-        ("frequently-bought-together", _RELATED),
-    ),
-    ("VIDEO_ON_DEMAND", "aws-vod-"): (
-        ("top-picks", _USER),
-        ("because-you-watched-x", _RELATED),
-        ("more-like-x", _RELATED),
-        ("most-popular", "POPULAR_ITEMS"),
-        ("trending-now", "POPULAR_ITEMS"),
-    ),
-}
+_POPULAR = "POPULAR_ITEMS"
 
 
 @dataclass(frozen=True)
@@ -132,6 +117,24 @@ FEATURE_PARAMETERS: dict[str, tuple[Parameter, ...]] = {
 
 
 @dataclass(frozen=True)
+class UseCase:
+    """What a recommender of a domain recipe trains on, requires and leaves out.
+
+    :param model: recipe whose model stands in for it here.
+    :param event: event type of which the service requires 1000.
+    :param only_event: whether other event types are not trained on.
+    :param left_out: event type; items for which the user has such an event are not recommended.
+    :param needs_user: whether a request requires a userId.
+    """
+
+    model: str
+    event: str
+    only_event: bool = True
+    left_out: str | None = None
+    needs_user: bool = True
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One recipe with its properties."""
 
@@ -150,6 +153,7 @@ class Recipe:
     influence: bool = False  # rankingInfluence, and performIncrementalUpdate
     closed: bool = False  # to new solutions
     datasets: tuple[str, ...] = ("INTERACTIONS",)  # without which no training begins
+    use_case: UseCase | None = None  # of the recipes of a domain
 
     @property
     def algorithm_parameters(self) -> tuple[Parameter, ...]:
@@ -217,7 +221,7 @@ _CUSTOM = (
     ),
     # The guide lists it under POPULAR_ITEMS; DescribeRecipe returns this type.
     Recipe("aws-popularity-count", _USER, "Recommends the items most users interacted with.", scores=False),
-    Recipe("aws-trending-now", "POPULAR_ITEMS", "Recommends items that rise fastest.", batch=False),
+    Recipe("aws-trending-now", _POPULAR, "Recommends items that rise fastest.", batch=False),
     Recipe(
         "aws-personalized-ranking-v2",
         _RANKING,
@@ -260,10 +264,35 @@ _CUSTOM = (
     Recipe("aws-hrnn-coldstart", _USER, "Legacy recipe.", closed=True),
 )
 
+_POPULARITY, _EXPLORING, _TOGETHER = "aws-popularity-count", "aws-user-personalization", "aws-sims"
+# https://docs.aws.amazon.com/personalize/latest/dg/ECOMMERCE-use-cases.html and VIDEO_ON_DEMAND-use-cases.html
+_USE_CASES = {
+    "aws-ecomm-recommended-for-you": (_USER, UseCase(_EXPLORING, "View", False, "Purchase")),
+    "aws-ecomm-customers-who-viewed-x-also-viewed": (_RELATED, UseCase(_TOGETHER, "View", True, "Purchase")),
+    "aws-ecomm-popular-items-by-views": (_POPULAR, UseCase(_POPULARITY, "View")),
+    "aws-ecomm-popular-items-by-purchases": (_POPULAR, UseCase(_POPULARITY, "Purchase")),
+    "aws-ecomm-frequently-bought-together": (_RELATED, UseCase(_TOGETHER, "Purchase", needs_user=False)),
+    "aws-vod-top-picks": (_USER, UseCase(_EXPLORING, "Watch", False, "Watch")),
+    "aws-vod-because-you-watched-x": (_RELATED, UseCase(_TOGETHER, "Watch", True, "Watch")),
+    "aws-vod-more-like-x": (_RELATED, UseCase("aws-similar-items", "Watch", False, "Watch")),
+    "aws-vod-most-popular": (_POPULAR, UseCase(_POPULARITY, "Watch")),
+    # The stored guide does not list it: its requirements here are those of most-popular.
+    "aws-vod-trending-now": (_POPULAR, UseCase("aws-trending-now", "Watch")),
+}
+_WITH_ITEMS = {"aws-vod-top-picks", "aws-vod-more-like-x"}
 _DOMAIN = tuple(
-    Recipe(prefix + tail, recipe_type, f"Use case of the {domain} domain.", domain=domain, batch=False)
-    for (domain, prefix), tails in _DOMAIN_TAILS.items()
-    for tail, recipe_type in tails
+    Recipe(
+        name,
+        recipe_type,
+        "Use case of a domain dataset group.",
+        domain="ECOMMERCE" if name.startswith("aws-ecomm-") else "VIDEO_ON_DEMAND",
+        batch=False,
+        scores=False,
+        exploration=use_case.model == _EXPLORING,
+        datasets=("INTERACTIONS", "ITEMS") if name in _WITH_ITEMS else ("INTERACTIONS",),
+        use_case=use_case,
+    )
+    for name, (recipe_type, use_case) in _USE_CASES.items()
 )
 
 RECIPES = {recipe.arn: recipe for recipe in (*_CUSTOM, *_DOMAIN)}

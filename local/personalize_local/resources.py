@@ -15,6 +15,12 @@ CREATE_STOPPED = "CREATE STOPPED"
 ACTIVE = "ACTIVE"
 DELETE_PENDING = "DELETE PENDING"
 DELETE_IN_PROGRESS = "DELETE IN_PROGRESS"
+# Only recommenders use these states.
+STOP_PENDING = "STOP PENDING"
+STOP_IN_PROGRESS = "STOP IN_PROGRESS"
+INACTIVE = "INACTIVE"
+START_PENDING = "START PENDING"
+START_IN_PROGRESS = "START IN_PROGRESS"
 # Only data deletion jobs use these states.
 PENDING = "PENDING"
 IN_PROGRESS = "IN_PROGRESS"
@@ -24,8 +30,15 @@ FAILED = "FAILED"
 # States that count in the quotas of "PENDING or IN_PROGRESS" resources.
 CREATING = (CREATE_PENDING, CREATE_IN_PROGRESS, PENDING, IN_PROGRESS)
 DELETING = (DELETE_PENDING, DELETE_IN_PROGRESS)
+# Recommenders that stop or start: the state in progress, and the last one.
+TRANSITIONS = {
+    STOP_PENDING: (STOP_IN_PROGRESS, INACTIVE),
+    STOP_IN_PROGRESS: (STOP_IN_PROGRESS, INACTIVE),
+    START_PENDING: (START_IN_PROGRESS, ACTIVE),
+    START_IN_PROGRESS: (START_IN_PROGRESS, ACTIVE),
+}
 # States with a job to run, also after a restart.
-UNFINISHED = (*CREATING, CREATE_STOPPING, *DELETING)
+UNFINISHED = (*CREATING, CREATE_STOPPING, *TRANSITIONS, *DELETING)
 SERVICE_OWNED_PREFIX = "arn:aws:personalize:::"
 
 
@@ -79,6 +92,7 @@ CAMPAIGN = _kind("Campaign", "campaign", "solutionArn")
 CAMPAIGN_UPDATE = _kind("CampaignUpdate", "campaign-update")
 EVENT_TRACKER = _kind("EventTracker", "event-tracker", "datasetGroupArn")
 RECOMMENDER = _kind("Recommender", "recommender", "datasetGroupArn")
+RECOMMENDER_UPDATE = _kind("RecommenderUpdate", "recommender-update")
 METRIC_ATTRIBUTION = _kind("MetricAttribution", "metric-attribution", "datasetGroupArn")
 BATCH_SEGMENT_JOB = _kind("BatchSegmentJob", "batch-segment-job", "solutionVersionArn")
 DATASET_EXPORT_JOB = _kind("DatasetExportJob", "dataset-export-job", "datasetArn")
@@ -109,6 +123,8 @@ KINDS = {
         CAMPAIGN_UPDATE,
         EVENT_TRACKER,
         METRIC_ATTRIBUTION,
+        RECOMMENDER,
+        RECOMMENDER_UPDATE,
     )
 }
 

@@ -16,7 +16,7 @@ from personalize_local.errors import ApiError, not_built
 from personalize_local.jobs.job import JobContext
 from personalize_local.jobs.runner import Runner
 from personalize_local.meter import report
-from personalize_local.operations.registry import NEVER_FOUND, OPERATIONS
+from personalize_local.operations.registry import OPERATIONS
 from personalize_local.protocol import Protocol, Reply, error_reply, region_of_request
 from personalize_local.quotas import MIN_IMPORT_INTERACTIONS, Quotas
 from personalize_local.real_time.service import RealTimeService
@@ -122,7 +122,7 @@ class Service:
 
     def _call(self, target: str, headers: Message, body: bytes) -> Reply:
         call = self._protocol.parse(target, body)
-        operation = {**NEVER_FOUND, **OPERATIONS}.get(call.operation.name)
+        operation = OPERATIONS.get(call.operation.name)
         if operation is None:
             raise not_built(f"the operation {call.operation.name}")
         region = region_of_request(headers, self._default_region)

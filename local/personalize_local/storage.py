@@ -22,6 +22,8 @@ from personalize_local.resources import (
     DATASET_IMPORT_JOB,
     DATASET_UPDATE,
     IN_PROGRESS,
+    RECOMMENDER,
+    RECOMMENDER_UPDATE,
     SOLUTION_VERSION,
 )
 from personalize_local.store import Store
@@ -34,6 +36,8 @@ _BUSY_KINDS = (
     DATA_DELETION_JOB,
     DATASET_UPDATE,
     SOLUTION_VERSION,
+    RECOMMENDER,
+    RECOMMENDER_UPDATE,
     BATCH_INFERENCE_JOB,
     BATCH_SEGMENT_JOB,
 )
@@ -108,7 +112,8 @@ class Storage:
                 return False
             datasets = store.select(DATASET.noun)
             kept = {part for r in datasets for member in PART_MEMBERS for part in r.internal.get(member, [])}
-            kept |= {str(r.internal.get("model")) for r in store.select(SOLUTION_VERSION.noun)}
+            trained = [r for kind in (SOLUTION_VERSION, RECOMMENDER) for r in store.select(kind.noun)]
+            kept |= {str(r.internal.get("model")) for r in trained}
             for path in [*self.datasets.iterdir(), *self.models.iterdir()]:
                 if str(path) not in kept:
                     _remove(path)

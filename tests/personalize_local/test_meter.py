@@ -17,6 +17,7 @@ ZERO = {
     "batch_recommendations": 0,
     "batch_segment_users": 0,
     "campaign_tps_hours": 0,
+    "recommender_rps_hours": 0,
 }
 
 

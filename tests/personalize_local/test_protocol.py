@@ -68,23 +68,6 @@ def test_what_cannot_be_served_gets_an_aws_error(
     assert headers["x-amzn-RequestId"]
 
 
-def test_an_operation_that_is_not_built_says_so(world: Any, refused: Callable[..., Any]) -> None:
-    recipe = "arn:aws:personalize:::recipe/aws-vod-top-picks"
-    group = "arn:aws:personalize:us-east-1:000000000000:dataset-group/g"
-    error = refused(world.personalize.create_recommender, name="r", datasetGroupArn=group, recipeArn=recipe)
-    assert (error.code, error.http_status) == ("NotImplementedException", 501)
-    assert "CreateRecommender" in error.message
-
-
-def test_there_are_no_recommenders(world: Any, refused: Callable[..., Any]) -> None:
-    assert world.personalize.list_recommenders()["recommenders"] == []
-    assert world.personalize.list_recommenders(datasetGroupArn=world.group())["recommenders"] == []
-    arn = "arn:aws:personalize:us-east-1:000000000000:recommender/r"
-    for verb in ("describe", "delete", "start", "stop"):
-        error = refused(getattr(world.personalize, f"{verb}_recommender"), recommenderArn=arn)
-        assert (error.code, error.http_status) == ("ResourceNotFoundException", 400)
-
-
 @pytest.mark.parametrize(
     ("service", "operation", "params"),
     [

@@ -55,11 +55,13 @@ class Needs:
     :param interactions: whether the service's minimum of interactions applies.
     :param all_item_columns: whether queries can name columns of Items that are not trained on.
     :param actions: whether Actions and Action_Interactions are used.
+    :param event: event type to which the minimum of interactions applies too, whatever else is trained on.
     """
 
     interactions: bool = True
     all_item_columns: bool = False
     actions: bool = False
+    event: str | None = None
 
 
 def read_training_data(request: TrainingRequest) -> TrainingData:
@@ -67,6 +69,10 @@ def read_training_data(request: TrainingRequest) -> TrainingData:
     interactions = _interactions(request)
     if request.needs.interactions:
         _check_minimum(interactions, request.event_type)
+    if request.needs.event:
+        count = pc.sum(pc.equal(interactions["EVENT_TYPE"], request.needs.event)).as_py() or 0
+        if count < _FEWEST_INTERACTIONS:
+            raise JobFailed(_too_few(request.needs.event))
     text = _item_text(request)
     always = ("ITEM_ID", "CREATION_TIMESTAMP", *([text.name] if text.name else []))
     return TrainingData(

@@ -60,6 +60,9 @@ class Job:
     def stop(self, _context: JobContext, _resource: Resource) -> None:
         """Handle the stop, in the transaction that makes the resource STOPPED."""
 
+    def changed(self, context: JobContext, resource: Resource) -> None:
+        """Handle the end of a stop or start, in the transaction that sets the state."""
+
     def delete(self, context: JobContext, resource: Resource) -> None:
         """Remove the resource, in one transaction."""
         context.store.delete(resource.arn)

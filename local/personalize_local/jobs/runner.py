@@ -19,6 +19,7 @@ from personalize_local.jobs.deletions import DataDeletion
 from personalize_local.jobs.exports import DatasetExport
 from personalize_local.jobs.imports import DatasetImport
 from personalize_local.jobs.job import Job, JobContext
+from personalize_local.jobs.recommenders import Recommender, RecommenderUpdate
 from personalize_local.jobs.training import Training
 from personalize_local.jobs.updates import (
     Campaign,
@@ -50,9 +51,12 @@ from personalize_local.resources import (
     FILTER,
     KINDS,
     METRIC_ATTRIBUTION,
+    RECOMMENDER,
+    RECOMMENDER_UPDATE,
     SOLUTION,
     SOLUTION_UPDATE,
     SOLUTION_VERSION,
+    TRANSITIONS,
     Resource,
 )
 
@@ -73,6 +77,8 @@ JOBS: dict[str, Job] = {
     CAMPAIGN_UPDATE.noun: CampaignUpdate(),
     EVENT_TRACKER.noun: Job(),
     METRIC_ATTRIBUTION.noun: Job(),
+    RECOMMENDER.noun: Recommender(),
+    RECOMMENDER_UPDATE.noun: RecommenderUpdate(),
 }
 
 
@@ -135,6 +141,8 @@ class Runner:
                 return
             if resource.status in DELETING:
                 self._delete(resource)
+            elif resource.status in TRANSITIONS:
+                self._change(resource)
             else:
                 self._create(resource)
         except _Interrupted:
@@ -217,6 +225,17 @@ class Runner:
             if resource is not None and resource.status == CREATE_STOPPING:
                 resource.move_to(CREATE_STOPPED)
                 JOBS[resource.kind].stop(self._context, resource)
+                self._store.save(resource)
+
+    def _change(self, resource: Resource) -> None:
+        """Stop or start a recommender."""
+        in_progress, done = TRANSITIONS[resource.status]
+        for state in (in_progress, done):
+            self._dwell(resource.arn, self._dwell_seconds)
+            with self._store.transaction():
+                resource.move_to(state)
+                if state == done:
+                    JOBS[resource.kind].changed(self._context, resource)
                 self._store.save(resource)
 
     def _delete(self, resource: Resource) -> None:

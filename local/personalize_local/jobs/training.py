@@ -43,6 +43,32 @@ _OBJECTIVE = "normalized_discounted_cumulative_gain_at_25"
 _SEED = 1
 
 
+def training_task(context: JobContext, resource: Resource, previous: str | None = None) -> Task:
+    """Return the training of a solution version, or of what has its members, into a new folder.
+
+    With performHPO, all candidates are trained one after another.
+
+    :param previous: folder of the model to extend, for an UPDATE.
+    """
+    config = resource.body["solutionConfig"]
+    recipe = get_recipe(resource.body["recipeArn"])
+    tunes = resource.body.get("performHPO") and previous is None
+    return Task(
+        train_model,
+        {
+            "recipe": recipe.name,
+            "request": _request(context.store, resource),
+            "hyperparameters": {
+                **config.get("featureTransformationParameters", {}),
+                **config.get("algorithmHyperParameters", {}),
+            },
+            "candidates": draw_candidates(recipe, config.get("hpoConfig", {})) if tunes else [],
+            "previous": previous,
+            "folder": context.storage.new_model_folder(),
+        },
+    )
+
+
 class Training(Job):
     """Train FULL on all current rows; UPDATE extends the newest FULL version."""
 
@@ -54,32 +80,13 @@ class Training(Job):
         return has_earlier(context.store, resource, DATA_DELETION_JOB, group_arn)
 
     def begin(self, context: JobContext, resource: Resource) -> Task:
-        """Train on the current files, into a new folder.
-
-        With performHPO, train all candidates one after another.
-        """
+        """Train on the current files."""
         previous = _newest_full_model(context.store, resource) if _is_update(resource) else None
-        config = resource.body["solutionConfig"]
-        recipe = get_recipe(resource.body["recipeArn"])
-        tunes = resource.body.get("performHPO") and previous is None
         resource.internal.update(
             startedSeconds=time.time(), interactions=_interaction_rows(context.store, resource)
         )
         context.store.save(resource)
-        return Task(
-            train_model,
-            {
-                "recipe": recipe.name,
-                "request": _request(context.store, resource),
-                "hyperparameters": {
-                    **config.get("featureTransformationParameters", {}),
-                    **config.get("algorithmHyperParameters", {}),
-                },
-                "candidates": draw_candidates(recipe, config.get("hpoConfig", {})) if tunes else [],
-                "previous": previous,
-                "folder": context.storage.new_model_folder(),
-            },
-        )
+        return training_task(context, resource, previous)
 
     def finish(self, context: JobContext, resource: Resource, result: Any, wall_seconds: float) -> None:
         """Store the model's folder and metrics."""
@@ -165,7 +172,7 @@ def _request(store: Store, resource: Resource) -> TrainingRequest:
         included_columns=columns.get("includedDatasetColumns", {}),
         events=_events((config.get("eventsConfig") or {}).get("eventParametersList", [])),
         objective=_objective(objective),
-        needs=_NEEDS.get(recipe.name, Needs()),
+        needs=replace(_NEEDS.get(recipe.name, Needs()), event=resource.body.get("neededEvent")),
     )
 
 

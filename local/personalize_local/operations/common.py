@@ -18,6 +18,7 @@ from personalize_local.resources import (
     CREATING,
     DELETE_PENDING,
     DELETING,
+    TRANSITIONS,
     Kind,
     Resource,
     now_seconds,
@@ -137,7 +138,7 @@ def list_all(kind: Kind) -> Operation:
 
 def start_delete(context: Context, resource: Resource) -> dict[str, Any]:
     """Start the deletion of a resource; refuse while it is being created or deleted."""
-    if resource.status in (*CREATING, *DELETING):
+    if resource.status in (*CREATING, *TRANSITIONS, *DELETING):
         raise in_use(f"{resource.kind} {resource.arn} cannot be deleted while it is in {resource.status}.")
     resource.move_to(DELETE_PENDING)
     context.store.save(resource)

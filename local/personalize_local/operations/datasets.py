@@ -34,6 +34,8 @@ from personalize_local.resources import (
     EVENT_TRACKER,
     FILTER,
     METRIC_ATTRIBUTION,
+    RECOMMENDER,
+    RECOMMENDER_UPDATE,
     SCHEMA,
     SOLUTION,
     SOLUTION_VERSION,
@@ -58,9 +60,9 @@ def create_dataset_group(context: Context, params: Params) -> dict[str, Any]:
 
 
 def delete_dataset_group(context: Context, params: Params) -> dict[str, Any]:
-    """Start to delete a dataset group without solutions, event trackers, metric attributions, filters and datasets."""
+    """Start to delete a dataset group that contains nothing but finished jobs."""
     group = find(context, DATASET_GROUP, params["datasetGroupArn"])
-    refuse_children(context, group, SOLUTION, EVENT_TRACKER, METRIC_ATTRIBUTION, FILTER, DATASET)
+    refuse_children(context, group, SOLUTION, RECOMMENDER, EVENT_TRACKER, METRIC_ATTRIBUTION, FILTER, DATASET)
     return start_delete(context, group)
 
 
@@ -140,6 +142,10 @@ def delete_dataset(context: Context, params: Params) -> dict[str, Any]:
         refuse_busy(context.store.select(kind.noun, parent_arn=dataset.arn))
     for solution in context.store.select(SOLUTION.noun, parent_arn=dataset.parent_arn):
         refuse_busy(context.store.select(SOLUTION_VERSION.noun, parent_arn=solution.arn))
+    recommenders = context.store.select(RECOMMENDER.noun, parent_arn=dataset.parent_arn)
+    refuse_busy(recommenders)
+    for recommender in recommenders:
+        refuse_updating(context, RECOMMENDER_UPDATE, recommender)
     return start_delete(context, dataset)
 
 

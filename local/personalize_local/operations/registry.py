@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from personalize_local.context import Context, Operation, Params
-from personalize_local.errors import not_found
+from personalize_local.context import Operation
 from personalize_local.operations import (
     batch_jobs,
     campaigns,
@@ -14,12 +11,11 @@ from personalize_local.operations import (
     event_tracking,
     filters,
     recipes,
+    recommenders,
     solution_versions,
     solutions,
     tags,
 )
-from personalize_local.operations.common import list_all
-from personalize_local.resources import RECOMMENDER
 
 OPERATIONS: dict[str, Operation] = {
     **batch_jobs.OPERATIONS,
@@ -29,18 +25,8 @@ OPERATIONS: dict[str, Operation] = {
     **event_tracking.OPERATIONS,
     **filters.OPERATIONS,
     **recipes.OPERATIONS,
-    "ListRecommenders": list_all(RECOMMENDER),
+    **recommenders.OPERATIONS,
     **solution_versions.OPERATIONS,
     **solutions.OPERATIONS,
     **tags.OPERATIONS,
-}
-
-
-def _refuse_recommender(_context: Context, params: Params) -> dict[str, Any]:
-    raise not_found(params["recommenderArn"])
-
-
-# Only domain dataset groups have recommenders, so these calls always fail; they do not count as implemented.
-NEVER_FOUND: dict[str, Operation] = {
-    f"{verb}Recommender": _refuse_recommender for verb in ("Delete", "Describe", "Start", "Stop", "Update")
 }

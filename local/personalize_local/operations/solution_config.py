@@ -43,7 +43,7 @@ def check_solution(params: Params, recipe: Recipe, schemas: Schemas) -> None:
     _check_parameters(config.get("algorithmHyperParameters", {}), recipe.algorithm_parameters, recipe)
     _check_parameters(config.get("featureTransformationParameters", {}), recipe.feature_parameters, recipe)
     _check_objective(config.get("optimizationObjective"), recipe, schemas)
-    _check_columns(config.get("trainingDataConfig", {}), schemas)
+    check_columns(config.get("trainingDataConfig", {}), schemas)
     check_schedule(config.get("autoTrainingConfig"))
 
 
@@ -111,7 +111,8 @@ def _check_objective(objective: dict[str, str] | None, recipe: Recipe, schemas: 
         )
 
 
-def _check_columns(config: dict[str, dict[str, list[str]]], schemas: Schemas) -> None:
+def check_columns(config: dict[str, dict[str, list[str]]], schemas: Schemas) -> None:
+    """Raise InvalidInputException for the first problem of a `trainingDataConfig`."""
     excluded = config.get("excludedDatasetColumns", {})
     included = config.get("includedDatasetColumns", {})
     if excluded and included:

@@ -10,7 +10,7 @@ from typing import Any
 from personalize_local.context import Context, Params
 from personalize_local.errors import already_exists, in_use, invalid_input
 from personalize_local.operations.common import create, find, find_active, operations_of, refuse_updating
-from personalize_local.recipes import get_recipe
+from personalize_local.recipes import Recipe, get_recipe
 from personalize_local.resources import (
     ACTIVE,
     CREATE_STOPPING,
@@ -33,7 +33,7 @@ def create_solution_version(context: Context, params: Params) -> dict[str, Any]:
     solution = find_active(context, SOLUTION, params["solutionArn"])
     mode = params.get("trainingMode", "FULL")
     _check_name(context, solution, params.get("name"))
-    _check_datasets(context, solution)
+    check_datasets(context, str(solution.parent_arn), get_recipe(solution.body["recipeArn"]))
     _check_mode(context, solution, mode)
     context.check_quota(SOLUTION_VERSION)
     tail = solution_version_tail(solution.body["name"])
@@ -79,20 +79,19 @@ def _check_name(context: Context, solution: Resource, name: str | None) -> None:
             raise already_exists(version.arn)
 
 
-def _check_datasets(context: Context, solution: Resource) -> None:
+def check_datasets(context: Context, group_arn: str, recipe: Recipe) -> None:
+    """Raise an `ApiError` unless the datasets that a recipe trains on are ACTIVE and none changes."""
     active = set()
-    datasets = context.store.select(DATASET.noun, parent_arn=solution.parent_arn)
+    datasets = context.store.select(DATASET.noun, parent_arn=group_arn)
     for dataset in datasets:
         if dataset.status in DELETING:
             raise in_use(f"Dataset {dataset.arn} is being deleted.")
         refuse_updating(context, DATASET_UPDATE, dataset)
         if dataset.status == ACTIVE:
             active.add(dataset.body["datasetType"])
-    for needed in get_recipe(solution.body["recipeArn"]).datasets:
+    for needed in recipe.datasets:
         if needed not in active:
-            raise invalid_input(
-                f"Dataset group {solution.parent_arn} has no active dataset of type {needed}."
-            )
+            raise invalid_input(f"Dataset group {group_arn} has no active dataset of type {needed}.")
 
 
 def _check_mode(context: Context, solution: Resource, mode: str) -> None:

@@ -26,7 +26,7 @@ _MISTYPED = (".roleArn'", "'solutionVersion.name'")
 ROLE = "arn:aws:iam::000000000000:role/PersonalizeRole"
 _POLL_SECONDS = 0.02
 _LONGEST_WAIT_SECONDS = 120
-_OVER = frozenset({"ACTIVE", "CREATE FAILED", "CREATE STOPPED", "COMPLETED", "FAILED"})
+_OVER = frozenset({"ACTIVE", "INACTIVE", "CREATE FAILED", "CREATE STOPPED", "COMPLETED", "FAILED"})
 
 
 @dataclass

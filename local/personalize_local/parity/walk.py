@@ -51,6 +51,7 @@ class Walk:
             self.segments,
             self.real_time,
             self.actions,
+            self.recommenders,
             self.changes,
             self.removal,
         ):
@@ -156,7 +157,6 @@ class Walk:
         self.driver.call("StopSolutionVersionCreation", solutionVersionArn=stopped)
         self.driver.wait(SOLUTION_VERSION, stopped)
         self.driver.call("UpdateSolution", solutionArn=solution, performAutoTraining=False)
-        self.driver.call("ListRecommenders", datasetGroupArn=self.group)
         self.driver.wait(SOLUTION, solution)
         self.driver.delete(SOLUTION, solution)
 
@@ -225,6 +225,33 @@ class Walk:
 
     def _campaign(self, recipe: str) -> str:
         return self.driver.create(kind_of("Campaign"), solutionVersionArn=self._version(recipe))
+
+    def recommenders(self) -> None:
+        """Train a recommender in a domain dataset group; ask, update, stop, start and delete it."""
+        call, kind = self.driver.call, kind_of("Recommender")
+        group = self.driver.create(DATASET_GROUP, domain="ECOMMERCE")
+        text = data.schema("Interactions")
+        schema = call("CreateSchema", name="parity-domain", schema=text, domain="ECOMMERCE")["schemaArn"]
+        dataset = self.driver.create(
+            DATASET, schemaArn=schema, datasetGroupArn=group, datasetType="Interactions"
+        )
+        rows = data.csv_rows("Interactions").replace(",buy,", ",View,")
+        location = self.driver.put("domain/Interactions.csv", rows)
+        self.driver.create(
+            DATASET_IMPORT_JOB, datasetArn=dataset, dataSource={"dataLocation": location}, roleArn=ROLE
+        )
+        recipe = service_owned_arn("recipe/aws-ecomm-popular-items-by-views")
+        arn = self.driver.create(kind, datasetGroupArn=group, recipeArn=recipe)
+        call("GetRecommendations", "personalize-runtime", recommenderArn=arn, userId="u1", numResults=5)
+        config = {"minRecommendationRequestsPerSecond": 2}
+        call("UpdateRecommender", recommenderArn=arn, recommenderConfig=config)
+        self.driver.wait(kind, arn)
+        for operation in ("StopRecommender", "StartRecommender"):
+            call(operation, recommenderArn=arn)
+            self.driver.wait(kind, arn)
+        for each, each_arn in ((kind, arn), (DATASET, dataset), (DATASET_GROUP, group)):
+            self.driver.delete(each, each_arn)
+        call("DeleteSchema", schemaArn=schema)
 
     def changes(self) -> None:
         """Replace a schema, and delete a user's data."""

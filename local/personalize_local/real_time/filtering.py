@@ -71,6 +71,11 @@ def make_test(context: RealTimeContext, filter_context: FilterContext, params: d
         raise invalid_input(f"{missing}.") from missing
 
 
+def without_items(test: Test | None, items: frozenset[str]) -> Test:
+    """Return a test that refuses some items beside those that another test refuses."""
+    return lambda item_id: item_id not in items and (test is None or test(item_id))
+
+
 def answer(
     recommender: Recommender, query: Query, num_results: int, options: Options, test: Test | None
 ) -> Answer:

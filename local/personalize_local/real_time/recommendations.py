@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from personalize_local.engine import Answer, Query
-from personalize_local.errors import ApiError, invalid_input, not_found
+from personalize_local.errors import ApiError, invalid_input
 from personalize_local.real_time.context import Operation, Params, RealTimeContext
-from personalize_local.real_time.filtering import FilterContext, answer, make_test
+from personalize_local.real_time.filtering import FilterContext, answer, make_test, without_items
 from personalize_local.real_time.serving import Served, find_served
 
 # Defaults and limits, by the API pages.
@@ -29,17 +29,14 @@ _MOST_ACTIONS = 100
 # https://docs.aws.amazon.com/personalize/latest/dg/getting-recommendations-with-metadata.html
 _MOST_COLUMNS = 10
 _SCORE_DECIMALS = 7
+_MOST_FILTERED_EVENTS = 100
 Entry = dict[str, Any]
 _REASON = "Promoted item"
 
 
 def get_recommendations(context: RealTimeContext, params: Params) -> dict[str, Any]:
     """Recommend items to a user, or items related to an item."""
-    if "recommenderArn" in params:
-        if "campaignArn" in params:
-            raise invalid_input("Give either campaignArn or recommenderArn, not both.")
-        raise not_found(params["recommenderArn"])
-    served = find_served(context, params.get("campaignArn"))
+    served = find_served(context, params)
     query = _query(served, params)
     columns = checked_columns(context, served, params)
     num_results = _checked_count(
@@ -49,6 +46,10 @@ def get_recommendations(context: RealTimeContext, params: Params) -> dict[str, A
     test = make_test(context, filter_context, params)
     promotion = _promotion(params)
     promoted_test = make_test(context, filter_context, promotion) if promotion else None
+    use_case = served.recipe.use_case
+    if use_case and use_case.left_out:
+        done = items_of_events(context, served, query.user_id or "", use_case.left_out)
+        test, promoted_test = without_items(test, done), without_items(promoted_test, done)
     with served.recommender_for(context, query.user_id) as recommender:
         found = answer(recommender, query, num_results, served.options, test)
         if promotion:
@@ -57,13 +58,16 @@ def get_recommendations(context: RealTimeContext, params: Params) -> dict[str, A
     entries = (
         mix(found, promoted, promotion.get("name"), num_results, count) if promotion else entries_of(found)
     )
+    if use_case:
+        # Recommenders return no scores.
+        entries = [{key: value for key, value in entry.items() if key != "score"} for entry in entries]
     add_metadata(context, served, entries, columns)
     return {"itemList": entries, "recommendationId": recommendation_id()}
 
 
 def get_personalized_ranking(context: RealTimeContext, params: Params) -> dict[str, Any]:
     """Rank a list of items for a user; a filter removes items from it."""
-    served = find_served(context, params["campaignArn"])
+    served = find_served(context, params)
     if served.wants != "ranking":
         raise _wrong_operation(served)
     columns = checked_columns(context, served, params)
@@ -83,7 +87,7 @@ def get_personalized_ranking(context: RealTimeContext, params: Params) -> dict[s
 
 def get_action_recommendations(context: RealTimeContext, params: Params) -> dict[str, Any]:
     """Recommend actions to a user."""
-    served = find_served(context, params.get("campaignArn"))
+    served = find_served(context, params)
     if served.wants != "action":
         raise _wrong_operation(served)
     user_id = _required(params, "userId", served)
@@ -94,7 +98,22 @@ def get_action_recommendations(context: RealTimeContext, params: Params) -> dict
     return {"actionList": entries_of(found, "actionId"), "recommendationId": recommendation_id()}
 
 
+def items_of_events(
+    context: RealTimeContext, served: Served, user_id: str, event_type: str
+) -> frozenset[str]:
+    """Return the items of a user's newest 100 events of one type, which is what a filter of the service sees."""
+    dataset = context.rows.datasets(served.group_arn).get("INTERACTIONS")
+    if dataset is None:
+        return frozenset()
+    rows = context.rows.of_user(dataset, user_id)
+    rows = rows.filter(pc.equal(rows["EVENT_TYPE"], event_type)).sort_by([("TIMESTAMP", "descending")])
+    return frozenset(rows["ITEM_ID"].slice(0, _MOST_FILTERED_EVENTS).to_pylist())
+
+
 def _query(served: Served, params: Params) -> Query:
+    use_case = served.recipe.use_case
+    if use_case and use_case.needs_user:
+        _required(params, "userId", served)
     if served.wants == "item":
         return Query(item_id=_required(params, "itemId", served), user_id=params.get("userId"))
     if served.wants != "user":

@@ -1,4 +1,4 @@
-"""Find the model and options of a campaign, and fold in the streamed history of its user."""
+"""Find the model and options of a campaign or recommender, and fold in the streamed history of its user."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pyarrow as pa
 from personalize_local.datasets.training_data import TrainedEvents
 from personalize_local.engine import Exploration, Options, Recommender
 from personalize_local.errors import invalid_input
+from personalize_local.jobs.recommenders import as_version
 from personalize_local.operations.campaigns import served_version
 from personalize_local.real_time.context import Model, RealTimeContext
 from personalize_local.recipes import Recipe, get_recipe
-from personalize_local.resources import CAMPAIGN, SOLUTION_VERSION, Resource
+from personalize_local.resources import CAMPAIGN, RECOMMENDER, SOLUTION_VERSION, Resource
 
 # Recipes with metadata in replies even without enableMetadataWithRecommendations.
 _ALWAYS_WITH_METADATA = frozenset({"aws-user-personalization-v2", "aws-personalized-ranking-v2"})
@@ -26,7 +27,11 @@ _REAL_TIME_TYPES = frozenset({"USER_PERSONALIZATION", "PERSONALIZED_RANKING"})
 
 @dataclass(frozen=True)
 class Served:
-    """The solution version and model that a campaign serves now."""
+    """The solution version and model that a campaign or recommender serves now.
+
+    :param recipe: of the campaign's version, or the use case of the recommender.
+    :param config: `campaignConfig` or `recommenderConfig`.
+    """
 
     recipe: Recipe
     group_arn: str
@@ -47,7 +52,7 @@ class Served:
 
     @property
     def options(self) -> Options:
-        """Return the campaign's exploration and ranking influence."""
+        """Return the exploration and ranking influence."""
         exploration = None
         if self.recipe.exploration:
             config = self.config.get("itemExplorationConfig", {})
@@ -67,8 +72,13 @@ class Served:
             yield known if history is None else known.with_histories(history)
 
 
-def find_served(context: RealTimeContext, campaign_arn: str | None) -> Served:
-    """Return what a campaign serves now; raise `ApiError` if it is not ACTIVE."""
+def find_served(context: RealTimeContext, params: dict[str, Any]) -> Served:
+    """Return what the campaign or recommender of a request serves now; raise `ApiError` if it is not ACTIVE."""
+    campaign_arn, recommender_arn = params.get("campaignArn"), params.get("recommenderArn")
+    if campaign_arn and recommender_arn:
+        raise invalid_input("Give either campaignArn or recommenderArn, not both.")
+    if recommender_arn:
+        return _served_by_recommender(context, context.find_active(RECOMMENDER, recommender_arn))
     if campaign_arn is None:
         raise invalid_input("campaignArn is required.")
     campaign = context.find_active(CAMPAIGN, campaign_arn)
@@ -76,6 +86,12 @@ def find_served(context: RealTimeContext, campaign_arn: str | None) -> Served:
     recipe = get_recipe(version.body["recipeArn"])
     model = context.models.get(recipe.name, version.internal["model"])
     return Served(recipe, str(campaign.parent_arn), version, campaign.body["campaignConfig"], model)
+
+
+def _served_by_recommender(context: RealTimeContext, recommender: Resource) -> Served:
+    version, recipe = as_version(recommender), get_recipe(recommender.body["recipeArn"])
+    model = context.models.get(get_recipe(version.body["recipeArn"]).name, version.internal["model"])
+    return Served(recipe, str(recommender.parent_arn), version, recommender.body["recommenderConfig"], model)
 
 
 def _streamed_history(context: RealTimeContext, served: Served, user_id: str) -> pa.Table | None:
