@@ -225,7 +225,7 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """One thing to wait for: a resource that is being made, updated, deleted or stopped.
+    """One thing to wait for: a resource that is being made, updated, deleted, started or stopped.
 
     :param resource: its Describe operation is polled.
     :param waiter: name of the model in ``waiters/personalize.json``.
@@ -233,6 +233,7 @@ class Wait:
     :param ends: states that end the wait well.
     :param outcome: how a log line calls the end.
     :param patience_seconds: how long operators wait by default.
+    :param status: the only ready status that ends the wait. Default: any.
     """
 
     resource: Resource
@@ -241,6 +242,7 @@ class Wait:
     ends: frozenset[State]
     outcome: str
     patience_seconds: int
+    status: str | None = None
 
     @property
     def gone(self) -> bool:
@@ -263,6 +265,13 @@ class Wait:
             part = part.get(member) or {}
         return dict(part)
 
+    def state(self, reply: Mapping[str, Any]) -> State:
+        """Say what a Describe reply means to this wait."""
+        found = self.watched(reply)
+        state = state_of(found)
+        is_other = state is State.READY and self.status not in {None, status_of(found)}
+        return State.PENDING if is_other else state
+
 
 def ready(resource: Resource) -> Wait:
     """Wait until a resource or job that is being made is ready."""
@@ -273,6 +282,19 @@ def ready(resource: Resource) -> Wait:
         ends=READY,
         outcome="ready",
         patience_seconds=resource.patience_seconds,
+    )
+
+
+def in_status(resource: Resource, status: str, outcome: str) -> Wait:
+    """Wait until a resource that is started or stopped has one status, whatever ready status it had before."""
+    return Wait(
+        resource=resource,
+        waiter=f"{resource.operation}_{outcome}",
+        path=resource.member,
+        ends=READY,
+        outcome=outcome,
+        patience_seconds=HOUR_SECONDS,
+        status=status,
     )
 
 

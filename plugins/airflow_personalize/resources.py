@@ -235,16 +235,23 @@ METRIC_ATTRIBUTION = Resource(
     remedy="UpdateMetricAttribution adds and removes metrics and changes the output; a dataset group has one.",
     quota="one metric attribution of at most 10 metrics per dataset group",
 )
-# Of domain dataset groups only, where they take the place of solution and campaign; here to be deleted with
-# their group, and for nothing else.
+# Of domain dataset groups only, where they take the place of solution and campaign.
 RECOMMENDER = Resource(
     member="recommender",
     noun="recommender",
-    waiter=None,
-    compared=(),
+    waiter="recommender_active",
+    compared=(
+        Compared("recipeArn"),
+        Compared("datasetGroupArn"),
+        Compared("recommenderConfig", if_asked=True),
+    ),
     parent="datasetGroupArn",
-    remedy="",
-    quota="5 recommenders per dataset group",
+    arn_tail="recommender/{name}",
+    update=Update("latestRecommenderUpdate", (Compared("recommenderConfig", if_asked=True),)),
+    remedy="UpdateRecommender changes its configuration; for another use case choose another name.",
+    quota="5 recommenders per dataset group, 15 per region",
+    # Creating one trains its models.
+    patience_seconds=24 * HOUR_SECONDS,
 )
 RESOURCES = (
     DATASET_GROUP,
@@ -261,4 +268,5 @@ RESOURCES = (
     CAMPAIGN,
     EVENT_TRACKER,
     METRIC_ATTRIBUTION,
+    RECOMMENDER,
 )

@@ -58,9 +58,8 @@ def test_every_resource_that_can_be_updated_or_deleted_has_its_way():
     deleted = {name.removeprefix("Delete") for name in MODEL.operation_names if name.startswith("Delete")}
     created = {name.removeprefix("Create") for name in MODEL.operation_names if name.startswith("Create")}
     words = {each: each.member[0].upper() + each.member[1:] for each in RESOURCES}
-    # Recommenders are of domain dataset groups; a batch pipeline has none.
-    assert {words[each] for each in RESOURCES if each.update} == updated - {"Recommender"}
-    assert set(words.values()) == created - {"Recommender"}
+    assert {words[each] for each in RESOURCES if each.update} == updated
+    assert set(words.values()) == created
     for each, word in words.items():
         trigger = hasattr(personalize, f"Personalize{word}DeletedTrigger")
         assert trigger == (word in deleted)

@@ -13,7 +13,7 @@ from airflow_personalize.errors import PersonalizeRetriableError
 from airflow_personalize.hooks.personalize_client import PersonalizeClientHook
 from airflow_personalize.refusals import error_code
 from airflow_personalize.resource import Resource, State, Update, is_being_stopped, state_of, status_of
-from airflow_personalize.resources import METRIC_ATTRIBUTION, SOLUTION_VERSION
+from airflow_personalize.resources import METRIC_ATTRIBUTION, RECOMMENDER, SOLUTION_VERSION
 
 
 class PersonalizeChangesHook(PersonalizeClientHook):
@@ -100,6 +100,34 @@ class PersonalizeChangesHook(PersonalizeClientHook):
             self.log.info("Solution version %s is %s.", solution_version_arn, status_of(found))
             return is_being_stopped(found)
         self.stop_solution_version_creation(solution_version_arn)
+        return True
+
+    def start_recommender(self, recommender_arn: str) -> bool:
+        """Start a recommender unless it is active or starting; True if it still has to become active.
+
+        .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_StartRecommender.html
+
+        :raises PersonalizeRetriableError: it is being stopped, updated or deleted.
+        """
+        return self._turn("start", recommender_arn, "ACTIVE")
+
+    def stop_recommender(self, recommender_arn: str) -> bool:
+        """Stop a recommender unless it is inactive or stopping; True if it still has to become inactive.
+
+        .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_StopRecommender.html
+
+        :raises PersonalizeRetriableError: it is being started, updated or deleted.
+        """
+        return self._turn("stop", recommender_arn, "INACTIVE")
+
+    def _turn(self, verb: str, arn: str, end: str) -> bool:
+        status = status_of(self.describe(RECOMMENDER, arn))
+        if status == end or status.startswith(f"{verb.upper()} "):
+            self.log.info("Recommender %s is %s.", arn, status)
+            if not status.endswith("FAILED"):
+                return status != end
+        with self.errors(f"{verb} recommender {arn}", RECOMMENDER):
+            getattr(self._api, f"{verb}_recommender")(recommenderArn=arn)
         return True
 
     def update_metric_attribution(self, request: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from airflow_personalize.errors import PersonalizeFatalError
 from airflow_personalize.refusals import error_code, failure, personalize_errors, wait_error
-from airflow_personalize.resource import Resource, State, Wait, deletion_failed, state_of
+from airflow_personalize.resource import Resource, State, Wait, deletion_failed
 from airflow_personalize.resources import (
     CAMPAIGN,
     DATASET,
@@ -106,12 +106,12 @@ class PersonalizeClientHook(AwsBaseHook):
         """
         if wait.gone:
             return self.has_ended(wait, arn)
-        found = wait.watched({wait.resource.member: self.describe(wait.resource, arn)})
-        state = state_of(found)
+        reply = {wait.resource.member: self.describe(wait.resource, arn)}
+        state = wait.state(reply)
         if state in wait.ends:
             return True
         if state in {State.FAILED, State.GONE}:
-            raise PersonalizeFatalError(failure(wait, arn, found))
+            raise PersonalizeFatalError(failure(wait, arn, wait.watched(reply)))
         return False
 
     def ends_soon(self, wait: Wait, arn: str) -> bool:
@@ -160,7 +160,7 @@ class PersonalizeClientHook(AwsBaseHook):
     def _look(self, wait: Wait, arn: str) -> State:
         """Return the state a wait is about: of a deletion, GONE only when the service does not know the resource."""
         if not wait.gone:
-            return state_of(wait.watched({wait.resource.member: self.describe(wait.resource, arn)}))
+            return wait.state({wait.resource.member: self.describe(wait.resource, arn)})
         found = self.describe_if_any(wait.resource, arn)
         if found is None:
             return State.GONE

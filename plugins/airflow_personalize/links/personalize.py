@@ -132,6 +132,14 @@ class PersonalizeMetricAttributionLink(PersonalizeBaseLink):
     format_str = _DATASET_GROUP + "/metricAttributions"
 
 
+class PersonalizeRecommenderLink(PersonalizeBaseLink):
+    """Lead to the recommenders of a domain dataset group."""
+
+    name = "Amazon Personalize recommenders"
+    key = "personalize_recommender"
+    format_str = _DATASET_GROUP + "/recommenders"
+
+
 class PersonalizeSchemaLink(PersonalizeBaseLink):
     """Lead to the schemas of the account."""
 
@@ -154,5 +162,6 @@ ALL = (
     PersonalizeCampaignLink,
     PersonalizeEventTrackerLink,
     PersonalizeMetricAttributionLink,
+    PersonalizeRecommenderLink,
     PersonalizeSchemaLink,
 )

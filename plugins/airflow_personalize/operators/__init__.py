@@ -38,6 +38,13 @@ from airflow_personalize.operators.jobs import (
     PersonalizeCreateSolutionVersionOperator,
     PersonalizeGetSolutionMetricsOperator,
 )
+from airflow_personalize.operators.recommenders import (
+    PersonalizeCreateRecommenderOperator,
+    PersonalizeDeleteRecommenderOperator,
+    PersonalizeStartRecommenderOperator,
+    PersonalizeStopRecommenderOperator,
+    PersonalizeUpdateRecommenderOperator,
+)
 from airflow_personalize.operators.resources import (
     PersonalizeCreateCampaignOperator,
     PersonalizeCreateDatasetGroupOperator,
@@ -67,6 +74,7 @@ __all__ = [
     "PersonalizeCreateEventTrackerOperator",
     "PersonalizeCreateFilterOperator",
     "PersonalizeCreateMetricAttributionOperator",
+    "PersonalizeCreateRecommenderOperator",
     "PersonalizeCreateSchemaOperator",
     "PersonalizeCreateSolutionOperator",
     "PersonalizeCreateSolutionVersionOperator",
@@ -76,6 +84,7 @@ __all__ = [
     "PersonalizeDeleteEventTrackerOperator",
     "PersonalizeDeleteFilterOperator",
     "PersonalizeDeleteMetricAttributionOperator",
+    "PersonalizeDeleteRecommenderOperator",
     "PersonalizeDeleteSchemaOperator",
     "PersonalizeDeleteSolutionOperator",
     "PersonalizeGetActionRecommendationsOperator",
@@ -87,11 +96,14 @@ __all__ = [
     "PersonalizePutEventsOperator",
     "PersonalizePutItemsOperator",
     "PersonalizePutUsersOperator",
+    "PersonalizeStartRecommenderOperator",
+    "PersonalizeStopRecommenderOperator",
     "PersonalizeStopSolutionVersionCreationOperator",
     "PersonalizeTagResourceOperator",
     "PersonalizeUntagResourceOperator",
     "PersonalizeUpdateCampaignOperator",
     "PersonalizeUpdateDatasetOperator",
     "PersonalizeUpdateMetricAttributionOperator",
+    "PersonalizeUpdateRecommenderOperator",
     "PersonalizeUpdateSolutionOperator",
 ]

@@ -30,6 +30,8 @@ from airflow_personalize.triggers.personalize import (
     PersonalizeEventTrackerActiveTrigger,
     PersonalizeFilterActiveTrigger,
     PersonalizeMetricAttributionActiveTrigger,
+    PersonalizeRecommenderStartedTrigger,
+    PersonalizeRecommenderUpdatedTrigger,
     PersonalizeSolutionActiveTrigger,
     PersonalizeSolutionUpdatedTrigger,
     PersonalizeSolutionVersionCompletedTrigger,
@@ -192,6 +194,12 @@ class PersonalizeMetricAttributionSensor(PersonalizeBaseSensor):
     trigger_class = PersonalizeMetricAttributionActiveTrigger
 
 
+class PersonalizeRecommenderSensor(PersonalizeBaseSensor):
+    """Wait until a recommender is active; one that is stopped is waited for until something starts it."""
+
+    trigger_class = PersonalizeRecommenderStartedTrigger
+
+
 class PersonalizeDatasetUpdateSensor(PersonalizeBaseSensor):
     """Wait until the schema replacement of a dataset is in force; one that was never updated is not waited for."""
 
@@ -208,3 +216,9 @@ class PersonalizeCampaignUpdateSensor(PersonalizeBaseSensor):
     """Wait until the newest update of a campaign is in force; one that was never updated is not waited for."""
 
     trigger_class = PersonalizeCampaignUpdatedTrigger
+
+
+class PersonalizeRecommenderUpdateSensor(PersonalizeBaseSensor):
+    """Wait until the newest update of a recommender is in force; one that was never updated is not waited for."""
+
+    trigger_class = PersonalizeRecommenderUpdatedTrigger

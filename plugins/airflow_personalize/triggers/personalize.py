@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_personalize.errors import PersonalizeFatalError
 from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.refusals import wait_error
-from airflow_personalize.resource import Wait, deleted, ready, stopped, updated
+from airflow_personalize.resource import Wait, deleted, in_status, ready, stopped, updated
 from airflow_personalize.resources import (
     BATCH_INFERENCE_JOB,
     BATCH_SEGMENT_JOB,
@@ -206,6 +206,24 @@ class PersonalizeMetricAttributionActiveTrigger(PersonalizeBaseTrigger):
     wait = ready(METRIC_ATTRIBUTION)
 
 
+class PersonalizeRecommenderActiveTrigger(PersonalizeBaseTrigger):
+    """Await a recommender."""
+
+    wait = ready(RECOMMENDER)
+
+
+class PersonalizeRecommenderStartedTrigger(PersonalizeBaseTrigger):
+    """Await the start of a recommender: one that is stopped is waited for."""
+
+    wait = in_status(RECOMMENDER, "ACTIVE", "started")
+
+
+class PersonalizeRecommenderStoppedTrigger(PersonalizeBaseTrigger):
+    """Await the stop of a recommender."""
+
+    wait = in_status(RECOMMENDER, "INACTIVE", "stopped")
+
+
 class PersonalizeDatasetUpdatedTrigger(PersonalizeBaseTrigger):
     """Await the schema replacement of a dataset."""
 
@@ -222,6 +240,12 @@ class PersonalizeCampaignUpdatedTrigger(PersonalizeBaseTrigger):
     """Await the update of a campaign."""
 
     wait = updated(CAMPAIGN)
+
+
+class PersonalizeRecommenderUpdatedTrigger(PersonalizeBaseTrigger):
+    """Await the update of a recommender."""
+
+    wait = updated(RECOMMENDER)
 
 
 class PersonalizeMetricAttributionUpdatedTrigger(PersonalizeBaseTrigger):

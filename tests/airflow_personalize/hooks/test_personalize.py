@@ -20,6 +20,7 @@ from airflow_personalize.resources import (
     DATASET_GROUP,
     DATASET_IMPORT_JOB,
     FILTER,
+    RECOMMENDER,
     RESOURCES,
     SCHEMA,
     SOLUTION,
@@ -82,6 +83,16 @@ NAMED: dict[str, tuple[Resource, dict[str, Any], str]] = {
             "campaignConfig": {"rankingInfluence": {"POPULARITY": 0.5}},
         },
         PREFIX + "campaign/shop-mail",
+    ),
+    "recommender": (
+        RECOMMENDER,
+        {
+            "name": "for-you",
+            "datasetGroupArn": GROUP,
+            "recipeArn": "arn:aws:personalize:::recipe/aws-ecomm-recommended-for-you",
+            "recommenderConfig": {"minRecommendationRequestsPerSecond": 2},
+        },
+        PREFIX + "recommender/for-you",
     ),
 }
 JOBS: dict[str, tuple[Resource, dict[str, Any], str]] = {
@@ -279,6 +290,12 @@ DRIFTS = [
         "campaignConfig.rankingInfluence.POPULARITY: asked for 0.5, found 0.1",
     ),
     ("campaign", {"solutionVersionArn": VERSION[:-1] + "e"}, "solutionVersionArn: asked for"),
+    ("recommender", {"recipeArn": "arn:aws:personalize:::recipe/aws-ecomm-x"}, "recipeArn: asked for"),
+    (
+        "recommender",
+        {"recommenderConfig": {"minRecommendationRequestsPerSecond": 1}},
+        "recommenderConfig.minRecommendationRequestsPerSecond: asked for 2, found 1",
+    ),
     ("batchSegmentJob", {"filterArn": PREFIX + "filter/f"}, "filterArn: asked for nothing"),
     ("datasetExportJob", {"ingestionMode": "ALL"}, 'ingestionMode: asked for "PUT", found "ALL"'),
     ("dataDeletionJob", {"dataSource": {"dataLocation": "s3://b/x"}}, 'dataLocation: asked for "s3://bucket'),

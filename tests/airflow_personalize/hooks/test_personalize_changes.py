@@ -7,13 +7,26 @@ from typing import Any
 import pytest
 
 from airflow_personalize.errors import PersonalizeFatalError, PersonalizeRetriableError
-from airflow_personalize.resources import CAMPAIGN, DATASET, FILTER, RESOURCES, SCHEMA, SOLUTION
+from airflow_personalize.resources import CAMPAIGN, DATASET, FILTER, RECOMMENDER, RESOURCES, SCHEMA, SOLUTION
 
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 GROUP, VERSION = PREFIX + "dataset-group/shop", PREFIX + "solution/up/0a1b2c3d"
 
 # Resource: the Update request; the description where it is in force; a description where it is not.
 UPDATES: dict[Any, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    RECOMMENDER: (
+        {
+            "recommenderArn": PREFIX + "recommender/for-you",
+            "recommenderConfig": {"minRecommendationRequestsPerSecond": 3},
+        },
+        {
+            "recommenderConfig": {
+                "minRecommendationRequestsPerSecond": 3,
+                "enableMetadataWithRecommendations": True,
+            }
+        },
+        {"recommenderConfig": {"minRecommendationRequestsPerSecond": 1}},
+    ),
     CAMPAIGN: (
         {"campaignArn": PREFIX + "campaign/mail", "solutionVersionArn": VERSION, "minProvisionedTPS": 2},
         {"solutionVersionArn": VERSION, "minProvisionedTPS": 2},
@@ -190,6 +203,37 @@ def test_stops_only_what_runs(hook, aws_json_server, status, stops, goes_on):
     aws_json_server.on("StopSolutionVersionCreation", {})
     assert hook.stop_if_running(VERSION) is goes_on
     assert len(aws_json_server.requests("StopSolutionVersionCreation")) == stops
+
+
+@pytest.mark.parametrize(
+    ("verb", "status", "calls", "goes_on"),
+    [
+        ("stop", "ACTIVE", 1, True),
+        ("stop", "STOP PENDING", 0, True),
+        ("stop", "STOP_IN_PROGRESS", 0, True),
+        ("stop", "INACTIVE", 0, False),
+        ("stop", "STOP FAILED", 1, True),
+        ("start", "INACTIVE", 1, True),
+        ("start", "START IN PROGRESS", 0, True),
+        ("start", "START FAILED", 1, True),
+        ("start", "ACTIVE", 0, False),
+    ],
+)
+def test_a_recommender_is_started_and_stopped_once(hook, aws_json_server, verb, status, calls, goes_on):
+    arn = PREFIX + "recommender/for-you"
+    aws_json_server.on("DescribeRecommender", {"recommender": {"status": status}})
+    aws_json_server.on(f"{verb.title()}Recommender", {"recommenderArn": arn})
+    assert getattr(hook, f"{verb}_recommender")(arn) is goes_on
+    assert aws_json_server.requests(f"{verb.title()}Recommender") == [{"recommenderArn": arn}] * calls
+
+
+def test_a_recommender_that_is_busy_otherwise_is_worth_a_retry(hook, aws_json_server):
+    aws_json_server.on("DescribeRecommender", {"recommender": {"status": "STOP PENDING"}})
+    aws_json_server.on(
+        "StartRecommender", aws_json_server.refusal("ResourceInUseException", "It is stopping.")
+    )
+    with pytest.raises(PersonalizeRetriableError, match=r"Cannot start recommender .*It is stopping"):
+        hook.start_recommender(PREFIX + "recommender/for-you")
 
 
 def test_an_adopted_resource_gets_only_the_tags_it_lacks(hook, aws_json_server):

@@ -17,6 +17,7 @@ from airflow_personalize.links.personalize import (
     PersonalizeEventTrackerLink,
     PersonalizeFilterLink,
     PersonalizeMetricAttributionLink,
+    PersonalizeRecommenderLink,
     PersonalizeSchemaLink,
     PersonalizeSolutionLink,
     PersonalizeSolutionVersionLink,
@@ -39,6 +40,7 @@ CASES = {
     PersonalizeCampaignLink: ("campaign/one", "/campaigns"),
     PersonalizeEventTrackerLink: ("event-tracker/0a1b2c3d", "/eventTrackers"),
     PersonalizeMetricAttributionLink: ("metric-attribution/one", "/metricAttributions"),
+    PersonalizeRecommenderLink: ("recommender/for-you", "/recommenders"),
 }
 
 

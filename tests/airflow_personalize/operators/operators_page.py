@@ -67,9 +67,9 @@ def classes(module: ModuleType) -> list[type[Any]]:
 def page() -> str:
     """Return the page's text."""
     from airflow_personalize import operators
-    from airflow_personalize.resources import RECOMMENDER, RESOURCES
+    from airflow_personalize.resources import RESOURCES
 
-    rows = "".join(_row(resource) for resource in (*RESOURCES, RECOMMENDER))
+    rows = "".join(map(_row, RESOURCES))
     others = [each for each in classes(operators) if not hasattr(each, "resource")]
     lines = "".join(f"| `{each.__name__}` | {_first_line(each)} |\n" for each in others)
     return HEAD + GRAMMAR + rows + OTHER + lines

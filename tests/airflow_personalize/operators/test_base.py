@@ -25,6 +25,7 @@ from airflow_personalize.operators import (
     PersonalizeCreateEventTrackerOperator,
     PersonalizeCreateFilterOperator,
     PersonalizeCreateMetricAttributionOperator,
+    PersonalizeCreateRecommenderOperator,
     PersonalizeCreateSchemaOperator,
     PersonalizeCreateSolutionOperator,
     PersonalizeCreateSolutionVersionOperator,
@@ -191,6 +192,21 @@ CASES = {
             "campaignConfig": {"enableMetadataWithRecommendations": True},
         },
         "campaign/c",
+    ),
+    PersonalizeCreateRecommenderOperator: (
+        {
+            "recommender_name": "r",
+            "dataset_group_arn": GROUP,
+            "recipe_arn": "arn:aws:personalize:::recipe/aws-ecomm-recommended-for-you",
+            "recommender_config": {"minRecommendationRequestsPerSecond": "2"},
+        },
+        {
+            "name": "r",
+            "datasetGroupArn": GROUP,
+            "recipeArn": "arn:aws:personalize:::recipe/aws-ecomm-recommended-for-you",
+            "recommenderConfig": {"minRecommendationRequestsPerSecond": 2},
+        },
+        "recommender/r",
     ),
     PersonalizeCreateEventTrackerOperator: (
         {"event_tracker_name": "t", "dataset_group_arn": GROUP},

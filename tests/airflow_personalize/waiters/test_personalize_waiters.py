@@ -19,6 +19,9 @@ PENDING = ["CREATE PENDING", "CREATE_PENDING", "CREATE IN_PROGRESS", "CREATE_IN_
 FAILED = ["CREATE FAILED", "CREATE_FAILED"]
 BATCH_PENDING = [*PENDING, "PENDING", "IN PROGRESS", "IN_PROGRESS"]
 DELETING = ["ACTIVE", "DELETE PENDING", "DELETE_PENDING", "DELETE IN_PROGRESS", "DELETE_IN_PROGRESS"]
+STARTING, STOPPING = (
+    [f"{verb} PENDING", f"{verb} IN_PROGRESS", f"{verb} IN PROGRESS"] for verb in ("START", "STOP")
+)
 UPDATE_FAILED = [*FAILED, "UPDATE FAILED", "UPDATE_FAILED"]
 GONE = "gone"  # the service no longer knows the resource
 
@@ -69,6 +72,10 @@ CASES = {
     "dataset_updated": Case("dataset.latestDatasetUpdate", PENDING, UPDATE_FAILED),
     "solution_updated": Case("solution.latestSolutionUpdate", PENDING, UPDATE_FAILED),
     "campaign_updated": Case("campaign.latestCampaignUpdate", PENDING, UPDATE_FAILED),
+    "recommender_active": Case("recommender", PENDING, good=("ACTIVE", "INACTIVE")),
+    "recommender_started": Case("recommender", [*PENDING, *STOPPING, "INACTIVE", *STARTING]),
+    "recommender_stopped": Case("recommender", ["ACTIVE", *STARTING, *STOPPING], good=("INACTIVE",)),
+    "recommender_updated": Case("recommender.latestRecommenderUpdate", PENDING, UPDATE_FAILED),
     "solution_version_stopped": Case(
         "solutionVersion",
         [*PENDING, "CREATE STOPPING", "CREATE_STOPPING"],
