@@ -124,6 +124,7 @@ def called_by_maintain() -> set[str]:
     text = (REPO / "plugins/recsync/maintain/resources.py").read_text()
     removed = re.findall(r"^        ([A-Z_]+): \w*decide", text, re.MULTILINE)
     made_by_hand = re.findall(r"for resource in \(([^)]+)\)", text)[0].split(", ")
+    made_by_hand += ["RECOMMENDER"] if "hook.listed(RECOMMENDER)" in text else []
     assert removed
     camel = [{"verb": "Delete", "kind": kind, "end": ""} for kind in removed]
     camel += [{"verb": "List", "kind": kind, "end": "s"} for kind in made_by_hand]

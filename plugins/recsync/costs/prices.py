@@ -27,6 +27,7 @@ class UsageKind(StrEnum):
     BATCH_RECOMMENDATIONS = "batch_recommendations"
     BATCH_SEGMENT_USERS = "batch_segment_users"
     CAMPAIGN_TPS_HOURS = "campaign_tps_hours"
+    RECOMMENDER_RPS_HOURS = "recommender_rps_hours"
     DATA_POINTS = "data_points"
 
 
@@ -175,6 +176,7 @@ UNITS = {
     UsageKind.BATCH_RECOMMENDATIONS: "batch recommendations",
     UsageKind.BATCH_SEGMENT_USERS: "users of batch segments",
     UsageKind.CAMPAIGN_TPS_HOURS: "TPS-hours of campaigns",
+    UsageKind.RECOMMENDER_RPS_HOURS: "request-per-second hours of recommenders",
     UsageKind.DATA_POINTS: "Braze data points",
 }
 
@@ -189,7 +191,7 @@ def format_quantity(kind: UsageKind, quantity: float) -> str:
     """Format a quantity in the unit of :data:`UNITS`."""
     if kind is UsageKind.INGESTED_BYTES:
         quantity /= _GIGABYTE
-    if kind in {UsageKind.INGESTED_BYTES, UsageKind.TRAINING_HOURS, UsageKind.CAMPAIGN_TPS_HOURS}:
+    if kind is UsageKind.INGESTED_BYTES or kind.value.endswith("_hours"):
         return f"{quantity:,.4g}" if 0 < quantity < 1 else f"{quantity:,.2f}"
     return f"{quantity:,.0f}"
 

@@ -23,6 +23,7 @@ from airflow_personalize.resources import (
     EVENT_TRACKER,
     FILTER,
     METRIC_ATTRIBUTION,
+    RECOMMENDER,
     SCHEMA,
     SOLUTION,
     SOLUTION_VERSION,
@@ -266,7 +267,6 @@ def find_orphans(account: PersonalizeAccount) -> Iterator[ReportEntry]:
     for schema in account.schemas:
         if not any(owns_schema(each, schema.name) for each in named):
             yield ReportEntry(SCHEMA.noun, schema.name, why)
-    # Recommenders exist in domain dataset groups only; recsync's are custom ones.
     for resource in (EVENT_TRACKER, METRIC_ATTRIBUTION):
         for each in account.in_group(resource):
             yield ReportEntry(resource.noun, str(each.get("name")), "no program uses it for its e-mails")
@@ -293,10 +293,30 @@ def idle_campaigns(
             why = f"not recsync's; last changed {changed:%Y-%m-%d}"
         # Without a minimum, one request per second is what the service provisions.
         # https://docs.aws.amazon.com/personalize/latest/dg/API_CreateCampaign.html
-        prices = read_prices(settings.include_folder())
-        daily = int(campaign.get("minProvisionedTPS") or 1) * _HOURS
-        cost = format_money(
-            prices.of(month_of(now)).cost_of(UsageKind.CAMPAIGN_TPS_HOURS, daily), prices.currency
-        )
-        why += f"; costs at least {cost} a day by include/prices.yaml"
-        yield ReportEntry("campaign", campaign["name"], why)
+        least = int(campaign.get("minProvisionedTPS") or 1)
+        cost = _daily_cost(now, UsageKind.CAMPAIGN_TPS_HOURS, least)
+        yield ReportEntry(CAMPAIGN.noun, campaign["name"], f"{why}; {cost}")
+
+
+def active_recommenders(account: PersonalizeAccount, now: datetime) -> Iterator[ReportEntry]:
+    """List the recommenders of the account that are billed, each with its price; recsync makes none.
+
+    Only domain dataset groups have recommenders: without one, the role needs no permission to list them.
+    """
+    if not any(group.get("domain") for group in account.groups):
+        return
+    for found in account.hook.listed(RECOMMENDER):
+        if status_of(found) == "ACTIVE":
+            least = int(found.get("recommenderConfig", {}).get("minRecommendationRequestsPerSecond") or 1)
+            cost = _daily_cost(now, UsageKind.RECOMMENDER_RPS_HOURS, least)
+            why = f"not recsync's; ACTIVE, so billed by the hour until it is stopped or deleted; {cost}"
+            yield ReportEntry(RECOMMENDER.noun, found["name"], why)
+
+
+def _daily_cost(now: datetime, kind: UsageKind, requests_per_second: int) -> str:
+    prices = read_prices(settings.include_folder())
+    listed = prices.of(month_of(now))
+    if not listed.is_known(kind):
+        return f"include/prices.yaml has no price of {kind.value}"
+    cost = format_money(listed.cost_of(kind, requests_per_second * _HOURS), prices.currency)
+    return f"costs at least {cost} a day by include/prices.yaml"

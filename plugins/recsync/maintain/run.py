@@ -68,7 +68,10 @@ def remove_resources(
         kept=tuple(entry for entry, each in decided if each.keep and not each.recent),
         recent=dict(Counter(entry.kind for entry, each in decided if each.recent)),
         orphans=tuple(resources.find_orphans(account)),
-        idle=tuple(resources.idle_campaigns(account, now, is_recommending=is_recommending)),
+        idle=(
+            *resources.idle_campaigns(account, now, is_recommending=is_recommending),
+            *resources.active_recommenders(account, now),
+        ),
         counts=account.counts(),
         left=tuple(filter(None, (locked_out, unknown))),
     )

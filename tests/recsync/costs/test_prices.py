@@ -35,9 +35,10 @@ def test_without_a_price_use_costs_nothing_and_says_so(tmp_path: Path) -> None:
         assert not listed.is_known(UsageKind.DATA_POINTS)
 
 
-def test_the_file_that_ships_prices_all_that_amazon_bills() -> None:
+def test_the_file_that_ships_prices_all_that_a_pipeline_pays_to_amazon() -> None:
     listed = read_prices(INCLUDE).of("2026-11")
-    assert [kind for kind in UsageKind if not listed.is_known(kind)] == [UsageKind.DATA_POINTS]
+    unknown = [kind for kind in UsageKind if not listed.is_known(kind)]
+    assert unknown == [UsageKind.RECOMMENDER_RPS_HOURS, UsageKind.DATA_POINTS]
     assert listed.cost({UsageKind.INGESTED_BYTES: 2e9, UsageKind.TRAINING_HOURS: 10}) == pytest.approx(2.5)
 
 

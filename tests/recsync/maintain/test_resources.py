@@ -11,7 +11,14 @@ from small_shop import SmallShop
 from airflow_personalize.hooks.personalize import PersonalizeHook
 from airflow_personalize.resources import SCHEMA, SOLUTION
 from recsync.maintain.report import ReportEntry
-from recsync.maintain.resources import PersonalizeAccount, find_orphans, idle_campaigns, remove, survey
+from recsync.maintain.resources import (
+    PersonalizeAccount,
+    active_recommenders,
+    find_orphans,
+    idle_campaigns,
+    remove,
+    survey,
+)
 from recsync.maintain.retention import RetentionDecision
 from recsync.program import names
 
@@ -119,3 +126,33 @@ def test_idle_campaigns_are_listed_with_their_price(small_shop: SmallShop, aws_j
     }
     running = idle_campaigns(account, now, is_recommending=lambda program: program == "shop")
     assert [entry.name for entry in running] == ["by-hand"]
+
+
+def test_recommenders_that_are_billed_are_listed(small_shop: SmallShop, aws_json_server: Any) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    group = {"name": "videos", "datasetGroupArn": "arn:aws:personalize:us-east-1:1:dataset-group/videos"}
+    group["creationDateTime"] = now.timestamp()
+    aws_json_server.on("ListDatasetGroups", {"datasetGroups": [group]})
+    assert [*active_recommenders(account_of(small_shop), now)] == []
+    assert aws_json_server.requests("ListRecommenders") == []
+    recommenders = [
+        {
+            "name": name,
+            "recommenderArn": f"arn:aws:personalize:us-east-1:1:recommender/{name}",
+            "status": status,
+            "recommenderConfig": {"minRecommendationRequestsPerSecond": 2},
+            "creationDateTime": now.timestamp(),
+        }
+        for name, status in {"on": "ACTIVE", "off": "INACTIVE"}.items()
+    ]
+    aws_json_server.on("ListDatasetGroups", {"datasetGroups": [{**group, "domain": "VIDEO_ON_DEMAND"}]})
+    aws_json_server.on("ListRecommenders", {"recommenders": recommenders})
+    (entry,) = active_recommenders(account_of(small_shop), now)
+    assert (entry.kind, entry.name) == ("recommender", "on")
+    assert "billed by the hour" in entry.why
+    assert "include/prices.yaml has no price of recommender_rps_hours" in entry.why
+    (small_shop.include / "prices.yaml").write_text(
+        'lists: [{since: "2026-01", prices: {recommender_rps_hours: {price: 0.5}}}]'
+    )
+    (entry,) = active_recommenders(account_of(small_shop), now)
+    assert entry.why.endswith("costs at least 24.00 USD a day by include/prices.yaml")

@@ -107,7 +107,10 @@ class Weeks:
         self.personalize = client("personalize")
         self.bucket, self.keys = self.context.bucket, self.context.keys
         self.group = group = self.personalize.create_dataset_group(name="shop")["datasetGroupArn"]
-        while self.personalize.describe_dataset_group(datasetGroupArn=group)["datasetGroup"]["status"] != "ACTIVE":
+        while (
+            self.personalize.describe_dataset_group(datasetGroupArn=group)["datasetGroup"]["status"]
+            != "ACTIVE"
+        ):
             time.sleep(0.01)
         schema = self.schema("shop-interactions-00000000")
         self.personalize.create_dataset(
