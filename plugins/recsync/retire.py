@@ -142,7 +142,9 @@ class Retirement:
 
     def catalog_items(self) -> int:
         """Count the program's items in its own catalog."""
-        return 0 if self.shares_catalog else len(known_items(self.context))
+        return (
+            0 if self.shares_catalog else len(known_items(self.context, self.context.program.braze.catalog))
+        )
 
     def attributes(self) -> Counter[str]:
         """Count the users with each of the program's attributes, by the last-sent state."""

@@ -70,6 +70,7 @@ STAGES = (
         prefixes=(Prefix("batch"), Prefix("recommendations", "manifest.json")),
     ),
     Stage("push", 12, 24, "H * * * *", holds_rows=True, prefixes=(Prefix("deliveries", "plan.json"),)),
+    Stage("freshness", 12, 24, "H 4 * * *", holds_rows=True, optional=True),
     Stage("maintain", 6, 6, "H 2 * * *", holds_rows=True, prefixes=(Prefix("maintenance"),)),
     Stage(
         "forget", 48, 24, lock="exclusive", holds_rows=True,

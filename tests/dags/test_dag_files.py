@@ -49,7 +49,8 @@ def scheduled(dag: Any) -> Any:
 
 def test_every_stage_has_a_dag_per_program(bag: DagBag) -> None:
     assert bag.import_errors == {}
-    assert set(bag.dags) == {f"grocery_{stage.name}" for stage in STAGES if not stage.optional}
+    # The sample program limits the age of lists, and tunes nothing.
+    assert set(bag.dags) == {f"grocery_{stage.name}" for stage in STAGES if stage.name != "tune"}
 
 
 def test_the_stages_with_a_lock_wait_for_it(bag: DagBag) -> None:

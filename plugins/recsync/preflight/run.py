@@ -217,12 +217,15 @@ async def _ask_braze(context: StageContext, findings: Findings) -> None:
     program = context.program
     braze, needed = program.braze, dict(_permissions(program))
     async with BrazeHook(braze.connection).client(max_tries=_TRIES) as client:
-        if braze.catalog and (known := await _catalogs(client)) is not None:
-            if braze.catalog.name in known:
-                _compare_catalog(braze.catalog, known[braze.catalog.name], findings)
+        catalogs = {"catalog": braze.catalog, "status_catalog": braze.status}
+        wanted = [(name, catalog) for name, catalog in catalogs.items() if catalog]
+        known = await _catalogs(client) if wanted else None
+        for field, catalog in wanted if known is not None else ():
+            if there := (known or {}).get(catalog.name):
+                _compare_catalog(field, catalog, there, findings)
             else:
-                needed["catalogs.create"] = f"creating the catalog {braze.catalog.name}"
-        name = braze.catalog.name if braze.catalog else ""
+                needed["catalogs.create"] = f"creating the catalog {catalog.name}"
+        name = wanted[0][1].name if wanted else ""
         denied, silent = await client.missing_permissions(needed, catalog=name)
         if set(client.answers) <= {"no answer"}:
             raise BrazeUnclear("cannot be reached. Correct the host of the connection, or try again later.")
@@ -246,9 +249,9 @@ def _permissions(program: Program) -> Iterator[tuple[str, str]]:
     yield "users.export.ids", "reading back what was delivered"
     if program.erasure.braze == "profile":
         yield "users.delete", "make forget, as erasure.braze is profile"
-    if program.braze.catalog:
-        for call in ("get", "get_items", "get_item", "replace_items", "delete_items"):
-            yield f"catalogs.{call}", "braze.catalog"
+    for field, catalog in (("catalog", program.braze.catalog), ("status_catalog", program.braze.status)):
+        for call in ("get", "get_items", "get_item", "replace_items", "delete_items") if catalog else ():
+            yield f"catalogs.{call}", f"braze.{field}"
 
 
 async def _catalogs(client: BrazeClient) -> dict[str, dict[str, str]] | None:
@@ -263,7 +266,16 @@ async def _catalogs(client: BrazeClient) -> dict[str, dict[str, str]] | None:
         raise
 
 
-def _compare_catalog(catalog: Catalog, there: Mapping[str, str], findings: Findings) -> None:
+def _compare_catalog(place: str, catalog: Catalog, there: Mapping[str, str], findings: Findings) -> None:
+    if place == "status_catalog":
+        if any(there.get(name) != kind for name, kind in catalog.fields.items()):
+            wanted = ", ".join(f"{name} ({kind})" for name, kind in catalog.fields.items())
+            findings.add(
+                ("braze", place),
+                f"has other fields in Braze than {wanted}; name another catalog",
+                catalog.name,
+            )
+        return
     for name, kind in catalog.fields.items():
         field = ("braze", "catalog", "fields", name)
         if name not in there:

@@ -30,6 +30,8 @@ class Source:
     :param kind: how it is rendered and fingerprinted: the list's ``items``, a list of ``numbers``, or ``text``.
     :param alone: whether a change of it alone is written. If not, it is written along with another change of the
         person: an attribute that is new in every run would cost a data point per person and run.
+    :param ages: whether it is also written alone to somebody for whom it is half as old as
+        ``recommendations.max_age_days`` allows, so that a list that newer recommendations confirm never looks too old.
     :param convert: makes the text that Braze gets.
     """
 
@@ -37,6 +39,7 @@ class Source:
     column: str
     kind: Literal["items", "numbers", "text"]
     alone: bool = True
+    ages: bool = False
     convert: Callable[[str], str] = str
 
 
@@ -68,7 +71,7 @@ SOURCES = {
     for source in (
         Source("scores", "scores", "numbers"),
         Source("tier", "tier", "text"),
-        Source("generated_at", "created_at", "text", alone=False, convert=to_seconds),
+        Source("generated_at", "created_at", "text", alone=False, ages=True, convert=to_seconds),
         Source("version", "solution_version_arn", "text", alone=False, convert=_version),
     )
 }
@@ -141,6 +144,10 @@ class Catalog(Strict):
         return value
 
 
+# Fields of the status catalog. The time is for people; Liquid compares seconds.
+STATUS_FIELDS: dict[str, CatalogType] = {"generated_at": "time", "fresh_until": "number"}
+
+
 class Delivery(Strict):
     """The limits of a delivery.
 
@@ -189,6 +196,8 @@ class Braze(Strict):
     :param payload: ``ids``: an array of item ids, one data point per changed user; ``objects``: an array of
         objects with ``item_fields``, one data point per field and item.
     :param catalog: with ``ids``: the catalog kept in step; None sends ids only.
+    :param status_catalog: a Braze catalog with one item per program, named like it: when its newest lists were
+        generated, and until when they may be mailed. Written once a delivery; programs may share it.
     :param item_fields: with ``objects``: columns of ``catalogue.sql`` sent beside ``id``.
     :param update_existing_only: never create a Braze user; a person unknown to Braze counts as rejected. Otherwise a
         wrong id makes a profile for ever, which counts for billing and can never be mailed.
@@ -202,6 +211,7 @@ class Braze(Strict):
     attributes: tuple[FurtherAttribute, ...] = ()
     payload: Literal["ids", "objects"] = "ids"
     catalog: Catalog | None = None
+    status_catalog: CatalogName | None = None
     item_fields: tuple[str, ...] = ()
     update_existing_only: bool = True
     delivery: Delivery = Delivery()
@@ -212,6 +222,10 @@ class Braze(Strict):
             raise ValueError("item_fields belong to payload: objects; with ids use catalog.fields")
         if self.payload == "objects" and self.catalog is not None:
             raise ValueError("catalog belongs to payload: ids; with objects use item_fields")
+        if self.catalog and self.catalog.name == self.status_catalog:
+            raise ValueError(
+                "status_catalog must be another catalog than catalog: its items have other fields"
+            )
         if self.payload == "objects" and not self.item_fields:
             raise ValueError("payload: objects needs item_fields, e.g. [name, price]")
         if (self.identifier == "user_alias") != (self.alias_label is not None):
@@ -242,6 +256,11 @@ class Braze(Strict):
             *([Attribute(self.tier_attribute, tier, ("tier_attribute",))] if self.tier_attribute else []),
             *(Attribute(a.name, SOURCES[a.source], ("attributes", n, "name")) for n, a in further),
         )
+
+    @property
+    def status(self) -> Catalog | None:
+        """The status catalog with its fields."""
+        return Catalog(name=self.status_catalog, fields=STATUS_FIELDS) if self.status_catalog else None
 
     @property
     def attribute_names(self) -> list[str]:

@@ -109,6 +109,11 @@ def shared_problems(
             writers["Braze attribute", scope, attribute.name][name] = ("braze", *attribute.field)
         if braze.catalog:
             writers["Braze catalog", scope, braze.catalog.name][name] = ("braze", "catalog", "name")
+    for name, program in programs.items():
+        # Programs may share a status catalog, but not have one among their items.
+        place = ("Braze catalog", workspace(program), program.braze.status_catalog or "")
+        if place in writers:
+            writers[place].setdefault(name, ("braze", "status_catalog"))
     problems: dict[str, list[Problem]] = defaultdict(list)
     for (kind, _, shared), fields in writers.items():
         for name, field in fields.items() if len(fields) > 1 else ():

@@ -226,9 +226,12 @@ class Event(StrEnum):
     BUDGET_WARNING = "budget_warning"
     BUDGET_STOPPED = "budget_stopped"
     DRIFT = "drift"
+    STALE = "stale"
 
 
-EventName = Literal["failure", "late", "promotion_refused", "budget_warning", "budget_stopped", "drift"]
+EventName = Literal[
+    "failure", "late", "promotion_refused", "budget_warning", "budget_stopped", "drift", "stale"
+]
 Via = Literal["slack", "webhook", "sns", "ses", "smtp"]
 _WITHOUT_ADDRESS = frozenset({"slack", "webhook"})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -236,6 +237,10 @@ class Rules(Strict):
         return self.min_score is not None or self.boost is not None
 
 
+# Half: late enough that few people cost a data point for their date alone, and early enough to act before lists are
+# too old.
+WARN_SHARE = 0.5
+
 FallbackTier = Literal["similar", "popular_in_segment", "popular"]
 
 
@@ -250,6 +255,8 @@ class Recommendations(Strict):
     :param fallback_days: how many days of ``interactions.sql`` the fallback looks at.
     :param keep_days: how long somebody keeps the list that Braze has while the batch output has no answer for the
         person, counted from the first run without one; after that the fallback, or the list is removed. 0: at once.
+    :param max_age_days: after so many days without newer recommendations that confirm it, a list is too old to be
+        mailed; None: never. :mod:`recsync.freshness`.
     :param ask_again: whether a second batch job asks once more what the first one did not answer.
     :param min_answered: share of the questions of a batch job that must have an answer; a run with fewer fails before
         anything is published.
@@ -261,6 +268,7 @@ class Recommendations(Strict):
     fallback: tuple[FallbackTier, ...] = ()
     fallback_days: int = Field(default=30, ge=1, le=3650)
     keep_days: int = Field(default=7, ge=0, le=365)
+    max_age_days: Days | None = None
     ask_again: bool = True
     min_answered: float = Field(default=0.5, ge=0, le=1)
 
@@ -268,6 +276,11 @@ class Recommendations(Strict):
     def _can_be_met(self) -> Self:
         if self.min_length is not None and self.min_length > self.length:
             raise ValueError(f"min_length ({self.min_length}) must not be above length ({self.length})")
+        if self.max_age_days is not None and self.keep_days >= self.max_age_days:
+            raise ValueError(
+                f"keep_days ({self.keep_days}) must be below max_age_days ({self.max_age_days}): a list that is kept "
+                "longer would be too old to be mailed"
+            )
         if len(set(self.fallback)) < len(self.fallback):
             raise ValueError("fallback names a tier twice")
         if sum(self.rules.shares.values()) > 1:
@@ -280,6 +293,16 @@ class Recommendations(Strict):
                 f"rules.promoted.positions names {max(promoted.positions)}, above length ({self.length})"
             )
         return self
+
+    @property
+    def max_age(self) -> timedelta | None:
+        """How old a list may be; None: any age."""
+        return None if self.max_age_days is None else timedelta(days=self.max_age_days)
+
+    @property
+    def warn_age(self) -> timedelta | None:
+        """From which age on lists are written again, and people are told that no newer ones arrive."""
+        return None if self.max_age is None else self.max_age * WARN_SHARE
 
     @property
     def shared_items(self) -> dict[str, int]:

@@ -173,6 +173,11 @@ _SCORED = frozenset({InputType.USER, InputType.RANKING, InputType.ACTIONS})
 
 def _lists(program: Program) -> Iterator[Problem]:
     recipe, policy = program.personalize.recipe_spec, program.recommendations
+    if program.braze.status_catalog and policy.max_age_days is None:
+        yield Problem(
+            ("braze", "status_catalog"),
+            "says until when lists may be mailed; say recommendations.max_age_days too",
+        )
     if recipe.inference_mode == "segment" and policy.min_length is None and policy.length > 1:
         yield Problem(
             ("recommendations",),

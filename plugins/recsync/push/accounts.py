@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -140,16 +141,23 @@ def merge_state(
     delivery: str,
     target: Path,
     work: Path,
+    *,
+    moment: int = 0,
+    run_level: Collection[str] = (),
 ) -> None:
     """Write the new last-sent state: values that Braze took replace earlier ones, unclear ones become unknown.
 
     :param state: the earlier state, None when there was none.
     :param target: Parquet file to write.
+    :param moment: Unix seconds of the recommendations, which confirm unchanged values too; 0: they are of none.
+    :param run_level: attributes that are not confirmed unless they are written: their values differ from run to run.
     """
     with duck.opened(work) as database:
         _register(database, folder, figures, ledger)
         former = (
-            f"({select_state(state)})" if state else "(SELECT *, NULL AS kept_since FROM changed LIMIT 0)"
+            f"({select_state(state)})"
+            if state
+            else "(SELECT *, NULL AS kept_since, NULL AS confirmed_at FROM changed LIMIT 0)"
         )
         database.execute(
             "CREATE TABLE changed AS SELECT external_id, change.attribute AS attribute, "
@@ -161,13 +169,28 @@ def merge_state(
         unanswered, since, join = folder / UNANSWERED_FILE, "s.kept_since", ""
         if unanswered.exists():
             since, join = "u.kept_since", f"LEFT JOIN read_parquet('{unanswered}') u USING (external_id)"
+        confirmed, of_run = "f.confirmed_at", "NULL::BIGINT"
+        if moment:
+            names = ", ".join(f"'{name}'" for name in ("", *run_level))
+            confirmed = (
+                f"CASE WHEN c.external_id IS NOT NULL AND attribute NOT IN ({names}) THEN {moment} "
+                "ELSE f.confirmed_at END"
+            )
+            of_run = str(moment)
         database.execute(
-            f"COPY (SELECT external_id, attribute, fingerprint, delivery, {since}::BIGINT AS kept_since FROM ("
-            "SELECT external_id, attribute, fingerprint, delivery, kept_since "
-            f"FROM {former} ANTI JOIN changed USING (external_id, attribute) "
+            f"COPY (SELECT external_id, attribute, fingerprint, delivery, {since}::BIGINT AS kept_since, "
+            "confirmed_at::BIGINT AS confirmed_at FROM ("
+            f"SELECT external_id, attribute, fingerprint, delivery, kept_since, {confirmed} AS confirmed_at "
+            f"FROM {former} f ANTI JOIN changed USING (external_id, attribute) "
             "ANTI JOIN (SELECT external_id FROM written WHERE nobody) USING (external_id) "
-            "UNION ALL SELECT external_id, attribute, fingerprint, delivery, NULL AS kept_since FROM changed "
-            "WHERE unknown OR fingerprint IS NOT NULL"
+            f"LEFT JOIN (SELECT external_id FROM read_parquet('{folder / 'settled.parquet'}') "
+            f"  WHERE outcome = '{Outcome.UNCHANGED}' UNION ALL SELECT external_id FROM written "
+            f"  WHERE outcome = '{Outcome.SENT}') c USING (external_id) "
+            # Of an unclear value Braze may still have the former one, which keeps its age.
+            "UNION ALL SELECT n.external_id, n.attribute, n.fingerprint, n.delivery, NULL AS kept_since, "
+            f"CASE WHEN n.unknown THEN coalesce(f.confirmed_at, {of_run}) ELSE {of_run} END AS confirmed_at "
+            f"FROM changed n LEFT JOIN {former} f USING (external_id, attribute) "
+            "WHERE n.unknown OR n.fingerprint IS NOT NULL"
             f") s {join}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
         )
 

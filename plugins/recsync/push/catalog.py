@@ -64,7 +64,7 @@ class CatalogSync:
         :returns: the number of items written.
         :raises RetriableError: when Braze took the items and does not show them.
         """
-        known = known_items(self.context)
+        known = known_items(self.context, self.catalog)
         if not known or self.resync:
             await self._create_if_missing()
         changed = {body["id"]: body for body in self._changed(known)}
@@ -73,12 +73,12 @@ class CatalogSync:
 
     def retired(self) -> list[str]:
         """Return the items that Braze has and the run has not."""
-        return sorted(known_items(self.context).keys() - set(self.items["item_id"].to_pylist()))
+        return sorted(known_items(self.context, self.catalog).keys() - set(self.items["item_id"].to_pylist()))
 
     async def retire(self) -> int:
         """Delete the retired items, which no list may name any more; return their number."""
         retired = self.retired()
-        await self._bring(dict.fromkeys(retired), known_items(self.context))
+        await self._bring(dict.fromkeys(retired), known_items(self.context, self.catalog))
         return len(retired)
 
     async def _bring(self, wanted: Wanted, known: dict[str, str]) -> None:
@@ -188,9 +188,8 @@ def _same(found: object, sent: object) -> bool:
     return found == sent
 
 
-def known_items(context: StageContext) -> dict[str, str]:
-    """Return the items that the Braze catalog has of the program: fingerprint by item id."""
-    catalog = context.program.braze.catalog
+def known_items(context: StageContext, catalog: Catalog | None) -> dict[str, str]:
+    """Return the items that a Braze catalog has of the program: fingerprint by item id."""
     table = context.bucket.get_table(_state_key(context, catalog)) if catalog else None
     if table is None:
         return {}

@@ -85,7 +85,11 @@ def absorb(
         return state, etag or ""
     former = context.store(LastSent).download(state, folder / "state.parquet")
     merged = folder / "merged.parquet"
-    accounts.merge_state(former, folder, manifest.figures, ledger, manifest.delivery, merged, folder)
+    accounts.merge_state(
+        former, folder, manifest.figures, ledger, manifest.delivery, merged, folder,
+        moment=manifest.moment,
+        run_level=[each.name for each in context.program.braze.written if not each.source.alone],
+    )  # fmt: skip
     today = datetime.now(UTC).date().isoformat()
     written = {**state.written, today: state.written.get(today, 0) + ledger.count(Status.TAKEN)}
     newer = context.store(LastSent).upload(state, merged, manifest.delivery)

@@ -6,6 +6,7 @@ A retry reads from the ledger which rows are settled and which may have been sen
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import time
@@ -38,6 +39,7 @@ from recsync.push.sending import MIN_REJECTED, CircuitBreaker, Sender
 from recsync.push.store import Deliveries, LastSent, PlanManifest, TakenOverError
 from recsync.push.write_ahead_log import WriteAheadLog
 from recsync.push.writes import open_batches, rows_of_newcomers, taken_lists
+from recsync.recommend.store import RETIRE_PREFIX
 from recsync.storage.duck import work_folder
 
 log = logging.getLogger(__name__)
@@ -145,6 +147,7 @@ class _Delivery:
             await self._send(client)
             account = closing.settle(self._context, self._manifest, self._ledger, self._folder)
             retired = await self._retire(account)
+            await self._publish_status(client)
             closing.absorb(self._context, self._manifest, self._ledger, self._folder)
             report = self._report(account, retired, client, time.monotonic() - started)
         self._deliveries.put_report(report.delivery, "report", asdict(report))
@@ -313,6 +316,24 @@ class _Delivery:
             )  # fmt: skip
             return 0
         return await self._catalog.retire()
+
+    async def _publish_status(self, client: BrazeClient) -> None:
+        """Write when the lists were generated into the status catalog; a retirement deletes the item."""
+        status, max_age = self._braze.status, self._context.program.recommendations.max_age
+        moment = self._manifest.moment
+        # A replay sends older lists, and a removal of old lists none.
+        if status is None or max_age is None or self._manifest.replay_of or not moment:
+            return
+        fields = {
+            "generated_at": datetime.fromtimestamp(moment, UTC).isoformat(),
+            "fresh_until": moment + int(max_age.total_seconds()),
+        }
+        name = self._context.program.name
+        item = {"item_id": [name], "fields": [json.dumps(fields)], "used": [True]}
+        is_retired = self._manifest.recommendations.startswith(RETIRE_PREFIX)
+        items = pa.table(item).slice(1 if is_retired else 0)
+        sync = CatalogSync(self._context, status, client, items, resync=self._manifest.resync)
+        await (sync.retire() if is_retired else sync.update())
 
     def _report(
         self, account: DeliveryAccount, retired: int, client: BrazeClient, seconds: float

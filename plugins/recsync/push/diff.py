@@ -21,7 +21,7 @@ from recsync.recommend.lists.list_partition import LISTS
 
 # Rows per batch: some ten megabytes with lists of ten, and long enough for numpy.
 CHUNK_ROWS = 50_000
-_STATE_TYPES = {"kept_since": "BIGINT"}
+_STATE_TYPES = {"kept_since": "BIGINT", "confirmed_at": "BIGINT"}
 # DuckDB sorts NaN above all numbers.
 _BY_PRIORITY = "nullif(priority, 'nan'::DOUBLE) DESC NULLS LAST"
 
@@ -37,6 +37,8 @@ class PlanInputs:
     :param canary_share: share of the writes that go first.
     :param moment: Unix seconds of the recommend run.
     :param keep_seconds: how long a user without an answer keeps the list that Braze has.
+    :param refresh_seconds: from which age on the date of an unchanged list is written again; None: never.
+    :param oldest: remove the lists that were confirmed before these Unix seconds, and compare nothing; None: compare.
     :param resync: treat every fingerprint of the state as unknown, so that every user is written.
     :param run: the recommendations' manifest: the texts in it, by field.
     :param identifier: of the people in ``lists`` and ``state``.
@@ -50,6 +52,8 @@ class PlanInputs:
     canary_share: float = 0.0
     moment: int = 0
     keep_seconds: int = 0
+    refresh_seconds: int | None = None
+    oldest: int | None = None
     resync: bool = False
     run: Mapping[str, str] = field(default_factory=dict)
     identifier: Identifier = EXTERNAL_ID
@@ -141,6 +145,13 @@ def compare(
         a.name: f"({a.differs} AND ({alone} OR NOT ({has_list})))" if a.name in waiting else a.differs
         for a in joined
     }
+    # The date of an unchanged list, before it looks too old.
+    due = "false"
+    for a in joined if inputs.refresh_seconds is not None else ():
+        if a.name in {each.name for each in inputs.braze.written if each.source.ages} - without:
+            old = f"coalesce({inputs.moment} - {a.alias}.confirmed_at >= {inputs.refresh_seconds}, true)"
+            changes[a.name] = f"({changes[a.name]} OR ({a.differs} AND {old}))"
+            due = f"NOT ({alone})"
     who, joins = "p.external_id", ""
     for attribute in joined:
         joins += f" FULL JOIN {attribute.table} ON {who} = {attribute.alias}.external_id"
@@ -159,8 +170,48 @@ def compare(
         f"CREATE TABLE person AS SELECT {who} AS external_id, p.row, p.external_id IS NOT NULL AS in_audience, "
         f"{has_list} AS has_list, p.reason, p.priority, p.unanswered, coalesce({kept}, false) AS kept, "
         f"CASE WHEN {kept} THEN {since} WHEN p.unanswered <> '' THEN 0 END AS kept_since, "
-        f"CASE WHEN {kept} THEN NULL WHEN {changed} THEN list_concat({entries}) END AS changes FROM people p{joins}"
+        f"CASE WHEN {kept} THEN NULL WHEN {changed} THEN list_concat({entries}) END AS changes, "
+        f"coalesce({has_list} AND {due}, false) AS only_date FROM people p{joins}"
     )
+
+
+UNKNOWN_AGE = "the age of the list is not known before the next push"
+
+
+def expire(database: duckdb.DuckDBPyConnection, inputs: PlanInputs) -> None:
+    """Create the table ``person`` for a removal of old lists: everybody in the state is its audience.
+
+    A list is as old as the newest recommendations that confirm any value of the person. Who has no value of known age
+    keeps the list: a state of an earlier version knows none before the next push.
+    """
+    state = select_state(inputs.state) if inputs.state else "SELECT * FROM nothing"
+    database.register("nothing", STATE.empty_table())
+    database.execute(f"CREATE VIEW state AS {state}")
+    gone = "list({attribute: attribute, fingerprint: NULL::UBIGINT} ORDER BY attribute)"
+    database.execute(
+        "CREATE TABLE person AS SELECT external_id, NULL::BIGINT AS row, true AS in_audience, "
+        f"NOT coalesce(confirmed < {inputs.oldest}, false) AS has_list, '' AS reason, NULL::DOUBLE AS priority, "
+        f"'{UNKNOWN_AGE}' AS unanswered, confirmed IS NULL AS kept, NULL::BIGINT AS kept_since, false AS only_date, "
+        f"CASE WHEN confirmed < {inputs.oldest} THEN gone END AS changes "
+        f"FROM (SELECT external_id, max(confirmed_at) AS confirmed, {gone} AS gone FROM state GROUP BY external_id)"
+    )
+
+
+def count_ages(
+    database: duckdb.DuckDBPyConnection, state: Path, now: int, allowed: int
+) -> tuple[int, int, int, int]:
+    """Count the people of a last-sent state: all, those whose list is at least half as old as allowed, those whose
+    list is older than allowed, and those of whom no age is known.
+
+    :param now: Unix seconds; ``allowed``: seconds.
+    """
+    people, ageing, too_old, unknown = rows_of(
+        database,
+        f"SELECT count(*), count(*) FILTER ({now} - confirmed BETWEEN {allowed // 2} AND {allowed}), "
+        f"count(*) FILTER ({now} - confirmed > {allowed}), count(*) FILTER (confirmed IS NULL) "
+        f"FROM (SELECT max(confirmed_at) AS confirmed FROM ({select_state(state)}) GROUP BY external_id)",
+    )[0]
+    return people, ageing, too_old, unknown
 
 
 def select_state(path: Path) -> str:
@@ -184,7 +235,7 @@ class _JoinedAttribute:
 
     @property
     def table(self) -> str:
-        columns = "external_id, fingerprint, kept_since, true AS present"
+        columns = "external_id, fingerprint, kept_since, confirmed_at, true AS present"
         return f"(SELECT {columns} FROM state WHERE attribute = {self._literal}) {self.alias}"
 
     @property
@@ -206,7 +257,7 @@ class _JoinedAttribute:
 
 def choose(database: duckdb.DuckDBPyConnection, inputs: PlanInputs) -> None:
     """Create the tables ``deferred`` (ids over the cap) and ``canary`` (rows that go first)."""
-    order = f"has_list, {_BY_PRIORITY}, hash(external_id), external_id"
+    order = f"has_list, only_date, {_BY_PRIORITY}, hash(external_id), external_id"
     offset = "LIMIT 0" if inputs.cap is None else f"OFFSET {int(inputs.cap)}"
     database.execute(
         f"CREATE TABLE deferred AS SELECT external_id FROM person WHERE changes IS NOT NULL ORDER BY {order} {offset}"

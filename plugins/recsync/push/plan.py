@@ -33,7 +33,7 @@ from recsync.push import plan_format
 from recsync.push.accounts import Outcome
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.closing import close
-from recsync.push.diff import PlanInputs, choose, compare, fingerprint_lists, rows_of, value
+from recsync.push.diff import PlanInputs, choose, compare, expire, fingerprint_lists, rows_of, value
 from recsync.push.plan_format import PARTS, UNANSWERED_FILE, PlanFigures
 from recsync.push.rendering import Elements
 from recsync.push.store import Deliveries, LastSent, LastSentState, Newest, PlanManifest
@@ -55,7 +55,7 @@ class RemovalBrakeError(FatalError):
 
 
 class SupersededError(Exception):
-    """These recommendations, or newer ones, were pushed before."""
+    """These recommendations, or newer ones, were pushed before, or they are too old for a scheduled run."""
 
 
 def plan(
@@ -98,6 +98,7 @@ def plan(
         log.info("Delivery %s is planned already and goes on", former.delivery)
         return former
     _assert_newest(recommendations, state.newest, is_scheduled=run_type == "scheduled")
+    _assert_fresh(context, recommendations, is_scheduled=run_type == "scheduled")
     name = delivery_name(recommendations.run)
     if former:
         state, etag = close(context, former, by=name)
@@ -125,6 +126,7 @@ def plan(
             brake=brake,
             identifier=identifier.tag,
             leave_catalog=recommendations.leave_catalog,
+            moment=inputs.moment,
         )
     if not dry_run:
         newest = Newest(recommendations.run, recommendations.created_at)
@@ -180,6 +182,21 @@ def _assert_newest(recommendations: RecommendationsManifest, newest: Newest, *, 
         )
 
 
+def _assert_fresh(
+    context: StageContext, recommendations: RecommendationsManifest, *, is_scheduled: bool
+) -> None:
+    """Check that the lists are not too old to be mailed; a retirement has none."""
+    max_age, name = context.program.recommendations.max_age, context.program.name
+    age = datetime.now(UTC) - datetime.fromisoformat(recommendations.created_at)
+    if max_age is None or age <= max_age or recommendations.run.startswith(RETIRE_PREFIX):
+        return
+    text = (
+        f"Recommendations {recommendations.run} were generated {age.days} days ago, and recommendations.max_age_days "
+        f"({max_age.days}) lets nobody have older lists. Run {name}_recommend; nothing was sent."
+    )
+    raise SupersededError(text) if is_scheduled else FatalError(text)
+
+
 def publish_plan(
     context: StageContext, figures: PlanFigures, folder: Path, *, what: str, **fields: Any
 ) -> PlanManifest:
@@ -223,7 +240,7 @@ def _brake(context: StageContext, brake: str, *, dry_run: bool) -> None:
 def _inputs(
     context: StageContext, recommendations: RecommendationsManifest, state: LastSentState, work: Path
 ) -> PlanInputs:
-    braze = context.program.braze
+    braze, policy = context.program.braze, context.program.recommendations
     lists = work / "lists.parquet"
     catalogue = context.store(RecommendationsStore).download(recommendations.run, lists)
     table = context.store(LastSent).download(state, work / "state.parquet")
@@ -241,7 +258,8 @@ def _inputs(
         cap=plan_format.cap(braze.delivery, state.written.get(today, 0)),
         canary_share=braze.delivery.canary_share,
         moment=int(datetime.fromisoformat(recommendations.created_at).timestamp()),
-        keep_seconds=context.program.recommendations.keep_days * _DAY_SECONDS,
+        keep_seconds=policy.keep_days * _DAY_SECONDS,
+        refresh_seconds=None if policy.warn_age is None else int(policy.warn_age.total_seconds()),
         run={name: text for name, text in vars(recommendations).items() if isinstance(text, str)},
     )
 
@@ -286,7 +304,10 @@ def plan_files(inputs: PlanInputs, target: Path, work: Path) -> PlanFigures:
     items = inputs.catalogue.append_column("used", pa.array(wanted.used))
     pq.write_table(items, target / "items.parquet", compression="zstd")
     with modest_allocator(), duck.opened(work) as database:
-        compare(database, inputs, work, wanted.without)
+        if inputs.oldest is None:
+            compare(database, inputs, work, wanted.without)
+        else:
+            expire(database, inputs)
         choose(database, inputs)
         return _write(database, inputs, elements, target)
 
@@ -331,6 +352,7 @@ def _write(
         losing=value(database, f"SELECT count(*) {losing}"),
         losing_outside=value(database, f"SELECT count(*) {losing} AND NOT in_audience"),
         deferred=value(database, "SELECT count(*) FROM deferred"),
+        refreshed=value(database, "SELECT count(*) FROM todo WHERE only_date"),
     )
 
 

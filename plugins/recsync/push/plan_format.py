@@ -34,6 +34,8 @@ STATE = pa.schema(
         # Unix seconds since when the user keeps this list without an answer of Amazon Personalize; 0: a fallback list
         # that was written instead of an answer. Null: the list was an answer.
         ("kept_since", pa.int64()),
+        # Unix seconds of the newest recommendations that gave the user this value; null: unknown.
+        ("confirmed_at", pa.int64()),
     ]
 )
 UNANSWERED_FILE = "unanswered.parquet"
@@ -55,6 +57,7 @@ class PlanFigures:
     :param losing: those of them who lose it, over a cap or not.
     :param losing_outside: those of them who are no longer in the audience.
     :param deferred: users over a cap, those outside the audience among them.
+    :param refreshed: users who get nothing but the date of their unchanged list; a data point each.
     """
 
     audience: int
@@ -70,6 +73,7 @@ class PlanFigures:
     losing: int = 0
     losing_outside: int = 0
     deferred: int = 0
+    refreshed: int = 0
 
     @property
     def total_rows(self) -> int:
@@ -114,16 +118,21 @@ def cap(delivery: Delivery, written_today: int) -> int | None:
     return min(caps) if caps else None
 
 
-def removal_brake(delivery: Delivery, figures: PlanFigures) -> str:
+def removal_brake(delivery: Delivery, figures: PlanFigures, why: str = "") -> str:
     """Return why too many users would lose their list for this program; empty when they do not.
 
     Many removals at once mostly come from missing input, such as an audience query that returns too little.
+
+    :param why: they would lose it; empty: for want of recommendations.
     """
     losing, had = figures.losing, figures.had_list
     if losing <= max(MIN_REMOVED, delivery.max_removed_share * had):
         return ""
+    why = why or (
+        f"{figures.losing_outside:,} are not in the audience any more, {losing - figures.losing_outside:,} have no "
+        "recommendations any more"
+    )
     return (
         f"{losing:,} of the {had:,} people who have a list would lose it ({losing / had:.0%}), more than "
-        f"braze.delivery.max_removed_share ({delivery.max_removed_share:.0%}) allows: {figures.losing_outside:,} are "
-        f"not in the audience any more, {losing - figures.losing_outside:,} have no recommendations any more"
+        f"braze.delivery.max_removed_share ({delivery.max_removed_share:.0%}) allows: {why}"
     )

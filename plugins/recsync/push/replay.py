@@ -59,7 +59,8 @@ def replay(program_name: str, delivery: str, *, dag_run: str, dry_run: bool = Fa
             f"Delivery {state.open_delivery} is not complete; let it finish (or clear its run), then replay."
         )
     original = deliveries.plan(delivery)
-    items = known_items(context) if context.program.braze.catalog else None
+    catalog = context.program.braze.catalog
+    items = known_items(context, catalog) if catalog else None
     with work_folder() as work:
         table = last_sent.download(state, work / "state.parquet")
         figures = plan_replay(letters, delivery, table, items, work / "plan", work)
@@ -74,6 +75,7 @@ def replay(program_name: str, delivery: str, *, dag_run: str, dry_run: bool = Fa
             dry_run=dry_run,
             replay_of=delivery,
             identifier=identifier.tag,
+            moment=original.moment,
         )
     if not dry_run:
         last_sent.replace(replace(state, open_delivery=manifest.delivery), etag)

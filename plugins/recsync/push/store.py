@@ -160,6 +160,7 @@ class PlanManifest:
     :param brake: why a person must approve its removals; empty when approval is not needed.
     :param leave_catalog: whether the Braze catalog stays as it is.
     :param identifier: how its objects name the people: :attr:`braze_client.identifiers.Identifier.tag`.
+    :param moment: Unix seconds of the recommendations; 0 when it delivers none.
     """
 
     delivery: str
@@ -174,6 +175,7 @@ class PlanManifest:
     brake: str = ""
     leave_catalog: bool = False
     identifier: str = EXTERNAL_ID.tag
+    moment: int = 0
 
 
 @dataclass(frozen=True)

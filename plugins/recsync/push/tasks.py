@@ -183,6 +183,7 @@ def _question(plan: dict[str, Any]) -> str:
         "requests": plan["requests"],
         "minutes at the rate limit": plan["minutes"],
         "data points": plan["data_points"],
+        **({"of them for the date of unchanged lists": plan["refreshed"]} if plan.get("refreshed") else {}),
         **{f"not written: {outcome}": people for outcome, people in plan["settled"].items()},
     }
     table = "\n".join(f"| {name} | {value:,} |" for name, value in rows.items())

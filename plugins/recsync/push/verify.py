@@ -264,8 +264,8 @@ class _Verifier:
             database.register("attributes", pa.table({"attribute": names}))
             database.execute(
                 "COPY (SELECT external_id, attribute, CASE WHEN external_id IN (SELECT external_id FROM drifted) "
-                "THEN NULL ELSE fingerprint END AS fingerprint, delivery, kept_since FROM state "
-                f"UNION ALL SELECT external_id, attribute, NULL, '{self._delivery}', NULL "
+                "THEN NULL ELSE fingerprint END AS fingerprint, delivery, kept_since, confirmed_at FROM state "
+                f"UNION ALL SELECT external_id, attribute, NULL, '{self._delivery}', NULL, NULL "
                 "FROM drifted CROSS JOIN attributes WHERE external_id NOT IN (SELECT external_id FROM state)"
                 f") TO '{marked}' (FORMAT parquet, COMPRESSION zstd)"
             )

@@ -55,7 +55,7 @@ class Person:
 class Case:
     """What one plan is made from; the chunk is how many rows the plan looks at in one go.
 
-    :param since: ``kept_since`` of the last-sent state, by external id.
+    :param since: ``kept_since`` of the last-sent state, by external id; ``confirmed``: its ``confirmed_at``.
     """
 
     braze: Braze
@@ -69,6 +69,8 @@ class Case:
     moment: int = 1_000
     keep_seconds: int = 100
     has_scores: bool = True
+    refresh_seconds: int | None = None
+    confirmed: Mapping[str, int] = field(default_factory=dict)
     manifest: Mapping[str, str] = field(default_factory=lambda: dict(RUN))
 
     def is_kept(self, external_id: str) -> bool:
@@ -133,7 +135,17 @@ class Case:
             or shown[name] is UNKNOWN
             or dumps(wanted[name]) != dumps(shown[name])
         }
-        return {} if wanted and all(self.waits(name) for name in changes) else changes
+        if not wanted or not all(self.waits(name) for name in changes):
+            return changes
+        return {name: value for name, value in changes.items() if self.is_due(external_id, name)}
+
+    def is_due(self, external_id: str, name: str) -> bool:
+        """Say whether the date of an unchanged list is so old that it is written alone."""
+        dates = {each.name for each in self.braze.written if each.source.name == "generated_at"}
+        if name not in dates or self.refresh_seconds is None or not self.manifest["created_at"]:
+            return False
+        there = name in self.shown.get(external_id, {}) and external_id in self.confirmed
+        return not there or self.moment - self.confirmed[external_id] >= self.refresh_seconds
 
     def after(self, external_id: str) -> dict[str, Any]:
         """Say what somebody has once everything was taken."""
@@ -158,11 +170,12 @@ class Case:
     def is_too_large(self, external_id: str) -> bool:
         return self.has_list(external_id) and len(compact(self.payload(external_id))) > MAX_VALUE_BYTES
 
-    def rank(self, external_id: str) -> tuple[bool, float]:
-        """The lower, the earlier under a cap: removals, then high priorities, then those without any."""
+    def rank(self, external_id: str) -> tuple[bool, bool, float]:
+        """The lower, the earlier under a cap: removals, then lists before mere dates, then high priorities."""
+        only_date = all(map(self.waits, self.changes(external_id)))
         person = self.people.get(external_id, Person())
         priority = -math.inf if person.priority is None or math.isnan(person.priority) else person.priority
-        return self.has_list(external_id), -priority
+        return self.has_list(external_id), self.has_list(external_id) and only_date, -priority
 
     def run(self, folder: Path) -> Planned:
         """Let recsync plan it."""
@@ -186,12 +199,13 @@ class Case:
         )
         state = folder / "state.parquet" if self.shown else None
         if state is not None:
-            pq.write_table(state_table(self.shown, since=self.since), state)
+            pq.write_table(state_table(self.shown, since=self.since, confirmed=self.confirmed), state)
         return self.plan(folder, folder / "lists.parquet", catalogue, state)
 
     def plan(self, folder: Path, lists: Path, catalogue: pa.Table, state: Path | None) -> Planned:
         inputs = PlanInputs(
             self.braze, lists, catalogue, state, self.cap, self.canary_share, self.moment, self.keep_seconds,
+            refresh_seconds=self.refresh_seconds,
             run=self.manifest,
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
@@ -268,7 +282,12 @@ def digest(value: Any) -> int | None:
     return text_fingerprint(value) if isinstance(value, str) else value_fingerprint(value)
 
 
-def state_table(shown: Shown, delivery: str = "d-0", since: Mapping[str, int] | None = None) -> pa.Table:
+def state_table(
+    shown: Shown,
+    delivery: str = "d-0",
+    since: Mapping[str, int] | None = None,
+    confirmed: Mapping[str, int] | None = None,
+) -> pa.Table:
     rows = [
         {
             "external_id": who,
@@ -276,6 +295,7 @@ def state_table(shown: Shown, delivery: str = "d-0", since: Mapping[str, int] | 
             "fingerprint": digest(value),
             "delivery": delivery,
             "kept_since": (since or {}).get(who),
+            "confirmed_at": (confirmed or {}).get(who),
         }
         for who, attributes in shown.items()
         for name, value in attributes.items()
@@ -367,7 +387,9 @@ def cases(draw: st.DrawFn, *, capped: bool = True) -> Case:
     # Of somebody: exactly what is wanted, another list, another attribute, nobody knows, or nothing.
     values = st.one_of(st.just(UNKNOWN), st.lists(st.text(max_size=3), max_size=3))
     attributes = st.dictionaries(
-        st.sampled_from(["recs", "recs_tier", "old_recs", "recs_scores", "recs_version"]),
+        st.sampled_from(
+            ["recs", "recs_tier", "old_recs", "recs_scores", "recs_version", "recs_generated_at"]
+        ),
         st.one_of(values, st.text(max_size=3)),
     )
     shown: dict[str, dict[str, Any]] = draw(st.dictionaries(IDS, attributes, max_size=4))
@@ -390,6 +412,10 @@ def cases(draw: st.DrawFn, *, capped: bool = True) -> Case:
         cap=draw(st.one_of(st.none(), st.integers(0, 10))) if capped else None,
         canary_share=draw(st.sampled_from([0.0, 0.01, 0.3, 1.0])),
         chunk_rows=draw(st.sampled_from([1, 3, 50_000])),
+        refresh_seconds=draw(st.sampled_from([None, 50, 100])),
+        confirmed={
+            who: at for who in people if (at := draw(st.sampled_from([None, 0, 900, 901, 950]))) is not None
+        },
         since={
             who: age for who in people if (age := draw(st.sampled_from([None, 0, 900, 901, 950]))) is not None
         },

@@ -97,7 +97,7 @@ class Kit:
             for n in range(people)
         }
 
-    def write_program(self, **braze: Any) -> None:
+    def write_program(self, *, recommendations: Mapping[str, Any] | None = None, **braze: Any) -> None:
         """Write the program file; JSON is YAML."""
         for folder in ("programs", f"sql/{self.name}", f"schemas/{self.name}"):
             (self.include / folder).mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ class Kit:
         # The people of most tests begin with their first list.
         braze = {"update_existing_only": False, "attribute": "recs", **braze}
         braze = {**braze, "delivery": {"canary_share": 0, **braze.get("delivery", {})}}
-        program = {"recommendations": {"length": 5}, "braze": braze}
+        program = {"recommendations": {"length": 5, **(recommendations or {})}, "braze": braze}
         (self.include / "programs" / f"{self.name}.yaml").write_text(json.dumps(program))
 
     @property

@@ -101,6 +101,38 @@ def test_everybody_is_counted_once_and_the_state_says_what_braze_took(
         check_letters(planned, ledger, fates)
 
 
+def test_what_newer_recommendations_confirm_gets_their_time(tmp_path: Path) -> None:
+    braze = Braze(
+        attribute="recs",
+        attributes=[{"name": "recs_at", "from": "generated_at"}, {"name": "recs_tier", "from": "tier"}],
+    )
+    old = {"recs": ["1"], "recs_at": "2025-12-01T00:00:00Z", "recs_tier": "personal"}
+    people = dict.fromkeys(["same", "list", "refused", "unclear", "left out"], Person(("1",)))
+    people |= {"kept": Person((), unanswered="no line")}
+    shown = {who: {**old, "recs": ["2"]} for who in people} | {"same": old}
+    case = Case(braze, people, {"1": {}, "2": {}}, shown, cap=3, confirmed=dict.fromkeys(people, 10))
+    planned = case.run(tmp_path / "1")
+    fates = dict(zip(["list", "refused", "unclear"], FATES, strict=True))
+    names = [row["external_id"] for row in planned.writes]
+    renamed = dict(zip(names, fates, strict=True))
+    ledger = ledger_of([fates[renamed[who]] for who in names], "too bad", len(names))
+    target = tmp_path / "merged.parquet"
+    merge_state(
+        planned.inputs.state, planned.path, planned.figures, ledger, "d-1", target, tmp_path,
+        moment=1_000, run_level=["recs_at"],
+    )  # fmt: skip
+    found: dict[str, dict[str, int]] = {}
+    for row in pq.read_table(target).to_pylist():
+        found.setdefault(row["external_id"], {})[row["attribute"]] = row["confirmed_at"]
+    # The date in Braze is of the former run until it is written.
+    assert found.pop("same") == {"recs": 1_000, "recs_at": 10, "recs_tier": 1_000}
+    (taken,) = (who for who, fate in renamed.items() if fate == "list")
+    assert found.pop(taken) == {"recs": 1_000, "recs_at": 1_000, "recs_tier": 1_000}
+    # Refused, unclear, over the cap, kept without an answer: Braze may have the former list.
+    assert len(found) == 4
+    assert all(set(each.values()) == {10} for each in found.values())
+
+
 def check_account(
     case: Case, planned: Planned, account: DeliveryAccount, fates: list[Outcome], statuses: list[Status]
 ) -> None:

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from delivery_reference import Case, Person
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsync.program import Braze
+from recsync.push.plan import plan_files
 
 IDS = Braze(attribute="recs", update_existing_only=False)
 
@@ -107,6 +109,51 @@ def test_time_and_version_are_written_along_and_never_alone(tmp_path: Path) -> N
         "former": {**NEWEST, "old": None},
         "left": {"recs_version": None, "_update_existing_only": True},
     }
+
+
+def test_the_date_of_an_unchanged_list_is_written_alone_before_it_is_too_old(tmp_path: Path) -> None:
+    same = {**SCORED_VALUE, **EARLIER}
+    shown = {
+        "young": same,
+        "old": same,
+        "unknown age": same,
+        "list": {**same, "recs": ["2"]},
+        "without": SCORED_VALUE,
+    }
+    case = Case(
+        SCORED, dict.fromkeys(shown, SCORED_PERSON), {"1": {}, "2": {}}, shown, refresh_seconds=100,
+        confirmed={"young": 901, "old": 900, "list": 0, "without": 999},
+    )  # fmt: skip
+    planned = case.run(tmp_path / "1")
+    assert written(case, tmp_path / "2") == {
+        who: {"recs_generated_at": NEWEST["recs_generated_at"]} for who in ("old", "unknown age", "without")
+    } | {"list": {"recs": ["1", "2"], **NEWEST}}
+    assert (planned.figures.refreshed, planned.figures.data_points) == (3, 3 + 3)
+    # Under a cap, lists go before mere dates.
+    (row,) = replace(case, cap=1).run(tmp_path / "3").writes
+    assert row["external_id"] == "list"
+
+
+def test_old_lists_are_removed_and_everybody_is_accounted_for(tmp_path: Path) -> None:
+    shown = {
+        "old": {"recs": ["1"], "recs_tier": "x"},
+        "young": {"recs": ["1"]},
+        "unknown age": {"recs": ["1"]},
+    }
+    case = Case(IDS, {}, {}, shown, confirmed={"old": 99, "young": 100})
+    planned = case.run(tmp_path / "1")
+    figures = plan_files(replace(planned.inputs, oldest=100), tmp_path / "plan", tmp_path)
+    rows = pq.read_table(tmp_path / "plan/writes/removals.parquet").to_pylist()
+    assert [json.loads(row["object"]) for row in rows] == [
+        {"external_id": "old", "recs": None, "recs_tier": None, "_update_existing_only": True}
+    ]
+    settled = pq.read_table(tmp_path / "plan/settled.parquet").to_pylist()
+    assert {row["external_id"]: (row["outcome"], row["reason"]) for row in settled} == {
+        "young": ("unchanged", ""),
+        "unknown age": ("kept", "the age of the list is not known before the next push"),
+    }
+    assert (figures.audience, figures.removals, figures.losing, figures.had_list) == (3, 1, 1, 3)
+    assert figures.data_points == 2
 
 
 def test_lists_without_scores_leave_them_until_the_list_changes(

@@ -1,0 +1,9 @@
+"""Fixtures of deliveries, for removals of old lists."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "push"))
+from kit_fixtures import delivery_servers, kit, row_content  # ruff: ignore[unused-import]
