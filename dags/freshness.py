@@ -40,7 +40,7 @@ def check(program: str) -> dict[str, Any]:
     return check(program, get_current_context()["dag_run"].run_after)
 
 
-@task(multiple_outputs=False)
+@task(multiple_outputs=True)
 def plan(program: str) -> dict[str, Any]:
     """Plan the removal of the lists that are too old."""
     from recsync.costs.budget import delivery_cost

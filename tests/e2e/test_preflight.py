@@ -256,6 +256,9 @@ def test_a_key_without_a_permission_is_told_which(shop: Shop, monkeypatch: pytes
         f"{NAME}.yaml:8: braze.connection: the API key of the connection braze_default lacks users.delete (for make "
         "forget, as erasure.braze is profile), catalogs.delete_items (for braze.catalog); "
     )
+    status = PROGRAM.replace("  attribute: recs", "  attribute: recs\n  status_catalog: recsync_status")
+    shop.write_files(status.replace("  length: 5", "  length: 5\n  max_age_days: 9"))
+    assert "catalogs.delete_items (for braze.status_catalog)" in problems(shop)[0]
     shop.write_files("erasure: {braze: attributes}\n" + PROGRAM)
     assert problems(shop) == []
 

@@ -65,6 +65,10 @@ def test_a_time_is_in_utc_and_the_version_has_no_account_number() -> None:
         ({"attribute": "recs", "identifier": "device_id"}, "external_id"),
         ({"attribute": "recs", "identifier": "user_alias"}, "alias_label belong together"),
         ({"attribute": "recs", "alias_label": "shop"}, "alias_label belong together"),
+        (
+            {"attribute": "recs", "catalog": {"name": "x", "fields": {"a": "string"}}, "status_catalog": "x"},
+            "must be another catalog than catalog",
+        ),
     ],
 )
 def test_sections_that_cannot_be_written_are_refused(section: dict[str, str], told: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from yaml import safe_load
 
 from recsync.errors import ProgramError
 from recsync.program.files import (
@@ -11,6 +12,7 @@ from recsync.program.files import (
     program_files,
     read_program,
     read_programs,
+    shared_problems,
 )
 from recsync.program.parse import parse_program
 
@@ -143,3 +145,23 @@ def test_programs_that_rules_name_must_exist(include: Path) -> None:
         "shop", {"braze": {"attribute": "r"}, "recommendations": {"rules": {"not_mailed_in_days": 9}}}
     )
     assert days_of_lists_needed([alone, *programs.values()], "shop") == 9
+
+
+def test_a_status_catalog_may_be_shared_and_is_nobodys_catalog_of_items(include: Path) -> None:
+    limited = "recommendations: {max_age_days: 9}\nbraze:\n  attribute: "
+    items = f"{limited}c\n  catalog: {{name: x, fields: {{title: string}}}}\n"
+    texts = {"a": f"{limited}a\n  status_catalog: x\n", "b": f"{limited}b\n  status_catalog: x\n"}
+
+    def found(texts: dict[str, str]) -> dict[str, list[str]]:
+        for name, text in texts.items():
+            (include / "programs" / f"{name}.yaml").write_text(text)
+        return shared_problems(
+            {name: parse_program(name, safe_load(text)) for name, text in texts.items()}, include
+        )
+
+    assert found(texts) == {}
+    told = found({**texts, "c": items})
+    assert {name: line.split(":")[:2] for name, (line,) in told.items()} == {
+        "a": ["a.yaml", "4"], "b": ["b.yaml", "4"], "c": ["c.yaml", "4"]
+    }  # fmt: skip
+    assert "writes to the same Braze catalog" in told["a"][0]

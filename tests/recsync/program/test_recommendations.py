@@ -26,6 +26,7 @@ def policy(**fields: Any) -> Recommendations:
         ({"rules": {"max_per": {"aisle": 0}}}, "greater than or equal to 1"),
         ({"rules": {"min_score": "nan"}}, "finite number"),
         ({"fallback": ["popular", "popular"]}, "names a tier twice"),
+        ({"max_age_days": 7}, r"keep_days \(7\) must be below max_age_days \(7\)"),
     ],
 )
 def test_policies_that_cannot_be_met_are_refused(fields: dict[str, Any], message: str) -> None:

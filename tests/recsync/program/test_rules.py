@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from recsync.errors import ProgramError
 from recsync.program import Program
 from recsync.program.files import read_program
+from recsync.program.parse import parse_program
 from recsync.program.recipes import RECIPES, InputType
 
 _AVRO = {"type": "record", "namespace": "com.amazonaws.personalize.schema", "version": "1.0"}
@@ -299,3 +301,12 @@ def test_what_the_program_says_reaches_the_service_as_it_spells_it(
     text = yaml.safe_dump({"personalize": personalize})
     program = read(include, text + "datasets: {items: {}}\n")
     assert (program.personalize.solution_config, program.personalize.job_config) == (config, job)
+
+
+def test_a_status_catalog_needs_an_age() -> None:
+    limit, status = "recommendations: {max_age_days: 9}\n", "braze: {attribute: recs, status_catalog: x}\n"
+    assert parse_program("shop", yaml.safe_load(limit + status)).braze.status_catalog == "x"
+    with pytest.raises(
+        ValidationError, match=r"says until when lists may be mailed; say recommendations\.max_age"
+    ):
+        parse_program("shop", yaml.safe_load(status))
