@@ -1,0 +1,1 @@
+"""Braze's Liquid, rendered on this machine: its attribute syntax, tags and filters on top of python-liquid."""
