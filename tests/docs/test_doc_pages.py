@@ -23,7 +23,6 @@ from warehouse_local.server import EmbeddedServer, running
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = sorted((REPO / "docs").glob("*.md"))
-EMAIL = REPO / "include" / "email"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -151,46 +150,6 @@ def exported_rows(program: Program, kind: DatasetType, interval: Interval, folde
     report = checks.finish()
     assert report.quarantined == 0
     return report.exported
-
-
-def snippet(payload: str) -> str:
-    return (EMAIL / f"recommendations-{payload}.liquid").read_text()
-
-
-@pytest.mark.parametrize("payload", ["ids", "objects"])
-def test_the_snippet_speaks_of_the_sample_program(payload: str) -> None:
-    program = read_program(REPO / "include/programs/grocery.yaml", REPO / "include")
-    assert program.braze.catalog is not None
-    text = snippet(payload)
-    fields = set(re.findall(r"(?:items\[0\]|item)\.(\w+)", text))
-
-    assert set(re.findall(r"custom_attribute\.\$\{(\w+)\}", text)) == {program.braze.attribute}
-    assert fields
-    assert fields <= set(program.braze.catalog.fields)
-    assert set(re.findall(r"catalog_items (\w+)", text)) == (
-        {program.braze.catalog.name} if payload == "ids" else set()
-    )
-
-
-@pytest.mark.parametrize("payload", ["ids", "objects"])
-def test_the_snippet_closes_every_tag_and_puts_no_filter_where_braze_takes_none(payload: str) -> None:
-    open_tags: list[str] = []
-    for tag, rest in re.findall(r"\{% (\w+)(.*?)%\}", snippet(payload)):
-        if tag in {"if", "for", "comment"}:
-            assert "|" not in rest
-            open_tags.append(tag)
-        elif tag.startswith("end"):
-            assert open_tags.pop() == tag.removeprefix("end")
-    assert open_tags == []
-
-
-def test_the_slots_count_up_and_fit_the_check_before_them() -> None:
-    text = snippet("ids")
-    slots = [int(slot) for slot in re.findall(r"catalog_items \w+ \{\{ recs\[(\d+)\] \}\}", text)]
-    assert slots == list(range(len(slots)))
-    assert f"count < {len(slots)} %}}" in text
-    # No catalogue tag in a loop: Braze documents none.
-    assert "{% for" not in text
 
 
 def test_the_pages_hold_json_that_can_be_read() -> None:

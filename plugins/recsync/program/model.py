@@ -20,6 +20,7 @@ from recsync.program.data import (
     ExportSettings,
     InputFiles,
 )
+from recsync.program.email import Email
 from recsync.program.filters import Filters
 from recsync.program.operations import (
     Alert,
@@ -104,6 +105,7 @@ class Program(Strict):
     filters: Filters = Filters()
     recommendations: Recommendations = Recommendations()
     braze: Braze
+    email: Email = Email()
     schedules: Schedules = Schedules()
     erasure: ErasurePolicy = ErasurePolicy()
     retention: Retention = Retention()

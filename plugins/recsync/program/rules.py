@@ -36,6 +36,7 @@ def recipe_problems(program: Program) -> Iterator[Problem]:
         _datasets,
         _inputs,
         _lists,
+        _email,
         filter_problems,
     ):
         yield from rules(program)
@@ -206,6 +207,21 @@ def _lists(program: Program) -> Iterator[Problem]:
                 ("recommendations", "rules", rule),
                 "takes items that people bought where a list has too few, but the lists hold actions; remove it",
             )
+
+
+def _email(program: Program) -> Iterator[Problem]:
+    sent = program.braze.sent_fields
+    for part, column in program.email.columns:
+        if column and column not in sent:
+            where = "braze.catalog.fields" if program.braze.payload == "ids" else "braze.item_fields"
+            text = f"is not among {where}, so it is not in Braze{did_you_mean(column, sent)}"
+            yield Problem(("email", "columns", part), text, column)
+    if program.email.template and not program.email.template.endswith((".html", ".liquid")):
+        yield Problem(
+            ("email", "template"),
+            "must be the path of a .html or .liquid file below include/",
+            program.email.template,
+        )
 
 
 def schema_problems(program: Program, kind: DatasetType, schema: AvroSchema) -> Iterator[Problem]:

@@ -1,0 +1,143 @@
+"""Write the e-mail kit of a program: template, cards, other channels and the dictionary of its attributes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from recsync.email_kit.fields import item_fields
+from recsync.email_kit.money import MoneyFormat
+from recsync.program import Program
+from recsync.program.braze import Attribute
+from recsync.program.problems import read_text_file
+
+FILES = ("email.html", "cards.liquid", "content-card-and-push.md", "attributes.md")
+# Liquid has {{ }} and {% %}.
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    block_start_string="[%",
+    block_end_string="%]",
+    variable_start_string="[[",
+    variable_end_string="]]",
+    comment_start_string="[#",
+    comment_end_string="#]",
+    autoescape=False,  # ruff: ignore[jinja2-autoescape-false] - the names in them are checked by the program model
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_ID = "B0017"
+# By Source.name: type, example, meaning, data points.
+_MEANING = {
+    "items": (
+        "array of item ids, best first",
+        json.dumps([_ID, "B0042", "B0108"]),
+        "The recommendations. Each id is an item of the catalog.",
+        "1 when the list changed",
+    ),
+    "scores": (
+        "array of numbers",
+        "[0.0412, 0.0397, 0.0204]",
+        "The score of each item, in the order of the list: the higher, the surer the model is.",
+        "1 when a score changed",
+    ),
+    "tier": (
+        "string",
+        "personal",
+        "Where the list came from: personal, or the fallback that filled it up: similar, popular_in_segment, popular.",
+        "1 when it changed",
+    ),
+    "generated_at": (
+        "time",
+        "2026-11-29T05:30:00Z",
+        "When the list was made (UTC).",
+        "1 whenever it is written; never alone, only along with another change of the person",
+    ),
+    "version": (
+        "string",
+        "grocery-full/4f1e2d",
+        "Which version of the model made the list.",
+        "1 whenever it is written; never alone, only along with another change of the person",
+    ),
+}
+
+
+def block_name(program: Program) -> str:
+    """Return the name that the Content Block with the cards has in Braze."""
+    return f"{program.braze.attribute}_cards"
+
+
+def kit_folder(program: Program) -> str:
+    """Return the folder of the kit below ``include/``."""
+    return f"email/{program.name}"
+
+
+def kit_files(program: Program) -> dict[str, str]:
+    """Return the texts of the kit's files, by name.
+
+    :raises FatalError: when no field is the items' name.
+    """
+    fields, email, braze = item_fields(program), program.email, program.braze
+    has_prices = fields.price and (email.currency or fields.text_prices)
+    money = None if fields.text_prices or not email.currency else MoneyFormat.of(email.currency, email.locale)
+    values: dict[str, Any] = {
+        "program": program,
+        "fields": fields,
+        "has_prices": has_prices,
+        "money": money,
+        "block": block_name(program),
+        "attribute": braze.attribute,
+        "catalog": braze.catalog.name if braze.catalog else None,
+        "items": min(email.items, program.recommendations.length),
+        "min_items": min(email.items, program.recommendations.shortest),
+        "utm": {
+            "utm_source": email.utm.source,
+            "utm_medium": email.utm.medium,
+            "utm_campaign": email.utm.campaign or program.name,
+        },
+        "parts": {
+            column: part.replace("_", " ") for part, column in vars(fields).items() if isinstance(column, str)
+        },
+        "attributes": [_described(attribute, program) for attribute in braze.written],
+    }
+    return {name: _TEMPLATES.get_template(f"{name}.jinja").render(values) for name in FILES}
+
+
+def template_and_blocks(program: Program, include: Path) -> tuple[str, dict[str, str]]:
+    """Return the program's template, and its Content Blocks by name.
+
+    Content Blocks are the ``.liquid`` files of the kit's folder and of the template's. A kit that was never written is
+    made on the spot.
+
+    :raises FatalError: the template cannot be read, or no field is the items' name.
+    """
+    folder, own = include / kit_folder(program), program.email.template
+    folders = {folder, (include / own).parent} if own else {folder}
+    blocks = {
+        path.stem: path.read_text("utf-8") for each in folders for path in sorted(each.glob("*.liquid"))
+    }
+    made = {} if (own and "cards" in blocks) or (folder / FILES[0]).is_file() else kit_files(program)
+    blocks[block_name(program)] = blocks.pop("cards", "") or made[FILES[1]]
+    if own:
+        return read_text_file(include / own, f"include/{own}"), blocks
+    return made.get(FILES[0]) or read_text_file(
+        folder / FILES[0], f"include/{kit_folder(program)}/{FILES[0]}"
+    ), blocks
+
+
+def _described(attribute: Attribute, program: Program) -> dict[str, str]:
+    kind, example, meaning, points = _MEANING[attribute.source.name]
+    braze = program.braze
+    if attribute.source.name == "items":
+        if braze.payload == "objects":
+            kind = "array of objects, best first"
+            example = json.dumps([{"id": _ID, **dict.fromkeys(braze.item_fields, "…")}], ensure_ascii=False)
+            meaning = "The recommendations, each with its fields as they were when the list was made."
+            points = f"{len(braze.item_fields) + 1} for each item of the list, when anything in it changed"
+        elif not braze.catalog:
+            meaning = "The recommendations, as ids of your shop."
+    return {"name": attribute.name, "type": kind, "example": example, "meaning": meaning, "points": points}
