@@ -11,7 +11,7 @@ STACK := PYTHONPATH=local $(BIN)/python -m stack
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status load new run trade preflight push costs forget retire test check programs fix lock clean
+.PHONY: help setup demo up down status load new run trade kit preview preflight push costs forget retire test check programs fix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,16 @@ push: $(READY) ## deliver a batch output, in process: make push PROGRAM=<name> R
 	    echo "or the newest recommendations to everybody anew: make push PROGRAM=<name> RESYNC=1"; exit 2; }
 	$(STACK) push "$(PROGRAM)" $(if $(RECOMMENDATIONS),"$(RECOMMENDATIONS)") \
 	  $(if $(DRY_RUN),--dry-run) $(if $(RESYNC),--resync) $(if $(ALLOW_REMOVALS),--allow-removals)
+
+kit: $(READY) ## write what the marketer copies into Braze, from the program file, to include/email: make kit [PROGRAM=<name>]
+	@PYTHONPATH=plugins $(BIN)/python -m recsync.email_kit $(PROGRAM)
+
+# No id in a command line, as for forget.
+preview: $(READY) ## show mails as Braze would render them, with pictures: make preview PROGRAM=<name> [USERS=<file of ids, - for standard input>]
+	@test -n "$(PROGRAM)" || { echo "which program? make preview PROGRAM=<name of a file in include/programs>"; exit 2; }
+	@test "$(origin USER)" != "command line" || \
+	  { echo "An id on the command line is seen by everybody on this machine: write it into a file (make preview PROGRAM=… USERS=<file>), or USERS=- and type it."; exit 2; }
+	@$(STACK) preview "$(PROGRAM)" $(if $(USERS),--users "$(USERS)")
 
 preflight: $(READY) ## check all that a run of one program needs before anything is billed: make preflight PROGRAM=<name>
 	@test -n "$(PROGRAM)" || { echo "which program? make preflight PROGRAM=<name of a file in include/programs>"; exit 2; }

@@ -32,5 +32,6 @@ def test_what_is_registered():
     assert [(v["destination"], v["href"]) for v in view["external_views"]] == [
         ("nav", "recsync/reports"),
         ("nav", "recsync/models"),
+        ("nav", "recsync/preview"),
     ]
     assert any("ExportReportLink" in link for link in view["operator_extra_links"])

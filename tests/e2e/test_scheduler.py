@@ -20,7 +20,6 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
-from browser import CHROMIUM, Browser, open_browser
 from shop import CUSTOMERS, FULL_UNTIL, PROGRAM, Shop, write_files
 from stacks import (
     STACK_TIMEOUT_SECONDS,
@@ -31,6 +30,8 @@ from stacks import (
     wait_until_scheduled,
     wait_until_settled,
 )
+
+from stack.browser import CHROMIUM, Browser, open_browser
 
 NAME = "corner-shop"
 SECONDS_TO_DECIDE = 8

@@ -79,9 +79,7 @@ def read_people(file: Path | None) -> list[str]:
             raise StackError(f"{file} cannot be read as UTF-8 text ({type(error).__name__}).") from None
     people = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if not people:
-        raise StackError(
-            "Whom? Write one user_id a line into a file (make forget USERS=<file>) or to standard input."
-        )
+        raise StackError("Whom? Write one user_id a line into a file, USERS=<file>, or to standard input.")
     return people
 
 

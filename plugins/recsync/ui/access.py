@@ -7,6 +7,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -63,9 +64,54 @@ def address(request: Request) -> str:
     return str(request.scope.get("root_path", ""))
 
 
+def may_see_people(program: str, request: Request, user: GetUserDep) -> None:
+    """Check that the user may start the program's push DAG: who may write to people may see what they get.
+
+    :raises HTTPException: 403 if not.
+    """
+    requires_access_dag("POST", DagAccessEntity.RUN, f"{program}_push")(request, user)
+
+
+def people_programs(request: Request, user: GetUserDep) -> list[str]:
+    """Return the programs whose people the user may see."""
+    names = []
+    for program in program_names():
+        with suppress(HTTPException):
+            may_see_people(program, request, user)
+            names.append(program)
+    return names
+
+
+def known_people_program(program: str, request: Request, user: GetUserDep) -> str:
+    """Return the program of the address, whose people the user may see.
+
+    :raises HTTPException: 403 when the user may not, 404 when it does not exist.
+    """
+    may_see_people(program, request, user)
+    if program not in program_names():
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no program {program}.")
+    return program
+
+
+def from_own_form(request: Request) -> None:
+    """Refuse a form that another site's page sent with the user's cookie.
+
+    Browsers name the sender in Sec-Fetch-Site over HTTPS and on the own machine, and in Origin elsewhere.
+    https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
+
+    :raises HTTPException: 403.
+    """
+    site = request.headers.get("sec-fetch-site")
+    origin = urlsplit(request.headers.get("origin", "")).netloc
+    if site != "same-origin" if site else origin != request.headers.get("host"):
+        raise HTTPException(HTTPStatus.FORBIDDEN, "The form was not sent from this page: open it in Airflow.")
+
+
 Address = Annotated[str, Depends(address)]
 Programs = Annotated[list[str], Depends(programs)]
 Program = Annotated[str, Depends(known)]
+PeoplePrograms = Annotated[list[str], Depends(people_programs)]
+PeopleProgram = Annotated[str, Depends(known_people_program)]
 
 
 def program_names() -> Sequence[str]:

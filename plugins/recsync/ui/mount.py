@@ -15,7 +15,7 @@ from recsync.export.link import MOUNT, REPORTS
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-MODELS = "/models"
+MODELS, PREVIEW = "/models", "/preview"
 
 
 class LazyApp:
@@ -49,5 +49,6 @@ EXTERNAL_VIEWS: list[dict[str, Any]] = [
     for name, route, url_route in (
         ("Exports", REPORTS, "recsync-export-reports"),
         ("Models", MODELS, "recsync-models"),
+        ("Preview", PREVIEW, "recsync-preview"),
     )
 ]

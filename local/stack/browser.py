@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import subprocess
+import subprocess  # ruff: ignore[suspicious-subprocess-import] - Chromium
 import time
 import urllib.request
 from collections.abc import Callable, Generator
@@ -116,9 +116,22 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": "dark" if wanted else "light"}]
         self.call("Emulation.setEmulatedMedia", features=features)
 
-    def screenshot(self, path: Path) -> None:
-        """Write what is seen as a PNG."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+    def width(self, pixels: int, *, mobile: bool = False) -> None:
+        """Give the page a width, as a phone's or a window's."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=pixels, height=900, deviceScaleFactor=1, mobile=mobile
+        )
+
+    def screenshot(self, path: Path, *, whole: bool = False) -> None:
+        """Write what is seen as a PNG; the whole page, however long."""
+        options: dict[str, Any] = {}
+        if whole:
+            height = self.evaluate("document.documentElement.scrollHeight")
+            width = self.evaluate("document.documentElement.clientWidth")
+            clip = {"x": 0, "y": 0, "width": width, "height": min(height, 16_000), "scale": 1}
+            options = {"captureBeyondViewport": True, "clip": clip}
+        answer = self.call("Page.captureScreenshot", **options)
+        path.write_bytes(base64.b64decode(answer["data"]))
 
 
 @contextmanager
@@ -126,7 +139,7 @@ def open_browser(folder: Path) -> Generator[Browser]:
     """Start Chromium with an empty profile in ``folder``."""
     assert CHROMIUM
     command = [CHROMIUM, *OPTIONS, f"--user-data-dir={folder}", "about:blank"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # ruff: ignore[subprocess-without-shell-equals-true]
     try:
         port = _port(folder / "DevToolsActivePort", process)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE_SECONDS) as answer:
