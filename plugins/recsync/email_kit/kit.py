@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from recsync.email_kit.fields import item_fields
 from recsync.email_kit.money import MoneyFormat
+from recsync.freshness.liquid import freshness_check
 from recsync.program import Program
 from recsync.program.braze import Attribute
 from recsync.program.problems import read_text_file
@@ -102,6 +103,7 @@ def kit_files(program: Program) -> dict[str, str]:
         "parts": {
             column: part.replace("_", " ") for part, column in vars(fields).items() if isinstance(column, str)
         },
+        "freshness": freshness_check(program).rstrip(),
         "attributes": [_described(attribute, program) for attribute in braze.written],
     }
     return {name: _TEMPLATES.get_template(f"{name}.jinja").render(values) for name in FILES}

@@ -83,7 +83,7 @@ class _Renderer:
         self, client: BrazeClient, profiles: dict[str, Json]
     ) -> dict[str, tuple[Rendered, tuple[Json, ...], tuple[Problem, ...]]]:
         catalog = self.context.program.braze.catalog
-        sizes = {catalog.name: len(known_items(self.context))} if catalog else {}
+        sizes = {catalog.name: len(known_items(self.context, catalog))} if catalog else {}
         found: dict[str, tuple[Rendered, tuple[Json, ...], tuple[Problem, ...]]] = {}
         for _ in range(_MAX_PASSES):
             for person in [name for name in profiles if name not in found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,27 @@ def test_nobody_gets_an_empty_mail():
         assert rendered.aborted == "recs: no recommendations"
     rendered = template.render({"custom_attributes": {"recs": ["a"]}}, TemplateSources({"items": {}}))
     assert rendered.aborted == "recs: too few products in the catalog"
+
+
+@pytest.mark.parametrize(("hours", "aborted"), [(1, None), (-1, "recs: recommendations are too old")])
+def test_a_list_that_is_too_old_is_shown_in_no_channel(hours, aborted):
+    document = {
+        "recommendations": {"max_age_days": 14, "min_length": 1},
+        "braze": {
+            "attribute": "recs",
+            "catalog": {"name": "items", "fields": FIELDS},
+            "status_catalog": "status",
+        },
+    }
+    files, now = kit_files(parse_program("shop", document, None)), datetime(2026, 11, 30, 12, tzinfo=UTC)
+    until = {"id": "shop", "fresh_until": int((now + timedelta(hours=hours)).timestamp())}
+    sources = TemplateSources({"items": {"i-1": item(1)}, "status": {"shop": until}})
+    channels = re.findall(
+        r"^```liquid\n(.*?)^```$", files["content-card-and-push.md"], re.MULTILINE | re.DOTALL
+    )
+    for text in (files["cards.liquid"], *channels[1:]):
+        rendered = Template(text).render({"custom_attributes": {"recs": ["i-1"]}}, sources, now=now)
+        assert (rendered.aborted, rendered.problems) == (aborted, ())
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

@@ -12,7 +12,8 @@ from stack.commands.preview import take_pictures
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MAIL = (
-    "<html><head><meta name='viewport' content='width=device-width'><style>@media (prefers-color-scheme: dark) { body { background: #000 } }</style></head>"
+    "<html><head><meta name='viewport' content='width=device-width'>"
+    "<style>@media (prefers-color-scheme: dark) { body { background: #000 } }</style></head>"
     "<body style='margin:0'><div style='height:1500px'>Mail</div></body></html>"
 )
 
