@@ -213,11 +213,17 @@ class Deliveries:
 
         :raises FatalError: when there is none.
         """
-        ending = "/plan.json"
-        plans = [key for key in self.bucket.keys(self.keys.all_deliveries) if key.endswith(ending)]
-        if not plans:
+        found = next(filter(self._is_planned, reversed(self.names())), None)
+        if found is None:
             raise FatalError(f"{self.bucket.uri(self.keys.all_deliveries)} holds no delivery yet.")
-        return plans[-1].removesuffix(ending).rsplit("/", 1)[-1]
+        return found
+
+    def names(self) -> list[str]:
+        """List the deliveries, oldest first; one whose plan was not published yet is among them."""
+        return self.bucket.folders(self.keys.all_deliveries)
+
+    def _is_planned(self, delivery: str) -> bool:
+        return self.bucket.etag(f"{self.keys.delivery(delivery)}plan.json") is not None
 
     def download(self, delivery: str, folder: Path) -> None:
         (folder / "writes").mkdir(parents=True, exist_ok=True)

@@ -201,6 +201,15 @@ class Bucket:
             for page in pages:
                 yield from page.get("Contents", [])
 
+    def folders(self, folder: str) -> list[str]:
+        """List the names of the folders directly below a folder that ends with a slash, sorted."""
+        with self.errors(folder):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.name, Prefix=folder, Delimiter="/"
+            )
+            found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+        return sorted(prefix.removeprefix(folder).rstrip("/") for prefix in found)
+
     def keeps_versions(self) -> bool:
         """True if versioning is or ever was enabled.
 

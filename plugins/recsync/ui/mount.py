@@ -15,7 +15,7 @@ from recsync.export.link import MOUNT, REPORTS
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-MODELS, PREVIEW = "/models", "/preview"
+MODELS, DELIVERIES, PREVIEW = "/models", "/deliveries", "/preview"
 
 
 class LazyApp:
@@ -49,6 +49,7 @@ EXTERNAL_VIEWS: list[dict[str, Any]] = [
     for name, route, url_route in (
         ("Exports", REPORTS, "recsync-export-reports"),
         ("Models", MODELS, "recsync-models"),
+        ("Deliveries", DELIVERIES, "recsync-deliveries"),
         ("Preview", PREVIEW, "recsync-preview"),
     )
 ]

@@ -41,6 +41,8 @@ def test_a_folder_does_not_hold_what_only_begins_like_it(bucket: Bucket) -> None
         assert bucket.keys(folder) == ["out/weekly/a", "out/weekly/deep/b"]
     assert [entry["Key"] for entry in bucket.listed("out/weekly", first_level=True)] == ["out/weekly/a"]
     assert [entry["Key"] for entry in bucket.listed("out", after="out/weekly/a")] == ["out/weekly/deep/b"]
+    assert bucket.folders("out/") == ["weekly", "weekly-old"]
+    assert bucket.folders("nothing/") == []
     assert len(bucket.keys("")) >= 4
     assert (bucket.size_bytes("out/weekly.json"), bucket.size_bytes("out/weekly")) == (2, None)
 

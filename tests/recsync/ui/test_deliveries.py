@@ -1,0 +1,127 @@
+"""The pages about deliveries, from documents as the push stores them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from recsync.push.accounts import Outcome
+from recsync.push.deliver import DeliveryReport
+from recsync.push.plan_format import Estimate, PlanFigures
+from recsync.push.store import PlanManifest
+from recsync.push.verify import Verification
+
+DELIVERIES = "/recsync/deliveries"
+RUN = "20261122T050000-0a1b2c3d"
+FIRST, SECOND, DRY = (f"20261122T0{hour}0000000000-{RUN}" for hour in (5, 6, 7))
+FIGURES = PlanFigures(
+    audience=2_500, rows={"rest": 1_234}, writes=1_200, removals=34, left_audience=0, settled={}, reasons={},
+    data_points=1_234, object_bytes=99,
+)  # fmt: skip
+PLAN = PlanManifest(
+    delivery=FIRST, recommendations=RUN, created_at="2026-11-22T05:00:00+00:00",
+    dag_run="scheduled__2026-11-22T05:00:00+00:00", dry_run=False, figures=FIGURES,
+    estimate=Estimate(people=1_234, requests=17, minutes=0.1, data_points=1_234),
+)  # fmt: skip
+OUTCOMES = dict.fromkeys(Outcome, 0) | {
+    Outcome.SENT: 1_198,
+    Outcome.UNCHANGED: 1_266,
+    Outcome.REMOVED: 34,
+    Outcome.REJECTED: 2,
+}
+REPORT = DeliveryReport(
+    delivery=FIRST, recommendations=RUN, audience=2_500, outcomes={k.value: n for k, n in OUTCOMES.items()},
+    reasons={"<b>bad</b> value": 2}, left_audience=7, left_audience_kept=0, resent=0, tries=1,
+    answers={"201": 17, "429": 3}, data_points=1_232, catalog_items=45, catalog_retired=0,
+    dead_letters=f"s3://report-pages/grocery/deliveries/{FIRST}/dead_letters.jsonl", seconds=1.5,
+)  # fmt: skip
+
+
+@pytest.fixture
+def delivered(put):
+    """Store a complete delivery, one that did not end, and a dry run."""
+    for plan in (
+        PLAN,
+        replace(PLAN, delivery=SECOND, created_at="2026-11-22T06:00:00+00:00", dag_run="x/repair-1"),
+        replace(PLAN, delivery=DRY, created_at="2026-11-22T07:00:00+00:00", dry_run=True, resync=True),
+    ):
+        put(f"grocery/deliveries/{plan.delivery}/plan.json", asdict(plan))
+    put(f"grocery/deliveries/{FIRST}/report.json", asdict(REPORT))
+    put(f"grocery/deliveries/{FIRST}/verification.json", asdict(Verification(FIRST, 500)))
+
+
+def row(page: str, at: str) -> str:
+    (found,) = (text for text in page.split("<tr>") if at in text)
+    return found
+
+
+def test_the_newest_come_first_each_with_its_counts(visit, delivered):
+    page = visit(f"{DELIVERIES}/grocery").text
+    assert page.index("07:00:00") < page.index("06:00:00") < page.index("05:00:00")
+    complete = row(page, "05:00:00")
+    assert "Complete" in complete
+    assert "500 people read back, all as sent" in complete
+    cells = ["1,198", "1,266", "34", "2", "20", "1,232"]
+    assert [f'<td class="n">{cell}</td>' in complete for cell in cells] == [True] * len(cells)
+    assert "Replaced by a newer one" in row(page, "06:00:00")
+    assert "repair after verification" in row(page, "06:00:00")
+    assert "Dry run" in row(page, "07:00:00")
+    assert "resync" in row(page, "07:00:00")
+    assert f'href="/airflow{DELIVERIES}/grocery"' in visit(DELIVERIES).text
+
+
+def test_a_delivery_that_goes_on_is_told_from_one_that_was_given_up(visit, put, delivered):
+    put("grocery/state/last_sent.json", {"open_delivery": SECOND})
+    assert "Not complete yet" in row(visit(f"{DELIVERIES}/grocery").text, "06:00:00")
+
+
+def test_one_delivery_with_reasons_answers_and_links(visit, delivered):
+    page = visit(f"{DELIVERIES}/grocery/{FIRST}").text
+    assert "&lt;b&gt;bad&lt;/b&gt; value" in page
+    assert "17 planned" in page
+    assert "429" in page
+    assert (
+        'href="/airflow/dags/grocery_push/runs/scheduled__2026-11-22T05%3A00%3A00%2B00%3A00" target="_top"'
+        in page
+    )
+    assert f"s3://report-pages/grocery/deliveries/{FIRST}/" in page
+    assert "dead_letters.jsonl" in page
+    assert "7 people lost their list" in page
+    unfinished = visit(f"{DELIVERIES}/grocery/{SECOND}").text
+    assert "it did not end" in unfinished
+    assert 'runs/x"' in unfinished, "the run that verified, not the repair"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (Verification(FIRST, 0, skipped="the key may not read"), "Skipped: the key may not read"),
+        (Verification(FIRST, 500, drifted=3, repairs=(SECOND,)), "3 people differed and were written again"),
+        (Verification(FIRST, 500, drifted=3, still_drifted=1), "1 people do not have what Braze took"),
+    ],
+)
+def test_what_the_verification_found(visit, put, delivered, found, words):
+    put(f"grocery/deliveries/{FIRST}/verification.json", asdict(found))
+    page = visit(f"{DELIVERIES}/grocery/{FIRST}").text
+    assert words in page
+    assert (f'href="/airflow{DELIVERIES}/grocery/{SECOND}"' in page) == bool(found.repairs)
+
+
+@pytest.mark.parametrize("address", [DELIVERIES, f"{DELIVERIES}/grocery", f"{DELIVERIES}/grocery/{FIRST}"])
+def test_without_login_no_delivery_is_shown(visit, delivered, address):
+    answer = visit(address, role=None)
+    assert answer.status_code == 401
+    assert "1,198" not in answer.text
+
+
+def test_what_is_not_there(visit, delivered, monkeypatch):
+    assert visit(f"{DELIVERIES}/grocery/{RUN}").status_code == 404
+    assert visit(f"{DELIVERIES}/nowhere").status_code == 404
+    monkeypatch.setenv("AIRFLOW__RECSYNC__BUCKET", "no-such-bucket")
+    assert visit(f"{DELIVERIES}/grocery/{FIRST}").status_code == 502
+    assert "Create the bucket" in visit(DELIVERIES).text
+
+
+def test_nothing_delivered_yet(visit):
+    assert "Nothing was delivered yet." in visit(f"{DELIVERIES}/grocery").text
