@@ -1,0 +1,1 @@
+"""The documentation site: MkDocs hooks, diagrams and screenshots."""
