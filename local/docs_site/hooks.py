@@ -56,17 +56,19 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page for each file of the repository that a page links to, and for those that such a page links to."""
-    pages = [f"docs/{file.src_uri}" for file in files.documentation_pages()]
+    pages = {
+        f"docs/{f.src_uri}": (REPO / "docs" / f.src_uri).read_text() for f in files.documentation_pages()
+    }
     seen = set(pages)
     while pages:
-        page = pages.pop()
-        text = (REPO / page).read_text()
+        page, text = pages.popitem()
         for linked in sorted(_linked(page, text) - seen):
             seen.add(linked)
             if _is_shown(linked):
-                files.append(File.generated(config, _shown_uri(linked), content=_shown_text(linked)))
-                if linked.endswith(".md"):
-                    pages.append(linked)
+                content = _shown_text(linked)
+                files.append(File.generated(config, _shown_uri(linked), content=content))
+                if _has_links(linked):
+                    pages[linked] = content
     return files
 
 
@@ -74,7 +76,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Point links to files of the repository to their pages, name linked pages, and show diagrams as SVGs."""
     shown = {_shown_uri(path): path for path in _shown_paths(files)}
     origin = shown.get(page.file.src_uri, f"docs/{page.file.src_uri}")
-    if page.file.src_uri in shown and not origin.endswith(".md"):
+    if page.file.src_uri in shown and not _has_links(origin):
         return markdown
     here = PurePosixPath(page.file.src_uri).parent
 
@@ -125,6 +127,10 @@ def _linked(page: str, text: str) -> set[str]:
     return {path for path in found if not path.startswith("docs/")}
 
 
+def _has_links(path: str) -> bool:
+    return path.endswith(".md") or (REPO / path).is_dir()
+
+
 def _is_shown(path: str) -> bool:
     return not path.startswith("..") and (REPO / path).exists()
 
@@ -147,7 +153,7 @@ def _shown_text(path: str) -> str:
     if path.endswith(".md"):
         return head + file.read_text()
     if file.is_dir():
-        listed = sorted(p.relative_to(REPO).as_posix() for p in file.rglob("*") if p.is_file())
-        return f"{head}# `{path}`\n\n" + "".join(f"- `{name}`\n" for name in listed)
+        listed = sorted(p.relative_to(file.parent).as_posix() for p in file.rglob("*") if p.is_file())
+        return f"{head}# `{path}`\n\n" + "".join(f"- [`{name}`]({name})\n" for name in listed)
     language = _LANGUAGES.get(file.suffix, file.suffix.removeprefix("."))
     return f"{head}# `{path}`\n\n````{language}\n{file.read_text()}\n````\n"

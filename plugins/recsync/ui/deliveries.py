@@ -17,8 +17,10 @@ from recsync.context import StageContext
 from recsync.errors import FatalError
 from recsync.export.link import MOUNT
 from recsync.export.report_page.templates import number
+from recsync.freshness.removal import REMOVAL_PREFIX
 from recsync.push.accounts import Outcome
 from recsync.push.store import Deliveries, LastSent, PlanManifest
+from recsync.recommend.store import PUSH_PREFIX, RETIRE_PREFIX
 from recsync.ui.access import NOT_READ, Address, Program, Programs, render
 from recsync.ui.mount import DELIVERIES
 
@@ -27,6 +29,12 @@ _TITLE = "Deliveries"
 _LATEST, _OF_PROGRAM = 5, 50
 _THREADS = 8
 _REPAIR = "/repair-"  # of push/verify.py
+# Prefix of the run that a delivery is of -> the stage that made it, and what it is.
+_OTHERS = {
+    REMOVAL_PREFIX: ("freshness", "removal of old lists"),
+    RETIRE_PREFIX: ("retire", "retirement"),
+    PUSH_PREFIX: ("push", "lists of make push"),
+}
 
 
 @router.get("")
@@ -85,10 +93,11 @@ def _shown(store: Deliveries, name: str, open_delivery: str, address: str) -> di
         return None
     report, checked = store.report(name, "report"), store.report(name, "verification")
     program = store.keys.program
+    stage, kind = _origin(plan)
     run = quote(plan.dag_run.partition(_REPAIR)[0])
     return {
         "at": plan.created_at,
-        "kind": _kind(plan),
+        "kind": kind,
         "state": _state(plan, is_sent=report is not None, is_open=name == open_delivery),
         "plan": plan,
         "report": report,
@@ -98,19 +107,23 @@ def _shown(store: Deliveries, name: str, open_delivery: str, address: str) -> di
         "requests": sum(report["answers"].values()) if report else None,
         "verification": _verification(checked or {}),
         "page": f"{address}{DELIVERIES}/{program}/{name}",
-        "run": f"{address.removesuffix(MOUNT)}/dags/{program}_push/runs/{run}",
+        "run": f"{address.removesuffix(MOUNT)}/dags/{program}_{stage}/runs/{run}",
         "repairs": [
             (each, f"{address}{DELIVERIES}/{program}/{each}") for each in (checked or {}).get("repairs", ())
         ],
     }
 
 
-def _kind(plan: PlanManifest) -> str:
+def _origin(plan: PlanManifest) -> tuple[str, str]:
+    """Return the stage that made a delivery, and what the delivery is."""
+    for prefix, origin in _OTHERS.items():
+        if plan.recommendations.startswith(prefix):
+            return origin
     if plan.replay_of:
-        return "replay of dead letters"
+        return "push", "replay of dead letters"
     if _REPAIR in plan.dag_run:
-        return "repair after verification"
-    return "resync" if plan.resync else "new lists"
+        return "push", "repair after verification"
+    return "push", "resync" if plan.resync else "new lists"
 
 
 def _state(plan: PlanManifest, *, is_sent: bool, is_open: bool) -> tuple[str, str]:

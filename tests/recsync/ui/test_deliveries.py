@@ -93,6 +93,17 @@ def test_one_delivery_with_reasons_answers_and_links(visit, delivered):
     assert 'runs/x"' in unfinished, "the run that verified, not the repair"
 
 
+def test_a_removal_of_old_lists_leads_to_the_dag_that_made_it(visit, put):
+    name = f"20261122T080000000000-freshness-{RUN}"
+    put(
+        f"grocery/deliveries/{name}/plan.json",
+        asdict(replace(PLAN, delivery=name, recommendations=f"freshness-{RUN}")),
+    )
+    page = visit(f"{DELIVERIES}/grocery/{name}").text
+    assert "removal of old lists" in page
+    assert 'href="/airflow/dags/grocery_freshness/runs/' in page
+
+
 @pytest.mark.parametrize(
     ("found", "words"),
     [
