@@ -18,6 +18,38 @@ from stack.supervisor import Supervisor
 HELP = "show mails as Braze would render them: of people from a file, or of a sample"
 # Width in CSS pixels, dark mode.
 _PICTURES = ((1200, False), (1200, True), (390, False), (390, True))
+# What only a browser knows: sizes, loaded pictures, and the colors that result from all rules.
+# https://www.w3.org/TR/WCAG22/#contrast-minimum
+_LOOK = """
+(() => {
+  const found = new Set(), page = document.documentElement;
+  if (page.scrollWidth > page.clientWidth) found.add('it scrolls sideways');
+  for (const image of document.images) if (!image.naturalWidth) found.add('a picture does not load');
+  const parts = text => (text.match(/[\\d.]+/g) ?? []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
+    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const back = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const color = parts(getComputedStyle(e).backgroundColor);
+      if (color.length && color[3] !== 0) return color;
+    }
+    return matchMedia('(prefers-color-scheme: dark)').matches ? [18, 18, 18] : [255, 255, 255];
+  };
+  for (const element of document.body.querySelectorAll('*')) {
+    const own = [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    const style = getComputedStyle(element);
+    if (!own || !element.checkVisibility()) continue;
+    if (style.overflowX !== 'visible' && element.scrollWidth > element.clientWidth) found.add('a text is cut off');
+    const box = element.getBoundingClientRect();
+    if (box.right > page.clientWidth + 1) found.add('a text is wider than the screen');
+    const [high, low] = [light(parts(style.color)), light(back(element))].sort((a, b) => b - a);
+    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if ((high + 0.05) / (low + 0.05) < (large ? 3 : 4.5)) found.add('a text has too little contrast');
+  }
+  return [...found];
+})()
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,14 +84,15 @@ def run(arguments: argparse.Namespace) -> int:
     if CHROMIUM is None:
         say("no pictures: Chromium is not installed (Debian: apt-get install chromium)")
     elif not arguments.no_pictures:
-        take_pictures(folder)
+        for picture, faults in take_pictures(folder).items():
+            print("".join(f"{picture.name}: {fault}\n" for fault in faults), end="")
     print(f"\nmails           {folder / 'index.html'}")
     return 0
 
 
-def take_pictures(folder: Path) -> list[Path]:
-    """Take pictures of the mails of a folder, at two widths, light and dark."""
-    mails, taken = json.loads((folder / "mails.json").read_text()), []
+def take_pictures(folder: Path) -> dict[Path, list[str]]:
+    """Take pictures of the mails of a folder, at two widths, light and dark; say what is ugly in each."""
+    mails, taken = json.loads((folder / "mails.json").read_text()), dict[Path, list[str]]()
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
         open_browser(Path(profile)) as browser,
@@ -72,7 +105,7 @@ def take_pictures(folder: Path) -> list[Path]:
                 browser.until(partial(_loaded, browser, mail), f"{mail} in the browser")
                 picture = folder / f"{Path(mail).stem}-{width}{'-dark' if dark else ''}.png"
                 browser.screenshot(picture, whole=True)
-                taken.append(picture)
+                taken[picture] = browser.evaluate(_LOOK)
     say(f"{len(taken)} pictures at 1,200 and 390 px, light and dark")
     return taken
 
