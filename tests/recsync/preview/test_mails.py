@@ -6,11 +6,16 @@ import html
 import json
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import requests
+from mail_shop import ITEMS
+
+from recsync.errors import FatalError
 
 # The acceptance asks for 1,000; each rendering takes some milliseconds.
 PEOPLE = 1_000 if os.environ.get("RECSYNC_LONG_TESTS") else 100
@@ -70,3 +75,110 @@ def test_mails_equal_profile_and_catalog(shop):
             assert parts.query.endswith(f"&utm_content={position}-{entry['id']}")
             assert parts.fragment == "top"
         assert mail.findings == ()
+
+
+def test_objects_are_rendered_from_the_attribute(shop):
+    shop.write_program(payload="objects", item_fields=list(ITEMS["p-1"]), catalog=None)
+    lists = shop.kit.lists(5)
+    shop.deliver(lists)
+    (mail,) = shop.preview(f"{shop.kit.name}-000003").mails
+    shown = cards(mail.html)
+    assert [card.pop("url") for card in shown]
+    assert shown == expected(list(mail.in_braze[:4]))
+    assert mail.findings == ()
+
+
+def test_each_kind_of_person_has_a_mail_or_a_reason(shop):
+    name = shop.kit.name
+    lists = {**shop.kit.lists(3), f"{name}-000090": []}
+    shop.deliver(lists)
+    people = [f"{name}-000001", f"{name}-000090", "stranger"]
+    sent, without, stranger = shop.preview(*people).mails
+    assert sent.html
+    assert (without.html, without.chosen.reason) == ("", "nothing fit to mail")
+    assert without.aborted in {"recs: no recommendations", "Braze has no profile of this person"}
+    assert (stranger.html, stranger.aborted) == ("", "Braze has no profile of this person")
+
+
+def test_what_braze_has_counts_and_not_what_was_published(shop):
+    shop.deliver(shop.kit.lists(2))
+    person = f"{shop.kit.name}-000000"
+    before = shop.preview(person).mails[0]
+    # Published, and not yet pushed.
+    shop.kit.publish("2", shop.kit.lists(2, shift=7), items=ITEMS)
+    after = shop.preview(person)
+    assert after.run == "2"
+    assert after.mails[0].html == before.html
+
+
+def test_a_product_that_braze_lost_makes_room(shop):
+    shop.deliver(shop.kit.lists(1))
+    person = f"{shop.kit.name}-000000"
+    url = f"{shop.kit.servers.braze}/catalogs/{shop.kit.name}-items/items"
+    key = {"Authorization": f"Bearer {shop.kit.servers.key}"}
+    requests.delete(url, json={"items": [{"id": "p-1"}]}, headers=key, timeout=30).raise_for_status()
+    shop.kit.servers.control("POST", "flush")
+    names = [card["name"] for card in cards(shop.preview(person).mails[0].html)]
+    assert names == [ITEMS[f"p-{n}"]["name"] for n in (0, 2, 3, 4)]
+
+
+def test_a_template_of_its_own_and_its_faults_are_told(shop):
+    shop.write_program(email={"currency": "USD", "template": "mails/own.html"})
+    (shop.kit.include / "mails").mkdir()
+    (shop.kit.include / "mails/own.html").write_text(
+        "<p>{{ 'x' | nothing }}</p>\n{% catalog_items toys 1 %}<img src=''>{{content_blocks.${recs_cards}}}"
+    )
+    shop.deliver(shop.kit.lists(1))
+    found = shop.preview(f"{shop.kit.name}-000000")
+    assert [str(problem) for problem in found.problems] == [
+        "line 1: Braze's documentation has no filter nothing"
+    ]
+    texts = [finding.text for finding in found.mails[0].findings]
+    assert texts == [
+        "line 2: there is no catalog toys in Braze",
+        "a picture has no address",
+        "a picture has no alt text",
+    ]
+
+
+@pytest.mark.parametrize("identifier", ["user_alias", "email"])
+def test_people_are_named_as_the_program_names_them(shop, identifier):
+    label = {"alias_label": "shop"} if identifier == "user_alias" else {}
+    shop.write_program(identifier=identifier, **label)
+    people = [f"p{n}-{shop.kit.name}@mail.example" for n in range(2)]
+    known = [
+        {"user_alias": {"alias_name": person, "alias_label": "shop"}}
+        if label
+        else {"external_id": f"x{person}", "email": person}
+        for person in people
+    ]
+    shop.kit.servers.control("POST", "profiles", json=known)
+    shop.deliver({person: list(ITEMS)[:5] for person in people})
+    mails = shop.preview(*people).mails
+    assert [len(cards(mail.html)) for mail in mails] == [4, 4]
+
+
+def test_a_list_that_is_too_old_shows_nothing(shop):
+    shop.write_program(status_catalog=f"{shop.kit.name}-status")
+    path = shop.kit.include / "programs" / f"{shop.kit.name}.yaml"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"recommendations": {"length": 5, "max_age_days": 14}}))
+    # Freshness refuses to push what is older than allowed, so the lists are of this moment.
+    shop.kit.publish("1", shop.kit.lists(1), items=ITEMS)
+    manifest = shop.kit.context.keys.recommendations_manifest("1")
+    bucket = shop.kit.context.bucket
+    now = datetime.now(UTC)
+    bucket.put_json(manifest, {**bucket.get_json(manifest), "created_at": now.isoformat()})
+    shop.kit.push("1")
+    shop.kit.servers.control("POST", "flush")
+    person = f"{shop.kit.name}-000000"
+    assert shop.preview(person).mails[0].html
+    assert (
+        shop.preview(person, now=now + timedelta(days=15)).mails[0].aborted
+        == "recs: recommendations are too old"
+    )
+
+
+def test_more_people_than_a_preview_shows_are_refused(shop):
+    with pytest.raises(FatalError, match="1,001 people are named; a preview shows at most 1,000"):
+        shop.preview(*map(str, range(1_001)))
