@@ -6,7 +6,6 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from airflow.providers.amazon.aws.exceptions import WaiterMaxAttemptsError, WaiterTerminalFailure
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -249,6 +248,9 @@ def failure(wait: Wait, arn: str, found: Mapping[str, Any]) -> str:
 
 def wait_error(wait: Wait, arn: str, error: Exception) -> PersonalizeFatalError | PersonalizeRetriableError:
     """Translate the end of an unsuccessful wait, the same for the worker and the triggerer."""
+    # Imported here, because S3 is also read where no Airflow is installed (services/recommendations).
+    from airflow.providers.amazon.aws.exceptions import WaiterMaxAttemptsError, WaiterTerminalFailure
+
     resource = wait.resource
     if isinstance(error, WaiterTerminalFailure):
         return PersonalizeRetriableError(failure(wait, arn, wait.watched(error.last_response)))

@@ -6,19 +6,21 @@ import hmac
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 from numpy.typing import NDArray
 
-from recsync.context import StageContext
 from recsync.storage.bucket import Bucket
 from recsync.storage.csv_dialect import cells_of
 from recsync.storage.csv_text import record_ends
 from recsync.storage.document import Document
 from recsync.storage.keys import Keys
+
+if TYPE_CHECKING:
+    from recsync.context import StageContext
 
 USER, PERSON = "user", "person"
 """Kinds of ids: ``user_id`` of the warehouse and Amazon Personalize, ``external_id`` of Braze."""

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+from published_shop import Shop
+
+from recommendations.publication import Folder, Publication
+from recsync.suppression.store import Suppression
+
+
+def test_an_address_is_compared_as_braze_keeps_it(shop: Shop) -> None:
+    shop.publish(lists={"ann@shop.example": ["i3"], "bob@shop.example": ["i2"]}, identifier="email")
+    shop.suppress([], ["bob@shop.example"])
+    _, served = shop.start()
+    assert [served.answer(one, 5).source for one in (" Ann@Shop.example", "BOB@shop.example")] == [
+        "list",
+        "none",
+    ]
+
+
+def test_without_an_audience_the_id_counts_as_both_kinds(shop: Shop) -> None:
+    shop.publish()
+    shop.suppress(["ann"])
+    _, served = shop.start()
+    assert [served.answer(one, 5).source for one in ("ann", "bob")] == ["none", "list"]
+
+
+def test_live_items_count_only_if_enough_of_them_are_in_the_catalog(shop: Shop) -> None:
+    shop.publish()
+    _, served = shop.start()
+    assert served.answer("ann", 5, live=["i3", "gone"], least=1).source == "live"
+    assert served.answer("ann", 5, live=["i3", "gone"], least=2).source == "list"
+    assert served.answer("ann", 1, live=["i3", "gone"], least=2).source == "live", "as many as were asked for"
+
+
+def test_nothing_is_ready_before_it_is_known_who_is_suppressed(shop: Shop) -> None:
+    shop.publish()
+    shop.updater().programs["shop"].check_publication()
+    folder = Folder(shop.settings.data / "shop")
+    served = Publication("shop", folder)
+    assert served.store is not None
+    assert not served.is_ready
+    assert served.answer("ann", 5).source == "none"
+    folder.write_suppression([Suppression()], [None])
+    folder.checked.touch()
+    served.refresh()
+    assert served.is_ready
+
+
+def test_what_cannot_be_opened_leaves_the_store_in_use(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.publish()
+    _, served = shop.start()
+    served._folder.current.write_text("a store that was swept")
+    served.refresh()
+    assert "cannot open what is in" in caplog.text
+    assert served.answer("ann", 5).source == "list"
