@@ -42,8 +42,8 @@ class Part:
         return hashlib.sha256(repr((self.argv, settings)).encode()).hexdigest()[:16]
 
 
-PORTED = ("postgres", "s3", "personalize", "braze", "airflow")
-SERVICES = ("postgres", "s3", "personalize", "braze")
+SERVICES = ("postgres", "s3", "personalize", "braze", "shop")
+PORTED = (*SERVICES, "airflow")
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 REPLACED_BY = {"s3": connections.AWS, "personalize": connections.AWS, "braze": connections.BRAZE}
 # From a cold start on two busy cores an Airflow component took 58 s.
@@ -103,7 +103,14 @@ class Plan:
         """Describe one part by name."""
         if name in AIRFLOW:
             return _airflow_part(self, name)
-        return {"postgres": _postgres, "s3": _s3, "personalize": _personalize, "braze": _braze}[name](self)
+        describe = {
+            "postgres": _postgres,
+            "s3": _s3,
+            "personalize": _personalize,
+            "braze": _braze,
+            "shop": _shop,
+        }
+        return describe[name](self)
 
 
 def _without_local(environ: Mapping[str, str]) -> dict[str, str]:
@@ -161,6 +168,15 @@ def _braze(plan: Plan) -> Part:
     environ = {**local_environment(plan.environ), "BRAZE_LOCAL_KEY": plan.secrets.braze_api_key}
     health = f"{plan.url('braze')}/health"
     return Part("braze", argv, _marked(plan, environ), plan.url("braze"), lambda _: answers(health), port)
+
+
+def _shop(plan: Plan) -> Part:
+    port = plan.ports.get("shop")
+    argv = [sys.executable, "-m", "shop_local", "--port", str(port)]
+    # In the environment: an argument would be visible in the process list.
+    environ = {**local_environment(plan.environ), "WAREHOUSE_DSN": plan.server().dsn()}
+    health = f"{plan.url('shop')}/health"
+    return Part("shop", argv, _marked(plan, environ), plan.url("shop"), lambda _: answers(health), port)
 
 
 def _airflow_part(plan: Plan, name: str) -> Part:

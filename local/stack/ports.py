@@ -11,7 +11,9 @@ from pathlib import Path
 from stack.errors import PortTakenError, StackError
 
 HOST = "127.0.0.1"
-DEFAULT_PORTS = {"postgres": 5433, "s3": 9000, "personalize": 9100, "braze": 9200, "airflow": 8080}
+DEFAULT_PORTS = {
+    "postgres": 5433, "s3": 9000, "personalize": 9100, "braze": 9200, "shop": 9300, "airflow": 8080
+}  # fmt: skip
 _TRIES = 100
 
 

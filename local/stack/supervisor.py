@@ -174,7 +174,10 @@ class Supervisor:
     def _load_sample(self) -> None:
         if self.plan.settings.with_sample and self.plan.own_warehouse:
             load_sample(
-                self.plan.server().dsn(), keep=True, say=lambda line: self._say(f"warehouse: {line.strip()}")
+                self.plan.server().dsn(),
+                keep=True,
+                shop_url=self.plan.url("shop"),
+                say=lambda line: self._say(f"warehouse: {line.strip()}"),
             )
 
     def down(self) -> None:

@@ -25,7 +25,7 @@ from warehouse_local.clock import ensure_clock, show
 from warehouse_local.dsn import connect
 from warehouse_local.errors import WarehouseError
 from warehouse_local.load import copy_batches
-from warehouse_local.product_names import product_name
+from warehouse_local.product_listing import listing
 from warehouse_local.source import BLOCK_ROWS
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -41,6 +41,15 @@ _TABLES = {
     "coupon_redemptions": "coupon_redemptions",
 }
 _PRODUCT_COLUMNS = ["product_id", "department", "brand", "product_category", "product_type", "package_size"]
+_LISTED = {
+    "product_name": "name",
+    "product_line": "line",
+    "brand_name": "brand",
+    "aisle": "aisle",
+    "image": "image",
+}
+# Raise it when the tables of a load change: a sample of another format is loaded again, with the shift it has.
+_FORMAT = 2
 _BUILDING = "journey_raw_new"
 _LOCK_KEY = 7_402_017  # any constant: serializes concurrent loads
 
@@ -52,6 +61,7 @@ class SampleState:
     shift_weeks: int
     first_at: datetime
     last_at: datetime
+    format: int = _FORMAT
 
 
 def package_folder() -> Path:
@@ -66,7 +76,11 @@ def loaded(connection: Connection) -> SampleState | None:
     """Return the state of the loaded sample, or None."""
     if connection.execute("SELECT to_regclass('journey_raw.load')").fetchone() == (None,):
         return None
-    row = connection.execute("SELECT shift_weeks, first_at, last_at FROM journey_raw.load").fetchone()
+    # to_jsonb: the first format had no column that says so.
+    row = connection.execute(
+        "SELECT shift_weeks, first_at, last_at, coalesce((to_jsonb(l) ->> 'format')::integer, 1) "
+        "FROM journey_raw.load AS l"
+    ).fetchone()
     return SampleState(*row) if row else None  # type: ignore[arg-type]  # the columns' types are in raw.sql
 
 
@@ -76,23 +90,32 @@ def load_sample(
     now: datetime | None = None,
     folder: Path | None = None,
     keep: bool = False,
+    shop_url: str | None = None,
     say: Callable[[str], None] = print,
 ) -> SampleState:
     """Load the sample so that its last two to three weeks are after `now` (default: the real time).
 
     Do nothing if it is loaded with that shift already or, with `keep`, while it has purchases after `now`, so
     that downstream runs keep their history. Readers see the old data until the load is complete.
+
+    :param shop_url: address of the shop in the links of products. Default: as it is.
     """
     folder = folder or package_folder()
     now = now or datetime.now(UTC)
     with connect(dsn) as connection, connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
         before = loaded(connection)
-        if before and keep and before.last_at > now:
+        ensure_clock(connection)
+        if shop_url:
+            connection.execute(
+                "UPDATE journey.shop SET base_url = %(url)s WHERE base_url <> %(url)s", {"url": shop_url}
+            )
+        if before and keep and before.last_at > now and before.format == _FORMAT:
             return _unchanged(before, say)
         first_at, last_at = _span(folder)
-        weeks = weeks_to_shift(last_at, now)
-        if before and before.shift_weeks == weeks:
+        is_kept = before is not None and keep and before.last_at > now
+        weeks = before.shift_weeks if before and is_kept else weeks_to_shift(last_at, now)
+        if before and before.shift_weeks == weeks and before.format == _FORMAT:
             return _unchanged(before, say)
         shift = timedelta(weeks=weeks)
         state = SampleState(weeks, first_at + shift, last_at + shift)
@@ -128,10 +151,9 @@ def _load(connection: Connection, folder: Path, state: SampleState, say: Callabl
         _copy(connection, table, batches, say)
     _copy(connection, "products", _named_products(folder / "products.parquet"), say)
     connection.execute(
-        f"INSERT INTO {_BUILDING}.load (shift_weeks, first_at, last_at) VALUES (%s, %s, %s)",  # ruff: ignore[hardcoded-sql-expression] - a constant
-        (state.shift_weeks, state.first_at, state.last_at),
+        f"INSERT INTO {_BUILDING}.load (shift_weeks, first_at, last_at, format) VALUES (%s, %s, %s, %s)",  # ruff: ignore[hardcoded-sql-expression] - a constant
+        (state.shift_weeks, state.first_at, state.last_at, state.format),
     )
-    ensure_clock(connection)
     _run_script(connection, "views.sql")
     # The views now read the new tables, so none of our objects depend on the old ones.
     connection.execute("DROP SCHEMA IF EXISTS journey_raw CASCADE")
@@ -170,20 +192,17 @@ def _shift_column(column: pa.Array, shift: pa.Scalar) -> pa.Array:
 
 def _named_products(path: Path) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=_PRODUCT_COLUMNS):
-            batch = batch.select(_PRODUCT_COLUMNS)
-            names = [
-                product_name(
-                    str(row["product_id"]),
-                    row["product_type"],
-                    row["product_category"],
-                    row["brand"],
-                    row["package_size"],
-                )
+        for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=[*_PRODUCT_COLUMNS, "manufacturer_id"]):
+            texts = [
+                {key: None if value is None else str(value) for key, value in row.items()}
                 for row in batch.to_pylist()
             ]
+            listings = [listing(product) for product in texts]
+            listed = [
+                pa.array([getattr(each, name) for each in listings], pa.string()) for name in _LISTED.values()
+            ]
             yield pa.RecordBatch.from_arrays(
-                [*batch.columns, pa.array(names, pa.string())], names=[*_PRODUCT_COLUMNS, "product_name"]
+                [*batch.select(_PRODUCT_COLUMNS).columns, *listed], names=[*_PRODUCT_COLUMNS, *_LISTED]
             )
 
 

@@ -26,7 +26,7 @@ def stack_environ(tmp_path: Path) -> dict[str, str]:
         (tmp_path / name).mkdir()
     ports = {
         f"STACK_{part}_PORT": str(free_port())
-        for part in ("POSTGRES", "S3", "PERSONALIZE", "BRAZE", "AIRFLOW")
+        for part in ("POSTGRES", "S3", "PERSONALIZE", "BRAZE", "SHOP", "AIRFLOW")
     }
     return {
         "PATH": "/usr/bin:/bin",

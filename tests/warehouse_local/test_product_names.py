@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from warehouse_local.product_names import product_name, tidy, tidy_size
+from warehouse_local.product_names import product_line, shown_size, tidy, tidy_size
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,38 @@ def test_sizes(raw: str, tidied: str) -> None:
     assert tidy_size(raw) == tidied
 
 
-def test_names_are_composed_from_what_is_known() -> None:
-    assert product_name("1", "APPLE SAUCE", None, "Private", "50 OZ") == "Store Brand Apple Sauce, 50 oz"
-    assert product_name("1", "APPLE SAUCE", None, "National", None) == "Apple Sauce"
-    assert product_name("1", None, "FRUIT", None, None) == "Fruit"
-    assert product_name("1", None, None, "Private", "5 OZ") == "Product 1"
+@pytest.mark.parametrize(
+    ("kind", "category", "line"),
+    [
+        ("APPLE SAUCE", "FRUIT - SHELF STABLE", "Apple Sauce"),
+        ("BREAD:ITALIAN/FRENCH", "BREAD", "Italian & French Bread"),
+        ("APPLES GOLD DELICIOUS (BULK&BA", "APPLES", "Gold Delicious Apples"),
+        ("ONIONS RED (BULK&BAG)", "ONIONS", "Red Onions"),
+        ("PREMIUM COOKIES (EX: PEPPERIDG", "COOKIES/CONES", "Premium Cookies"),
+        ("DAIRY CASE TEA WITH", "", "Tea"),
+        ("ALL", "FRUIT", "Fruit"),
+        ("", "FRUIT", "Fruit"),
+        ("", "", ""),
+    ],
+)
+def test_lines_are_composed_from_what_is_known(kind: str, category: str, line: str) -> None:
+    assert product_line(kind, category) == line
+
+
+@pytest.mark.parametrize(
+    ("raw", "loose", "shown"),
+    [
+        ("16 OZ", False, "16 oz"),
+        (".5 L", False, "0.5 L"),
+        ("2.0 OZ", False, "2 oz"),
+        ("6/3.9 OZ", False, "6 x 3.9 oz"),
+        ("1 GA", False, "1 gal"),
+        ("(600) 4 LB", False, ""),
+        ("L    16 OZ", False, ""),
+        ("40 LB", True, ""),
+        ("24 CT", True, ""),
+        ("3 LB", True, "3 lb"),
+    ],
+)
+def test_only_sizes_that_say_something_are_shown(raw: str, loose: bool, shown: str) -> None:
+    assert shown_size(raw, loose=loose) == shown

@@ -11,87 +11,18 @@ from typing import Any
 
 import psycopg
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_sample import FIRST, NOW
 
 from warehouse_local import clock
 from warehouse_local.dsn import connect
 from warehouse_local.errors import DsnError, WarehouseError
+from warehouse_local.product_listing import brand_name
 from warehouse_local.sample import AHEAD, bring_forward, load_sample, loaded, package_folder, weeks_to_shift
 
 Db = psycopg.Connection[tuple[Any, ...]]
-NOW = datetime(2030, 5, 15, 12, tzinfo=UTC)
-LAST = datetime(2018, 1, 1, 4)
-FIRST = datetime(2017, 12, 1, 9)
-
-
-@pytest.fixture(scope="session")
-def parquet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write six purchases by three households in the layout of the package."""
-    folder = tmp_path_factory.mktemp("journey")
-    times = [
-        FIRST,
-        *(LAST - timedelta(days=days) for days in (25, 22, 14, 1)),
-        LAST,
-    ]
-    _write(
-        folder / "transactions.parquet",
-        household_id=[1, 1, 2, 2, 3, 3],
-        store_id=[9] * 6,
-        basket_id=[31198570044] * 6,
-        product_id=[10, 10, 10, 11, 12, 10],
-        quantity=[1, 2, 1, 3, 0, 1],
-        sales_value=[1.0, 4.0, 3.0, 6.0, 0.0, 9.0],
-        retail_disc=[0.0] * 6,
-        coupon_disc=[0.0] * 6,
-        coupon_match_disc=[0.0] * 6,
-        week=[1] * 6,
-        transaction_timestamp=pa.array(times, pa.timestamp("ns")),
-    )
-    _write(
-        folder / "products.parquet",
-        product_id=[10, 11, 13],
-        manufacturer_id=[1, 1, 1],
-        department=["GROCERY"] * 3,
-        brand=["Private", "National", "National"],
-        product_category=["FRUIT", "FRUIT", "NEVER SOLD"],
-        product_type=["APPLE SAUCE", None, "NEVER SOLD"],
-        package_size=["50 OZ", None, None],
-    )
-    _write(
-        folder / "demographics.parquet",
-        household_id=[1],
-        age=["65+"],
-        **{
-            name: pa.array(["x"])
-            for name in (
-                *("income", "home_ownership", "marital_status"),
-                *("household_size", "household_comp", "kids_count"),
-            )
-        },
-    )
-    _write(folder / "campaigns.parquet", campaign_id=[1, 1, 2], household_id=[1, 2, 1])
-    _write(
-        folder / "campaign_descriptions.parquet",
-        campaign_id=[1, 2],
-        campaign_type=["Type A", "Type B"],
-        start_date=pa.array([FIRST, LAST], pa.timestamp("ns")),
-        end_date=pa.array([LAST, LAST], pa.timestamp("ns")),
-    )
-    _write(
-        folder / "coupon_redemptions.parquet",
-        household_id=[1, 1],
-        coupon_upc=[51380041013] * 2,
-        campaign_id=[1, 1],
-        redemption_date=pa.array([FIRST, LAST], pa.timestamp("ns")),
-    )
-    return folder
-
-
-def _write(path: Path, **columns: Any) -> None:
-    pq.write_table(pa.table(columns), path)
 
 
 @pytest.fixture
@@ -152,14 +83,44 @@ def test_time_brings_the_next_purchases(journey: Db) -> None:
 def test_products_have_names_prices_and_a_first_sale(journey: Db) -> None:
     clock.set_to(journey, NOW + timedelta(days=365))
     products = journey.execute(
-        "SELECT product_id, product_name, price, product_category FROM journey.products ORDER BY product_id"
+        "SELECT product_id, product_name, brand_name, price, former_price, product_category, sold_online "
+        "FROM journey.products ORDER BY product_id"
     ).fetchall()
     assert products == [
-        ("10", "Store Brand Apple Sauce, 50 oz", Decimal("2.50"), "FRUIT"),
-        ("11", "Fruit", Decimal("2.00"), "FRUIT"),
-        ("12", "Product 12", None, None),
+        ("10", "Apple Sauce, 50 oz", "Corner Market", Decimal("2.50"), Decimal("3.50"), "FRUIT", True),
+        ("11", "Fruit", brand_name("1"), Decimal("2.00"), None, "FRUIT", True),
+        ("12", "Product 12", None, None, None, None, False),
     ]
     assert one(journey, "SELECT pg_typeof(price)::text FROM journey.products LIMIT 1") == "numeric"
+
+
+def test_links_lead_to_the_shop_wherever_it_is(journey: Db, dsn: str, parquet_folder: Path) -> None:
+    clock.set_to(journey, NOW + timedelta(days=365))
+    links = "SELECT url, image FROM journey.products WHERE product_id = '10'"
+    assert journey.execute(links).fetchone() == (
+        "http://127.0.0.1:9300/products/10",
+        "http://127.0.0.1:9300/images/pantry/basket-0.png",
+    )
+    options = {"now": NOW, "folder": parquet_folder, "say": lambda _: None}
+    load_sample(dsn, shop_url="http://127.0.0.1:5000", **options)
+    load_sample(dsn, **options)
+    assert journey.execute(links).fetchone() == (
+        "http://127.0.0.1:5000/products/10",
+        "http://127.0.0.1:5000/images/pantry/basket-0.png",
+    )
+
+
+def test_a_load_of_an_older_format_is_replaced_with_its_shift(
+    journey: Db, dsn: str, parquet_folder: Path
+) -> None:
+    journey.execute("ALTER TABLE journey_raw.load DROP COLUMN format")
+    state = loaded(journey)
+    assert state is not None
+    assert state.format == 1
+    later = NOW + timedelta(weeks=1)
+    renewed = load_sample(dsn, now=later, folder=parquet_folder, keep=True, say=lambda _: None)
+    assert (renewed.shift_weeks, renewed.format) == (state.shift_weeks, 2)
+    assert loaded(journey) == renewed
 
 
 def test_all_households_are_listed_and_some_may_be_mailed(journey: Db) -> None:
@@ -254,6 +215,15 @@ def test_the_real_package_loads(dsn: str) -> None:
         assert one(connection, "SELECT count(*) FROM journey.households") == 2_469
         assert one(connection, "SELECT count(*) FROM journey.mailing_list") == 1_559
         assert one(connection, "SELECT min(price) FROM journey.products") == Decimal("0.01")
+        online = "FROM journey.products WHERE sold_online"
+        assert one(connection, f"SELECT count(*) {online}") > 60_000
+        assert one(connection, f"SELECT min(price) {online}") == Decimal("0.25")
+        reduced = one(connection, f"SELECT avg((former_price IS NOT NULL)::int) {online}")
+        assert Decimal("0.1") < reduced < Decimal("0.3")
+        incomplete = (
+            "product_name IS NULL OR brand_name IS NULL OR aisle IS NULL OR url IS NULL OR image IS NULL"
+        )
+        assert one(connection, f"SELECT count(*) {online} AND ({incomplete} OR former_price <= price)") == 0
         connection.execute("DROP SCHEMA journey, journey_raw CASCADE")
 
 

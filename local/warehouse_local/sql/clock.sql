@@ -1,5 +1,11 @@
--- The clock outlives every load of the sample data: it lies in its own table, and only its own command sets it.
+-- The clock and the shop's address outlive every load of the sample data: they are in tables of their own.
 CREATE SCHEMA IF NOT EXISTS journey;
+
+CREATE TABLE IF NOT EXISTS journey.shop (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    base_url text NOT NULL DEFAULT 'http://127.0.0.1:9300'
+);
+INSERT INTO journey.shop (only_row) VALUES (true) ON CONFLICT DO NOTHING;
 
 CREATE TABLE IF NOT EXISTS journey.clock (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),

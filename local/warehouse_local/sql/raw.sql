@@ -19,7 +19,11 @@ CREATE TABLE {schema}.products (
     product_category text,
     product_type text,
     package_size text,
-    product_name text NOT NULL
+    product_name text NOT NULL,
+    product_line text NOT NULL,
+    brand_name text NOT NULL,
+    aisle text,
+    image text
 );
 CREATE TABLE {schema}.demographics (
     household_id text PRIMARY KEY,
@@ -48,5 +52,6 @@ CREATE TABLE {schema}.load (
     shift_weeks integer NOT NULL,
     first_at timestamptz NOT NULL,
     last_at timestamptz NOT NULL,
+    format integer NOT NULL,
     loaded_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
