@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from recsync.export.report_page.templates import environment
 from recsync.preview.mails import Mail, Preview
 
@@ -28,8 +30,13 @@ def in_mode(html: str, *, dark: bool) -> str:
     return _SCHEMES.sub(rf"\g<1>{'dark' if dark else 'light'}", html)
 
 
-def _variants(mail: Mail) -> list[tuple[str, str, str]]:
-    return [(name, width, in_mode(mail.html, dark=dark)) for name, width, dark in _VARIANTS]
+def as_it_is(text: str) -> Markup:
+    """Escape a text for HTML only: the environment also makes line breaks visible."""
+    return escape(text)
+
+
+def _variants(mail: Mail) -> list[tuple[str, str, Markup]]:
+    return [(name, width, as_it_is(in_mode(mail.html, dark=dark))) for name, width, dark in _VARIANTS]
 
 
 _ENVIRONMENT = environment(Path(__file__).parent)

@@ -37,6 +37,7 @@ class Chosen:
 _WANTED = (
     ("best scores", "score"),
     ("lowest scores", "low_score"),
+    ("a list of a person's own", "own"),
     ("list from the fallback", "fallback"),
     ("longest names", "name_length"),
     ("fields are missing", "missing"),
@@ -111,8 +112,9 @@ def _measured(
     counts = {fact: over_items(fact).sum(axis=1) for fact in ("missing", "free", "reduced")}
     counts["repeated"] = (names[:, 1:] == names[:, :-1]).sum(axis=1)
     return {
-        "score": np.where(has_list & is_personal, np.nan_to_num(score), _NO),
+        "score": np.where(has_list & is_personal & ~np.isnan(score), np.nan_to_num(score), _NO),
         "low_score": np.where(has_list & is_personal & ~np.isnan(score), -np.nan_to_num(score), _NO),
+        "own": np.where(has_list & is_personal, lengths, _NO),
         "fallback": np.where(has_list & ~is_personal, lengths, _NO),
         "name_length": np.where(has_list, over_items("name_length").max(axis=1, initial=0), _NO),
         **{name: np.where(count > 0, count, _NO) for name, count in counts.items()},

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
 from recsync.errors import DELIBERATE
-from recsync.preview.gallery import gallery
+from recsync.preview.gallery import as_it_is, gallery
 from recsync.preview.mails import preview
 from recsync.ui.access import NOT_READ, Address, PeopleProgram, PeoplePrograms, from_own_form, render
 from recsync.ui.mount import PREVIEW
@@ -82,6 +82,6 @@ def _page(program: str, address: str, *, people: str = "", problem: str = "", fo
         template="form.html",
         trail=[(_TITLE, f"{address}{PREVIEW}")],
         action=f"{address}{PREVIEW}/{program}",
-        people=people,
+        people=as_it_is(people),
         problem=problem,
     )

@@ -11,7 +11,7 @@ from recsync.preview.sample import Chosen
 
 HTML = (
     '<meta name="color-scheme" content="light dark"><style>:root { color-scheme: light dark; }'
-    "@media (prefers-color-scheme: dark) { .a { color: #fff } }</style><p class='a'>Hi & <script>x</script></p>"
+    "@media (prefers-color-scheme: dark) { .a { color: #fff } }</style><p class='a'>Hi & <script>x</script>\n</p>"
 )
 
 
@@ -33,6 +33,7 @@ def test_mails_are_shown_in_frames_that_run_nothing():
     assert len(frames) == 4
     assert all('sandbox=""' in frame for frame in frames)
     assert "<script" not in page
+    assert "\\u000a" not in page
     assert "a link is empty" in page
     assert "Nothing would be sent: recs: none" in page
     assert "made none: &lt;nothing&gt;" in page

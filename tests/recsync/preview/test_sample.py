@@ -37,6 +37,7 @@ PEOPLE = [
     row("usual", [0, 6, 4]),
     row("best", [0, 6, 0], 0.9),
     row("lowest", [0, 6, 0], 0.1),
+    row("unscored", [0, 6, 0, 6], None),
     row("fallback", [0, 6, 0], None, tier="popular"),
     row("long", [1, 6, 0]),
     row("missing", [0, 2, 6]),
@@ -66,6 +67,7 @@ def test_one_person_is_chosen_for_each_thing_worth_a_look(lists, catalog):
     assert {each.label: each.person for each in chosen} == {
         "best scores": "best",
         "lowest scores": "lowest",
+        "a list of a person's own": "unscored",
         "list from the fallback": "fallback",
         "longest names": "long",
         "fields are missing": "missing",

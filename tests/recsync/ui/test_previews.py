@@ -66,7 +66,7 @@ def test_who_may_start_the_push_sees_the_mails_of_the_ids_in_the_form(send, aske
     assert answer.status_code == 200
     assert asked == [("grocery", ["c-17", "c-18"])]
     assert answer.text.count('<iframe sandbox=""') == 8
-    assert "c-17" in answer.text
+    assert ">c-17\nc-18</textarea>" in answer.text
     assert "c-17" not in str(answer.url)
     assert "c-17" not in caplog.text
     assert answer.headers["cache-control"] == "no-store, private"
