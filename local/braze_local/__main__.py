@@ -59,6 +59,7 @@ def _settings(options: argparse.Namespace, keys: list[str]) -> Settings:
         require_fields_to_export=not options.optional_fields_to_export,
         missing_users=options.missing_users,
         open_to_all=options.open_to_all,
+        emails=options.emails,
     )
 
 
@@ -90,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=("report", "ignore", "adopt"),
         default="report",
         help="_update_existing_only",
+    )
+    add(
+        "--emails",
+        type=Path,
+        metavar="DIR",
+        help="a folder per e-mail, which profiles' pages show; needs plugins/",
     )
     add("--open-to-all", action="store_true", help="pages and /_local for other machines too")
     return parser

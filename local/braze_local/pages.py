@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from braze_local import emails
 from braze_local.sandbox import Sandbox
 from braze_local.store import Json
 from braze_local.wire import Request, Response
@@ -22,8 +23,20 @@ LOG_ROWS = 50
 COLUMNS_MAX = 7
 _HTML = b"text/html; charset=utf-8"
 _SECURITY = [
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'")
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-src 'self'",
+    )
 ]
+# An e-mail's HTML is data: it may show pictures and open links in a new tab, and run nothing.
+_EMAIL_SECURITY = [
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; img-src http: https: data:; "
+        b"sandbox allow-popups allow-popups-to-escape-sandbox",
+    )
+]
+_EMAILS = "/ui/emails/"
 # The profile fields to show where they are set, in this order.
 _FIELDS = (
     "external_id", "braze_id", "user_aliases", "first_name", "last_name", "email", "phone", "country", "language",
@@ -46,6 +59,10 @@ class _NestedAttribute:
 
 def page(sandbox: Sandbox, request: Request) -> Response:
     """Answer one request for a page."""
+    if request.path.startswith(_EMAILS):
+        found = _email(sandbox, *request.path.removeprefix(_EMAILS).partition("/")[::2])
+        if found is not None:
+            return Response(200, found, _HTML, list(_EMAIL_SECURITY))
     content = _content(sandbox, request)
     body = content or _render("not_found", title="Not found")
     return Response(200 if content else 404, body, _HTML, list(_SECURITY))
@@ -66,6 +83,15 @@ def _content(sandbox: Sandbox, request: Request) -> bytes | None:
     return _catalog(sandbox, request, name) if name in sandbox.catalogs else None
 
 
+def _email(sandbox: Sandbox, name: str, external_id: str) -> bytes | None:
+    profile = sandbox.reader.profile(external_id)
+    if profile is None or name not in emails.names(sandbox.settings.emails):
+        return None
+    email = emails.render(sandbox, name, profile)
+    # A link would otherwise open within the frame of the profile's page.
+    return email.html.replace("<head>", '<head><base target="_blank">', 1).encode()
+
+
 def _profiles(sandbox: Sandbox, request: Request) -> bytes:
     prefix, offset = request.argument("q"), request.number("offset", 0)
     return _render(
@@ -79,6 +105,7 @@ def _profiles(sandbox: Sandbox, request: Request) -> bytes:
 
 def _profile(sandbox: Sandbox, profile: Json) -> bytes:
     custom = profile["custom_attributes"]
+    named = emails.names(sandbox.settings.emails) if "external_id" in profile else []
     return _render(
         "profile",
         title=profile.get("external_id") or profile["braze_id"],
@@ -86,6 +113,7 @@ def _profile(sandbox: Sandbox, profile: Json) -> bytes:
             _nested(sandbox, name, value) for name, value in custom.items() if isinstance(value, dict | list)
         ],
         plain=[(name, value) for name, value in custom.items() if not isinstance(value, dict | list)],
+        emails=[emails.render(sandbox, name, profile) for name in named],
         fields=[(name, profile[name]) for name in _FIELDS if profile.get(name)],
         history=[
             (title, [(one["name"], one["count"], one["first"], one["last"]) for one in profile[key]])

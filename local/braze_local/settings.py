@@ -30,7 +30,8 @@ class Settings:
     attribute's type by its first value; only ``strict`` distinguishes arrays from arrays of objects.
     `catalog_delay_seconds` None means `apply_delay_seconds`. With `reorder_probability` a request is applied up
     to `reorder_seconds` late, so that later requests for the same users overtake it. `open_to_all` opens the
-    pages and the control API, otherwise for loopback only, to other machines.
+    pages and the control API, otherwise for loopback only, to other machines. `emails` has the e-mails that the
+    page of a profile shows.
     """
 
     data: Path
@@ -60,6 +61,7 @@ class Settings:
     require_fields_to_export: bool = True
     missing_users: MissingUsers = "report"
     open_to_all: bool = False
+    emails: Path | None = None
 
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]

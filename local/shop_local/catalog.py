@@ -10,14 +10,16 @@ import psycopg
 from psycopg.rows import class_row
 
 _COLUMNS = "product_id, product_name AS name, brand_name AS brand, aisle, price, former_price, image"
-# What was bought most in the four weeks before the warehouse's clock.
+# What was bought most in the four weeks before the warehouse's clock, one product of a line.
 _BEST_SELLERS = f"""
 SELECT {_COLUMNS} FROM journey.products
 JOIN (
-    SELECT product_id, count(*) AS sales FROM journey.transactions
-    WHERE transaction_timestamp > journey.now() - interval '28 days' GROUP BY product_id
+    SELECT DISTINCT ON (product_line) product_id, count(*) AS sales
+    FROM journey.transactions JOIN journey.products USING (product_id)
+    WHERE transaction_timestamp > journey.now() - interval '28 days' AND sold_online
+    GROUP BY product_id, product_line ORDER BY product_line, sales DESC, product_id
 ) AS recent USING (product_id)
-WHERE sold_online ORDER BY sales DESC, product_id LIMIT %(limit)s
+ORDER BY sales DESC, product_id LIMIT %(limit)s
 """  # ruff: ignore[hardcoded-sql-expression] - a constant of this module
 _PRODUCT = f"SELECT {_COLUMNS} FROM journey.products WHERE sold_online AND product_id = %(id)s"  # ruff: ignore[hardcoded-sql-expression] - a constant of this module
 _TIMEOUT_SECONDS = 5

@@ -59,7 +59,7 @@ class Shop:
     def _page(self, path: str) -> Reply:
         if path == "/":
             cards = "".join(_card(product) for product in self._catalog.best_sellers(_SHOWN))
-            return _page(NAME, f'<h1>Bought most these weeks</h1><div class="grid">{cards}</div>')
+            return _page(NAME, f'<h1>Best sellers</h1><div class="grid">{cards}</div>')
         kind, _, product_id = path.removeprefix("/").partition("/")
         product = self._catalog.product(product_id) if kind == "products" else None
         if product is None:

@@ -164,8 +164,14 @@ def _braze(plan: Plan) -> Part:
     argv = [sys.executable, "-m", "braze_local", "--port", str(port), "--data", str(data)]
     # A brand's people are in its Braze long before the first list; programs create none (update_existing_only).
     argv += ["--missing-users", "adopt"]
+    environ = local_environment(plan.environ)
+    emails = plan.settings.plugins.parent / "include" / "email"
+    if emails.is_dir():
+        # Profiles' pages show the e-mails, whose Liquid a package beside recsync renders.
+        argv += ["--emails", str(emails)]
+        environ["PYTHONPATH"] += os.pathsep + str(plan.settings.plugins)
     # In the environment: an argument would be visible in the process list.
-    environ = {**local_environment(plan.environ), "BRAZE_LOCAL_KEY": plan.secrets.braze_api_key}
+    environ["BRAZE_LOCAL_KEY"] = plan.secrets.braze_api_key
     health = f"{plan.url('braze')}/health"
     return Part("braze", argv, _marked(plan, environ), plan.url("braze"), lambda _: answers(health), port)
 

@@ -23,11 +23,15 @@ TIMEOUT_SECONDS = 20
 class BrazeServer:
     """Start one server process and call it with one key."""
 
-    def __init__(self, data: Path, *flags: str, keys: tuple[str, ...] = (KEY,)) -> None:
+    def __init__(self, data: Path, *flags: str, keys: tuple[str, ...] = (KEY,), path: str = "") -> None:
         self.data = data
         self.process = subprocess.Popen(
             [sys.executable, "-m", "braze_local", "--port", "0", "--data", str(data), *flags],
-            env={**os.environ, "PYTHONPATH": str(LOCAL), "BRAZE_LOCAL_KEY": " ".join(keys)},
+            env={
+                **os.environ,
+                "PYTHONPATH": ":".join(filter(None, (str(LOCAL), path))),
+                "BRAZE_LOCAL_KEY": " ".join(keys),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
