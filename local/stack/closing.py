@@ -134,7 +134,9 @@ def _where(plan: Plan, program: str) -> list[str]:
     if "airflow" not in plan.replaced:
         lines.append(f"  {login_hint(plan, show_password=True)}")
     if "braze" not in plan.replaced:
-        lines.append(f"  Braze sandbox: {plan.url('braze')}")
+        lines.append(f"  Braze sandbox: {plan.url('braze')}   (a person's page shows the e-mail)")
+    if plan.settings.with_sample and plan.own_warehouse:
+        lines.append(f"  sample shop:   {plan.url('shop')}")
     return [
         *lines,
         f"  again:         make run PROGRAM={program}   (nothing new: nothing is sent)",
