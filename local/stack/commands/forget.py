@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own commands
 import sys
 from collections.abc import Mapping
@@ -58,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
                 print(_through_scheduler(plan, program, environ, person))
             else:
                 _recsync("run", program, environ, person, shown=True)
+    # Mails of `make preview` show people.
+    shutil.rmtree(plan.settings.home / "preview", ignore_errors=True)
     # The objects saved by an earlier `down` still contain these people.
     supervisor.save_s3()
     return 0

@@ -99,6 +99,14 @@ def _program(name: str, p: Proposal, datasets: Collection[str], age_days: float 
             "  payload: objects",
             f"  item_fields: [{', '.join(p.fields)}]",
         ]
+    if "price" in p.fields:
+        lines += [
+            "",
+            f"# The e-mail shows prices once it knows their currency. make kit PROGRAM={name} writes it for Braze.",
+            "# email:",
+            "#   currency: EUR",
+            "#   locale: en_US",
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -28,7 +28,7 @@ _NAMED_COLORS = {
 }
 _NUMBER_ALONE = re.compile(r"\d+(?:[.,]\d+)?")
 _MONEY = r"[$€£¥₹]|\b(?:USD|EUR|GBP|CHF|JPY|SEK|NOK|DKK|PLN|kr|zł)\b"
-_NO_AMOUNT = re.compile(rf"(?:{_MONEY})(?!\s*\d)(?<!\d.)(?<!\d\s.)")
+_AMOUNT_BEFORE, _AMOUNT_AFTER = re.compile(r"\d\s*$"), re.compile(r"\s*-?\d")
 _ZERO = re.compile(
     rf"(?:(?:{_MONEY})\s*0(?:[.,]0+)?(?![\d.,]*\d))|(?:(?<![\d.,])0(?:[.,]0+)?\s*(?:{_MONEY}))"
 )
@@ -244,11 +244,15 @@ def _text_findings(seen: _Seen) -> list[Finding]:
             found.append(Finding("warn", "a number stands alone, such as a price without a currency"))
         if _ZERO.search(text):
             found.append(Finding("warn", "a price is 0"))
-        elif _NO_AMOUNT.search(text):
+        elif any(_has_no_amount(text, currency) for currency in re.finditer(_MONEY, text)):
             found.append(Finding("warn", "a currency stands without an amount"))
         if text.endswith(("…", "...")):
             found.append(Finding("warn", "a text is cut off"))
     return found
+
+
+def _has_no_amount(text: str, currency: re.Match[str]) -> bool:
+    return not (_AMOUNT_BEFORE.search(text[: currency.start()]) or _AMOUNT_AFTER.match(text, currency.end()))
 
 
 def _contrast_findings(seen: _Seen) -> set[Finding]:

@@ -5,6 +5,8 @@ from dataclasses import replace
 import yaml
 from proposals import CLICKS, ITEMS, WITH_ITEMS, column, proposal, table, written
 
+from recsync.email_kit.kit import kit_files
+from recsync.program.parse import parse_program
 from recsync.warehouse.column_types import Kind
 
 
@@ -13,6 +15,16 @@ def test_the_fields_of_the_items_are_sent_to_a_catalog() -> None:
     assert braze["catalog"] == {
         "name": "shop_items", "fields": {"title": "string", "category": "string", "price": "number"},
     }  # fmt: skip
+
+
+def test_the_email_has_prices_once_their_currency_is_said() -> None:
+    text = written(WITH_ITEMS)["programs/shop.yaml"]
+    assert "email" not in yaml.safe_load(text)
+    said = yaml.safe_load(
+        text.replace("\n# email:\n#  ", "\nemail:\n ").replace("\n#   locale", "\n  locale")
+    )
+    assert said["email"] == {"currency": "EUR", "locale": "en_US"}
+    assert "€{{ price_units }}" in kit_files(parse_program("shop", said, None))["cards.liquid"]
 
 
 def test_ids_that_no_catalog_takes_are_sent_as_objects() -> None:

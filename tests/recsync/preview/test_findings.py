@@ -69,7 +69,20 @@ def test_each_fault_is_told(right, wrong, found):
 
 
 @pytest.mark.parametrize(
-    "price", ["$1,234.50", "1.234,50 €", "10 €", "$0.50", "CHF 3", "0,50 €", "¥100", "3 for $10"]
+    "price",
+    [
+        "$1,234.50",
+        "1.234,50 €",
+        "10 €",
+        "10\u202f€",
+        "9 SEK",
+        "1.234,50 EUR",
+        "$0.50",
+        "CHF 3",
+        "0,50 €",
+        "¥100",
+        "3 for $10",
+    ],
 )
 def test_a_price_is_not_a_fault(price):
     assert texts(GOOD.replace("$2.50", price)) == []
