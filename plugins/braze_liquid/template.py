@@ -102,7 +102,7 @@ class _Environment(Environment):
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        self.block = ""
+        self.block, self.last_line = "", 1
         super().__init__(tolerance=Mode.STRICT)
         filters.install(self)
 
@@ -110,7 +110,8 @@ class _Environment(Environment):
         """Note an error with its line."""
         error = exc if isinstance(exc, LiquidError) else exc(msg or "", token=token)
         at = error.token or token
-        line = line_at(at.source, at.start_index) if at and at.start_index >= 0 else 1
+        # What is missing at the end has no place of its own.
+        line = line_at(at.source, at.start_index) if at and at.start_index >= 0 else self.last_line
         problem = Problem(line, str(error.message), self.block)
         if problem not in self.problems:
             self.problems.append(problem)
@@ -139,6 +140,7 @@ class Template:
         translated = translate(source)
         block = self._env.block
         self._env.problems += [Problem(each.line, each.text, block) for each in translated.problems]
+        self._env.last_line = line_at(translated.text, len(translated.text))
         template = self._env.from_string(translated.text)
         for name, spans in template.analyze().filters.items():
             if name not in self._env.filters:

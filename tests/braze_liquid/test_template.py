@@ -71,3 +71,23 @@ def test_one_template_serves_many_people_without_mixing_them():
 
 def test_other_variables_can_be_given():
     assert render("{{event_properties.${price}}}", variables={"event_properties": {"price": 3}}) == "3"
+
+
+# https://www.braze.com/docs/user_guide/messaging/design_and_edit/personalize/liquid/using_liquid/
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for x in a | reverse %}{% endfor %}",
+        "{% if a | size > 3 %}{% endif %}",
+        "{% unless a | size %}{% endunless %}",
+        "{% case a | size %}{% when 1 %}{% endcase %}",
+        "{% assign is_vip = total > 100 %}",
+        "{{ a[b | minus: 1] }}",
+        "{% if (a and b) or c %}{% endif %}",
+        "{{ a | date: “%Y” }}",
+        "{% if a %}",
+    ],
+)
+def test_operators_and_filters_stand_only_where_braze_takes_them(source):
+    (problem,) = Template(f"\n{source}").problems
+    assert problem.line == 2

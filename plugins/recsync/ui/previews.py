@@ -19,7 +19,7 @@ from recsync.ui.mount import PREVIEW
 
 router = APIRouter(default_response_class=HTMLResponse)
 _TITLE = "Mail preview"
-# Airflow's own pages wait for an answer at most two minutes behind most proxies.
+# Proxies before Airflow often wait a minute for an answer.
 _MAX_SECONDS = 45.0
 _MAX_FORM_BYTES = 64_000
 _MAX_PEOPLE = 50
