@@ -16,6 +16,8 @@ from recsync.preview.findings import find
 from recsync.program.braze import SOURCES
 from recsync.program.files import program_files, read_program
 from recsync.program.parse import parse_program
+from stack.browser import CHROMIUM
+from stack.commands.preview import take_pictures
 
 INCLUDE = Path(__file__).resolve().parents[3] / "include"
 PROGRAMS = [path.stem for path in program_files(INCLUDE)]
@@ -234,3 +236,24 @@ def test_a_template_of_its_own_uses_the_blocks_beside_it(tmp_path):
     text, blocks = template_and_blocks(made, tmp_path)
     assert text.startswith("{{content_blocks")
     assert blocks == {"head": "head", "recs_cards": kit_files(made)["cards.liquid"]}
+
+
+PICTURE = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='40' height='30'/%3E"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_mail_fits_every_screen_and_is_readable_in_both_modes(tmp_path):
+    items = [
+        item(0, image=PICTURE, former_price=3.0),
+        item(
+            1,
+            image=PICTURE,
+            name="Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen " * 2,
+            price=12345.67,
+        ),
+        item(2, image=None, brand=None),
+        item(3, image=PICTURE, price=None, url=None),
+    ]
+    (tmp_path / "mail.html").write_text(render(program(), items).text)
+    (tmp_path / "mails.json").write_text('["mail.html"]')
+    assert [faults for faults in take_pictures(tmp_path).values() if faults] == []
