@@ -91,7 +91,9 @@ async def _profiles(
 
 def _shown(attributes: Mapping[str, Any] | None, expected: Mapping[str, int | None]) -> Shown | None:
     """Compare one profile (None: there is none); return None when it is as expected."""
-    has = {name for name, value in expected.items() if _fingerprint((attributes or {}).get(name)) == value}
+    has = {
+        name for name, value in expected.items() if shown_fingerprint((attributes or {}).get(name)) == value
+    }
     if has == expected.keys():  # also without a profile, when everything had to be removed
         return None
     if attributes is None:
@@ -99,7 +101,8 @@ def _shown(attributes: Mapping[str, Any] | None, expected: Mapping[str, int | No
     return Shown.PART if any(expected[name] is not None for name in has) else Shown.NOTHING
 
 
-def _fingerprint(value: object) -> int | None:
+def shown_fingerprint(value: object) -> int | None:
+    """Fingerprint a value as Braze shows it, to compare with what was sent; None when there is none."""
     match value:
         case None:
             return None

@@ -208,6 +208,13 @@ class Deliveries:
         figures, estimate = PlanFigures(**document["figures"]), Estimate(**document["estimate"])
         return PlanManifest(**{**document, "figures": figures, "estimate": estimate})
 
+    def names(self) -> list[str]:
+        """Return the names of all deliveries, newest first; of some only the plan may be there."""
+        return sorted(self.bucket.folders(self.keys.all_deliveries), reverse=True)
+
+    def accounts_key(self, delivery: str) -> str:
+        return f"{self.keys.delivery(delivery)}accounts.parquet"
+
     def newest(self) -> str:
         """Return the name of the newest planned delivery.
 
@@ -276,10 +283,10 @@ class Deliveries:
             return ledger, number + 1
 
     def put_accounts(self, delivery: str, table: Path) -> None:
-        self.bucket.upload(f"{self.keys.delivery(delivery)}accounts.parquet", table)
+        self.bucket.upload(self.accounts_key(delivery), table)
 
     def download_accounts(self, delivery: str, target: Path) -> None:
-        self.bucket.download(f"{self.keys.delivery(delivery)}accounts.parquet", target)
+        self.bucket.download(self.accounts_key(delivery), target)
 
     def download_removals(self, delivery: str, target: Path) -> None:
         """Download the plan's removals, those of users who left the audience among them."""

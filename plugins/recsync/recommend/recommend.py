@@ -44,6 +44,8 @@ from recsync.suppression.store import read_suppression
 
 log = logging.getLogger(__name__)
 
+_LEFT_OUT = "left_out.parquet"
+
 
 def prepare_segment(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
     """Write the input of the segment job that limits the audience.
@@ -178,9 +180,12 @@ def build_and_publish_lists(
             identifier=context.program.braze.known_by,
             solution_version_arn=plan["solution_version_arn"],
             batch_inference_job_arn=batch_inference_job_arn,
+            filter_expression=(plan.get("filter") or {}).get("expression", ""),
         )
         log.info("%s", manifest.rules_text)
-        context.store(RecommendationsStore).publish(manifest, folder / "lists.parquet", catalog.table)
+        context.store(RecommendationsStore).publish(
+            manifest, folder / "lists.parquet", catalog.table, folder / _LEFT_OUT
+        )
     # A campaign is booked while it is asked: it may be gone by now.
     if context.program.personalize.recipe_spec.inference_mode != "campaign":
         usage.record_usage(context, batch_inference_job_arn)
@@ -229,7 +234,9 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
         identifier = context.program.braze.known_by
         manifest = _manifest(report, catalog, run, moment, uri, identifier=identifier)
         log.info("%s", manifest.rules_text)
-        context.store(RecommendationsStore).publish(manifest, folder / "lists.parquet", catalog.table)
+        context.store(RecommendationsStore).publish(
+            manifest, folder / "lists.parquet", catalog.table, folder / _LEFT_OUT
+        )
     return manifest
 
 
@@ -280,6 +287,7 @@ def _build(
             events=events,
             past_lists=past_lists,
             mapping=mapping,
+            left_out=folder / _LEFT_OUT,
             with_scores=policy.rules.needs_scores
             or any(attribute.source == "scores" for attribute in context.program.braze.attributes),
         )
@@ -319,6 +327,7 @@ def _manifest(
     identifier: Identifier,
     solution_version_arn: str = "",
     batch_inference_job_arn: str = "",
+    filter_expression: str = "",
 ) -> RecommendationsManifest:
     return RecommendationsManifest(
         run=run,
@@ -326,6 +335,7 @@ def _manifest(
         created_at=moment.isoformat(),
         solution_version_arn=solution_version_arn,
         batch_inference_job_arn=batch_inference_job_arn,
+        filter=filter_expression,
         users=report.users,
         lists=report.lists,
         suppressed=dict(report.suppressed),

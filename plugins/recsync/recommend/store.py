@@ -57,6 +57,7 @@ class RecommendationsManifest:
     :param keep_attributes: attributes that a delivery of these recommendations removes from nobody.
     :param leave_catalog: whether a delivery leaves the Braze catalog as it is.
     :param identifier: how the lists name the people: :attr:`braze_client.identifiers.Identifier.tag`.
+    :param filter: the filter expression that the job was asked with; empty: none, or it is not known.
     """
 
     run: str
@@ -86,6 +87,7 @@ class RecommendationsManifest:
     keep_attributes: tuple[str, ...] = ()
     leave_catalog: bool = False
     identifier: str = EXTERNAL_ID.tag
+    filter: str = ""
 
     @property
     def rules_text(self) -> str:
@@ -108,13 +110,18 @@ class RecommendationsStore:
     bucket: Bucket
     keys: Keys
 
-    def publish(self, manifest: RecommendationsManifest, lists: Path, catalog: pa.Table) -> None:
+    def publish(
+        self, manifest: RecommendationsManifest, lists: Path, catalog: pa.Table, left_out: Path | None = None
+    ) -> None:
         """Write lists and catalog, then the manifest that makes them visible.
 
         :param lists: Parquet file of ``LISTS`` with the metadata of ``positions_in``.
         :param catalog: ``CATALOG``.
+        :param left_out: Parquet file of ``LEFT_OUT``.
         """
-        self.bucket.upload(self._lists(manifest.run), lists)
+        if left_out:
+            self.bucket.upload(self.left_out_key(manifest.run), left_out)
+        self.bucket.upload(self.lists_key(manifest.run), lists)
         self.bucket.put_table(self._catalog(manifest.run), catalog)
         self.bucket.put_json(self.keys.recommendations_manifest(manifest.run), asdict(manifest))
 
@@ -183,12 +190,10 @@ class RecommendationsStore:
 
         :raises FatalError: when one of them is missing, or when they do not belong together.
         """
-        lists, catalog = self._lists(run), self.bucket.get_table(self._catalog(run))
-        for key, found in ((lists, self.bucket.etag(lists)), (self._catalog(run), catalog)):
-            if found is None:
-                raise FatalError(
-                    f"{self.bucket.uri(key)} is missing although its manifest was published; {self._again}."
-                )
+        lists = self.lists_key(run)
+        if self.bucket.etag(lists) is None:
+            raise self._missing(lists)
+        catalog = self.catalog(run)
         self.bucket.download(lists, target)
         if not _fit(target, catalog):
             # A run that is cleared writes lists and catalog anew, one after the other.
@@ -197,11 +202,29 @@ class RecommendationsStore:
             )
         return catalog
 
-    def _lists(self, run: str) -> str:
+    def catalog(self, run: str) -> pa.Table:
+        """Read the catalog (``CATALOG``) of a published run.
+
+        :raises FatalError: when it is missing.
+        """
+        catalog = self.bucket.get_table(self._catalog(run))
+        if catalog is None:
+            raise self._missing(self._catalog(run))
+        return catalog
+
+    def lists_key(self, run: str) -> str:
         return f"{self.keys.recommendations(run)}lists.parquet"
+
+    def left_out_key(self, run: str) -> str:
+        return self.keys.run_part(run, "left_out")
 
     def _catalog(self, run: str) -> str:
         return f"{self.keys.recommendations(run)}catalogue.parquet"
+
+    def _missing(self, key: str) -> FatalError:
+        return FatalError(
+            f"{self.bucket.uri(key)} is missing although its manifest was published; {self._again}."
+        )
 
     @property
     def _again(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import time
@@ -46,6 +47,8 @@ _FIRST_PAUSE_SECONDS = 0.1
 # boto3's threshold for several parts. Below it a transfer of boto3's starts threads for one request, and a download
 # asks for the size first.
 _ONE_REQUEST_BYTES = 8 * 1024**2
+# Read at least so much of a range: a request takes as long as some 100 kB.
+_RANGE_BYTES = 128 * 1024
 _REMEDIES = {
     "NoSuchBucket": "Create the bucket or correct the setting [recsync] bucket.",
     "AccessDenied": "Give the role of the AWS connection s3:GetObject, s3:PutObject and s3:ListBucket on it.",
@@ -140,6 +143,11 @@ class Bucket:
         """Open one object for reading in pieces."""
         with self.errors(key):
             return _Body(self, key, self.client.get_object(Bucket=self.name, Key=key)["Body"])
+
+    def open(self, key: str) -> io.BufferedReader | None:
+        """Open one object for reading anywhere in it, such as some columns of Parquet; None when it is missing."""
+        size = self.size_bytes(key)
+        return None if size is None else io.BufferedReader(_Ranges(self, key, size), _RANGE_BYTES)
 
     def get(self, key: str) -> bytes | None:
         """Read one object; None when it is missing."""
@@ -290,6 +298,39 @@ class Bucket:
         remedy = remedy or _REMEDIES.get(code)
         refused = fatal(f"use {self.uri(key)}", error, conn_id=self.conn_id, remedy=remedy)
         return refused or RetriableError(f"S3 failed on {self.uri(key)}: {error}")
+
+
+class _Ranges(io.RawIOBase):
+    """Read ranges of one object; errors are errors of the bucket."""
+
+    def __init__(self, bucket: Bucket, key: str, size: int) -> None:
+        super().__init__()
+        self._bucket, self._key, self._size, self._place = bucket, key, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        self._place = start + offset
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._place + len(buffer), self._size)
+        if end <= self._place:
+            return 0
+        with self._bucket.errors(self._key):
+            asked = {"Bucket": self._bucket.name, "Key": self._key, "Range": f"bytes={self._place}-{end - 1}"}
+            found = bytes(self._bucket.client.get_object(**asked)["Body"].read())
+        buffer[: len(found)] = found
+        self._place += len(found)
+        return len(found)
 
 
 class _NotThereError(RetriableError):

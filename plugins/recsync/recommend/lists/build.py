@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from recsync.program import Recommendations
 from recsync.recommend.lists.audience import AUDIENCE, check_unique
 from recsync.recommend.lists.catalog import ItemCatalog, positions_in
 from recsync.recommend.lists.history import PAST_LISTS, History, read_history
+from recsync.recommend.lists.left_out import rules_in
 from recsync.recommend.lists.list_partition import ListsReport, build_partition
 from recsync.recommend.lists.output_mapping import MappingContext, OutputMapping, by_user
 from recsync.recommend.lists.output_staging import (
@@ -34,6 +36,7 @@ from recsync.recommend.lists.output_staging import (
     in_order,
     partitions_for,
 )
+from recsync.recommend.lists.rules import ListRules
 from recsync.storage.duck import local_disk, modest_allocator, opened
 
 log = logging.getLogger(__name__)
@@ -42,7 +45,7 @@ _NO_LISTS: Mapping[str, Sequence[Path]] = {}
 # Memory limit of DuckDB, beside Arrow's few blocks; it spills the rest to disk.
 _MEMORY_LIMIT = "200MB"
 # Statistics of nested texts cost a third of the writing, and no reader uses them.
-_DICTIONARY = ["items.list.element", "tier", "reason", "segment", "unanswered"]
+_DICTIONARY = ["items.list.element", "rules.list.element", "tier", "reason", "segment", "unanswered"]
 _ROW_GROUP_ROWS = 131_072
 
 
@@ -60,6 +63,7 @@ def build_lists(
     mapping: OutputMapping = by_user,
     with_scores: bool = False,
     people_per_partition: int = PEOPLE_PER_PARTITION,
+    left_out: Path | None = None,
 ) -> ListsReport:
     """Write one row of ``list_partition.LISTS`` for every person of an audience.
 
@@ -73,6 +77,7 @@ def build_lists(
     :param mapping: how the output's lines become people's lists; by default each line is about one user.
     :param with_scores: whether to read the scores, which adds about half to the CPU time.
     :param people_per_partition: people per partition; two threads work on one partition each.
+    :param left_out: Parquet file of ``LEFT_OUT`` to write; None: what the rules leave out is not recorded.
     :raises FatalError: when a Braze user is in the audience twice, when the fallback needs segments and the audience
         has none, or when the output holds two different lists of one person.
     :raises RetriableError: when the local disk is full.
@@ -96,7 +101,7 @@ def build_lists(
         }
         staged = mapping(outputs, MappingContext(connection, catalog, people, parts, folder, with_scores))
     with modest_allocator(), local_disk(folder):
-        report = _write(parts, people, staged, catalog, policy, history, former, target)
+        report = _write(parts, people, staged, catalog, policy, history, former, target, left_out)
     report.unreadable = staged.unreadable
     if staged.questions:
         report.questions, report.answered = staged.questions
@@ -106,6 +111,18 @@ def build_lists(
             "counts. Give the output of one job only."
         )
     return report
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # Without Arrow's own schema, readers see plain texts where dictionaries were written.
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=_DICTIONARY,
+        write_statistics=["external_id"],
+        store_schema=False,
+    )
 
 
 def _split_audience(
@@ -131,33 +148,39 @@ def _write(
     history: History | None,
     former: Mapping[str, Partitions],
     target: Path,
+    left_out: Path | None,
 ) -> ListsReport:
-    def build(part: int) -> tuple[pa.Table, NDArray[np.bool_], ListsReport]:
+    def build(part: int) -> tuple[pa.Table, NDArray[np.bool_], ListsReport, pa.Table | None]:
         purchases = history.purchases.read(part) if history else None
         asked = None if staged.asked is None else staged.asked.read(part)
         lines = staged.lines.read(part)
         lists = {rule: each.read(part) for rule, each in former.items()}
-        return build_partition(people.read(part), lines, purchases, catalog, policy, history, asked, lists)
+        return build_partition(
+            people.read(part),
+            lines,
+            purchases,
+            catalog,
+            policy,
+            history,
+            asked,
+            lists,
+            explained=bool(left_out),
+        )
 
-    report, used, writer = ListsReport(), np.zeros(len(catalog), np.bool_), None
-    try:
-        with ThreadPoolExecutor(THREADS) as threads:
-            for lists, used_here, figures in in_order(threads, build, range(parts), ahead=THREADS):
-                # Without Arrow's own schema, readers see plain texts where dictionaries were written.
-                writer = writer or pq.ParquetWriter(
-                    target,
-                    lists.schema,
-                    compression="zstd",
-                    use_dictionary=_DICTIONARY,
-                    write_statistics=["external_id"],
-                    store_schema=False,
-                )
-                writer.write_table(lists, row_group_size=_ROW_GROUP_ROWS)
-                report += figures
-                used |= used_here
-    finally:
-        if writer:
+    report, used = ListsReport(), np.zeros(len(catalog), np.bool_)
+    with ExitStack() as files, ThreadPoolExecutor(THREADS) as threads:
+        writers: dict[Path, pq.ParquetWriter] = {}
+        for lists, used_here, figures, why_not in in_order(threads, build, range(parts), ahead=THREADS):
+            for path, table in ((target, lists), (left_out, why_not)):
+                if path is not None and table is not None:
+                    if path not in writers:
+                        writers[path] = files.enter_context(_writer(path, table.schema))
+                    writers[path].write_table(table, row_group_size=_ROW_GROUP_ROWS)
+            report += figures
+            used |= used_here
+        for writer in writers.values():
             writer.add_key_value_metadata(positions_in(catalog.table))
-            writer.close()
+        if left_out in writers:
+            writers[left_out].add_key_value_metadata(rules_in(list(ListRules(policy.rules, catalog).numbers)))
     report.items = int(np.count_nonzero(used))
     return report

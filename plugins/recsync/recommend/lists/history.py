@@ -242,22 +242,25 @@ def _similar(connection: duckdb.DuckDBPyConnection, items: int, policy: Recommen
 
 def similar_items(
     similar: Similar, users: NDArray[np.int64], items: NDArray[np.int32], times: NDArray[np.int64], count: int
-) -> Lists:
+) -> tuple[Lists, Lists]:
     """Rank for each user the items most often bought together with the last ``SEEDS`` purchases.
 
     :param users: the user (below ``count``) of each purchase.
-    :returns: one row per user, best first (ties: lower position), -1 at the end of shorter rows.
+    :returns: one row per user, best first (ties: lower position), -1 at the end of shorter rows; and the purchases.
     """
     ranked = np.full((count, CANDIDATES), -1, np.int32)
     order = np.lexsort((items, -times, users))
     seeds_of, seeds = users[order], items[order]
-    last = rank_in_run(seeds_of) < SEEDS
+    places = rank_in_run(seeds_of)
+    last = places < SEEDS
     seeds_of, seeds = seeds_of[last], seeds[last]
+    recent = np.full((count, SEEDS), -1, np.int32)
+    recent[seeds_of, places[last]] = seeds
     cuts = np.searchsorted(seeds_of, np.arange(0, count + _PEOPLE, _PEOPLE))
     for start, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
         if end > start:
             _rank(similar, seeds_of[start:end], seeds[start:end], ranked)
-    return ranked
+    return ranked, recent
 
 
 def _rank(similar: Similar, seeds_of: NDArray[np.int64], seeds: NDArray[np.int32], ranked: Lists) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from recsync.program import Recommendations
 from recsync.recommend.lists.catalog import ItemCatalog
 from recsync.recommend.lists.history import History, similar_items
+from recsync.recommend.lists.left_out import LeftOut
 from recsync.recommend.lists.output_staging import Lines, dedupe_lines
 from recsync.recommend.lists.rules import (
     UNKNOWN,
@@ -122,13 +123,16 @@ def build_partition(
     history: History | None,
     asked: pa.Table | None,
     past_lists: Mapping[str, pa.Table] = _NO_LISTS,
-) -> tuple[pa.Table, NDArray[np.bool_], ListsReport]:
+    *,
+    explained: bool = False,
+) -> tuple[pa.Table, NDArray[np.bool_], ListsReport, pa.Table | None]:
     """Make the rows of some people.
 
     :param people: ``AUDIENCE``; ``lines``: ``STAGED`` or ``SCORED``; ``purchases``: ``PURCHASES``; of the same users.
     :param asked: whom the job was asked about, beside those who have a line; None: everybody.
     :param past_lists: by member of ``Rules``, the lists (``history.PAST_LISTS``) whose items it leaves out.
-    :returns: ``LISTS`` (texts as dictionaries), which items of the catalog they hold, and the figures.
+    :param explained: whether to record what the rules leave out.
+    :returns: ``LISTS`` (texts as dictionaries), which items of the catalog they hold, the figures, and ``LEFT_OUT``.
     """
     named = people["user_id"].combine_chunks().dictionary_encode()
     users = named.indices.to_numpy().astype(np.int64)
@@ -139,7 +143,7 @@ def build_partition(
         past["not_bought_in_days"] = bought.since(history.bought_since, len(catalog))
     selection = Selection(policy, ListRules(policy.rules, catalog), history.pools if history else {})
     rules = selection.rules
-    left_out = np.zeros(len(users), np.uint64)
+    left_out = LeftOut.of(len(users), with_entries=explained)
     lists, scores, own, dropped = _personal(found, users, selection, past, left_out)
     expected = found.found | (_named(asked, named.dictionary) if asked is not None else True)
     short = ~own | (np.count_nonzero(lists >= 0, axis=1) < policy.shortest)
@@ -152,11 +156,15 @@ def build_partition(
         for start in range(0, len(few), _FILLED_PEOPLE):
             block = few[start : start + _FILLED_PEOPLE]
             tiers = [_tier(name, history, bought, users[block], codes[block]) for name in policy.fallback]
-            rules_here = np.zeros(len(block), np.uint64)
+            here = LeftOut.of(len(block))
             lists[block], last[block] = fill(
-                lists[block], users[block], tiers, rules, past, rules_here, among=selection.uncapped
+                lists[block], users[block], tiers, rules, past, here, among=selection.uncapped
             )
-            left_out[block] |= rules_here
+            left_out.bits[block] |= here.bits
+            if explained:
+                left_out.seeds += [
+                    (block[rows], items) for tier in tiers for rows, items in tier.seeds_of_rows()
+                ]
     # Nobody gets a list of promoted or new items alone.
     lists[(np.count_nonzero(lists >= 0, axis=1) < policy.shortest) | (~own & (last == 0))] = -1
     lists, scores, missed = selection.finish(lists, scores)
@@ -164,7 +172,7 @@ def build_partition(
     why = np.where(unanswered, np.where(found.found, 2, 1)[users], np.where(found.found, 4, lineless)[users])
     table, used, report = _publishable(people, lists, scores, last, unanswered, why, policy, catalog)
     report.dropped, report.missed = dropped, missed
-    costs = left_out[np.count_nonzero(lists >= 0, axis=1) < policy.length]
+    costs = left_out.bits[np.count_nonzero(lists >= 0, axis=1) < policy.length]
     for name, bit in rules.bits.items():
         if count := int(np.count_nonzero(costs & bit)):
             report.short[name] = count
@@ -174,7 +182,8 @@ def build_partition(
     report.answered = report.questions - report.unanswered.total()
     report.unknown_users = found.unknown_users
     report.repeated, report.conflicts = found.repeated, found.conflicts
-    return table, used, report
+    why_not = left_out.table(table["external_id"].combine_chunks()) if explained else None
+    return table, used, report, why_not
 
 
 def _named(users: pa.Table, names: pa.Array) -> NDArray[np.bool_]:
@@ -231,11 +240,11 @@ def _personal(
     users: NDArray[np.int64],
     selection: Selection,
     past: Past,
-    left_out: NDArray[np.uint64],
+    left_out: LeftOut,
 ) -> tuple[Lists, Scores | None, NDArray[np.bool_], Counter[str]]:
     """Apply the rules to each person's own list.
 
-    :param left_out: by person, the ``rules.bits`` of the rules that dropped items; updated.
+    :param left_out: by person, records what the rules drop.
     :returns: lists, scores, whether a list has items of the person's own, and the number of dropped items by rule.
     """
     rules, length, own = selection.rules, selection.policy.length, np.zeros(len(users), np.bool_)
@@ -253,8 +262,8 @@ def _personal(
             of_block[held] = lines.scores[places]
         known = np.count_nonzero(block >= 0, axis=1)
         dropped[UNKNOWN] += int(sizes.sum()) - int(known.sum())
-        left_out[start:end][known < sizes] |= rules.bits[UNKNOWN]
-        candidates, costs = Candidates(block, rows, past, of_block), left_out[start:end]
+        candidates, costs = Candidates(block, rows, past, of_block), left_out.rows(start, end)
+        costs.add_unknown(rules.numbers[UNKNOWN], sizes - known)
         ordered = False if selection.is_needed else None
         candidates.lists, broken = rules.apply(candidates, costs, ordered=ordered)
         dropped.update(broken)
@@ -300,10 +309,10 @@ def _tier(
     asked, rows = np.unique(users, return_inverse=True)
     places = np.minimum(np.searchsorted(asked, bought.users), len(asked) - 1)
     chosen = (asked[places] == bought.users) & (bought.times >= history.fallback_since)
-    ranked = similar_items(
+    ranked, recent = similar_items(
         history.similar, places[chosen], bought.items[chosen], bought.times[chosen], len(asked)
     )
-    return Tier(ranked, rows)
+    return Tier(ranked, rows, recent)
 
 
 def _publishable(

@@ -7,7 +7,7 @@ One DuckDB statement for the same lists and counts took 5 times as long (50,000 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from recsync.program import Rules
 from recsync.program.recommendations import Limit
 from recsync.recommend.lists.catalog import ItemCatalog, ItemValues
+from recsync.recommend.lists.left_out import LeftOut
 
 Lists = NDArray[np.int32]
 """[people, places]: catalog positions, -1 where there is none."""
@@ -143,15 +144,20 @@ class ListRules:
     @cached_property
     def bits(self) -> dict[str, np.uint64]:
         """A bit for each name under which items are left out, for sets of names as one number."""
+        return {name: np.uint64(1 << number) for name, number in self.numbers.items()}
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """A number for each name under which items are left out."""
         names = [UNKNOWN, *(name for rule, _ in self._active for name in rule.names(self.rules)), PROMOTED]
-        return {name: np.uint64(1 << number) for number, name in enumerate(names)}
+        return {name: number for number, name in enumerate(names)}
 
     def apply(
-        self, rows: Candidates, left_out: NDArray[np.uint64], *, ordered: bool | None = None
+        self, rows: Candidates, left_out: LeftOut, *, ordered: bool | None = None
     ) -> tuple[Lists, Counter[str]]:
         """Empty the places that may not be mailed.
 
-        :param left_out: by row, the ``bits`` of the rules that dropped items; updated.
+        :param left_out: records what the rules drop.
         :param ordered: apply only the rules that depend on the order of the items, or only the others; None: all.
         :returns: the lists, and the number of dropped items by the rule's name.
         """
@@ -169,7 +175,7 @@ class ListRules:
             ):
                 if count:
                     dropped[name] += count
-                    left_out[(marks == number).any(axis=1)] |= self.bits[name]
+                    left_out.add(self.numbers[name], marks == number, rows.lists)
             rows.lists[marks > 0] = -1
         return rows.lists, dropped
 
@@ -277,10 +283,19 @@ class Tier:
 
     :param items: one row per group of people, best first, -1 at the end of shorter rows.
     :param rows: by person, the row of ``items``; -1: none.
+    :param seeds: by row of ``items``, the purchases that it was made from, -1 at the end; None: it was made from none.
     """
 
     items: Lists
     rows: NDArray[np.int64]
+    seeds: Lists | None = None
+
+    def seeds_of_rows(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32]]]:
+        """Yield people and their seeds: parallel arrays, in the order of the people."""
+        if self.seeds is not None:
+            of_people = self.seeds[self.rows]
+            people, places = np.nonzero((of_people >= 0) & (self.rows >= 0)[:, None])
+            yield people, of_people[people, places]
 
     def candidates(self, people: NDArray[np.int64], page: int) -> Lists:
         """Return candidates for some people, best first; no places when there is no such page."""
@@ -295,7 +310,7 @@ def fill(
     tiers: Sequence[Tier],
     rules: ListRules,
     past: Past,
-    left_out: NDArray[np.uint64],
+    left_out: LeftOut,
     *,
     targets: NDArray[np.int64] | None = None,
     among: NDArray[np.bool_] | None = None,
@@ -303,7 +318,7 @@ def fill(
     """Fill compact lists up to their width; a row's number is the person's in the tiers.
 
     :param users: for each row, the user as ``past`` numbers them.
-    :param left_out: by row, the ``rules.bits`` of the rules that dropped items; updated.
+    :param left_out: by row, gets the bits of the rules that dropped items; which ones is not recorded.
     :param targets: fill each list up to a number of items instead.
     :param among: by position, the items that may be taken; None: all.
     :returns: the lists, and for each the number (from 1) of the last tier that gave it an item, 0 for none.
@@ -320,10 +335,10 @@ def fill(
             if among is not None and len(among):
                 offered = np.where(among[offered], offered, -1)
             rows = Candidates(np.concatenate([lists[short], offered], axis=1), users[short], past)
-            rules_here = np.zeros(len(short), np.uint64)
-            allowed, _ = rules.apply(rows, rules_here)
+            here = LeftOut.of(len(short))
+            allowed, _ = rules.apply(rows, here)
             # A tier offers what the list has already: that costs the list nothing.
-            left_out[short] |= rules_here & ~rules.bits[DUPLICATE]
+            left_out.bits[short] |= here.bits & ~rules.bits[DUPLICATE]
             packed, filled = compact(allowed, length)
             if targets is not None:
                 filled = np.minimum(filled, targets[short])

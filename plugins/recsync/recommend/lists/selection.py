@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsync.program import Recommendations
+from recsync.recommend.lists.left_out import LeftOut
 from recsync.recommend.lists.rules import (
     PROMOTED,
     Candidates,
@@ -79,12 +80,12 @@ class Selection:
         return ~np.logical_or.reduce(capped) if capped else None
 
     def choose(
-        self, rows: Candidates, left_out: NDArray[np.uint64]
+        self, rows: Candidates, left_out: LeftOut
     ) -> tuple[Lists, Scores | None, NDArray[np.bool_], Counter[str]]:
         """Choose each list from the person's own candidates, and from the pools what its shares are short of.
 
         :param rows: candidates that may be mailed, in the order of the answer; -1 where there is none.
-        :param left_out: by row, the ``rules.bits`` of the rules that dropped items; updated.
+        :param left_out: records what the rules drop.
         :returns: lists, their scores, whether a list has own candidates, and the number of dropped items by rule.
         """
         block = _Block(self, rows, left_out)
@@ -125,7 +126,7 @@ class _Block:
     ``places`` holds for each item its place among the person's own candidates; items of pools have places behind them.
     """
 
-    def __init__(self, selection: Selection, rows: Candidates, left_out: NDArray[np.uint64]) -> None:
+    def __init__(self, selection: Selection, rows: Candidates, left_out: LeftOut) -> None:
         self._selection, self._rules, self._length = selection, selection.rules, selection.policy.length
         self._users, self._past, self._left_out = rows.users, rows.past, left_out
         self._own, self._scores = _ordered(rows, selection.policy, selection.rules)
@@ -182,7 +183,7 @@ class _Block:
         if capped:
             over = good & ~picked
             self.dropped[PROMOTED] += int(np.count_nonzero(over))
-            self._left_out[over.any(axis=1)] |= self._rules.bits[PROMOTED]
+            self._left_out.add(self._rules.numbers[PROMOTED], over, self._own)
         added = np.where(columns < 0, -1, np.take_along_axis(self._own, np.maximum(columns, 0), axis=1))
         self.lists, self.places = compact_all(
             np.concatenate([self.lists, added], axis=1),
@@ -224,7 +225,7 @@ class _Block:
             [pool],
             self._rules,
             self._past,
-            np.zeros(len(self.lists), np.uint64),
+            LeftOut.of(len(self.lists)),
             targets=self.sizes + wanted,
             among=None if share.capped else self._selection.uncapped,
         )

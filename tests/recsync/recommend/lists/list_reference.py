@@ -89,6 +89,10 @@ class Reference:
         self.dropped: Counter[str] = Counter()
         self.short: Counter[str] = Counter()
         self.missed: Counter[str] = Counter()
+        # By id in Braze: own candidates by rule, an unknown one as "", and all rules that left out any.
+        self.left_out: dict[str, Counter[tuple[str, str]]] = {}
+        self.costs: dict[str, set[str]] = {}
+        self.seeds: dict[str, list[str]] = {}
         self.lines: dict[str, list[str] | str] = {}
         for user_id, line in world.lines:
             if isinstance(line, list) or user_id not in self.lines:
@@ -107,6 +111,9 @@ class Reference:
         line = self.lines.get(person.user_id)
         answer = line if isinstance(line, list) else []
         costs: set[str] = set()
+        self.mine = self.left_out.setdefault(person.external_id, Counter())
+        self.costs[person.external_id] = costs
+        self.seeds[person.external_id] = []
         tier, rules = "personal", self.policy.rules
         if rules.boost or rules.diversity or rules.shares:
             chosen, has_own = self.selected(person, answer, costs)
@@ -117,6 +124,8 @@ class Reference:
         filled = False
         if len(chosen) < self.policy.shortest or not has_own:
             for name in self.policy.fallback:
+                if name == "similar":
+                    self.seeds[person.external_id] = self.last_bought(person)
                 for item_id in self.candidates(name, person):
                     if rules.promoted and self.world.items[item_id].promoted:
                         continue
@@ -146,13 +155,14 @@ class Reference:
                 broken = "duplicate"
             seen.add(item_id)
             if broken:
-                self.drop(broken, costs)
+                self.drop(broken, costs, item_id)
             else:
                 chosen.append(item_id)
         return chosen
 
-    def drop(self, rule: str, costs: set[str]) -> None:
+    def drop(self, rule: str, costs: set[str], item_id: str) -> None:
         self.dropped[rule] += 1
+        self.mine[rule, item_id if item_id in self.world.items else ""] += 1
         costs.add(rule)
 
     def counts(self) -> dict[str, int]:
@@ -185,7 +195,7 @@ class Reference:
             good: list[str] = []
             for item_id in offered:
                 if broken := self.limit(item_id, [*chosen, *good]):
-                    self.drop(broken, costs)
+                    self.drop(broken, costs, item_id)
                     done.add(item_id)
                 else:
                     good.append(item_id)
@@ -194,8 +204,8 @@ class Reference:
                 good.remove(item_id)
                 done.add(item_id)
                 chosen.append(item_id)
-            for _ in good if capped else ():
-                self.drop("promoted", costs)
+            for item_id in good if capped else ():
+                self.drop("promoted", costs, item_id)
 
         def other(item_id: str) -> bool:
             return not (rules.promoted and self.is_of("promoted", item_id))
@@ -320,10 +330,13 @@ class Reference:
         counts = Counter(i for user in users for i in self.recent.get(user, {}) if self.sellable(i))
         return sorted(counts, key=lambda i: (-counts[i], i))
 
-    def similar(self, person: Person) -> list[str]:
+    def last_bought(self, person: Person) -> list[str]:
         mine = self.recent.get(person.user_id, {})
+        return sorted(mine, key=lambda i: (-mine[i], i))[:5]
+
+    def similar(self, person: Person) -> list[str]:
         score: Counter[str] = Counter()
-        for seed in sorted(mine, key=lambda i: (-mine[i], i))[:5]:
+        for seed in self.last_bought(person):
             for basket in self.recent.values():
                 if seed in basket:
                     score.update(i for i in basket if i != seed and self.sellable(i))

@@ -22,8 +22,9 @@ from recsync.errors import FatalError
 from recsync.program import Recommendations
 from recsync.recommend.lists.audience import AUDIENCE
 from recsync.recommend.lists.build import build_lists
-from recsync.recommend.lists.catalog import positions_in, read_catalog
+from recsync.recommend.lists.catalog import ItemCatalog, positions_in, read_catalog
 from recsync.recommend.lists.history import EVENTS, PAST_LISTS
+from recsync.recommend.lists.left_out import names_in
 from recsync.recommend.lists.list_partition import LISTS, ListsReport
 from recsync.warehouse.column_types import Kind
 
@@ -106,14 +107,34 @@ def build(
         past_lists=past_lists,
         with_scores=bool(world.scores),
         people_per_partition=per_partition,
+        left_out=folder / "left_out.parquet",
     )
     table = pq.read_table(folder / "lists.parquet")
     assert table.schema.equals(LISTS)
     assert table.schema.metadata == {b"catalog": positions_in(catalog.table)["catalog"].encode()}
     rows = with_ids(table, catalog)
+    for row, recorded in zip(rows, left_out(folder / "left_out.parquet", catalog), strict=True):
+        assert row["external_id"] == recorded["external_id"]
+        row |= recorded
     made = {r["external_id"]: (r["items"], r["tier"], r["reason"], r["unanswered"]) for r in rows}
     assert len(made) == table.num_rows
     return made, report, rows
+
+
+def left_out(path: Path, catalog: ItemCatalog) -> list[dict[str, Any]]:
+    """Read what was recorded, with ids and names of rules."""
+    names, ids = names_in(pq.read_metadata(path).metadata), [*catalog.item_ids.to_pylist(), ""]
+    return [
+        {
+            "external_id": row["external_id"],
+            "left_out": Counter(
+                (names[rule], ids[item]) for rule, item in zip(row["rules"], row["items"], strict=True)
+            ),
+            "all_rules": {name for number, name in enumerate(names) if row["all_rules"] >> number & 1},
+            "seeds": [ids[item] for item in row["seeds"]],
+        }
+        for row in pq.read_table(path).to_pylist()
+    ]
 
 
 ITEM_IDS = [f"p{n}" for n in range(9)]
@@ -242,6 +263,10 @@ def test_lists_are_those_of_the_reference(world: World, chosen: Recommendations,
             # What the fallback added stands behind, without a score.
             own = [score for score in row["scores"] or [] if score is not None]
             assert own == [score for score in of_item if score is not None][: len(own)]
+        who = row["external_id"]
+        assert row["left_out"] == reference.left_out[who]
+        assert row["all_rules"] == reference.costs[who]
+        assert row["seeds"] == reference.seeds[who]
     assert report.dropped == reference.dropped
     assert report.short == reference.short
     assert report.missed == reference.missed

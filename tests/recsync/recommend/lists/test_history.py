@@ -26,7 +26,8 @@ def test_what_goes_with_the_last_items_comes_first() -> None:
     # 0 goes with 1 (3 times) and 2 (once), 3 goes with 2 (3 times).
     similar = Similar(np.array([0, 2, 2, 2, 3]), np.array([1, 2, 2], np.int32), np.array([3, 1, 3]))
     users, items, times = np.array([0, 1, 1]), np.array([0, 0, 3], np.int32), np.array([5, 5, 6])
-    ranked = similar_items(similar, users, items, times, 3)
+    ranked, recent = similar_items(similar, users, items, times, 3)
+    assert recent[:, :3].tolist() == [[0, -1, -1], [3, 0, -1], [-1, -1, -1]]
     assert ranked[:, :3].tolist() == [[1, 2, -1], [2, 1, -1], [-1, -1, -1]]
 
 

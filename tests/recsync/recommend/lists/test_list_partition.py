@@ -26,7 +26,7 @@ def test_who_has_no_list_gets_the_reason() -> None:
     rows = [dict(zip(STAGED.names, line, strict=True)) for line in LINES]
     lines = pa.Table.from_pylist(rows, schema=STAGED)
     policy = Recommendations(length=2)
-    table, used, report = build_partition(people, lines, None, CATALOG, policy, None, ASKED)
+    table, used, report, _ = build_partition(people, lines, None, CATALOG, policy, None, ASKED)
     few = "fewer than 2 items that may be mailed"
     assert table["reason"].to_pylist() == ["", FAILED, NO_LINE, NOT_ASKED, few]
     assert table["unanswered"].to_pylist() == ["", FAILED, NO_LINE, "", ""]

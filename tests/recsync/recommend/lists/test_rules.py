@@ -8,6 +8,7 @@ import pytest
 
 from recsync.program import Rules
 from recsync.recommend.lists.catalog import ItemCatalog, ItemValues
+from recsync.recommend.lists.left_out import LeftOut
 from recsync.recommend.lists.rules import (
     BOUGHT,
     DUPLICATE,
@@ -47,11 +48,11 @@ def test_each_place_counts_under_the_first_rule_it_breaks() -> None:
     rows = Candidates(
         lists, np.array([7]), {"not_bought_in_days": UserItems(np.array([7 * 8 + 3]), 8)}, scores
     )
-    list_rules, left_out = ListRules(rules, catalog), np.zeros(1, np.uint64)
+    list_rules, left_out = ListRules(rules, catalog), LeftOut.of(1)
     kept, dropped = list_rules.apply(rows, left_out)
     assert kept.tolist() == [[0, -1, -1, -1, -1, -1, 4, -1, 7, -1]]
     assert dropped == {OUT_OF_STOCK: 1, BOUGHT: 1, LOW_SCORE: 1, DUPLICATE: 1, "category": 2}
-    assert {name for name, bit in list_rules.bits.items() if left_out[0] & bit} == set(dropped)
+    assert {name for name, bit in list_rules.bits.items() if left_out.bits[0] & bit} == set(dropped)
     assert lists[0, 1] == 1
 
 

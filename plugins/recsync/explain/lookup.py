@@ -1,0 +1,84 @@
+"""Find the rows of one person in Parquet objects on S3 without reading all of them.
+
+Row groups whose statistics exclude the value are skipped; of the others only the column of ids is read, and the other
+columns of the group that has the person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recsync.storage.bucket import Bucket
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row.
+
+    :param group: its row group, and its number in it.
+    """
+
+    group: int
+    number: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ParquetObject:
+    """A Parquet object that is read in parts."""
+
+    file: pq.ParquetFile
+
+    @classmethod
+    @contextmanager
+    def opened(cls, bucket: Bucket, key: str) -> Generator[ParquetObject | None]:
+        """Open an object for the block; yield None when it is missing."""
+        stream = bucket.open(key)
+        if stream is None:
+            yield None
+            return
+        with stream, pq.ParquetFile(stream, pre_buffer=True) as file:
+            yield cls(file)
+
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        """The key-value metadata."""
+        return dict(self.file.metadata.metadata or {})
+
+    def find(self, column: str, value: str, columns: Sequence[str], near: Found | None = None) -> list[Found]:
+        """Return the rows with a value.
+
+        :param columns: to read of them; those that the object lacks are left out.
+        :param near: a row of an object with the same rows: where to look first, and alone when it is there.
+        """
+        if (
+            near
+            and near.group < self.file.num_row_groups
+            and (rows := self._rows(near.group, column, value, columns))
+        ):
+            return rows
+        groups = (group for group in range(self.file.num_row_groups) if self._may_hold(group, column, value))
+        return [row for group in groups for row in self._rows(group, column, value, columns)]
+
+    def _may_hold(self, group: int, column: str, value: str) -> bool:
+        index = self.file.schema_arrow.names.index(column)
+        statistics = self.file.metadata.row_group(group).column(index).statistics
+        if statistics is None or not statistics.has_min_max:
+            return True
+        return bool(statistics.min <= value <= statistics.max)
+
+    def _rows(self, group: int, column: str, value: str, columns: Sequence[str]) -> list[Found]:
+        ids = self.file.read_row_group(group, [column])[column]
+        places = pc.indices_nonzero(pc.equal(ids, value)).to_pylist()
+        if not places:
+            return []
+        known = [name for name in columns if name in self.file.schema_arrow.names]
+        rows = self.file.read_row_group(group, known).take(pa.array(places)).to_pylist()
+        return [Found(group, place, row) for place, row in zip(places, rows, strict=True)]
