@@ -11,7 +11,7 @@ STACK := PYTHONPATH=local $(BIN)/python -m stack
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status load new run trade kit preview preflight push costs forget retire test check programs fix lock clean
+.PHONY: help setup demo up down status load new run trade kit preview preflight push costs forget explain retire test check programs fix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -89,6 +89,12 @@ forget: $(READY) ## take people out of everything recsync wrote, one user_id a l
 	@test "$(origin USER)" != "command line" -a "$(origin EXTERNAL_ID)" != "command line" || \
 	  { echo "An id on the command line is seen by everybody on this machine: write it into a file (make forget USERS=<file>) or type it after make forget."; exit 2; }
 	@$(STACK) forget $(PROGRAM) $(if $(USERS),--users "$(USERS)")
+
+explain: $(READY) ## why people have their list or none, one user_id a line: make explain PROGRAM=<name> [USERS=<file>] < <ids>; all without one: [WITHOUT_LIST=<file.csv>]
+	@test -n "$(PROGRAM)" || { echo "which program? make explain PROGRAM=<name of a file in include/programs>"; exit 2; }
+	@test "$(origin USER)" != "command line" || \
+	  { echo "An id on the command line is seen by everybody on this machine: write it into a file (make explain USERS=<file>) or type it after make explain."; exit 2; }
+	@$(STACK) explain "$(PROGRAM)" $(if $(USERS),--users "$(USERS)") $(if $(WITHOUT_LIST),--without-list "$(WITHOUT_LIST)")
 
 retire: $(READY) ## take a program out of Braze, Personalize and S3: make retire PROGRAM=<name> [DRY_RUN=1]
 	@test -n "$(PROGRAM)" || { echo "which program? make retire PROGRAM=<name of a file in include/programs>"; exit 2; }

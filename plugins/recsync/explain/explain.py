@@ -169,7 +169,7 @@ class _Explainer:
     def _delivered(self, person: str) -> dict[str, Any]:
         """Find the person in the accounts of the newest deliveries."""
         deliveries = self.context.store(Deliveries)
-        for name in deliveries.names()[:_DELIVERIES]:
+        for name in deliveries.names()[: -_DELIVERIES - 1 : -1]:
             with ParquetObject.opened(self.context.bucket, deliveries.accounts_key(name)) as accounts:
                 rows = accounts.find("external_id", person, ["outcome", "reason"]) if accounts else []
             if rows:

@@ -22,11 +22,10 @@ from recsync.storage.bucket import Bucket
 class Found:
     """A row.
 
-    :param group: its row group, and its number in it.
+    :param group: its row group.
     """
 
     group: int
-    number: int
     values: dict[str, Any]
 
 
@@ -81,4 +80,4 @@ class ParquetObject:
             return []
         known = [name for name in columns if name in self.file.schema_arrow.names]
         rows = self.file.read_row_group(group, known).take(pa.array(places)).to_pylist()
-        return [Found(group, place, row) for place, row in zip(places, rows, strict=True)]
+        return [Found(group, row) for row in rows]

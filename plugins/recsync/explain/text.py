@@ -15,7 +15,8 @@ def as_text(found: Explanation) -> str:
     if found.items:
         lines += ["", "  list"]
         lines += [
-            f"  {place:>4}  {_item(item)}{_score(item, found)}" for place, item in enumerate(found.items, 1)
+            f"  {place:>4}  {_item(item)}  {score_text(item, found)}"
+            for place, item in enumerate(found.items, 1)
         ]
     if found.left_out is None:
         lines += ["", f"  left out by rules: {_NO_RECORD}"] if found.in_audience else []
@@ -78,7 +79,8 @@ def _item(item: Item) -> str:
     return f"{item.item_id}  {item.name}".rstrip()
 
 
-def _score(item: Item, found: Explanation) -> str:
+def score_text(item: Item, found: Explanation) -> str:
+    """Return the score of an item of the list, or why it has none."""
     if not found.with_scores:
-        return ""
-    return f"  {item.score:.7f}" if item.score is not None else "  no score (fallback or promoted)"
+        return "not read"
+    return f"{item.score:.7f}" if item.score is not None else "none: fallback or promoted"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import duckdb
@@ -41,7 +41,7 @@ def count(program: str) -> dict[str, int]:
     return dict(rows)
 
 
-def csv_lines(program: str) -> Iterator[bytes]:
+def csv_lines(program: str) -> Generator[bytes]:
     """Yield the CSV of the people of the newest run without a list in Braze, with a header, sorted by reason and id.
 
     Columns: ``user_id`` and the id in Braze, ``why``, ``rules`` (those that left out candidates), ``outcome`` (of the
@@ -83,7 +83,11 @@ def _prepare(context: StageContext, database: duckdb.DuckDBPyConnection, work: P
     if run is None:
         raise FatalError(f"{name} has published no recommendations; run {name}_recommend first.")
     store.download(run, work / "lists.parquet")
-    accounts = (deliveries.accounts_key(each) for each in deliveries.names() if each.partition("-")[2] == run)
+    accounts = (
+        deliveries.accounts_key(each)
+        for each in reversed(deliveries.names())
+        if each.partition("-")[2] == run
+    )
     delivered = next((key for key in accounts if context.bucket.etag(key)), None)
     sources = {
         "audience": (context.keys.audience(run), _AUDIENCE),

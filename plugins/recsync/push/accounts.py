@@ -88,7 +88,9 @@ def settle(
         database.execute(
             f"COPY (SELECT external_id, outcome, reason, 0::BIGINT AS data_points "
             f"  FROM read_parquet('{folder / 'settled.parquet'}') "
-            "UNION ALL SELECT external_id, outcome, reason, data_points FROM written WHERE in_audience"
+            "UNION ALL SELECT external_id, outcome, reason, data_points FROM written WHERE in_audience "
+            # One person is found by the statistics of the row groups.
+            "ORDER BY external_id"
             f") TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
         )
         accounts = f"read_parquet('{target}')"
@@ -191,7 +193,7 @@ def merge_state(
             f"CASE WHEN n.unknown THEN coalesce(f.confirmed_at, {of_run}) ELSE {of_run} END AS confirmed_at "
             f"FROM changed n LEFT JOIN {former} f USING (external_id, attribute) "
             "WHERE n.unknown OR n.fingerprint IS NOT NULL"
-            f") s {join}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+            f") s {join} ORDER BY external_id) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
         )
 
 

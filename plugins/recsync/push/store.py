@@ -208,10 +208,6 @@ class Deliveries:
         figures, estimate = PlanFigures(**document["figures"]), Estimate(**document["estimate"])
         return PlanManifest(**{**document, "figures": figures, "estimate": estimate})
 
-    def names(self) -> list[str]:
-        """Return the names of all deliveries, newest first; of some only the plan may be there."""
-        return sorted(self.bucket.folders(self.keys.all_deliveries), reverse=True)
-
     def accounts_key(self, delivery: str) -> str:
         return f"{self.keys.delivery(delivery)}accounts.parquet"
 

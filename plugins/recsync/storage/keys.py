@@ -12,8 +12,8 @@
 <program>/batch/<run>/again/{input,output}/…     the same of a second job, for users without an answer
 <program>/batch/<run>/segment/{input,output}/…   the same of the segment job that says who gets lists
 <program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json, audience.parquet,
-                                                 catalogue-report.json, known-ids.json, and the inputs of lists:
-                                                 seeds, segments, promotion
+                                                 catalogue-report.json, known-ids.json, left_out.parquet, and the
+                                                 inputs of lists: seeds, segments, promotion
 <program>/deliveries/<delivery>/plan.json        publishes the plan: writes/*.parquet, settled.parquet, items.parquet
 <program>/deliveries/<delivery>/sample.json      some of the payloads, for people to look at
 <program>/deliveries/<delivery>/ledger/<n>.json  settled writes; see push/ledger.py

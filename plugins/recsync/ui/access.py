@@ -7,7 +7,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -23,6 +23,7 @@ from recsync.program.files import program_files
 
 # Their messages name the problem: a broken program file, a missing connection, a bucket that denies access.
 NOT_READ = (RecsyncError, AirflowException, BotoCoreError)
+_MAX_FORM_BYTES = 64_000
 _ENVIRONMENT = environment(Path(__file__).parent)
 _ENVIRONMENT.filters["report_route"] = report_route
 
@@ -107,7 +108,24 @@ def from_own_form(request: Request) -> None:
         raise HTTPException(HTTPStatus.FORBIDDEN, "The form was not sent from this page: open it in Airflow.")
 
 
+async def people_of_form(request: Request) -> list[str]:
+    """Read the ids of the field ``people``, one a line, from the body of a form.
+
+    :raises HTTPException: 413 when it is too large.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_FORM_BYTES:
+            raise HTTPException(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The form holds more than {_MAX_FORM_BYTES // 1000} KB."
+            )
+    text = parse_qs(body.decode(errors="replace")).get("people", [""])[0]
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 Address = Annotated[str, Depends(address)]
+PeopleOfForm = Annotated[list[str], Depends(people_of_form)]
 Programs = Annotated[list[str], Depends(programs)]
 Program = Annotated[str, Depends(known)]
 PeoplePrograms = Annotated[list[str], Depends(people_programs)]

@@ -23,7 +23,7 @@ from recsync.export.link import MOUNT, REPORTS, report_key
 from recsync.export.report_page import page
 from recsync.export.store import ReportStore
 from recsync.program.recipes import NDCG_25
-from recsync.ui import deliveries, previews
+from recsync.ui import deliveries, explanations, previews
 from recsync.ui.access import NOT_READ, Address, Program, Programs, address, data_owner, render
 from recsync.ui.mount import MODELS
 
@@ -58,7 +58,7 @@ app = FastAPI(
 )
 # Airflow's dependencies read it from the app that runs them; a mounted app is another one.
 app.state.auth_manager = get_auth_manager()
-for pages in (deliveries, previews):
+for pages in (deliveries, previews, explanations):
     app.include_router(pages.router)
 
 

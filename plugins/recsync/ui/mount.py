@@ -15,7 +15,7 @@ from recsync.export.link import MOUNT, REPORTS
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-MODELS, DELIVERIES, PREVIEW = "/models", "/deliveries", "/preview"
+EXPLAIN, MODELS, DELIVERIES, PREVIEW = "/explain", "/models", "/deliveries", "/preview"
 
 
 class LazyApp:
@@ -51,5 +51,6 @@ EXTERNAL_VIEWS: list[dict[str, Any]] = [
         ("Models", MODELS, "recsync-models"),
         ("Deliveries", DELIVERIES, "recsync-deliveries"),
         ("Preview", PREVIEW, "recsync-preview"),
+        ("Why", EXPLAIN, "recsync-explain"),
     )
 ]

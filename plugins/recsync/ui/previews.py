@@ -5,34 +5,30 @@ Ids come in the body of a form, so that none stands in an address, a browser's h
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-from urllib.parse import parse_qs
+from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from recsync.errors import DELIBERATE
 from recsync.preview.gallery import as_it_is, gallery
 from recsync.preview.mails import preview
-from recsync.ui.access import NOT_READ, Address, PeopleProgram, PeoplePrograms, from_own_form, render
+from recsync.ui.access import (
+    NOT_READ,
+    Address,
+    PeopleOfForm,
+    PeopleProgram,
+    PeoplePrograms,
+    from_own_form,
+    render,
+)
 from recsync.ui.mount import PREVIEW
 
 router = APIRouter(default_response_class=HTMLResponse)
 _TITLE = "Mail preview"
 # Proxies before Airflow often wait a minute for an answer.
 _MAX_SECONDS = 45.0
-_MAX_FORM_BYTES = 64_000
 _MAX_PEOPLE = 50
-
-
-async def _typed(request: Request) -> list[str]:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_FORM_BYTES:
-            raise HTTPException(413, f"The form holds more than {_MAX_FORM_BYTES // 1000} KB.")
-    text = parse_qs(body.decode(errors="replace")).get("people", [""])[0]
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _with_images(request: Request) -> None:
@@ -62,7 +58,7 @@ def form(program: PeopleProgram, address: Address) -> str:
 
 
 @router.post(f"{PREVIEW}/{{program}}", dependencies=[Depends(_with_images), Depends(from_own_form)])
-def mails(program: PeopleProgram, address: Address, people: Annotated[list[str], Depends(_typed)]) -> str:
+def mails(program: PeopleProgram, address: Address, people: PeopleOfForm) -> str:
     """Show the mails of the people of the form, of the sample without any."""
     typed = "\n".join(people)
     if len(people) > _MAX_PEOPLE:

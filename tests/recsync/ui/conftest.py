@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import boto3
 import pytest
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "export" / "report_page"))
 BUCKET = "report-pages"
 # Where a proxy puts Airflow.
 ROOT = "/airflow"
+SAME_ORIGIN = {"sec-fetch-site": "same-origin"}
 
 
 # For these tests only: other files of the process have settings and connections of their own.
@@ -83,3 +85,30 @@ def visit(airflow_app: Any) -> Iterator[Callable[..., Any]]:
             return client.get(f"{ROOT}{path}", follow_redirects=False)
 
         yield get
+
+
+@pytest.fixture
+def send_form(airflow_app: Any) -> Iterator[Callable[..., Any]]:
+    """Send the form of a page as a user of a role, or as nobody."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from starlette.testclient import TestClient
+
+    with TestClient(airflow_app, root_path=ROOT) as client:
+
+        def post(
+            page: str,
+            people: str = "",
+            role: str | None = "admin",
+            headers: dict[str, str] = SAME_ORIGIN,
+            body: str | None = None,
+        ) -> Any:
+            client.cookies.clear()
+            if role:
+                user = SimpleAuthManagerUser(username="ada", role=role)
+                client.cookies.set("_token", get_auth_manager().generate_jwt(user))
+            data = body if body is not None else urlencode({"people": people})
+            form = {"content-type": "application/x-www-form-urlencoded", **headers}
+            return client.post(f"{ROOT}{page}", content=data, headers=form)
+
+        yield post

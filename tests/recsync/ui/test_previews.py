@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,33 +13,12 @@ from recsync.preview.mails import Mail, Preview
 from recsync.preview.sample import Chosen
 
 PAGE = "/recsync/preview/grocery"
-SAME = {"sec-fetch-site": "same-origin"}
 
 
 @pytest.fixture
-def send(airflow_app: Any):
+def send(send_form: Any):
     """Send the form as a user of a role."""
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-    from starlette.testclient import TestClient
-
-    with TestClient(airflow_app, root_path="/airflow") as client:
-
-        def post(
-            people: str = "",
-            role: str | None = "admin",
-            headers: dict[str, str] = SAME,
-            body: str | None = None,
-        ):
-            client.cookies.clear()
-            if role:
-                user = SimpleAuthManagerUser(username="ada", role=role)
-                client.cookies.set("_token", get_auth_manager().generate_jwt(user))
-            data = body if body is not None else urlencode({"people": people})
-            form = {"content-type": "application/x-www-form-urlencoded", **headers}
-            return client.post(f"/airflow{PAGE}", content=data, headers=form)
-
-        yield post
+    return partial(send_form, PAGE)
 
 
 @pytest.fixture
