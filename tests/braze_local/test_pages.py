@@ -75,6 +75,17 @@ def test_recommended_ids_are_shown_as_items_in_their_order(braze: Any, user: str
     assert '<span class="chip">x</span><span class="chip">y</span>' in text
 
 
+def test_addresses_are_links_and_nothing_else_is(braze: Any, user: str) -> None:
+    page, script = 'https://shop.example/p/7?a="b', "javascript:alert(1)"
+    braze.applied({"external_id": user, "recs": [{"id": "a", "url": page}, {"id": "b", "url": script}]})
+    rows = _rows(braze, f"/profiles/{user}")
+    assert ["1", "a", '7?a="b'] in rows
+    assert ["2", "b", script] in rows
+    text = braze.get(f"/profiles/{user}").text
+    assert 'href="https://shop.example/p/7?a=&#34;b"' in text
+    assert 'href="javascript' not in text
+
+
 def test_objects_events_and_fields_are_shown(braze: Any, user: str) -> None:
     braze.applied(
         {"external_id": user, "recs": [{"id": "a", "price": 1}, {"id": "b"}], "city": {"name": "Oslo"}},
