@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def write(found: Preview, folder: Path) -> None:
     files = []
     for number, mail in enumerate(found.mails, 1):
         if mail.html:
-            name = f"{number:02d}-{mail.chosen.label.replace(' ', '-')}.html"
+            name = f"{number:02d}-{re.sub(r'[^a-z0-9]+', '-', mail.chosen.label)}.html"
             (folder / name).write_text(mail.html, encoding="utf-8")
             files.append(name)
     (folder / "index.html").write_text(gallery(found, f"Mails of {found.program}"), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import stat
 import sys
 
@@ -28,6 +29,8 @@ def test_the_sample_is_written_as_files_and_told_without_ids(shop, tmp_path, mon
     assert shop.kit.name not in told
     files = json.loads((folder / "mails.json").read_text())
     assert {path.name for path in folder.iterdir()} == {*files, "index.html", "mails.json"}
+    # A browser must find them by their name.
+    assert all(re.fullmatch(r"[0-9a-z-]+\.html", name) for name in files)
     assert all("Picked for you" in (folder / name).read_text() for name in files)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     # Of named people nothing is left of the sample.
