@@ -48,8 +48,8 @@ def overview(programs: Programs, address: Address) -> str:
 def newest(program: Program, address: Address) -> str:
     """List a program's newest deliveries."""
     above = [(_TITLE, f"{address}{DELIVERIES}")]
-    cards = [_card(program, address, _OF_PROGRAM) | {"title": "Newest first"}]
-    return render("deliveries.html", f"{_TITLE} of {program}", trail=above, cards=cards)
+    card = _card(program, address, _OF_PROGRAM)
+    return render("deliveries.html", f"{_TITLE} of {program}", trail=above, cards=[card])
 
 
 @router.get("/{program}/{delivery}")

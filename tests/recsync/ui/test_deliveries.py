@@ -79,7 +79,7 @@ def test_a_delivery_that_goes_on_is_told_from_one_that_was_given_up(visit, put, 
 def test_one_delivery_with_reasons_answers_and_links(visit, delivered):
     page = visit(f"{DELIVERIES}/grocery/{FIRST}").text
     assert "&lt;b&gt;bad&lt;/b&gt; value" in page
-    assert "17 planned" in page
+    assert "17 planned for people" in page
     assert "429" in page
     assert (
         'href="/airflow/dags/grocery_push/runs/scheduled__2026-11-22T05%3A00%3A00%2B00%3A00" target="_top"'
