@@ -137,13 +137,16 @@ parity: $(READY) ## which operations of Amazon Personalize the local server answ
 faults: $(READY) ## what each fault does to a delivery, as a table: make faults [ONLY=<words>] [WRITE=1]
 	$(BIN)/python tests/fault_matrix/run_matrix.py --only "$(ONLY)" $(if $(WRITE),--write)
 
-.PHONY: docs docs-diagrams
+.PHONY: docs docs-diagrams docs-pictures
 docs: $(READY) ## build the documentation site into site/; a broken link or a page without a place is an error
 	@# Not --quiet: it hides warnings from strict as well.
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build && echo "open site/index.html"
 
 docs-diagrams: $(READY) ## draw the Mermaid diagrams of the docs as SVGs: needs npm and Chromium
 	PYTHONPATH=local $(BIN)/python -m docs_site.diagrams
+
+docs-pictures: $(READY) ## take the pictures of the docs from the running stack, after make demo: needs Chromium
+	PYTHONPATH=local $(BIN)/python -m docs_site.pictures
 
 fix: $(READY) ## let the formatter and the linter mend what they can
 	$(BIN)/ruff check --fix --quiet . || true

@@ -24,8 +24,11 @@ from mkdocs.structure.pages import Page
 
 REPO = Path(__file__).resolve().parents[2]
 DIAGRAMS = REPO / "docs" / "pictures" / "diagrams"
+# Ends the name of the picture that is shown in place of another one where colours are dark.
+DARK = "-dark"
 # Pages of the site that show files of the repository.
 _SHOWN = "repository"
+_PICTURE = re.compile(r"!\[([^\]]*)\]\(([\w/.-]+)(\.webp)\)")
 _NAMED = re.compile(r"\[([\w-]+\.md)\]\((?=\1)")
 _LINK = re.compile(r"\]\((?!\w+:|#|//)([^)\s#]+)(#[^)\s]*)?\)")
 _MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -97,6 +100,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         heading = re.search(r"^# (.+)$", file.read_text(), re.MULTILINE) if file.exists() else None
         return f"[{heading[1]}](" if heading else found[0]
 
+    def picture(found: re.Match[str]) -> str:
+        # https://squidfunk.github.io/mkdocs-material/reference/images/#light-and-dark-mode
+        text, path, suffix = found.groups()
+        light, dark = f"{path}{suffix}", f"{path}{DARK}{suffix}"
+        return f"![{text}]({light}#only-light)![{text}]({dark}#only-dark)"
+
     def diagram(found: re.Match[str]) -> str:
         picture = diagram_path(found[1])
         if not picture.exists():
@@ -104,7 +113,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return found[0]
         return f'<div class="diagram">{picture.read_text()}</div>'
 
-    return _MERMAID.sub(diagram, _LINK.sub(link, _NAMED.sub(titled, markdown)))
+    return _MERMAID.sub(diagram, _PICTURE.sub(picture, _LINK.sub(link, _NAMED.sub(titled, markdown))))
 
 
 def diagram_path(text: str) -> Path:

@@ -122,16 +122,30 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", width=pixels, height=900, deviceScaleFactor=1, mobile=mobile
         )
 
-    def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """Write what is seen as a PNG; the whole page, however long."""
+    def screenshot(self, path: Path, *, whole: bool = False, quality: int = 75) -> None:
+        """Write what is seen as the format of the file's name; the whole page, however long.
+
+        :param quality: of a WebP, 0 to 100.
+        """
         options: dict[str, Any] = {}
+        if path.suffix == ".webp":
+            options |= {"format": "webp", "quality": quality}
         if whole:
             height = self.evaluate("document.documentElement.scrollHeight")
             width = self.evaluate("document.documentElement.clientWidth")
             clip = {"x": 0, "y": 0, "width": width, "height": min(height, 16_000), "scale": 1}
-            options = {"captureBeyondViewport": True, "clip": clip}
+            options |= {"captureBeyondViewport": True, "clip": clip}
         answer = self.call("Page.captureScreenshot", **options)
         path.write_bytes(base64.b64decode(answer["data"]))
+
+
+def log_in(browser: Browser, url: str, user: str, password: str) -> None:
+    """Fill the form that Airflow shows to a user who is not logged in."""
+    browser.open(url)
+    browser.write("input[name=username]", user)
+    browser.write("input[name=password]", password)
+    browser.click("button[type=submit]")
+    browser.until(lambda: browser.there("button", "Browse"), "page for a user who is logged in")
 
 
 @contextmanager

@@ -31,7 +31,8 @@ from stacks import (
     wait_until_settled,
 )
 
-from stack.browser import CHROMIUM, Browser, open_browser
+from stack.browser import CHROMIUM, Browser, log_in, open_browser
+from stack.secret_files import ADMIN
 
 NAME = "corner-shop"
 SECONDS_TO_DECIDE = 8
@@ -108,7 +109,7 @@ def test_every_trigger_form_can_be_sent_and_a_dry_run_ends_by_clicks_alone(
     assert {f"{NAME}_push", f"{NAME}_rollback", f"{NAME}_forget"} < set(dags)
 
     with open_browser(tmp_path / "profile") as browser:
-        log_in(browser, stack)
+        log_in(browser, stack.plan.url("airflow"), ADMIN, stack.plan.secrets.airflow_admin_password)
         for dag_id in dags:
             open_form(browser, stack, dag_id)
             shoot(browser, tmp_path, dag_id)
@@ -125,15 +126,6 @@ def test_every_trigger_form_can_be_sent_and_a_dry_run_ends_by_clicks_alone(
     started = [run for run in new_runs(stack, "push", seen) if run["run_type"] == "manual"]
     assert [(run["conf"]["dry_run"], run["state"]) for run in started] == [(True, "success")]
     assert stack.services.meter()["attribute_writes"]["total"] == before
-
-
-def log_in(browser: Browser, stack: Stack) -> None:
-    """Fill the form that Airflow shows a stranger."""
-    browser.open(stack.plan.url("airflow"))
-    browser.write("input[name=username]", "admin")
-    browser.write("input[name=password]", stack.plan.secrets.airflow_admin_password)
-    browser.click("button[type=submit]")
-    browser.until(lambda: browser.there("button", "Browse"), "page for somebody who is logged in")
 
 
 def open_form(browser: Browser, stack: Stack, dag_id: str) -> None:
