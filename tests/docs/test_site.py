@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mkdocs.config import load_config
 
-from docs_site.hooks import DIAGRAMS, diagrams
+from docs_site.hooks import DARK, DIAGRAMS, diagrams
 
 REPO = Path(__file__).resolve().parents[2]
 MAX_PICTURE_BYTES = 1_000_000
@@ -81,17 +81,30 @@ def test_mistakes_fail_the_build_and_are_named(tmp_path: Path) -> None:
     assert [text for text in (*wrong.values(), "new-page.md") if text not in said] == []
 
 
-def test_the_pictures_are_small() -> None:
-    pictures = [path for path in (REPO / "docs/pictures").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in pictures) < MAX_PICTURE_BYTES
+def test_each_picture_is_shown_in_both_colours_and_they_are_small(site: Path) -> None:
+    pictures = {path.name: path.stat().st_size for path in (REPO / "docs/pictures").glob("*")}
+    shown = {
+        name
+        for page in site.glob("*.html")
+        for name in re.findall(r"pictures/([\w-]+\.webp)", page.read_text())
+    }
+    assert {name for name in pictures if name.endswith(".webp")} == shown
+    light = {name for name in shown if not name.endswith(f"{DARK}.webp")}
+    assert {name.replace(".webp", f"{DARK}.webp") for name in light} == shown - light
+    assert sum(pictures.values()) < MAX_PICTURE_BYTES
+
+
+def test_every_command_is_on_the_page_of_commands() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (REPO / "Makefile").read_text(), re.MULTILINE))
+    page = (REPO / "docs/commands.md").read_text()
+    assert set(re.findall(r"`make ([a-z-]+)", page)) == targets
 
 
 def test_the_two_commands_come_first() -> None:
     for page in ("README.md", "docs/index.md"):
         first = re.search(r"^```\w*\n(.*?)^```$", (REPO / page).read_text(), re.MULTILINE | re.DOTALL)
         assert first
-        if "mermaid" not in first[0]:
-            assert first[1].split("\n")[:2] == ["make demo", "make test"]
+        assert first[1] == "make demo\nmake test\n"
 
 
 def test_each_reader_has_a_part() -> None:
