@@ -8,18 +8,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
-import json
 import logging
 import math
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_plus
 
 import prometheus_client
 import yaml
@@ -36,45 +34,13 @@ from recommendations.live import LiveSource
 from recommendations.metrics import ANSWERS, RESPONSES, SECONDS
 from recommendations.publication import Answer, Folder, Publication
 from recommendations.rate_limit import KeyLimits
+from recommendations.requests import ProblemError, read_body, read_query
 from recommendations.settings import Settings
 from recsync.errors import FatalError, UnexpectedError
 
 log = logging.getLogger(__name__)
 
-MAX_LIMIT = 100
-MAX_USERS = 100
-_MAX_ID_CHARACTERS = 512
-_MAX_BODY_BYTES = 200_000
 _REFRESH_SECONDS = 0.2
-_TITLES = {
-    400: "Bad request", 401: "No valid API key", 404: "Not found", 405: "Method not allowed", 413: "Body too large",
-    415: "Unsupported media type", 422: "Bad request", 429: "Too many requests", 500: "Internal error",
-    503: "Not ready",
-}  # fmt: skip
-
-
-class ProblemError(Exception):
-    """An error answer, in the one form that all have: RFC 9457.
-
-    :param code: for programs; :param detail: for people, without anything from the request.
-    """
-
-    def __init__(self, status: int, code: str, detail: str, **headers: str) -> None:
-        self.status, self.code, self.detail = status, code, detail
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        super().__init__(detail)
-
-    def response(self) -> Response:
-        """Render it."""
-        body = {
-            "type": "about:blank",
-            "title": _TITLES.get(self.status, "Error"),
-            "status": self.status,
-            "code": self.code,
-            "detail": self.detail,
-        }
-        headers = {"Cache-Control": "no-store", **self.headers}
-        return Response(dumps(body), self.status, headers, media_type="application/problem+json")
 
 
 class Api:
@@ -174,18 +140,7 @@ class Api:
     ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         """Answer ``GET``: one user; an array, or an object of arrays when several programs are named."""
         grant = self._key(headers)
-        values: dict[str, list[str]] = {"user_id": [], "limit": [], "program": []}
-        for part in query.split(b"&"):
-            name, _, value = part.partition(b"=")
-            if (known := values.get(_decoded(name))) is not None:
-                known.append(_decoded(value))
-        if len(values["user_id"]) > 1 or len(values["limit"]) > 1:
-            detail = "user_id and limit may be given once; ask for several users by POST."
-            raise ProblemError(400, "repeated_parameter", detail)
-        user = _user(next(iter(values["user_id"]), None))
-        limit = next(iter(values["limit"]), None)
-        count = _limit(int(limit) if limit and limit.isdecimal() and len(limit) < 4 else limit)
-        chosen = self._chosen(values["program"])
+        (user,), chosen, count = read_query(query, self._names)
         self._count(grant, len(chosen))
         live = await self._ask([user], chosen, count) if self._live else {}
         found = [self._answer(name, user, count, live, with_labels=False) for name in chosen]
@@ -207,17 +162,7 @@ class Api:
     ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         """Answer ``POST``: any number of users and programs, with what is known of each list."""
         grant = self._key(headers)
-        asked = await _body(headers, request)
-        users, names = asked.pop("user_ids", None), asked.pop("programs", None)
-        count = _limit(asked.pop("limit", None))
-        if asked:
-            raise ProblemError(422, "unknown_member", "The body may have user_ids, programs and limit only.")
-        if not isinstance(users, list) or not 1 <= len(users) <= MAX_USERS:
-            raise ProblemError(422, "bad_user_ids", f"user_ids must be an array of 1 to {MAX_USERS} texts.")
-        if names is not None and (not isinstance(names, list) or not names):
-            raise ProblemError(422, "bad_programs", "programs must be an array of names, or be left out.")
-        users = [_user(user, 422) for user in users]
-        chosen = self._chosen(names or [], status=422)
+        users, chosen, count = await read_body(headers, request, self._names)
         self._count(grant, len(users) * len(chosen))
         live = await self._ask(users, chosen, count) if self._live else {}
         results = []
@@ -242,21 +187,6 @@ class Api:
         if (wait := self._limits.wait_seconds(grant.limit, grant.counter, lists)) is not None:
             detail = f"The key may ask for {grant.limit} (lists). Try again after the time of Retry-After."
             raise ProblemError(429, "too_many_requests", detail, Retry_After=str(max(1, math.ceil(wait))))
-
-    def _chosen(self, names: Sequence[Any], status: int = 404) -> list[str]:
-        """Return the programs that a request is about, each once, in its order."""
-        if not names and len(self._names) == 1:
-            return self._names
-        if not names:
-            raise ProblemError(
-                400 if status == 404 else status, "no_program", f"Name a program: {', '.join(self._names)}."
-            )
-        for name in names:
-            if name not in self._names:
-                raise ProblemError(
-                    status, "unknown_program", f"There are the programs {', '.join(self._names)}."
-                )
-        return list(dict.fromkeys(names))
 
     async def _ask(
         self, users: Sequence[str], programs: Sequence[str], limit: int
@@ -329,50 +259,6 @@ class Api:
 
 _METHODS = ("GET", "HEAD", "POST")
 _CONTENT_TYPE = (b"content-type", b"application/json")
-
-
-async def _body(headers: Mapping[bytes, bytes], request: Request) -> dict[str, Any]:
-    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if kind != b"application/json":
-        raise ProblemError(415, "no_json", "Send the body as application/json.")
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > _MAX_BODY_BYTES:
-            raise ProblemError(413, "body_too_large", f"The body may have {_MAX_BODY_BYTES:,} bytes.")
-    try:
-        found = json.loads(bytes(body))
-    except (ValueError, RecursionError):
-        raise ProblemError(400, "no_json", "The body is not JSON.") from None
-    if not isinstance(found, dict):
-        raise ProblemError(422, "no_object", "The body must be a JSON object.")
-    return found
-
-
-def _decoded(text: bytes) -> str:
-    """Decode a name or a value of a query: few hold an escape."""
-    return (
-        unquote_plus(text.decode(errors="replace"))
-        if b"%" in text or b"+" in text
-        else text.decode(errors="replace")
-    )
-
-
-def _user(user: Any, status: int = 400) -> str:
-    with suppress(UnicodeEncodeError):  # half of a surrogate pair
-        if isinstance(user, str) and 0 < len(user) <= _MAX_ID_CHARACTERS and user.encode():
-            return user
-    raise ProblemError(
-        status, "bad_user_id", f"user_id must be a text of 1 to {_MAX_ID_CHARACTERS} characters."
-    )
-
-
-def _limit(limit: Any) -> int:
-    if limit is None:
-        return MAX_LIMIT
-    if isinstance(limit, int) and not isinstance(limit, bool) and 1 <= limit <= MAX_LIMIT:
-        return limit
-    raise ProblemError(400, "bad_limit", f"limit must be a whole number from 1 to {MAX_LIMIT}.")
 
 
 def openapi(programs: Sequence[str]) -> dict[str, Any]:

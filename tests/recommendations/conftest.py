@@ -9,3 +9,4 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "airflow_personalize"))
 sys.path.insert(0, str(Path(__file__).parent))
 from aws_servers import s3_url  # ruff: ignore[unused-import]
 from published_shop import shop  # ruff: ignore[unused-import]
+from service_client import client  # ruff: ignore[unused-import]

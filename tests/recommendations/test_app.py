@@ -1,89 +1,15 @@
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
-import jsonschema
 import pytest
 from published_shop import Shop
+from service_client import Client, code, ids
 
-from recommendations.app import create
 from recommendations.keys import end_key, new_key
-
-REGISTRY_BASE = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-
-
-class Client:
-    """Ask an application without a server, and check every answer against its OpenAPI document."""
-
-    def __init__(self, shop: Shop) -> None:
-        self.app = create(shop.restarted)
-        self.api = self.app.__closure__[0].cell_contents  # type: ignore[attr-defined]
-        self.headers = {"Authorization": f"Bearer {shop.key}"}
-
-    def again(self, shop: Shop) -> Client:
-        """Return a client of a restarted service, whose updater has looked once."""
-        self.api.close()
-        shop.updater().poll()
-        return Client(shop)
-
-    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        async def asked() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-                return await client.request(method, path, headers={**self.headers, **headers}, **options)
-
-        headers = options.pop("headers", {})
-        self.api.refresh()
-        answer = asyncio.run(asked())
-        self.check(method, answer)
-        return answer
-
-    def get(self, path: str = "", **options: Any) -> httpx.Response:
-        return self.ask("GET", f"/recommendations{path}", **options)
-
-    def post(self, body: Any, **options: Any) -> httpx.Response:
-        return self.ask("POST", "/recommendations", json=body, **options)
-
-    def check(self, method: str, answer: httpx.Response) -> None:
-        document = self.api.openapi
-        found = document["paths"].get(answer.request.url.path, {}).get(method.lower())
-        if found is None:
-            schema: Any = {"$ref": "#/components/schemas/Problem"}
-        else:
-            response = found["responses"][str(answer.status_code)]
-            if "$ref" in response:
-                response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
-            if "content" not in response:
-                return
-            kind = answer.headers["content-type"].partition(";")[0]
-            schema = response["content"][kind]["schema"]
-        whole = {**REGISTRY_BASE, **schema, "components": document["components"]}
-        jsonschema.Draft202012Validator(whole).validate(answer.json())
-
-
-@pytest.fixture
-def client(shop: Shop) -> Iterator[Client]:
-    shop.publish(users={"ann": "u-ann", "bob": "u-bob", "cid": "u-cid"})
-    shop.updater().poll()
-    made = Client(shop)
-    yield made
-    made.api.close()
-
-
-def ids(answer: httpx.Response) -> list[str]:
-    return [item["id"] for item in answer.json()]
-
-
-def code(answer: httpx.Response) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json"
-    return answer.status_code, answer.json()["code"]
 
 
 def test_a_user_gets_an_array_of_objects(client: Client) -> None:
@@ -148,57 +74,6 @@ def test_ids_are_taken_as_they_are_encoded(client: Client, shop: Shop) -> None:
     again = client.again(shop)
     assert ids(again.ask("GET", "/recommendations", params={"user_id": odd})) == ["i3"]
     assert again.post({"user_ids": [odd]}).json()["results"][0]["source"] == "list"
-
-
-WRONG = {
-    "": (400, "bad_user_id"),
-    "?user_id=": (400, "bad_user_id"),
-    f"?user_id={'x' * 513}": (400, "bad_user_id"),
-    "?user_id=ann&user_id=bob": (400, "repeated_parameter"),
-    "?user_id=ann&limit=0": (400, "bad_limit"),
-    "?user_id=ann&limit=101": (400, "bad_limit"),
-    "?user_id=ann&limit=-1": (400, "bad_limit"),
-    "?user_id=ann&limit=ten": (400, "bad_limit"),
-    f"?user_id=ann&limit={'9' * 5000}": (400, "bad_limit"),
-    "?user_id=ann&program=shops": (404, "unknown_program"),
-}
-
-
-def test_a_wrong_query_is_explained(client: Client) -> None:
-    assert {query: code(client.get(query)) for query in WRONG} == WRONG
-
-
-WRONG_BODIES: list[tuple[Any, tuple[int, str]]] = [
-    ({}, (422, "bad_user_ids")),
-    ([], (422, "no_object")),
-    ({"user_ids": []}, (422, "bad_user_ids")),
-    ({"user_ids": ["x"] * 101}, (422, "bad_user_ids")),
-    ({"user_ids": [7]}, (422, "bad_user_id")),
-    ({"user_ids": ["\ud800"]}, (422, "bad_user_id")),
-    ({"user_ids": ["a"], "programs": []}, (422, "bad_programs")),
-    ({"user_ids": ["a"], "programs": [{}]}, (422, "unknown_program")),
-    ({"user_ids": ["a"], "limit": True}, (400, "bad_limit")),
-    ({"user_ids": ["a"], "length": 3}, (422, "unknown_member")),
-]
-
-
-def test_a_wrong_body_is_explained(client: Client) -> None:
-    kind = {"Content-Type": "application/json"}
-    for body, expected in WRONG_BODIES:
-        answer = client.ask("POST", "/recommendations", content=json.dumps(body), headers=kind)
-        assert code(answer) == expected, body
-
-
-def test_what_is_no_json_or_too_large_is_refused(client: Client) -> None:
-    kind = {"Content-Type": "application/json"}
-    for content, headers, expected in (
-        (b"{", kind, (400, "no_json")),
-        (b"\xff", kind, (400, "no_json")),
-        (b"[" * 100_000, kind, (400, "no_json")),
-        (b"{}", {"Content-Type": "text/plain"}, (415, "no_json")),
-        (b" " * 200_001, kind, (413, "body_too_large")),
-    ):
-        assert code(client.ask("POST", "/recommendations", content=content, headers=headers)) == expected
 
 
 def test_other_paths_and_methods_are_problems_too(client: Client) -> None:
