@@ -119,7 +119,7 @@ programs: $(READY) ## the part of check for program files, prices and SQL alone,
 
 .PHONY: bench
 bench: $(READY) .bench-venv/.ready ## measure against floors and peers: make bench [ONLY="plan delivery …"] [USERS=n] [FULL=1]
-	$(BIN)/python -m benchmarks.run $(ONLY) $(if $(USERS),--users $(USERS)) $(if $(FULL),--full) $(if $(WRITE),--write)
+	PYTHONPATH=plugins:services $(BIN)/python -m benchmarks.run $(ONLY) $(if $(USERS),--users $(USERS)) $(if $(FULL),--full) $(if $(WRITE),--write)
 
 .bench-venv/.ready: $(READY) benchmarks/requirements.txt benchmarks/requirements-apart.txt
 	@$(BIN)/python -m benchmarks.peers

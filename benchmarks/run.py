@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import delivering, exporting, planning
+from benchmarks import delivering, exporting, planning, recommending
 from benchmarks.engine import experiment
 from benchmarks.places import ROOT
 from benchmarks.processes import Sink, forget_runs, running_sink
 from benchmarks.settings import Settings
 from benchmarks.tables import machine
 
-_PARTS = ("export", "lists", "plan", "delivery", "transports", "faults", "limit", "engine")
+_PARTS = ("export", "lists", "plan", "delivery", "transports", "faults", "limit", "engine", "recommendations")
 _TITLES = {
     "export": "Export stage",
     "lists": "Building lists",
@@ -29,6 +29,7 @@ _TITLES = {
     "faults": "Faults",
     "limit": "A shared rate limit",
     "engine": "The local engine",
+    "recommendations": "The recommendations service",
 }
 
 
@@ -54,6 +55,8 @@ def _measure_part(part: str, sink: Sink, settings: Settings) -> Iterator[str]:
         return delivering.limit(settings)
     if part == "engine":
         return experiment.recommend(settings)
+    if part == "recommendations":
+        return recommending.recommendations(settings)
     return (delivering.speed if part == "delivery" else delivering.transports)(sink, settings)
 
 

@@ -118,7 +118,7 @@ def running_servers() -> Generator[Servers]:
     from warehouse_local.server import EmbeddedServer, running
 
     folder = emptied_folder("export/postgres")
-    database = EmbeddedServer(folder / "data", _free_port(), secrets.token_hex(16))
+    database = EmbeddedServer(folder / "data", free_port(), secrets.token_hex(16))
     try:
         with running(database, log=folder / "log"), _running_s3(folder / "s3.log") as s3_url:
             servers = Servers(database.dsn(), s3_url)
@@ -130,7 +130,7 @@ def running_servers() -> Generator[Servers]:
 
 @contextmanager
 def _running_s3(log: Path) -> Generator[str]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
@@ -160,7 +160,7 @@ def _opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import re
+import sys
 import time
 from collections import Counter, deque
 from typing import Any
@@ -107,7 +108,12 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         stay_awake()
     started = time.perf_counter()
     asked = 0
-    while (now := time.perf_counter()) - started < options.seconds:
+    ended = asyncio.Event()
+    if not options.seconds:
+        loop.add_reader(sys.stdin, ended.set)
+    while not ended.is_set() and (
+        (now := time.perf_counter()) - started < options.seconds or not options.seconds
+    ):
         while options.rate and (due := started + asked / options.rate) <= now:
             asked += 1
             if load.idle:
@@ -137,7 +143,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--rate", type=float, default=0)
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--seconds", type=float, default=10, help="0: until standard input closes")
     parser.add_argument("--marks", action="store_true")
     print(json.dumps(uvloop.run(run(parser.parse_args()))))
 
