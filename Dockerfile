@@ -1,4 +1,5 @@
-# The image of docker-compose.yaml. Two targets: `recsync` (Airflow with this project) and `local` (the local stack).
+# The images of docker-compose.yaml. Three targets: `recsync` (Airflow with this project), `local` (the local stack) and
+# `recommendations` (the service of docs/recommendations.md, without Airflow).
 
 FROM apache/airflow:3.3.2-python3.11 AS recsync
 # Dependencies first: they change less often than the project, and a layer that is unchanged is not built again.
@@ -17,3 +18,13 @@ COPY --chown=airflow:0 local /opt/airflow/local
 ENV PYTHONPATH=/opt/airflow/local
 # These services are no Airflow: the base image's own entrypoint would wait for Airflow's database.
 ENTRYPOINT ["/usr/bin/dumb-init", "--"]
+
+FROM python:3.11-slim-bookworm AS recommendations
+COPY services/recommendations/requirements.txt constraints.txt /opt/recsync/
+RUN pip install --no-cache-dir --requirement /opt/recsync/requirements.txt --constraint /opt/recsync/constraints.txt \
+    && useradd --create-home --uid 1000 recsync && mkdir -m 700 /data && chown recsync /data
+COPY include /opt/recsync/include
+COPY plugins /opt/recsync/plugins
+COPY services /opt/recsync/services
+ENV PYTHONPATH=/opt/recsync/services:/opt/recsync/plugins PYTHONUNBUFFERED=1
+USER recsync

@@ -81,6 +81,10 @@ preflight: $(READY) ## check all that a run of one program needs before anything
 	@test -n "$(PROGRAM)" || { echo "which program? make preflight PROGRAM=<name of a file in include/programs>"; exit 2; }
 	@$(STACK) preflight "$(PROGRAM)"
 
+.PHONY: recommendations
+recommendations: $(READY) ## serve the published lists of the local stack over HTTP, for Connected Content: make recommendations [PORT=8090]
+	@$(STACK) recommendations $(if $(PORT),--port $(PORT))
+
 costs: $(READY) ## what the programs used and what it cost: make costs [PROGRAM=<name>] [MONTH=<YYYY-MM>]
 	$(STACK) costs $(PROGRAM) $(if $(MONTH),--month $(MONTH))
 

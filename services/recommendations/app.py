@@ -58,7 +58,11 @@ class Api:
         self._names = list(self._programs)
         self._publications = {name: Publication(name, Folder(settings.data / name)) for name in self._names}
         live = {name: settings.of(name).live for name in self._names}
-        self._live = {name: LiveSource(name, found) for name, found in live.items() if found}
+        self._live = {
+            name: LiveSource(name, found, conn_id=self._programs[name].aws)
+            for name, found in live.items()
+            if found
+        }
         self._due = dict.fromkeys(self._names, 0.0)
         self._told = ""
         self._counted: Counter[tuple[prometheus_client.Counter, tuple[Any, ...]]] = Counter()

@@ -8,10 +8,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from recommendations.aws import aws_client
 from recommendations.metrics import LIVE
 from recommendations.settings import Live
 
@@ -27,10 +27,12 @@ _PAUSE_SECONDS = 10.0
 class LiveSource:
     """The real-time source of one program."""
 
-    def __init__(self, program: str, settings: Live, *, client: Any = None) -> None:
+    def __init__(
+        self, program: str, settings: Live, *, conn_id: str = "aws_default", client: Any = None
+    ) -> None:
         """Make a client.
 
-        :param client: of ``personalize-runtime``; None makes one from the environment.
+        :param client: of ``personalize-runtime``; None makes one from the connection.
         """
         seconds = settings.timeout_ms / 1000
         # The executor's threads end with the socket's time limits; a retry would come too late.
@@ -40,7 +42,7 @@ class LiveSource:
             retries={"total_max_attempts": 1},
             max_pool_connections=_CALLS,
         )
-        self._client = client or boto3.client("personalize-runtime", config=config)
+        self._client = client or aws_client("personalize-runtime", conn_id, config)
         self._threads = ThreadPoolExecutor(_CALLS, thread_name_prefix=f"live-{program}")
         self._program, self._seconds, self._waiting = program, seconds, 0
         self._failures, self._closed_until = 0, 0.0

@@ -20,10 +20,9 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
-import boto3
-
 from braze_client.payloads import dumps
 from recommendations import metrics
+from recommendations.aws import aws_client
 from recommendations.publication import Folder, replace_file
 from recommendations.settings import FIELDS, Settings
 from recommendations.store import Store, write_store
@@ -196,15 +195,15 @@ class Updater:
     """The updaters of all programs."""
 
     def __init__(self, settings: Settings, client: Any = None) -> None:
-        """Make a client of S3 from the environment, and delete the data of programs that are no longer served."""
+        """Make clients of S3, and delete the data of programs that are no longer served."""
         config, self._told = settings.config, dict[str, str]()
         self._seconds, self._every = config.suppression_poll_seconds, config.publication_poll_seconds
-        client = client or boto3.client("s3")
         for place in settings.data.iterdir():
             if (place / "stores").is_dir() and place.name not in settings.names:
                 shutil.rmtree(place)
         self.programs = {
-            name: ProgramUpdater(settings, program, client) for name, program in settings.programs.items()
+            name: ProgramUpdater(settings, program, client or aws_client("s3", program.aws))
+            for name, program in settings.programs.items()
         }
         self._next = dict.fromkeys(self.programs, 0.0)
 

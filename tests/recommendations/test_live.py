@@ -118,7 +118,7 @@ def test_the_list_answers_where_the_live_source_does_not(
     live = shop.with_config(programs={"shop": {"live": {"arn": f"{ARN}campaign/mail", "timeout_ms": 1_000}}})
     live.updater().poll()
     client = runtime.client()
-    monkeypatch.setattr("recommendations.live.boto3.client", lambda *a, **k: client)
+    monkeypatch.setattr("recommendations.live.aws_client", lambda *a, **k: client)
     caplog.set_level(logging.ERROR)
     api = create(live.restarted).__closure__[0].cell_contents  # type: ignore[attr-defined]
 
