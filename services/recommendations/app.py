@@ -11,9 +11,10 @@ import hashlib
 import logging
 import math
 import time
+from base64 import b64decode
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -56,7 +57,10 @@ class Api:
         self._limits = KeyLimits(settings.data / "limits")
         self._programs = settings.programs
         self._names = list(self._programs)
-        self._publications = {name: Publication(name, Folder(settings.data / name)) for name in self._names}
+        self._publications = {
+            name: Publication(name, Folder(settings.data / name), program.recommendations.max_age)
+            for name, program in self._programs.items()
+        }
         live = {name: settings.of(name).live for name in self._names}
         self._live = {
             name: LiveSource(name, found, conn_id=self._programs[name].aws)
@@ -179,11 +183,18 @@ class Api:
 
     def _key(self, headers: Mapping[bytes, bytes]) -> Grant:
         """Return what the request's API key allows."""
-        scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-        found = self._keys.find(key.strip()) if scheme.lower() == b"bearer" else None
+        scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
+        key = value.strip() if scheme.lower() == b"bearer" else b""
+        if scheme.lower() == b"basic":
+            with suppress(ValueError):
+                key = b64decode(value.strip(), validate=True).partition(b":")[2]
+        found = self._keys.find(key)
         if found is None:
-            detail = "Send the header Authorization: Bearer with a key of this service that has not ended."
-            raise ProblemError(401, "no_valid_key", detail, WWW_Authenticate="Bearer")
+            detail = (
+                "Send a key of this service that has not ended: Authorization: Bearer <key>, or Basic with the key "
+                "as the password."
+            )
+            raise ProblemError(401, "no_valid_key", detail, WWW_Authenticate="Bearer, Basic")
         return found
 
     def _count(self, grant: Grant, lists: int) -> None:
@@ -250,6 +261,7 @@ class Api:
                 "ready": publication.is_ready and checked <= self._config.max_unchecked_seconds,
                 "run": meta.get("run"),
                 "created_at": meta.get("created_at"),
+                "stale": publication.is_stale,
                 "suppression_checked_seconds_ago": round(checked) if publication.is_ready else None,
             }
         ready = all(state["ready"] for state in states.values())

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,9 +104,13 @@ class Publication:
     publication only.
     """
 
-    def __init__(self, program: str, folder: Folder) -> None:
-        """Open what is on the disk."""
-        self.program, self._folder = program, folder
+    def __init__(self, program: str, folder: Folder, max_age: timedelta | None = None) -> None:
+        """Open what is on the disk.
+
+        :param max_age: how old lists may be; None: any age.
+        """
+        self.program, self._folder, self._max_age = program, folder, max_age
+        self._stale_at = math.inf
         self.store: Store | None = None
         self._suppression: Suppression | None = None
         self._identifier = Identifier()
@@ -122,6 +128,8 @@ class Publication:
             if self._is_new(self._folder.current) and (place := self._folder.current_store()):
                 former, self.store = self.store, Store(place)
                 self._identifier = Identifier.parse(self.store.meta["identifier"])
+                made = datetime.fromisoformat(self.store.meta["created_at"])
+                self._stale_at = (made + self._max_age).timestamp() if self._max_age else math.inf
                 if former:
                     former.close()
         except (FatalError, OSError, KeyError, ValueError) as error:
@@ -156,6 +164,11 @@ class Publication:
         return self.store is not None and self._suppression is not None
 
     @property
+    def is_stale(self) -> bool:
+        """Return whether the lists are older than the program allows: then nobody gets one, as in Braze."""
+        return time.time() > self._stale_at
+
+    @property
     def unchecked_seconds(self) -> float:
         """Return how long ago the suppression list was compared with S3."""
         return max(time.time() - self.checked_at, 0.0)
@@ -185,6 +198,8 @@ class Publication:
             return _NOTHING
         if live and len(places := self.store.positions(live)[:limit]) >= min(least, limit):
             return Answer("live", self.store.items(places), {})
+        if self.is_stale:
+            return _NOTHING
         if entry is None:
             popular = self.store.fallback[:limit]
             return Answer("fallback", self.store.items(popular), {}) if popular else _NOTHING

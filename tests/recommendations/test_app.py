@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,10 @@ def test_only_a_valid_key_is_let_in_and_keys_are_rotated_without_a_restart(
     for header in ("", "Bearer", "Bearer x", f"Basic {shop.key}", f"Bearer {shop.key}x", "Bearer \xe9"):
         answer = client.get("?user_id=ann", headers={"Authorization": header.encode("latin-1")})
         assert code(answer) == (401, "no_valid_key")
-        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.headers["www-authenticate"] == "Bearer, Basic"
+    for text, status in ((f"braze:{shop.key}", 200), (f"{shop.key}:", 401), (f"braze:{shop.key}x", 401)):
+        password = {"Authorization": f"Basic {b64encode(text.encode()).decode()}"}
+        assert client.get("?user_id=ann", headers=password).status_code == status
     new = {"Authorization": f"Bearer {new_key(shop.settings.keys)}"}
     assert [client.get("?user_id=ann", headers=each).status_code for each in ({}, new)] == [200, 200]
     end_key(shop.settings.keys, shop.key.split("_")[1], at=None)

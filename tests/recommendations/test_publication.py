@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 from published_shop import Shop
 
@@ -53,3 +55,20 @@ def test_what_cannot_be_opened_leaves_the_store_in_use(shop: Shop, caplog: pytes
     served.refresh()
     assert "cannot open what is in" in caplog.text
     assert served.answer("ann", 5).source == "list"
+
+
+def test_lists_that_are_older_than_the_program_allows_are_shown_to_nobody(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.publish()
+    _, served = shop.start()
+    assert served.store is not None
+    made = datetime.fromisoformat(served.store.meta["created_at"])
+    monkeypatch.setattr(
+        "recommendations.publication.time.time", lambda: (made + timedelta(days=2)).timestamp()
+    )
+    for days, sources in ((1, ["none", "none"]), (3, ["list", "fallback"])):
+        served.close()
+        served = Publication("shop", served._folder, timedelta(days=days))
+        assert [served.answer(one, 5).source for one in ("ann", "nobody")] == sources
+        assert served.answer("ann", 5, live=["i3"]).source == "live"
