@@ -22,7 +22,8 @@
 <program>/erasure/<erasure>/…                    request.json, input/users.csv, done.json: gone when it ends
 <program>/erasure/certificates/…                 what each erasure removed; hashes only
 <program>/state/…                                champion.json, imports.json, last_sent.json, last_sent/…,
-                                                 catalog-….json, alerts/…, tuning.json, comparisons/…, money/…
+                                                 catalog-….json, alerts/…, freshness.json, tuning.json, comparisons/…,
+                                                 money/…
 
 Personalize reads first-level objects of a folder only, so no folder it reads has folders below it.
 """

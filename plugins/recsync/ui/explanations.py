@@ -101,7 +101,7 @@ def _page(
         f"{_TITLE}: {program}",
         trail=[(_TITLE, f"{address}{EXPLAIN}")],
         action=f"{address}{EXPLAIN}/{program}",
-        people="\n".join(people or []),
+        people=people or [],
         problem=problem,
         found=[_shown(each) for each in found],
         **_suppressed(program),

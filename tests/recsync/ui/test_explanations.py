@@ -64,6 +64,7 @@ def test_who_may_start_the_push_sees_why(send, asked, role, caplog):
         "i2  Two",
     ):
         assert shown in answer.text
+    assert ">c-17\nc-18\n</textarea>" in answer.text
     assert "c-17" not in str(answer.url) + caplog.text
     assert answer.headers["cache-control"] == "no-store, private"
     assert "script" not in answer.headers["content-security-policy"]
