@@ -39,8 +39,8 @@ SQL = {
     "catalogue": "SELECT product AS item_id, 'Product ' || product AS title, price, 'g' || price::int % 6 AS group "
     "FROM shop.products",
     # Two people have bought nothing, and no line is about them.
-    "audience": "SELECT DISTINCT customer AS user_id, 'braze-' || customer AS external_id FROM shop.orders "
-    "UNION ALL SELECT 'c 90', 'braze-c 90' UNION ALL SELECT 'c 91', 'braze-c 91'",
+    "audience": "SELECT DISTINCT customer AS user_id, 'why-' || customer AS external_id FROM shop.orders "
+    "UNION ALL SELECT 'c 90', 'why-c 90' UNION ALL SELECT 'c 91', 'why-c 91'",
 }
 PEOPLE = [*(f"c {c}" for c in range(CUSTOMERS)), "c 90", "c 91"]
 
@@ -92,13 +92,13 @@ def test_explanations_agree_with_lists_accounts_and_the_sandbox(
     bought = {
         (who, item)
         for who, item in shop.services.query(
-            "SELECT DISTINCT 'braze-' || customer, product FROM shop.orders WHERE at >= now() - interval '20 days'"
+            "SELECT DISTINCT 'why-' || customer, product FROM shop.orders WHERE at >= now() - interval '20 days'"
         )
     }
     chosen = explain(shop.name, [*random.Random(1).sample(PEOPLE, 20), "c 90"])
     for found in chosen:
         row, account = published.lists[found.person], accounts[found.person]
-        assert (found.user_id, found.person) == (found.asked, f"braze-{found.asked}")
+        assert (found.user_id, found.person) == (found.asked, f"why-{found.asked}")
         assert [item.item_id for item in found.items] == row["item_ids"]
         assert [item.name for item in found.items] == [names[item] for item in row["item_ids"]]
         assert [item.score for item in found.items] == (row["scores"] or [])
@@ -138,13 +138,13 @@ def test_explanations_agree_with_lists_accounts_and_the_sandbox(
     for row in table:
         reason = published.lists[row["external_id"]]["reason"]
         assert row["why"] == (reason or "deferred: over the cap of the program file")
-        assert row["external_id"] == f"braze-{row['user_id']}"
+        assert row["external_id"] == f"why-{row['user_id']}"
     by_user = {found.user_id: found for found in chosen}
     assert all(
         r["rules"] == ", ".join(by_user[r["user_id"]].all_rules) for r in table if r["user_id"] in by_user
     )
     assert sum(count(shop.name).values()) == len(table)
 
-    context.store(SuppressionStore).add(["c 5"], ["braze-c 5"])
+    context.store(SuppressionStore).add(["c 5"], ["why-c 5"])
     (erased,) = explain(shop.name, ["c 5"], ask_braze=False)
     assert erased.summary.startswith("This person was erased")
