@@ -30,8 +30,6 @@ def test_what_is_registered():
     apps, _ = plugins_manager.get_fastapi_plugins()
     assert [app["url_prefix"] for app in apps] == ["/recsync"]
     assert [(v["destination"], v["href"]) for v in view["external_views"]] == [
-        ("nav", "recsync/reports"),
-        ("nav", "recsync/models"),
-        ("nav", "recsync/preview"),
+        ("nav", f"recsync/{page}") for page in ("reports", "models", "deliveries", "preview", "explain")
     ]
     assert any("ExportReportLink" in link for link in view["operator_extra_links"])
