@@ -139,9 +139,12 @@ class Program(Strict):
         return shared
 
     def has_stage(self, name: str) -> bool:
-        """Return whether this kind of program has a stage; one without data, or a model, of its own lacks some."""
+        """Return whether this kind of program has a stage; one without data, or a model, of its own lacks some.
+
+        Every program has the stages that only a team's own DAG files know.
+        """
         missing = {"data": self.data, "model": self.personalize.model}
-        needs = next(stage.needs for stage in STAGES if stage.name == name)
+        needs = {stage.name: stage.needs for stage in STAGES}.get(name)
         return needs is None or missing[needs] is None
 
     @property

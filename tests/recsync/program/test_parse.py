@@ -84,6 +84,7 @@ def test_what_the_data_and_the_model_are_stands_once(include: Path) -> None:
         name for name in ("export", "train_full", "recommend", "push", "forget") if winback.has_stage(name)
     }
     assert stages == {"recommend", "push"}
+    assert winback.has_stage("somebodys_own_dag_file")
 
 
 def test_the_same_settings_are_one_solution(include: Path) -> None:
