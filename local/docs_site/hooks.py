@@ -16,7 +16,6 @@ import logging
 import os
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -34,27 +33,6 @@ _LINK = re.compile(r"\]\((?!\w+:|#|//)([^)\s#]+)(#[^)\s]*)?\)")
 _MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LANGUAGES = {"": "text", ".liquid": "liquid", ".sql": "sql", ".jinja": "jinja", ".yml": "yaml"}
 _log = logging.getLogger("mkdocs.hooks.docs_site")
-
-
-# Pages that other branches add.
-_COMING = {"preview.md", "explain.md", "freshness.md", "recommendations.md"}
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave pages that are not written yet out of the navigation."""
-
-    def kept(entries: list[Any]) -> list[Any]:
-        return [
-            {k: kept(v) if isinstance(v, list) else v for k, v in e.items()} for e in entries if not gone(e)
-        ]
-
-    def gone(entry: dict[str, Any]) -> bool:
-        return any(
-            v in _COMING and not (REPO / "docs" / v).exists() for v in entry.values() if isinstance(v, str)
-        )
-
-    config.nav = kept(config.nav or [])
-    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
