@@ -14,6 +14,7 @@ import pytest
 from mkdocs.config import load_config
 
 from docs_site.hooks import DARK, DIAGRAMS, diagrams
+from stack.browser import CHROMIUM, open_browser
 
 REPO = Path(__file__).resolve().parents[2]
 MAX_PICTURE_BYTES = 1_000_000
@@ -59,6 +60,27 @@ def test_a_file_of_the_repository_is_shown_in_the_site(site: Path) -> None:
     page = (site / "repository/plugins/recsync/alerts/failure.py.html").read_text()
     assert "PromotionRefusedError" in re.sub(r"<[^>]+>", "", page)
     assert 'href="repository/plugins/recsync/alerts/failure.py.html"' in (site / "alerts.html").read_text()
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no browser here: apt-get install chromium")
+def test_the_search_of_the_site_on_disk_leads_to_the_page(site: Path, tmp_path: Path) -> None:
+    wanted = {
+        "preview": "See an e-mail before it is sent",
+        "why no recommendations": "Why somebody has this list, or none",
+        "connected content": "Connected Content: ask for the newest list",
+    }
+    first = "document.querySelector('.md-search-result__item h1')?.innerText"
+    with open_browser(tmp_path) as browser:
+        for words, title in wanted.items():
+            browser.open((site / "index.html").as_uri())
+            browser.click("input.md-search__input")
+            for letter in words:
+                for kind in ("keyDown", "keyUp"):
+                    text = {"text": letter} if kind == "keyDown" else {}
+                    browser.call("Input.dispatchKeyEvent", type=kind, key=letter, **text)
+            browser.until(
+                lambda title=title: browser.evaluate(first) == title, f"{title!r} as first result", seconds=30
+            )
 
 
 def test_mistakes_fail_the_build_and_are_named(tmp_path: Path) -> None:
