@@ -9,7 +9,6 @@ REPO = Path(__file__).resolve().parents[1]
 PLUGINS, SERVICES, TESTS = REPO / "plugins", REPO / "services", REPO / "tests"
 # Modules whose tests are elsewhere, with the reason.
 ELSEWHERE = {
-    "airflow_personalize/errors.py": "classes only; tests/airflow_personalize/test_defaults.py decides by them",
     "recommendations/metrics.py": "tests/recommendations/test___main__.py reads the figures of all processes",
 }
 

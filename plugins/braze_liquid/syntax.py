@@ -33,7 +33,7 @@ _TAG_NAME = re.compile(r"\{%-?\s*(\w+)")
 
 
 @dataclass(frozen=True)
-class Problem:
+class LiquidProblem:
     """Something in a template that Braze would refuse, leave empty or show otherwise than meant.
 
     :param line: in the template, or in the Content Block that ``block`` names.
@@ -53,7 +53,7 @@ class Translation:
     """A template as python-liquid parses it, and what is wrong with it."""
 
     text: str
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[LiquidProblem] = field(default_factory=list)
 
 
 def translate(source: str) -> Translation:
@@ -66,7 +66,7 @@ def translate(source: str) -> Translation:
         end = _end_of(source, start)
         if end < 0:
             found.problems.append(
-                Problem(line_at(source, start), f"{source[start : start + 2]} is never closed")
+                LiquidProblem(line_at(source, start), f"{source[start : start + 2]} is never closed")
             )
             parts.append(source[start:].replace("{{", "").replace("{%", ""))
             at = len(source)
@@ -87,7 +87,7 @@ def line_at(text: str, index: int) -> int:
     return text.count("\n", 0, index) + 1
 
 
-def _without_comments(source: str, problems: list[Problem]) -> str:
+def _without_comments(source: str, problems: list[LiquidProblem]) -> str:
     """Remove HTML comments, as Braze does before it reads Liquid; keep Outlook's, with their Liquid as text."""
 
     def replaced(match: re.Match[str]) -> str:
@@ -97,7 +97,7 @@ def _without_comments(source: str, problems: list[Problem]) -> str:
         if "{{" not in comment and "{%" not in comment:
             return comment
         text = "Liquid inside an HTML comment is not rendered: write it outside of <!-- -->"
-        problems.append(Problem(line_at(source, match.start()), text))
+        problems.append(LiquidProblem(line_at(source, match.start()), text))
         return f"{{% raw %}}{comment}{{% endraw %}}"
 
     return _HTML_COMMENT.sub(replaced, source)
@@ -125,13 +125,13 @@ def _end_of(source: str, start: int) -> int:
     return -1
 
 
-def _rewritten(expression: str, line: int, problems: list[Problem]) -> str:
+def _rewritten(expression: str, line: int, problems: list[LiquidProblem]) -> str:
     if block := _CONTENT_BLOCK.fullmatch(expression):
         return f'{{% content_block "{block[1]}" %}}' + "\n" * expression.count("\n")
     for dot, name in _MEMBER.findall(expression):
         if not dot and name not in STANDARD_ATTRIBUTES:
             text = f"${{{name}}} is no standard attribute: a custom one is custom_attribute.${{{name}}}"
-            problems.append(Problem(line, text))
+            problems.append(LiquidProblem(line, text))
     named = _MEMBER.sub(_named, expression)
     tag = _TAG_NAME.match(named)
     if tag and tag[1] in _TEXT_TAGS:

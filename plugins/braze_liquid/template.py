@@ -14,13 +14,13 @@ from liquid.exceptions import LiquidError
 from liquid.token import Token
 
 from braze_liquid import filters, tags
-from braze_liquid.syntax import STANDARD, Problem, line_at, translate
+from braze_liquid.syntax import STANDARD, LiquidProblem, line_at, translate
 from braze_liquid.tags import ConnectedAnswer, ConnectedRequest, MessageAborted, Sources
 
 __all__ = [
     "ConnectedAnswer",
     "ConnectedRequest",
-    "Problem",
+    "LiquidProblem",
     "Rendered",
     "Sources",
     "Template",
@@ -49,7 +49,7 @@ class Rendered:
 
     text: str
     aborted: str | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[LiquidProblem, ...] = ()
 
 
 @dataclass
@@ -62,7 +62,7 @@ class TemplateSources:
 
     catalogs: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
     selections: Mapping[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[LiquidProblem] = field(default_factory=list)
 
     def catalog_items(self, catalog: str, item_ids: list[str]) -> list[dict[str, Any]] | None:
         """Return the items that exist."""
@@ -79,7 +79,7 @@ class TemplateSources:
 
     def problem(self, line: int, text: str) -> None:
         """Note a problem."""
-        self.problems.append(Problem(line, text))
+        self.problems.append(LiquidProblem(line, text))
 
 
 _eq = logical._eq
@@ -101,7 +101,7 @@ class _Environment(Environment):
     """Note errors and go on, so that all of them are told at once."""
 
     def __init__(self) -> None:
-        self.problems: list[Problem] = []
+        self.problems: list[LiquidProblem] = []
         self.block, self.last_line = "", 1
         super().__init__(tolerance=Mode.STRICT)
         filters.install(self)
@@ -112,7 +112,7 @@ class _Environment(Environment):
         at = error.token or token
         # What is missing at the end has no place of its own.
         line = line_at(at.source, at.start_index) if at and at.start_index >= 0 else self.last_line
-        problem = Problem(line, str(error.message), self.block)
+        problem = LiquidProblem(line, str(error.message), self.block)
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -131,21 +131,23 @@ class Template:
             self._env.block = name
             parsed[name] = self._parse(text)
             if len(text.encode()) > MAX_BLOCK_BYTES:
-                self._env.problems.append(Problem(1, "a Content Block holds at most 50 KB", name))
+                self._env.problems.append(LiquidProblem(1, "a Content Block holds at most 50 KB", name))
         self._env.block = ""
         self._template = self._parse(source)
-        self.problems: Sequence[Problem] = tuple(self._env.problems)
+        self.problems: Sequence[LiquidProblem] = tuple(self._env.problems)
 
     def _parse(self, source: str) -> BoundTemplate:
         translated = translate(source)
         block = self._env.block
-        self._env.problems += [Problem(each.line, each.text, block) for each in translated.problems]
+        self._env.problems += [LiquidProblem(each.line, each.text, block) for each in translated.problems]
         self._env.last_line = line_at(translated.text, len(translated.text))
         template = self._env.from_string(translated.text)
         for name, spans in template.analyze().filters.items():
             if name not in self._env.filters:
                 line = line_at(translated.text, spans[0].index)
-                self._env.problems.append(Problem(line, f"Braze's documentation has no filter {name}", block))
+                self._env.problems.append(
+                    LiquidProblem(line, f"Braze's documentation has no filter {name}", block)
+                )
         return template
 
     def render(

@@ -11,7 +11,6 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from airflow_personalize.defaults import RETRY_POLICY, PersonalizeRetryPolicy, deferrable_by_default
 from airflow_personalize.errors import (
     DriftError,
-    PersonalizeError,
     PersonalizeFatalError,
     PersonalizeRetriableError,
     QuotaFullError,
@@ -53,10 +52,6 @@ def test_the_policy_survives_serialisation_and_is_the_default_of_the_operators()
     assert PersonalizeBaseOperator(task_id="task").retry_policy is RETRY_POLICY
     own = PersonalizeRetryPolicy()
     assert PersonalizeBaseOperator(task_id="task", retry_policy=own).retry_policy is own
-
-
-def test_every_error_of_the_package_says_whether_a_retry_can_help() -> None:
-    assert set(PersonalizeError.__subclasses__()) == {PersonalizeFatalError, PersonalizeRetriableError}
 
 
 @pytest.mark.parametrize(

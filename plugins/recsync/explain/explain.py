@@ -17,7 +17,7 @@ import pyarrow as pa
 from braze_client.identifiers import Identifier
 from recsync.context import StageContext
 from recsync.errors import DELIBERATE
-from recsync.explain.explanation import Delivered, Explanation, Item, Run, Sent
+from recsync.explain.explanation import Delivered, Explanation, Item, Run, SentList
 from recsync.explain.lookup import Found, ParquetObject
 from recsync.freshness.removal import REMOVAL_PREFIX
 from recsync.push.accounts import Outcome
@@ -158,7 +158,7 @@ class _Explainer:
         confirmed = max((each["confirmed_at"] or 0 for each in rows), default=0)
         at = datetime.fromtimestamp(confirmed, UTC).isoformat() if confirmed else ""
         delivery = row["delivery"]
-        return {"sent": Sent(delivery, _time_of(delivery), at, is_clear=row["fingerprint"] is not None)}
+        return {"sent": SentList(delivery, _time_of(delivery), at, is_clear=row["fingerprint"] is not None)}
 
     def _state_rows(self, person: str) -> list[dict[str, Any]]:
         columns = ["attribute", "fingerprint", "delivery", "confirmed_at"]

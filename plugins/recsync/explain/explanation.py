@@ -22,7 +22,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentList:
     """What Braze was last told of the person.
 
     :param delivery: that wrote the list; ``at``: when it was planned, ISO 8601.
@@ -104,7 +104,7 @@ class Explanation:
     left_out: Mapping[str, tuple[Item, ...]] | None = None
     all_rules: tuple[str, ...] = ()
     bought: tuple[Item, ...] = ()
-    sent: Sent | None = None
+    sent: SentList | None = None
     delivered: Delivered | None = None
     braze: Mapping[str, Any] | None = None
     braze_problem: str = ""

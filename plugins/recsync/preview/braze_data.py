@@ -14,7 +14,7 @@ from braze_client.client import BrazeClient
 from braze_client.errors import BrazeDenied
 from braze_client.identifiers import Identifier
 from braze_client.payloads import Json
-from braze_liquid.template import ConnectedAnswer, ConnectedRequest, Problem
+from braze_liquid.template import ConnectedAnswer, ConnectedRequest, LiquidProblem
 from recsync.errors import FatalError
 
 # What Liquid's standard attributes are called in an export; the others need a device or a sending.
@@ -70,7 +70,7 @@ class BrazeSources:
     answers: dict[str, ConnectedAnswer] = field(default_factory=dict)
     wanted_answers: dict[str, ConnectedRequest] = field(default_factory=dict)
     shown: list[Json] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[LiquidProblem] = field(default_factory=list)
 
     def catalog_items(self, catalog: str, item_ids: list[str]) -> list[dict[str, Any]] | None:
         """Return the items that exist, and note those that were not read."""
@@ -97,7 +97,7 @@ class BrazeSources:
 
     def problem(self, line: int, text: str) -> None:
         """Note what stays empty."""
-        self.problems.append(Problem(line, text))
+        self.problems.append(LiquidProblem(line, text))
 
     def reads_whole_catalog(self, sizes: Mapping[str, int]) -> bool:
         """Return whether so many items are wanted that the pages of a catalog are fewer reads."""

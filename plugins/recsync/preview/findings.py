@@ -36,7 +36,7 @@ Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Finding:
+class MailFinding:
     """Something that a person should look at.
 
     :param level: ``stop``: the mail is broken; ``warn``: it is ugly, or something is missing; ``note``.
@@ -185,7 +185,7 @@ def _read(html: str) -> _Seen:
 
 def find(
     html: str, items: Sequence[Mapping[str, Any]], fields: ItemFields | None, bad_images: Mapping[str, str]
-) -> list[Finding]:
+) -> list[MailFinding]:
     """Return what is missing or ugly in a mail.
 
     :param items: those that it may show, with the fields of Braze.
@@ -204,50 +204,50 @@ def find(
         found.update(_item_findings(seen, items, fields))
     order = ("stop", "warn", "note")
     counted = (
-        Finding(each.level, f"{each.text} ({count} times)" if count > 1 else each.text)
+        MailFinding(each.level, f"{each.text} ({count} times)" if count > 1 else each.text)
         for each, count in found.items()
     )
     return sorted(counted, key=lambda each: order.index(each.level))
 
 
-def _image_findings(seen: _Seen, bad_images: Mapping[str, str]) -> list[Finding]:
+def _image_findings(seen: _Seen, bad_images: Mapping[str, str]) -> list[MailFinding]:
     found = []
     for image in seen.images:
         src, alt = image.get("src") or "", image.get("alt")
         if not re.match(r"https?://[^/\s]+|data:image/", src):
             found.append(
-                Finding(
+                MailFinding(
                     "stop", "a picture has no address" if not src else "a picture's address is no web address"
                 )
             )
         elif src in bad_images:
-            found.append(Finding("stop", f"a picture {bad_images[src]}"))
+            found.append(MailFinding("stop", f"a picture {bad_images[src]}"))
         if alt is None or (not alt.strip() and image.get("role") != "presentation"):
-            found.append(Finding("warn", "a picture has no alt text"))
+            found.append(MailFinding("warn", "a picture has no alt text"))
     return found
 
 
-def _link_findings(seen: _Seen) -> list[Finding]:
+def _link_findings(seen: _Seen) -> list[MailFinding]:
     bad = [link for link in seen.links if not re.match(r"https?://[^/\s?]+|mailto:|tel:", link or "")]
     return [
-        Finding("stop", "a link is empty" if not link or link == "#" else "a link is no web address")
+        MailFinding("stop", "a link is empty" if not link or link == "#" else "a link is no web address")
         for link in bad
     ]
 
 
-def _text_findings(seen: _Seen) -> list[Finding]:
+def _text_findings(seen: _Seen) -> list[MailFinding]:
     found = []
     for text, _ in seen.texts:
         if "{{" in text or "{%" in text or "${" in text:
-            found.append(Finding("stop", "Liquid is shown as text"))
+            found.append(MailFinding("stop", "Liquid is shown as text"))
         if _NUMBER_ALONE.fullmatch(text):
-            found.append(Finding("warn", "a number stands alone, such as a price without a currency"))
+            found.append(MailFinding("warn", "a number stands alone, such as a price without a currency"))
         if _ZERO.search(text):
-            found.append(Finding("warn", "a price is 0"))
+            found.append(MailFinding("warn", "a price is 0"))
         elif any(_has_no_amount(text, currency) for currency in re.finditer(_MONEY, text)):
-            found.append(Finding("warn", "a currency stands without an amount"))
+            found.append(MailFinding("warn", "a currency stands without an amount"))
         if text.endswith(("…", "...")):
-            found.append(Finding("warn", "a text is cut off"))
+            found.append(MailFinding("warn", "a text is cut off"))
     return found
 
 
@@ -255,7 +255,7 @@ def _has_no_amount(text: str, currency: re.Match[str]) -> bool:
     return not (_AMOUNT_BEFORE.search(text[: currency.start()]) or _AMOUNT_AFTER.match(text, currency.end()))
 
 
-def _contrast_findings(seen: _Seen) -> set[Finding]:
+def _contrast_findings(seen: _Seen) -> set[MailFinding]:
     found = set()
     for _, element in seen.texts:
         large = element.size >= 24 or (element.bold and element.size >= 18.66)
@@ -266,30 +266,30 @@ def _contrast_findings(seen: _Seen) -> set[Finding]:
                     "#{:02x}{:02x}{:02x}".format(*each[mode]) for each in (element.color, element.back)
                 )
                 found.add(
-                    Finding(
+                    MailFinding(
                         "warn", f"{mode} mode: text is hard to read, {colors} has a contrast of {ratio:.1f}"
                     )
                 )
     return found
 
 
-def _item_findings(seen: _Seen, items: Sequence[Mapping[str, Any]], fields: ItemFields) -> list[Finding]:
+def _item_findings(seen: _Seen, items: Sequence[Mapping[str, Any]], fields: ItemFields) -> list[MailFinding]:
     texts = Counter(text.casefold() for text, _ in seen.texts)
     names = {
         name.casefold(): item
         for item in items
         if (name := " ".join(str(item.get(fields.name) or "").split()))
     }
-    found = [Finding("warn", "a product's name is there twice") for name in names if texts[name] > 1]
+    found = [MailFinding("warn", "a product's name is there twice") for name in names if texts[name] > 1]
     for name, item in names.items():
         if not texts[name]:
             continue
         for part in ("brand", "price", "url", "image"):
             column = getattr(fields, part)
             if column and item.get(column) in (None, "", []):
-                found.append(Finding("note", f"a product has no {part} in Braze"))
+                found.append(MailFinding("note", f"a product has no {part} in Braze"))
             elif column and part == "price" and not _price(item[column]):
-                found.append(Finding("note", "a product's price is 0 in Braze"))
+                found.append(MailFinding("note", "a product's price is 0 in Braze"))
     return found
 
 

@@ -10,14 +10,14 @@ from datetime import datetime
 
 from braze_client.client import BrazeClient
 from braze_client.payloads import Json
-from braze_liquid.template import Problem, Rendered, Template
+from braze_liquid.template import LiquidProblem, Rendered, Template
 from recsync import settings
 from recsync.context import StageContext
 from recsync.email_kit.fields import ItemFields, item_fields
 from recsync.email_kit.kit import template_and_blocks
 from recsync.errors import FatalError
 from recsync.preview.braze_data import BrazeSources, bad_images, read_profiles
-from recsync.preview.findings import Finding, find, image_urls
+from recsync.preview.findings import MailFinding, find, image_urls
 from recsync.preview.sample import Chosen, choose, names_in_braze
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.catalog import known_items
@@ -41,7 +41,7 @@ class Mail:
     html: str
     aborted: str = ""
     in_braze: Sequence[object] | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[MailFinding, ...] = ()
     items: tuple[Json, ...] = ()
 
 
@@ -56,7 +56,7 @@ class Preview:
     program: str
     run: str
     mails: tuple[Mail, ...]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[LiquidProblem, ...] = ()
 
 
 @dataclass
@@ -81,10 +81,10 @@ class _Renderer:
 
     async def _rendered(
         self, client: BrazeClient, profiles: dict[str, Json]
-    ) -> dict[str, tuple[Rendered, tuple[Json, ...], tuple[Problem, ...]]]:
+    ) -> dict[str, tuple[Rendered, tuple[Json, ...], tuple[LiquidProblem, ...]]]:
         catalog = self.context.program.braze.catalog
         sizes = {catalog.name: len(known_items(self.context, catalog))} if catalog else {}
-        found: dict[str, tuple[Rendered, tuple[Json, ...], tuple[Problem, ...]]] = {}
+        found: dict[str, tuple[Rendered, tuple[Json, ...], tuple[LiquidProblem, ...]]] = {}
         for _ in range(_MAX_PASSES):
             for person in [name for name in profiles if name not in found]:
                 self.sources.shown, self.sources.problems, wanted = [], [], self.sources.wants
@@ -104,7 +104,7 @@ class _Renderer:
         self,
         chosen: Chosen,
         profile: Json | None,
-        made: tuple[Rendered, tuple[Json, ...], tuple[Problem, ...]] | None,
+        made: tuple[Rendered, tuple[Json, ...], tuple[LiquidProblem, ...]] | None,
     ) -> Mail:
         if profile is None or made is None:
             return Mail(chosen, "", "Braze has no profile of this person")
@@ -113,7 +113,7 @@ class _Renderer:
         value = (profile.get("custom_attributes") or {}).get(attribute)
         if self.context.program.braze.payload == "objects":
             items = tuple(each for each in value or () if isinstance(each, dict))
-        told = tuple(Finding("warn", str(each)) for each in (*problems, *rendered.problems))
+        told = tuple(MailFinding("warn", str(each)) for each in (*problems, *rendered.problems))
         return Mail(chosen, rendered.text, rendered.aborted or "", value, told, items)
 
 

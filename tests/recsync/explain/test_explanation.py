@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from recsync.explain.explanation import _WHAT_BECAME, Delivered, Explanation, Item, Run, Sent
+from recsync.explain.explanation import _WHAT_BECAME, Delivered, Explanation, Item, Run, SentList
 from recsync.push.accounts import Outcome
 
 RUN = Run("r1", "2026-11-30T05:00:00+00:00", "shop/4f1e", "", 10, 8)
-SENT = Sent("d1", "2026-11-30T06:00:00+00:00", "2026-11-30T05:00:00+00:00")
+SENT = SentList("d1", "2026-11-30T06:00:00+00:00", "2026-11-30T05:00:00+00:00")
 LISTED: dict[str, Any] = {"run": RUN, "in_audience": True, "items": (Item("i1", "One"),)}
 
 
@@ -50,7 +50,7 @@ def delivered(outcome: str, reason: str = "") -> Delivered:
             "The list could not be written: unknown to Braze. Braze has no list of this program.",
         ),
         (
-            {**LISTED, "delivered": delivered("dead_lettered"), "sent": Sent("d1", SENT.at, "", is_clear=False)},
+            {**LISTED, "delivered": delivered("dead_lettered"), "sent": SentList("d1", SENT.at, "", is_clear=False)},
             "Braze gave no clear answer to the list: no reason is known. What Braze has is not certain; the next push "
             "writes it again.",
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from recsync.preview.findings import Finding
+from recsync.preview.findings import MailFinding
 from recsync.preview.gallery import gallery, in_mode
 from recsync.preview.mails import Mail, Preview
 from recsync.preview.sample import Chosen
@@ -25,7 +25,7 @@ def test_a_mode_does_not_depend_on_the_readers_setting():
 
 def test_mails_are_shown_in_frames_that_run_nothing():
     mails = (
-        Mail(Chosen("best scores", "p-1"), HTML, "", ["a"], (Finding("stop", "a link is empty"),)),
+        Mail(Chosen("best scores", "p-1"), HTML, "", ["a"], (MailFinding("stop", "a link is empty"),)),
         Mail(Chosen("no list", "p-2", "<nothing>"), "", "recs: none"),
     )
     page = gallery(Preview("shop", "r", mails), "Mails")
