@@ -26,9 +26,9 @@ def _made(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_people_of_every_identifier_are_explained(kit: Kit, name: str) -> None:
+def test_people_of_every_identifier_are_explained_and_lose_an_old_list(kit: Kit, name: str) -> None:
     crowd = Crowd(kit, name, count=2)
-    crowd.write_program()
+    crowd.write_program(recommendations={"max_age_days": 14})
     kit.publish("1", crowd.lists())
     kit.push()
     kit.servers.control("POST", "flush")
@@ -40,6 +40,15 @@ def test_people_of_every_identifier_are_explained(kit: Kit, name: str) -> None:
     assert found.as_sent is True
     # The lists of an earlier version come without a record of the rules.
     assert found.left_out is None
+    remove_old(kit)
+    assert crowd.shown() == dict.fromkeys(crowd.people)
+
+
+def remove_old(kit: Kit) -> None:
+    late = NOW + timedelta(days=15)
+    manifest = plan_removal(kit.name, dag_run="x", run="x", now=late, allow_removals=True)
+    assert manifest is not None
+    deliver(kit.name, manifest.delivery)
 
 
 def test_a_removed_list_a_changed_one_and_one_that_is_not_pushed_yet(kit: Kit) -> None:
@@ -48,12 +57,12 @@ def test_a_removed_list_a_changed_one_and_one_that_is_not_pushed_yet(kit: Kit) -
     kit.publish("1", lists)
     kit.push()
     first, second, third = lists
+    kit.servers.control("POST", "flush")
     kit.servers.control("POST", "profiles", json=[{"external_id": second, "recs": ["by hand"]}])
+    kit.servers.control("POST", "flush")
     (found,) = explain(kit.name, [second])
     assert found.as_sent is False
-    manifest = plan_removal(kit.name, dag_run="x", run="x", now=NOW + timedelta(days=15), allow_removals=True)
-    assert manifest is not None
-    deliver(kit.name, manifest.delivery)
+    remove_old(kit)
     (found,) = explain(kit.name, [first])
     assert found.summary == (
         "The list in Braze was removed, because it was too old. Braze has no list of this program."
