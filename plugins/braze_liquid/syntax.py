@@ -50,7 +50,7 @@ class LiquidProblem:
 
 @dataclass
 class Translation:
-    """A template as python-liquid parses it, and what is wrong with it."""
+    """A template as python-liquid parses it, and its problems."""
 
     text: str
     problems: list[LiquidProblem] = field(default_factory=list)

@@ -84,7 +84,7 @@ class Sources(Protocol):
 
 
 class _Text(Node):
-    """A tag with a text of words and Liquid, which ``act`` reads once it is rendered."""
+    """A tag with Liquid in its text; ``act`` gets the rendered text."""
 
     def __init__(self, token: Token, text: BoundTemplate, act: Callable[..., str | None]) -> None:
         super().__init__(token)
@@ -103,7 +103,7 @@ class _TextTag(Tag):
     block = False
 
     def parse(self, stream: TokenStream) -> Node:
-        """Parse the tag; its text is Liquid of its own."""
+        """Parse the tag, and its text as a Liquid template."""
         token, text = stream.eat(TOKEN_TAG), ""
         if stream.current.kind == TOKEN_EXPRESSION:
             text = stream.current.value
@@ -114,11 +114,11 @@ class _TextTag(Tag):
         return _Text(token, self.env.from_string(text), self.act)
 
     def refuse(self, text: str) -> str | None:
-        """Say what is wrong with the tag as written."""
+        """Return the error of a tag that is written wrongly, or None."""
         return None
 
     def act(self, text: str, context: RenderContext, sources: Sources, line: int) -> str | None:
-        """Do what the tag does; return what stands in its place."""
+        """Execute the tag; return the text to insert."""
         raise NotImplementedError
 
 
@@ -246,7 +246,7 @@ class _MessageExtras(_TextTag):
 
 
 class _ContentBlock(_TextTag):
-    """``{{content_blocks.${name}}}``: what it assigns is there for the rest of the message."""
+    """``{{content_blocks.${name}}}``: its variables stay assigned for the rest of the message."""
 
     name = "content_block"
     blocks: ClassVar[Mapping[str, BoundTemplate]] = {}

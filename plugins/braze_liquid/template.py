@@ -1,4 +1,4 @@
-"""Render a message's template for one profile, and tell what Braze would refuse or leave empty."""
+"""Render a message's template for one profile, and report what Braze would refuse or leave empty."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from braze_liquid.syntax import STANDARD, LiquidProblem, line_at, translate
 from braze_liquid.tags import ConnectedAnswer, ConnectedRequest, MessageAborted, Sources
 
 __all__ = [
+    "EXPORT_FIELDS",
     "ConnectedAnswer",
     "ConnectedRequest",
     "LiquidProblem",
@@ -27,9 +28,24 @@ __all__ = [
     "TemplateSources",
 ]
 
-# Fields of an exported profile that Liquid knows under another name.
-_EXPORTED = {"user_id": "external_id", "email_address": "email", "phone_number": "phone", "city": "home_city"}
-# Braze puts a link of its own in their place when it sends.
+# Standard attribute -> field of /users/export/ids. The others need a device, or exist only when a message is sent.
+# https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/
+EXPORT_FIELDS = {
+    "braze_id": "braze_id",
+    "city": "home_city",
+    "country": "country",
+    "date_of_birth": "dob",
+    "email_address": "email",
+    "first_name": "first_name",
+    "gender": "gender",
+    "language": "language",
+    "last_name": "last_name",
+    "phone_number": "phone",
+    "random_bucket_number": "random_bucket",
+    "time_zone": "time_zone",
+    "user_id": "external_id",
+}
+# Braze replaces them by its own links when it sends.
 _LINKS = (
     "set_user_to_opted_in_url",
     "set_user_to_subscribed_url",
@@ -86,7 +102,7 @@ _eq = logical._eq
 
 
 def _eq_blank(left: object, right: object) -> bool:
-    """Compare as Braze does: what is missing, and false, is blank. python-liquid has no other place to say so."""
+    """Compare as Braze does: a missing value and false are blank. python-liquid has no option for it."""
     if isinstance(right, Blank):
         left, right = right, left
     if isinstance(left, Blank) and (right is None or right is False or is_undefined(right)):
@@ -98,7 +114,7 @@ logical._eq = _eq_blank
 
 
 class _Environment(Environment):
-    """Note errors and go on, so that all of them are told at once."""
+    """Collect all errors instead of stopping at the first."""
 
     def __init__(self) -> None:
         self.problems: list[LiquidProblem] = []
@@ -110,7 +126,7 @@ class _Environment(Environment):
         """Note an error with its line."""
         error = exc if isinstance(exc, LiquidError) else exc(msg or "", token=token)
         at = error.token or token
-        # What is missing at the end has no place of its own.
+        # An error at the end of the template, such as a tag that is not closed, has no position.
         line = line_at(at.source, at.start_index) if at and at.start_index >= 0 else self.last_line
         problem = LiquidProblem(line, str(error.message), self.block)
         if problem not in self.problems:
@@ -121,7 +137,7 @@ class Template:
     """A message's template, parsed once and rendered for many people.
 
     :param blocks: Content Blocks by name.
-    :param problems: what is wrong whoever gets the message.
+    :param problems: problems of the template itself, the same for each profile.
     """
 
     def __init__(self, source: str, blocks: Mapping[str, str] | None = None) -> None:
@@ -163,7 +179,7 @@ class Template:
         :param now: the time of sending.
         :param variables: such as ``event_properties`` and ``api_trigger_properties``.
         """
-        standard = {**profile, **{name: profile.get(field) for name, field in _EXPORTED.items()}}
+        standard = {**profile, **{name: profile.get(field) for name, field in EXPORT_FIELDS.items()}}
         standard |= {name: f"https://braze.example/{name.removesuffix('_url')}" for name in _LINKS}
         self._env.problems = []
         values = {

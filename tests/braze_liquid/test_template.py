@@ -17,10 +17,12 @@ def render(
 
 def test_fields_of_an_exported_profile_have_liquids_names():
     profile = {"external_id": "u", "email": "a@b.example", "home_city": "Bonn", "first_name": "Ada"}
+    profile |= {"dob": "1815-12-10", "random_bucket": 7}
     assert (
         render("{{${user_id}}} {{${email_address}}} {{${city}}} {{${first_name}}}", profile)
         == "u a@b.example Bonn Ada"
     )
+    assert render("{{${date_of_birth}}} {{${random_bucket_number}}}", profile) == "1815-12-10 7"
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", [], {}, False])

@@ -9,8 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from recsync.email_kit.fields import item_fields
-from recsync.email_kit.money import MoneyFormat
-from recsync.freshness.liquid import freshness_check
+from recsync.email_kit.liquid import MoneyFormat, freshness_check
 from recsync.program import Program
 from recsync.program.braze import Attribute
 from recsync.program.problems import read_text_file

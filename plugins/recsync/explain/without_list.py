@@ -25,20 +25,10 @@ from recsync.storage.duck import work_folder
 _BATCH_ROWS = 10_000
 NOT_PUSHED = "the list was not pushed yet"
 TOO_OLD = "the list was removed because it was too old"
-# A spreadsheet takes a cell that begins so for a formula: https://owasp.org/www-community/attacks/CSV_Injection
+# A spreadsheet reads a cell that begins with one of these as a formula: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = ("=", "@", "\t", "\r", "-", "+")
-
-
 _AUDIENCE = pa.schema([("user_id", pa.string()), ("external_id", pa.string())])
 _ACCOUNTS = pa.schema([("external_id", pa.string()), ("outcome", pa.string()), ("reason", pa.string())])
-
-
-def count(program: str) -> dict[str, int]:
-    """Count the people of the newest run without a list in Braze by reason, most first."""
-    with work_folder() as work, duck.opened(work) as database:
-        _prepare(StageContext.of(program), database, work)
-        rows = database.sql("SELECT why, count(*) FROM without_list GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
-    return dict(rows)
 
 
 def csv_lines(program: str) -> Generator[bytes]:

@@ -14,25 +14,9 @@ from braze_client.client import BrazeClient
 from braze_client.errors import BrazeDenied
 from braze_client.identifiers import Identifier
 from braze_client.payloads import Json
-from braze_liquid.template import ConnectedAnswer, ConnectedRequest, LiquidProblem
+from braze_liquid.template import EXPORT_FIELDS, ConnectedAnswer, ConnectedRequest, LiquidProblem
 from recsync.errors import FatalError
 
-# What Liquid's standard attributes are called in an export; the others need a device or a sending.
-_EXPORT_FIELDS = {
-    "braze_id": "braze_id",
-    "city": "home_city",
-    "country": "country",
-    "date_of_birth": "dob",
-    "email_address": "email",
-    "first_name": "first_name",
-    "gender": "gender",
-    "language": "language",
-    "last_name": "last_name",
-    "phone_number": "phone",
-    "random_bucket_number": "random_bucket",
-    "time_zone": "time_zone",
-    "user_id": "external_id",
-}
 _ITEMS_A_PAGE = 50
 # Reads of catalogs are limited to 50 a minute.
 _READS_A_MINUTE = 50
@@ -43,7 +27,7 @@ async def read_profiles(
 ) -> dict[str, Json]:
     """Read the profiles of people, with the standard attributes that a template names; unknown people are missing."""
     fields = {by.profile_field, "custom_attributes"}
-    fields |= {field for name, field in _EXPORT_FIELDS.items() if f"${{{name}}}" in template}
+    fields |= {field for name, field in EXPORT_FIELDS.items() if f"${{{name}}}" in template}
     found: dict[str, Json] = {}
     for start in range(0, len(people), by.per_export):
         part = people[start : start + by.per_export]
@@ -55,13 +39,13 @@ async def read_profiles(
 
 @dataclass
 class BrazeSources:
-    """What the tags of a template read: from memory, and noting what must be read first.
+    """Serve the tags of a template from memory, and collect what must be read from Braze before the next rendering.
 
     :param items: items by id, None for one that does not exist, by catalog; a missing catalog was not read.
-    :param wanted: ids that a rendering asked for and that were not read.
-    :param wants: how often a rendering asked for something that was not read.
-    :param answers: of Connected Content.
-    :param shown: items that the rendering under way asked for and got.
+    :param wanted: ids of items that a rendering needs and that are not read yet.
+    :param wants: number of misses: reads of an item or a response that is not in memory.
+    :param answers: responses of Connected Content.
+    :param shown: items that the current rendering used.
     """
 
     items: dict[str, dict[str, Json | None] | None] = field(default_factory=dict)
@@ -100,11 +84,11 @@ class BrazeSources:
         self.problems.append(LiquidProblem(line, text))
 
     def reads_whole_catalog(self, sizes: Mapping[str, int]) -> bool:
-        """Return whether so many items are wanted that the pages of a catalog are fewer reads."""
+        """Return whether reading all pages of a catalog takes fewer requests than reading the wanted items."""
         return any(0 < _pages(sizes.get(catalog)) <= len(ids) for catalog, ids in self.wanted.items())
 
     async def read_wanted(self, client: BrazeClient, sizes: Mapping[str, int], deadline: float) -> bool:
-        """Read what renderings asked for; return whether there was anything.
+        """Read the missing items and responses; return whether any were missing.
 
         :param sizes: number of items of the catalogs, as far as known.
         :raises FatalError: when it would take longer than until the deadline: Braze allows 50 reads a minute.
@@ -166,7 +150,7 @@ def _pages(items: int | None) -> int:
 
 
 def bad_images(urls: Iterable[str]) -> dict[str, str]:
-    """Load pictures, and return what is wrong with those that cannot be shown, by address."""
+    """Load images, and return the problem of each one that cannot be shown, by URL."""
     return asyncio.run(_bad_images(sorted(set(urls))))
 
 

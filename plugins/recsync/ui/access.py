@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -26,6 +26,7 @@ NOT_READ = (RecsyncError, AirflowException, BotoCoreError)
 _MAX_FORM_BYTES = 64_000
 _ENVIRONMENT = environment(Path(__file__).parent)
 _ENVIRONMENT.filters["report_route"] = report_route
+_Check = Callable[[str, Request, GetUserDep], None]
 
 
 def may_read(program: str, request: Request, user: GetUserDep) -> None:
@@ -39,25 +40,38 @@ def may_read(program: str, request: Request, user: GetUserDep) -> None:
     requires_access_dag("GET", DagAccessEntity.XCOM, f"{program}_{stage}")(request, user)
 
 
-def programs(request: Request, user: GetUserDep) -> list[str]:
-    """Return the programs that the user may read, including those with a broken file."""
-    names = []
-    for program in program_names():
-        with suppress(HTTPException):
-            may_read(program, request, user)
-            names.append(program)
-    return names
+def may_see_people(program: str, request: Request, user: GetUserDep) -> None:
+    """Check that the user may trigger the program's push DAG: a user who may write to people may see their data.
 
-
-def known(program: str, request: Request, user: GetUserDep) -> str:
-    """Return the program of the address.
-
-    :raises HTTPException: 403 when the user may not read it, 404 when it does not exist.
+    :raises HTTPException: 403 if not.
     """
-    may_read(program, request, user)
-    if program not in program_names():
-        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no program {program}.")
-    return program
+    requires_access_dag("POST", DagAccessEntity.RUN, f"{program}_push")(request, user)
+
+
+def _all_with(check: _Check) -> Callable[[Request, GetUserDep], list[str]]:
+    """Return a dependency: the programs that pass the check, including those with a broken file."""
+
+    def programs(request: Request, user: GetUserDep) -> list[str]:
+        names = []
+        for program in program_names():
+            with suppress(HTTPException):
+                check(program, request, user)
+                names.append(program)
+        return names
+
+    return programs
+
+
+def _one_with(check: _Check) -> Callable[[str, Request, GetUserDep], str]:
+    """Return a dependency: the program in the URL, or HTTP 403 or 404."""
+
+    def known(program: str, request: Request, user: GetUserDep) -> str:
+        check(program, request, user)
+        if program not in program_names():
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no program {program}.")
+        return program
+
+    return known
 
 
 def address(request: Request) -> str:
@@ -65,33 +79,22 @@ def address(request: Request) -> str:
     return str(request.scope.get("root_path", ""))
 
 
-def may_see_people(program: str, request: Request, user: GetUserDep) -> None:
-    """Check that the user may start the program's push DAG: who may write to people may see what they get.
+def form_headers(images: str = "data:") -> Callable[[Request], None]:
+    """Return a dependency: headers for a page with a form, whose requests must name the page they come from.
 
-    :raises HTTPException: 403 if not.
+    :param images: sources of images, as in a Content-Security-Policy.
     """
-    requires_access_dag("POST", DagAccessEntity.RUN, f"{program}_push")(request, user)
 
+    def set_headers(request: Request) -> None:
+        request.state.headers = {
+            "Content-Security-Policy": (
+                f"default-src 'none'; style-src 'unsafe-inline'; img-src {images}; base-uri 'none'; "
+                "form-action 'self'; frame-ancestors 'self'"
+            ),
+            "Referrer-Policy": "same-origin",
+        }
 
-def people_programs(request: Request, user: GetUserDep) -> list[str]:
-    """Return the programs whose people the user may see."""
-    names = []
-    for program in program_names():
-        with suppress(HTTPException):
-            may_see_people(program, request, user)
-            names.append(program)
-    return names
-
-
-def known_people_program(program: str, request: Request, user: GetUserDep) -> str:
-    """Return the program of the address, whose people the user may see.
-
-    :raises HTTPException: 403 when the user may not, 404 when it does not exist.
-    """
-    may_see_people(program, request, user)
-    if program not in program_names():
-        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no program {program}.")
-    return program
+    return set_headers
 
 
 def from_own_form(request: Request) -> None:
@@ -126,10 +129,12 @@ async def people_of_form(request: Request) -> list[str]:
 
 Address = Annotated[str, Depends(address)]
 PeopleOfForm = Annotated[list[str], Depends(people_of_form)]
-Programs = Annotated[list[str], Depends(programs)]
-Program = Annotated[str, Depends(known)]
-PeoplePrograms = Annotated[list[str], Depends(people_programs)]
-PeopleProgram = Annotated[str, Depends(known_people_program)]
+# The programs that the user may read, and the one in the URL.
+Programs = Annotated[list[str], Depends(_all_with(may_read))]
+Program = Annotated[str, Depends(_one_with(may_read))]
+# The same for pages that show data of people.
+PeoplePrograms = Annotated[list[str], Depends(_all_with(may_see_people))]
+PeopleProgram = Annotated[str, Depends(_one_with(may_see_people))]
 
 
 def program_names() -> Sequence[str]:
@@ -143,6 +148,12 @@ def data_owner(program: str) -> str | None:
         return settings.program(program).data
     except RecsyncError:
         return None
+
+
+def program_links(title: str, route: str, programs: Sequence[str], address: str) -> str:
+    """Render links to a route's page of each program whose people the user may see."""
+    cards = [(name, f"{address}{route}/{name}") for name in programs]
+    return render("links.html", title, cards=cards, nothing="There is no program whose push DAG you may run.")
 
 
 def render(template: str, title: str, **values: Any) -> str:

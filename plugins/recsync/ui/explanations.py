@@ -1,6 +1,6 @@
 """The page that says why a person has a list or none, and the table of all people without one.
 
-Ids come in the body of a form, so that none stands in an address, a browser's history or a log of requests.
+Ids are sent in the body of a form, so that no URL, browser history or access log holds one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import closing
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from recsync.context import StageContext
@@ -26,7 +26,9 @@ from recsync.ui.access import (
     PeopleOfForm,
     PeopleProgram,
     PeoplePrograms,
+    form_headers,
     from_own_form,
+    program_links,
     render,
 )
 from recsync.ui.mount import EXPLAIN
@@ -34,34 +36,22 @@ from recsync.ui.mount import EXPLAIN
 router = APIRouter(prefix=EXPLAIN, default_response_class=HTMLResponse)
 _TITLE = "Why this list"
 _MAX_PEOPLE = 20
-
-
-def _with_form(request: Request) -> None:
-    """Let the page send its form; a browser must tell where the form came from."""
-    request.state.headers = {
-        "Content-Security-Policy": (
-            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
-        ),
-        "Referrer-Policy": "same-origin",
-    }
+_HEADERS = Depends(form_headers())
 
 
 @router.get("")
 def programs(programs: PeoplePrograms, address: Address) -> str:
-    """List the programs whose people the user may see."""
-    cards = [(name, f"{address}{EXPLAIN}/{name}") for name in programs]
-    return render(
-        "links.html", _TITLE, cards=cards, nothing="There is no program whose push DAG you may run."
-    )
+    """Link to the programs whose people the user may see."""
+    return program_links(_TITLE, EXPLAIN, programs, address)
 
 
-@router.get("/{program}", dependencies=[Depends(_with_form)])
+@router.get("/{program}", dependencies=[_HEADERS])
 def form(program: PeopleProgram, address: Address) -> str:
-    """Ask whom to explain, and count the people without a list."""
+    """Show the form for the ids of people, and the number of people without a list by reason."""
     return _page(program, address)
 
 
-@router.post("/{program}", dependencies=[Depends(_with_form), Depends(from_own_form)])
+@router.post("/{program}", dependencies=[_HEADERS, Depends(from_own_form)])
 def explanations(program: PeopleProgram, address: Address, people: PeopleOfForm) -> str:
     """Explain the lists of the people of the form."""
     if len(people) > _MAX_PEOPLE:
@@ -76,10 +66,10 @@ def explanations(program: PeopleProgram, address: Address, people: PeopleOfForm)
 
 @router.get("/{program}/without-list.csv")
 def without_list(program: PeopleProgram) -> StreamingResponse:
-    """Send everybody without a list, and why."""
+    """Send the people without a list and the reasons as CSV."""
     lines = csv_lines(program)
     try:
-        # Before the first line is sent, an error can still be told.
+        # An HTTP error status is only possible before the first line is sent.
         first = next(lines)
     except (*DELIBERATE, *NOT_READ) as error:
         raise HTTPException(HTTPStatus.BAD_GATEWAY, f"The table could not be made. {error}") from error

@@ -1,13 +1,13 @@
 """The page that shows people's mails before they are sent.
 
-Ids come in the body of a form, so that none stands in an address, a browser's history or a log of requests.
+Ids are sent in the body of a form, so that no URL, browser history or access log holds one.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
 
 from recsync.errors import DELIBERATE
@@ -19,8 +19,9 @@ from recsync.ui.access import (
     PeopleOfForm,
     PeopleProgram,
     PeoplePrograms,
+    form_headers,
     from_own_form,
-    render,
+    program_links,
 )
 from recsync.ui.mount import PREVIEW
 
@@ -29,35 +30,22 @@ _TITLE = "Mail preview"
 # Proxies before Airflow often wait a minute for an answer.
 _MAX_SECONDS = 45.0
 _MAX_PEOPLE = 50
-
-
-def _with_images(request: Request) -> None:
-    """Let the page load pictures and send its form; a browser must tell where the form came from."""
-    request.state.headers = {
-        "Content-Security-Policy": (
-            "default-src 'none'; style-src 'unsafe-inline'; img-src data: https: http:; base-uri 'none'; "
-            "form-action 'self'; frame-ancestors 'self'"
-        ),
-        "Referrer-Policy": "same-origin",
-    }
+_HEADERS = Depends(form_headers("data: https: http:"))
 
 
 @router.get(PREVIEW)
 def programs(programs: PeoplePrograms, address: Address) -> str:
-    """List the programs whose mails the user may see."""
-    cards = [(name, f"{address}{PREVIEW}/{name}") for name in programs]
-    return render(
-        "links.html", _TITLE, cards=cards, nothing="There is no program whose push DAG you may run."
-    )
+    """Link to the programs whose mails the user may see."""
+    return program_links(_TITLE, PREVIEW, programs, address)
 
 
-@router.get(f"{PREVIEW}/{{program}}", dependencies=[Depends(_with_images)])
+@router.get(f"{PREVIEW}/{{program}}", dependencies=[_HEADERS])
 def form(program: PeopleProgram, address: Address) -> str:
-    """Ask whose mail to show."""
+    """Show the form for the ids of people."""
     return _page(program, address)
 
 
-@router.post(f"{PREVIEW}/{{program}}", dependencies=[Depends(_with_images), Depends(from_own_form)])
+@router.post(f"{PREVIEW}/{{program}}", dependencies=[_HEADERS, Depends(from_own_form)])
 def mails(program: PeopleProgram, address: Address, people: PeopleOfForm) -> str:
     """Show the mails of the people of the form, of the sample without any."""
     typed = "\n".join(people)

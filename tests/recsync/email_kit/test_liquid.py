@@ -8,7 +8,7 @@ import pytest
 from babel.numbers import format_currency
 
 from braze_liquid.template import Template, TemplateSources
-from recsync.email_kit.money import MoneyFormat
+from recsync.email_kit.liquid import MoneyFormat
 
 PRICES = (0, 0.05, 0.5, 1, 2.3, 9.99, 17.8, 19.999, 99.995, 1.005, 12345.6, 1234567.89, "3.5", "12")
 
