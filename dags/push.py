@@ -10,9 +10,9 @@ Brings Braze in step with published recommendations.
 * **verify** reads a sample back, and writes again what Braze lost.
 
 It runs whenever recommendations are published, and delivers the newest; those published during a run are delivered by
-one run after it. Older recommendations never overwrite newer ones. What was published while this DAG was paused, or the
-program file broken, is delivered by its next scheduled run (`schedules.push`), which skips when nothing is newer than
-the last delivery.
+one run after it. Older recommendations never overwrite newer ones. Recommendations published while this DAG was
+paused, or the program file broken, are delivered by its next scheduled run (`schedules.push`), which skips when nothing
+is newer than the last delivery.
 
 A manual run delivers the newest; `dry_run` only plans and writes sample payloads; `replay` sends the dead letters of
 an earlier delivery again, after their cause was fixed; `resync` writes every user, whatever was sent before.

@@ -11,8 +11,8 @@ The run refuses while another run of the program is queued or running. Then, in 
 removed from every Braze user who has them, and its items from its catalog, by a delivery like any other; the dataset
 group goes with all it holds; then the schemas that no other dataset uses; last the objects on S3. What another program
 uses stays: of a program over the data of another one, only its filters and the solutions that no other program needs
-go. A program whose data others use cannot be retired before them. The suppression list, the certificates of erasures
-and the cost ledger stay. An interrupted run may be cleared or started again.
+go. The owner of shared data cannot be retired before the programs that use it. The suppression list, the certificates
+of erasures and the cost ledger stay. An interrupted run may be cleared or started again.
 """
 
 from __future__ import annotations

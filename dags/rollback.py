@@ -3,8 +3,8 @@
 Makes a former champion the champion again: by default the one before, or `version`, the ARN of a solution version that
 was champion and is still ACTIVE. Recommend runs at once with it, and push brings Braze in step.
 
-Later hourly updates skip until the next FULL training is promoted: they would renew the abandoned version. That version
-does not come back by itself.
+Later hourly updates skip until the next FULL training is promoted: they would update the abandoned version. That
+version is never promoted again automatically.
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ def _offset(cursor: str) -> int:
 
 
 def _checked_item(sandbox: Sandbox, request: Request) -> tuple[Catalog, Item]:
-    """Parse ``{"items": [{...}]}``: one item, whose id is only in the path."""
+    """Parse ``{"items": [{...}]}``: one item without an id; the path has the id."""
     catalog, item_id = _catalog(sandbox, request), request.parameters[1]
     check_ids([item_id])
     item = _only_item(request.json())

@@ -194,7 +194,7 @@ class Reader:
         return set(_decode(found))
 
     def existing_others(self, identified: Iterable[Json]) -> set[str]:
-        """Return the keys of those objects without an external_id whose user exists."""
+        """Return the keys of existing users among objects without an external_id."""
         return {key_of(one) for one in identified if self._exists(one)}
 
     def _exists(self, identified: Json) -> bool:
@@ -222,7 +222,7 @@ class Reader:
         )
 
     def profile_count(self, prefix: str = "") -> int:
-        """Count the profiles whose external_id starts with the prefix; all without a prefix."""
+        """Count the profiles with a prefix of the external_id; all profiles without a prefix."""
         if prefix:
             return self._number(
                 "SELECT COUNT(*) FROM profiles WHERE external_id >= ? AND external_id < ?",

@@ -105,7 +105,7 @@ def _accept_valid(sandbox: Sandbox, request: Request, arrays: Arrays, *, whole: 
         return json_response(400, {"message": NOTHING_VALID} | _errors_of(problems))
     valid = _without(arrays, problems) if problems else arrays
     applied = _without(arrays, problems.keys() | faults.unapplied) if faults.unapplied else valid
-    # Reuse the body where nothing is left out of it: encoding it again costs time.
+    # Reuse the body when all of it is applied: encoding it again costs time.
     if applied:
         payload = request.body if whole and applied is arrays else msgspec.json.encode(applied)
         sandbox.accept("track", payload, request.delay_seconds)
@@ -149,7 +149,7 @@ def _exceeds_user_limit(arrays: Arrays, objects: int) -> bool:
 
 
 async def _adopt(sandbox: Sandbox, arrays: Arrays) -> None:
-    """Import the unknown users of update-only objects, as a brand does long before; nobody can import a braze_id."""
+    """Create the unknown users of update-only objects, as if a brand had imported them; a braze_id cannot be imported."""
     named: dict[str, dict[str, Any]] = {}
     for array in arrays.values():
         for candidate in array:

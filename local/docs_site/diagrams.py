@@ -43,7 +43,7 @@ _CONFIG = {
 
 
 def main() -> int:
-    """Draw what is new, and remove what no page has any more."""
+    """Draw new diagrams, and remove those that no page uses."""
     wanted = diagrams()
     for old in set(DIAGRAMS.glob("*.svg")) - wanted.keys():
         old.unlink()

@@ -67,7 +67,7 @@ class Picture:
 
     :param path: below Airflow's address; ``{run}`` is the newest successful run of ``dag``.
     :param height: in CSS pixels.
-    :param act: what is done on the page first.
+    :param act: actions on the page before the screenshot.
     """
 
     name: str

@@ -120,7 +120,7 @@ FEATURE_PARAMETERS: dict[str, tuple[Parameter, ...]] = {
 class UseCase:
     """What a recommender of a domain recipe trains on, requires and leaves out.
 
-    :param model: recipe whose model stands in for it here.
+    :param model: recipe with the model that this server trains instead.
     :param event: event type of which the service requires 1000.
     :param only_event: whether other event types are not trained on.
     :param left_out: event type; items for which the user has such an event are not recommended.

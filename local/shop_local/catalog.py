@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import class_row
 
 _COLUMNS = "product_id, product_name AS name, brand_name AS brand, aisle, price, former_price, image"
-# What was bought most in the four weeks before the warehouse's clock, one product of a line.
+# Best sellers of the four weeks before the warehouse's clock, one product per line.
 _BEST_SELLERS = f"""
 SELECT {_COLUMNS} FROM journey.products
 JOIN (

@@ -17,7 +17,7 @@ PRELOADED = (
     "boto3",
     "duckdb",
     "psycopg",
-    "pyarrow.dataset",  # brings pandas, whose import takes longest
+    "pyarrow.dataset",  # imports pandas, which takes longest
     "sqlglot",
 )
 

@@ -51,7 +51,7 @@ class Browser:
         while True:
             answer = json.loads(self._socket.recv(timeout=PATIENCE_SECONDS))
             if answer.get("id") == self._calls:
-                # A page that goes away in the middle of a question answers with an error, and is asked again.
+                # A page that navigates during a call answers with an error; the caller tries again.
                 return dict(answer.get("result", {}))
 
     def evaluate(self, expression: str) -> Any:
@@ -123,7 +123,7 @@ class Browser:
         )
 
     def screenshot(self, path: Path, *, whole: bool = False, quality: int = 75) -> None:
-        """Write what is seen as the format of the file's name; the whole page, however long.
+        """Write a screenshot in the format of the file's name: the visible part, or the whole page.
 
         :param quality: of a WebP, 0 to 100.
         """

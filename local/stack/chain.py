@@ -116,7 +116,7 @@ class Chain(ProgramRuns):
         return self._push()
 
     def _shared(self) -> Json:
-        """Train on what the owner of the data imported, where the program has a model of its own, and deliver."""
+        """Train on the imported data of the owner, unless the program uses another one's model, and deliver."""
         self.unpause(*(stage for stage in self.stages if stage != "setup"))
         if "train_full" in self.stages:
             trained = self.run("train_full", {})

@@ -1,4 +1,4 @@
-"""Tell what a run of a program did and where to look, for `run` and `demo`."""
+"""Print the results of a program's run and where to look, for `run` and `demo`."""
 
 from __future__ import annotations
 

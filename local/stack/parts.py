@@ -167,7 +167,7 @@ def _braze(plan: Plan) -> Part:
     environ = local_environment(plan.environ)
     emails = plan.settings.plugins.parent / "include" / "email"
     if emails.is_dir():
-        # Profiles' pages show the e-mails, whose Liquid a package beside recsync renders.
+        # Profiles' pages show the e-mails; braze_liquid, a package beside recsync, renders them.
         argv += ["--emails", str(emails)]
         environ["PYTHONPATH"] += os.pathsep + str(plan.settings.plugins)
     # In the environment: an argument would be visible in the process list.
@@ -193,7 +193,7 @@ def _airflow_part(plan: Plan, name: str) -> Part:
     """
     argv = [str(Path(sys.executable).parent / "airflow"), name]
     if name in {"scheduler", "dag-processor"}:
-        # -P: what lies beside the script must not stand in for a package of the same name.
+        # -P: a file beside the script must not shadow a package of the same name.
         argv = [sys.executable, "-P", str(_AIRFLOW_PROCESS), name]
     if name in {"scheduler", "triggerer"}:
         argv.append("--skip-serve-logs")

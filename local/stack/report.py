@@ -66,7 +66,7 @@ class Trained:
 
     @classmethod
     def of(cls, programs: Path, program: str) -> Trained:
-        """Read the program file, and the file of the program whose model it uses; Airflow has checked both."""
+        """Read the program file, and that of the program with its model; Airflow has checked both."""
         document = yaml.safe_load((programs / f"{program}.yaml").read_text(encoding="utf-8"))
         settings = document.get("personalize") or {}
         if model := settings.get("model"):

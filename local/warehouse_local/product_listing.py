@@ -1,7 +1,7 @@
 """Describe the sample's products as an online shop does: name, brand, aisle and picture.
 
 The data have none of these, but types and categories as a till prints them, and a number for each manufacturer. The
-tables beside this module name what is sold most; what they do not name gets a tidied receipt text.
+tables beside this module name the products sold most; the others get a tidied receipt text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ AISLES = {
     "home": "Home & Garden",
 }
 _NOT_ONLINE = (
-    "-"  # in the tables: tobacco, alcohol, fuel, coupons, and what nobody wants to read in an e-mail
+    "-"  # in the tables: tobacco, alcohol, fuel, coupons, and products that do not belong in an e-mail
 )
 VARIANTS = 6  # of each picture, so that two products of a kind differ; the first is the store brand's
 _FIRST = (
@@ -45,7 +45,7 @@ _FIRST = (
     *("Willow", "Wren"),
 )
 _SECOND = ("brook", "field", "wick", "ford", "mere", " Lane", " House", " Hill", " & Co", " & Sons")
-# Aisles whose package size is the store's case, unless it is small.
+# In these aisles the package size is often the store's case, unless it is small.
 _LOOSE = {"produce", "meat", "seafood", "deli", "home"}
 
 
@@ -54,7 +54,7 @@ class Listing:
     """What the shop shows of a product.
 
     :param line: the name without size: two sizes of one product have the same line.
-    :param image: path of the picture below the shop's `/images/`; None for what is not sold online.
+    :param image: path of the picture below the shop's `/images/`; None for a product not sold online.
     """
 
     name: str

@@ -82,7 +82,7 @@ def product_line(product_type: str, category: str) -> str:
 def shown_size(raw: str, *, loose: bool = False) -> str:
     """Return a size as a shop shows it: "1.50 OZ" is "1.5 oz", "6/3.9 OZ" is "6 x 3.9 oz"; empty for anything else.
 
-    :param loose: goods whose size is often the store's case; only small packs are shown.
+    :param loose: goods with a size that is often the store's case; only small packs are shown.
     """
     found = _COUNTS.fullmatch(tidy_size(raw))
     if found is None:

@@ -152,8 +152,8 @@ class Pace:
     in flight leaves nothing wrong behind.
 
     * Short windows are paced evenly a little below their limit; fixed windows, sliding windows and token buckets all
-      accept that. When others call too, what is left of a fixed window is spread over the time that is left of it,
-      which gives equal callers equal shares.
+      accept that. When others call too, the remaining calls of a fixed window are spread over its remaining time, which
+      gives equal callers equal shares.
     * Longer windows run at the burst rate of the contract until the room is used up, then wait for the reset.
     * A refusal (429) closes the family until Braze's hint and cuts the rate. It grows again as TCP's does (CUBIC):
       fast, slow near the refused rate, then faster. https://www.rfc-editor.org/rfc/rfc9438#section-4.2

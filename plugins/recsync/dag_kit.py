@@ -119,9 +119,9 @@ def upstream_events(uri: str) -> InletEventsAccessor:
 def programs(stage: str, dag_file: str) -> Iterator[Program]:
     """Yield every sound program that has the stage; for a broken one, make a DAG of this stage that shows the mistakes.
 
-    Of programs that write to the same attribute or catalog, none may push; one whose rules name a program without a
-    file may not recommend. Their other stages go on, exports and erasures above all; ``preflight`` stops what would be
-    billed.
+    Programs that write to the same attribute or catalog get a broken push DAG, and a program with rules about a missing
+    program a broken recommend DAG. Their other stages go on, above all exports and erasures; ``preflight`` stops work
+    that would be billed.
 
     :param dag_file: the DAG file; ``include/`` beside its folder is used here and by its tasks.
     """

@@ -1,7 +1,6 @@
 """Forget one person: ``python -m recsync.forget_user request PROGRAM`` or ``… run PROGRAM``.
 
-``… programs`` prints, in one line, the programs to do it for: those with data of their own, whose erasure covers the
-others.
+``… programs`` prints the programs that own data, in one line. Their erasure covers the programs that share the data.
 
 ``make forget`` runs it. Standard input holds the user_id, and after a tab the id in Braze if no audience contains the
 user. The id is written to a request on S3, which the DAG deletes at its end; Airflow gets only the name of the

@@ -170,7 +170,7 @@ class Retirement:
 def survey(program_name: str) -> dict[str, Any]:
     """Report what a retirement would remove, and what stays because others use it.
 
-    :returns: counts and names; ``dataset_group_arn`` is None when there is no dataset group of its own.
+    :returns: counts and names; ``dataset_group_arn`` is None when the program owns no dataset group.
     :raises FatalError: when other programs use its data.
     """
     found = Retirement(StageContext.of(program_name))

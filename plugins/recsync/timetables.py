@@ -49,7 +49,7 @@ TIMETABLES = [LocalCronDataIntervalTimetable, LocalCronTriggerTimetable]
 
 
 def interval_timetable(cron: Cron) -> Any:
-    """Return a timetable whose runs have the intervals of a cron."""
+    """Return a timetable with a run for each interval of a cron."""
     if cron.is_local:
         return LocalCronDataIntervalTimetable(cron.expression, cron.timezone)
     from airflow.sdk import CronDataIntervalTimetable as SdkTimetable

@@ -60,7 +60,7 @@ class _ItemIndex:
 
 
 def filtered_ranker(recommender: Recommender, options: Options) -> FilteredRanker | None:
-    """Return the ranker of a model; None if the model has to be asked for longer lists instead."""
+    """Return the ranker of a model; None if longer lists of the model must be filtered instead."""
     if isinstance(recommender, UserPersonalization):
         return _UserRanker(recommender)
     if isinstance(recommender, RelatedItems):

@@ -48,7 +48,7 @@ class Logistic:
         :param weight: weight of each row.
         :param penalty: strength of the quadratic penalty on the weights (not on the intercept).
         :param products: which columns are multiplied with which, shape (2, products).
-        :param rising: number of leading columns whose weights must not be negative; negative ones are dropped.
+        :param rising: number of leading columns that must not have negative weights; negative ones are dropped.
         """
         size = features.shape[1]
         if len(features) == 0:

@@ -42,7 +42,7 @@ class NextBestAction(Recommender):
     """Order actions by the odds that the user takes them; scores are between 0 and 1.
 
     https://docs.aws.amazon.com/personalize/latest/dg/native-recipe-next-best-action.html
-    Expired actions are left out, and those the user took less than REPEAT_FREQUENCY days ago. Both are relative to the
+    Expired actions are excluded, and those the user took less than REPEAT_FREQUENCY days ago. Both are relative to the
     newest row of the datasets.
     """
 

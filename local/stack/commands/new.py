@@ -19,7 +19,7 @@ HELP = "look at the warehouse's tables, or load a folder, and write the files of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the program, the folder and what is known about the tables."""
+    """Add the program, the folder and the options that describe the tables."""
     parser.add_argument("program", help="name of the new program")
     parser.add_argument("--data", type=Path, help="folder of CSV or Parquet files, loaded first")
     parser.add_argument(

@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def take_pictures(folder: Path) -> dict[Path, list[str]]:
-    """Take pictures of the mails of a folder, at two widths, light and dark; say what is ugly in each."""
+    """Take screenshots of a folder's mails, at two widths, light and dark; return the faults of each."""
     mails, taken = json.loads((folder / "mails.json").read_text()), dict[Path, list[str]]()
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess  # ruff: ignore[suspicious-subprocess-import] - the service is a program of its own
+import subprocess  # ruff: ignore[suspicious-subprocess-import] - the service is a separate program
 import sys
 
 from stack.console import make_plan

@@ -46,7 +46,7 @@ def chain(plan: Plan, program: str) -> Chain:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start what is stopped, run the chain, and print what happened and where to look."""
+    """Start stopped parts, run the chain, and print its results and where to look."""
     plan, started = make_plan(), time.monotonic()
     Supervisor(plan, say).up(airflow=True)
     followed = chain(plan, arguments.program)

@@ -33,7 +33,7 @@ class PersonalizeHook(PersonalizeChangesHook):
     """Create, adopt, update, delete, describe and await Amazon Personalize resources.
 
     Wraps :external+boto3:py:class:`boto3.client("personalize") <Personalize.Client>`. The API has no client
-    token, so a create adopts an existing resource of the same name, an update skips what is already in force, and a
+    token, so a create adopts an existing resource of the same name, an update skips settings already in force, and a
     delete accepts a missing resource. A repeated call never creates, or pays for, a second resource.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Personalize.html

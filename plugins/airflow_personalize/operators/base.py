@@ -53,7 +53,7 @@ class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
         is False unless set, and waits of hours should not take a worker slot by default.
     :param waiter_delay: seconds between polls. Default: Airflow's setting
         ``[airflow_personalize] waiter_delay_seconds``, else 60.
-    :param waiter_max_attempts: polls before giving up. Default: as many as cover 24 hours for a solution
+    :param waiter_max_attempts: polls before giving up. Default: enough for 24 hours for a solution
         version or data deletion, 6 hours for a batch or export job, 1 hour for an import, a campaign, an update
         or a deletion, 30 minutes for anything else.
     :param aws_conn_id: The Airflow connection used for AWS credentials. Default ``aws_default``.

@@ -84,7 +84,7 @@ class PersonalizeCreateRecommenderOperator(PersonalizeCreateTaggedBaseOperator):
 
 
 class _OfRecommender(PersonalizeBaseOperator):
-    """What the operators of an existing recommender share."""
+    """Base class of the operators of an existing recommender."""
 
     resource = RECOMMENDER
     link_class = PersonalizeRecommenderLink
@@ -96,11 +96,11 @@ class _OfRecommender(PersonalizeBaseOperator):
         self.recommender_arn = recommender_arn
 
     def dataset_group_arn_for_link(self) -> str:
-        """Ask for the recommender's dataset group."""
+        """Describe the recommender and return the ARN of its dataset group."""
         return str(self.hook.describe(RECOMMENDER, self.recommender_arn)["datasetGroupArn"])
 
     def finish(self, context: Context, *, goes_on: bool) -> str:
-        """Make the link known, wait if there is something to wait for, return the ARN."""
+        """Store the link; wait if the status still changes; return the ARN."""
         self.persist_link(context, self.recommender_arn)
         if goes_on:
             self.await_end(self.recommender_arn)
@@ -110,12 +110,12 @@ class _OfRecommender(PersonalizeBaseOperator):
 class PersonalizeUpdateRecommenderOperator(_OfRecommender, PersonalizeUpdateBaseOperator):
     """Change the capacity, exploration or training columns of a recommender.
 
-    Other training columns make the service train it again. It goes on answering while it is updated.
+    Other training columns make the service train it again. It serves requests during the update.
 
     .. seealso:: https://docs.aws.amazon.com/personalize/latest/dg/API_UpdateRecommender.html
 
     :param recommender_arn: ARN of the recommender.
-    :param recommender_config: as the API's RecommenderConfig; members that are left out stay as they are.
+    :param recommender_config: as the API's RecommenderConfig; omitted members keep their values.
     """
 
     trigger_class = PersonalizeRecommenderUpdatedTrigger
@@ -144,12 +144,12 @@ class PersonalizeStartRecommenderOperator(_OfRecommender):
     trigger_class = PersonalizeRecommenderStartedTrigger
 
     def execute(self, context: Context) -> str:
-        """Start, wait."""
+        """Start the recommender and wait."""
         return self.finish(context, goes_on=self.hook.start_recommender(self.recommender_arn))
 
 
 class PersonalizeStopRecommenderOperator(_OfRecommender):
-    """Stop a recommender; wait until it is inactive. It answers nothing, and is not billed, until it is started.
+    """Stop a recommender; wait until it is inactive. It serves no requests, and is not billed, until it is started.
 
     A recommender that is inactive is no error.
 
@@ -161,7 +161,7 @@ class PersonalizeStopRecommenderOperator(_OfRecommender):
     trigger_class = PersonalizeRecommenderStoppedTrigger
 
     def execute(self, context: Context) -> str:
-        """Stop, wait."""
+        """Stop the recommender and wait."""
         return self.finish(context, goes_on=self.hook.stop_recommender(self.recommender_arn))
 
 

@@ -1,6 +1,6 @@
 """Measure usage, and record it once per billed resource or delivery.
 
-Recording never fails a step whose work is done: the daily reconciliation records what could not be recorded now.
+Recording never fails a finished step: the daily reconciliation records the usage that could not be recorded then.
 """
 
 from __future__ import annotations

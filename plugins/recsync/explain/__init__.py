@@ -1,1 +1,1 @@
-"""Explain: why a person has a list, or none, and what became of it."""
+"""Explain: why a person has a list or none, and whether it was delivered."""

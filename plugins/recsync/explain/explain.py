@@ -1,4 +1,4 @@
-"""Explain one person's list from what was recorded about the newest run, its delivery and Braze."""
+"""Explain one person's list from the records of the newest run, of its delivery and of Braze."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from recsync.recommend.store import RecommendationsManifest, RecommendationsStor
 from recsync.suppression.store import PERSON, USER, read_suppression
 
 _READERS = 6
-# Deliveries that are looked through for the person: a replay has some people only.
+# Deliveries searched for the person: a replay has only some of the people.
 _DELIVERIES = 10
 _NAMES = ("name", "title", "product_name")
 _BRAZE_TRIES = 1
@@ -98,7 +98,7 @@ class _Explainer:
         return replace(found, as_sent=self._as_sent(person, found))
 
     def _who(self, asked: str, identifier: Identifier) -> tuple[str, str]:
-        """Return user_id and id in Braze; whom the audience does not have is taken for known by the id asked for."""
+        """Return user_id and id in Braze. Outside the audience, the given id is taken for the id in Braze."""
         named = normalized_one(asked, identifier)
         with ParquetObject.opened(self.context.bucket, self.context.keys.audience(self._run)) as audience:
             for column, value in (("user_id", asked), ("external_id", named)) if audience else ():
@@ -145,7 +145,7 @@ class _Explainer:
         }
 
     def _item(self, position: int) -> Item:
-        """Return an item of the run's catalog; one that it has not has no id, as none was kept."""
+        """Return an item of the run's catalog; position -1 is an unknown item, for which no id was kept."""
         if position < 0:
             return Item("")
         return item_of(*(self._catalog[name][position].as_py() for name in ("item_id", "fields")))
@@ -178,7 +178,7 @@ class _Explainer:
                 if is_removal and row["outcome"] != Outcome.REMOVED:
                     continue
                 if run != self._run and not is_removal:
-                    # A delivery of an earlier run says nothing of this list.
+                    # The newest delivery with the person is of an earlier run, so this list was not pushed.
                     return {}
                 return {"delivered": Delivered(name, _time_of(name), row["outcome"], row["reason"] or "")}
         return {}

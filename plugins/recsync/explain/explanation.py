@@ -1,4 +1,4 @@
-"""What is told about one person, and the sentence that sums it up."""
+"""The explanation of one person's list, and its summary in a sentence."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Item:
 
 @dataclass(frozen=True)
 class SentList:
-    """What Braze was last told of the person.
+    """The list that was last sent to Braze for the person.
 
     :param delivery: that wrote the list; ``at``: when it was planned, ISO 8601.
     :param confirmed_at: when the newest recommendations that gave this list were generated, ISO 8601; empty: unknown.
-    :param is_clear: whether Braze is known to have it.
+    :param is_clear: False when the value in Braze is uncertain; the next push then writes it again.
     """
 
     delivery: str
@@ -38,7 +38,7 @@ class SentList:
 
 @dataclass(frozen=True)
 class Delivered:
-    """What the last delivery that has the person did.
+    """The outcome of the newest delivery that includes the person.
 
     :param reason: of Braze or of the plan; empty when there is none.
     """
@@ -51,7 +51,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Run:
-    """The recommend run that the list is of.
+    """The recommend run that made the list.
 
     :param filter: the expression of the filter; empty without one.
     """
@@ -66,11 +66,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything that is known of one person's list.
+    """Everything recorded about one person's list.
 
-    :param asked: the id that was asked for.
-    :param user_id: empty when no audience tells it.
-    :param person: by which Braze knows the person; empty when it is not known.
+    :param asked: the id as typed.
+    :param user_id: empty when the person is not in the audience.
+    :param person: the person's id in Braze; empty when it is unknown.
     :param erased: whether the person is on the suppression list.
     :param run: the newest published run; None when nothing was published.
     :param in_audience: whether its ``audience.sql`` returned the person.

@@ -1,7 +1,7 @@
 """Find the rows of one person in Parquet objects on S3 without reading all of them.
 
-Row groups whose statistics exclude the value are skipped; of the others only the column of ids is read, and the other
-columns of the group that has the person.
+Row groups with statistics that exclude the value are skipped. Of the others only the column of ids is read; the other
+columns are read only in the person's row group.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class ParquetObject:
     def find(self, column: str, value: str, columns: Sequence[str], near: Found | None = None) -> list[Found]:
         """Return the rows with a value.
 
-        :param columns: to read of them; those that the object lacks are left out.
-        :param near: a row of an object with the same rows: where to look first, and alone when it is there.
+        :param columns: the columns to return; missing ones are ignored.
+        :param near: the person's row in an object with the same order of rows: its row group is read first.
         """
         if (
             near

@@ -32,7 +32,7 @@ def as_text(found: Explanation) -> str:
 
 
 def facts(found: Explanation) -> Iterator[tuple[str, str]]:
-    """Yield what is told about run, delivery and Braze, each with a label."""
+    """Yield labels and values about run, delivery and Braze."""
     if found.user_id:
         yield "user_id", found.user_id
     yield found.identifier, found.person
@@ -54,7 +54,7 @@ def facts(found: Explanation) -> Iterator[tuple[str, str]]:
 
 
 def braze_text(found: Explanation) -> str:
-    """Say what Braze shows now, and whether it is what was sent."""
+    """Describe the values in Braze now, and whether they equal those sent."""
     if found.braze is None:
         return found.braze_problem
     same = {True: ", as sent", False: ", NOT what was sent", None: ""}[found.as_sent]
@@ -70,7 +70,7 @@ def _short(value: object) -> str:
 
 
 def named(items: Sequence[Item]) -> list[str]:
-    """Name items; those that the catalog has not are counted, as their ids were not kept."""
+    """Return the names of items, and the number of unknown items: their ids were not kept."""
     unknown = sum(not item.item_id for item in items)
     return [_item(item) for item in items if item.item_id] + ([f"{unknown} unknown items"] if unknown else [])
 

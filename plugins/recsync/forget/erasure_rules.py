@@ -110,7 +110,7 @@ _CELL = re.compile(rb'(?:^|,)(?:"((?:\\.|[^"\\])*)"|([^,"]*))', re.DOTALL)
 
 # Lists of users in the output of a job or in a document.
 _LISTS_OF_USERS = frozenset({"recommendedusers", "userslist", "userids", "users"})
-# Members whose texts may quote a user's id. Elsewhere, the same text may be the id of an item.
+# Members with texts that may quote a user's id. In other members, the same text may be the id of an item.
 _TEXTS = frozenset({"example", "reason", "error", "message", "rejected", "dead"})
 # Members of a column in the report of an export.
 _BOUNDS = frozenset({"smallest", "largest"})

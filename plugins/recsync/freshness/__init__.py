@@ -1,1 +1,1 @@
-"""Freshness: how old the lists in Braze are, who is told, and the removal of those that are too old."""
+"""Freshness: measure the age of the lists in Braze, alert before they are too old, and remove those that are."""

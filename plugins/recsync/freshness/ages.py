@@ -1,4 +1,4 @@
-"""Measure how old the lists in Braze are, and tell people before lists are too old."""
+"""Measure how old the lists in Braze are, and send an alert before they are too old."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _NOTICE_TIME = timedelta(hours=20)
 class Ages:
     """The lists in Braze by age.
 
-    :param people: who have a list by the last-sent state.
-    :param ageing: of them, whose list is at least half as old as allowed, but not too old.
-    :param too_old: of them, whose list is older than ``recommendations.max_age_days``.
-    :param unknown: of them, for whom the state of an earlier version has no age before the next push.
-    :param newest: when the newest recommendations that were pushed were generated, ISO 8601; empty: none were.
+    :param people: people with a list by the last-sent state.
+    :param ageing: of these, people with a list at least half as old as allowed, but not too old.
+    :param too_old: people with a list older than ``recommendations.max_age_days``.
+    :param unknown: people with a list of unknown age: an earlier version wrote the state; the next push corrects it.
+    :param newest: generation time of the newest pushed recommendations, ISO 8601; empty: none were pushed.
     """
 
     people: int
@@ -46,10 +46,9 @@ class Ages:
 
 @dataclass(frozen=True)
 class Notice:
-    """What people were told about a program without newer recommendations, and when.
+    """The last alert that a program's lists become too old.
 
-    A removal of all lists follows it only while both are unchanged: a push that works, or another limit, needs a new
-    notice.
+    It allows the removal of all lists only while the newest lists and the limit are those of the alert.
     """
 
     told_at: str = ""
@@ -144,7 +143,7 @@ def check(program_name: str, now: datetime) -> dict[str, Any]:
 
 
 def _note(context: StageContext, notice: Notice) -> None:
-    """Record a notice; an earlier one about the same lists and limit stays, so that its time counts."""
+    """Record a notice; keep the time of an earlier one about the same lists and limit."""
 
     def change(former: Notice) -> Notice:
         same = (former.newest, former.max_age_days) == (notice.newest, notice.max_age_days)
@@ -154,7 +153,7 @@ def _note(context: StageContext, notice: Notice) -> None:
 
 
 def was_told(context: StageContext, newest: str, now: datetime) -> bool:
-    """Return whether people had a day to act since they were told that these lists become too old."""
+    """Return whether the alert that these lists become too old is a day old, so that people could act."""
     notice, allowed = context.store(NoticeStore).document.get(), max_age(context)
     if not newest or (notice.newest, notice.max_age_days) != (newest, allowed.days):
         return False

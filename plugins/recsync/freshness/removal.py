@@ -1,4 +1,4 @@
-"""Plan the removal of lists that are too old: a delivery like any other, whose audience is everybody with a list."""
+"""Plan the removal of lists that are too old: a delivery for all people with a list."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from recsync.storage.duck import work_folder
 
 log = logging.getLogger(__name__)
 
-# Prefix of what such a delivery says that it delivers: no recommendations have this name.
+# Prefix of the run in the name of such a delivery; no run of recommendations begins with it.
 REMOVAL_PREFIX = "freshness-"
 
 
@@ -44,14 +44,14 @@ def plan_removal(
 ) -> PlanManifest | None:
     """Plan to remove every list that is older than the program allows.
 
-    A push that was begun and not completed is closed first, as by another push: nobody must lose a list that it wrote.
+    An interrupted push is closed first, so that the lists it wrote are known and not removed.
 
     :param dag_run: the run of this task; its retry adopts the plan.
     :param run: key of the run.
     :param allow_removals: the removals are intended, however many they are.
     :param dry_run: plan only; the plan cannot be delivered.
     :returns: None when no list is too old.
-    :raises RemovalBrakeError: when it would be more lists than ``max_removed_share``, nobody was told a day before,
+    :raises RemovalBrakeError: when it would remove more than ``max_removed_share``, no alert was sent a day before,
         and the program has no approval.
     """
     context = StageContext.of(program_name)
@@ -114,7 +114,7 @@ def _inputs(
 
 
 def _brake(context: StageContext, brake: str, *, dry_run: bool) -> None:
-    """Stop at many removals of which nobody was told a day before, or log them where a person approves the plan.
+    """Stop too many removals without an alert a day before, or log them when a person approves the plan.
 
     :raises RemovalBrakeError: when the program has no approval.
     """

@@ -85,7 +85,7 @@ class DatasetState:
         """Return the intervals, oldest first, of which one dataset may lack rows.
 
         Of the intervals before the end of the last FULL import, the next FULL takes those older than the overlap, and
-        those whose rows in that import are unknown.
+        those without a record of their rows in that import.
         """
         if kind not in self.full:
             return []

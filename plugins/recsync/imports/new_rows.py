@@ -201,7 +201,7 @@ def unchanged(pending: Sequence[Manifest], kind: DatasetType, last_digest: str) 
 def newest_rows(
     pieces: Sequence[Piece], kind: DatasetType, read: Reader
 ) -> Iterator[tuple[Piece, bytes | None]]:
-    """Leave out of each piece the rows whose id is in a later piece. In memory are the ids, and the rows of one piece.
+    """Remove rows from each piece when a later piece has the same id. Memory holds the ids, and the rows of one piece.
 
     :param pieces: oldest first.
     :returns: each piece's remaining CSV with header; None when it stays as it is, empty when no row remains.

@@ -101,7 +101,7 @@ def remove(context: StageContext, decisions: Iterable[RetentionDecision[Unit]]) 
 
     If this is interrupted, the next run finds unpublished objects, and removes them.
 
-    :returns: what was not removed, and why.
+    :returns: the units that could not be removed, with reasons.
     """
     inventory = Inventory(context.bucket, context.keys)
     units = [decision.subject for decision in decisions if not decision.keep]

@@ -43,7 +43,7 @@ class MaintainReport:
     """What one maintain run found.
 
     :param removed: with ``dry_run``, what would be removed.
-    :param kept: what is in use.
+    :param kept: units and resources in use.
     :param recent: kind -> how many are kept only because they are recent.
     :param orphans: what no program owns; never removed.
     :param idle: campaigns that seem unused.

@@ -224,7 +224,7 @@ def _decide_filters(account: PersonalizeAccount, now: datetime) -> list[Retentio
 def remove(hook: PersonalizeHook, decisions: Decisions) -> tuple[list[str], set[str]]:
     """Delete the resources that are not kept; a pending deletion is no error.
 
-    :returns: what was not removed, and why; and the names of those.
+    :returns: the resources that could not be deleted, with reasons; and their names.
     """
     left, in_use = [], set()
     for resource, decided in decisions.items():

@@ -143,7 +143,7 @@ class InUse:
     :param exports_since: intervals that begin at this moment or later may still be imported, or compared with;
         None: all may.
     :param why_exports: why, for the report.
-    :param list_days: for how many days rules of programs look at published lists, and at what was sent of them.
+    :param list_days: for how many days the rules of programs read published lists and deliveries.
     """
 
     named: Mapping[UnitName, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Tell what a column of a table may be, from its name, its type and a sample of its values."""
+"""Guess the role of a column from its name, its type and a sample of its values."""
 
 from __future__ import annotations
 

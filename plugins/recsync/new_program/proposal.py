@@ -73,8 +73,8 @@ def propose(tables: Mapping[str, Table], links: Sequence[Link], answers: Answers
     """Choose the tables and columns of a program.
 
     :param tables: by the name under which answers name them.
-    :param ask: asks a person for what the tables do not tell.
-    :raises FatalError: an answer names what is not there, or nobody answers.
+    :param ask: asks a person for a choice that the tables leave open.
+    :raises FatalError: an answer names a missing table or column, or there is no answer.
     """
     return _Chooser(tables, links, answers, ask).proposal()
 

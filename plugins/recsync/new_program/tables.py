@@ -15,10 +15,10 @@ from recsync.warehouse.event_mapping import text_type
 from recsync.warehouse.hooks import Warehouse
 
 SAMPLE_ROWS = 2_000
-# Larger tables are counted by so many of their rows.
+# Figures of larger tables come from this number of rows.
 COUNTED_ROWS = 1_000_000
 MAX_TABLES = 40
-# Where tables are when nobody chose a schema.
+# Schemas that are searched without a choice of one.
 _DEFAULT_SCHEMAS = ("public", "main", "dbo")
 _COUNTED = frozenset(
     {Kind.TEXT, Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.MOMENT, Kind.BOOLEAN, Kind.UNKNOWN}
@@ -138,7 +138,7 @@ def _samples(source: Warehouse, path: str, columns: list[str], label: str) -> di
 
 
 def read_links(source: Warehouse, tables: Mapping[str, Table]) -> list[Link]:
-    """Find the columns whose values are keys of another table."""
+    """Find the columns with values that are keys of another table."""
     links = []
     for key, column in _pairs(tables):
         its, own = tables[key.table].columns[key.column], tables[column.table].columns[column.column]

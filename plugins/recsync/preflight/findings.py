@@ -36,7 +36,7 @@ class Findings:
     def collecting(self, where: Field | str) -> Generator[None]:
         """Collect the errors of a block instead of raising them.
 
-        :param where: field of the program file, or file and line, for an error whose text does not begin with a file.
+        :param where: field of the program file, or file and line; used when the text of an error begins with no file.
         """
         try:
             yield

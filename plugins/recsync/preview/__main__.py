@@ -1,7 +1,7 @@
 """Write the mails of people, or of the sample, as HTML: ``python -m recsync.preview PROGRAM FOLDER``.
 
-``make preview`` runs it. Standard input holds the people, one a line; nothing there: the sample. Ids are no arguments:
-every user of the machine can read command lines.
+``make preview`` runs it. Standard input holds ids of people, one a line; without any, the sample is rendered. Ids
+are not arguments: every user of the machine can read command lines.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> int:
 def write(found: Preview, folder: Path) -> None:
     """Write each mail, and ``index.html`` with all; files of an earlier preview are removed.
 
-    Only the owner may read them: they show what Braze knows of people.
+    Only the owner of the folder may read them, because they hold data of people.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in (*folder.glob("*.html"), *folder.glob("*.png"), *folder.glob("mails.json")):
@@ -56,7 +56,7 @@ def write(found: Preview, folder: Path) -> None:
 
 
 def summary(found: Preview) -> list[str]:
-    """Say what the mails look like, without naming anybody."""
+    """Return a line for each mail, with its findings and without ids."""
     lines = [f"template: {problem}" for problem in found.problems]
     for number, mail in enumerate(found.mails, 1):
         state = "rendered" if mail.html else f"nothing would be sent: {mail.aborted or 'the mail is empty'}"

@@ -1,4 +1,4 @@
-"""Find what is missing or ugly in a rendered mail."""
+"""Find faults of a rendered mail: missing values, broken images, bare numbers, poor contrast."""
 
 from __future__ import annotations
 
@@ -186,10 +186,10 @@ def _read(html: str) -> _Seen:
 def find(
     html: str, items: Sequence[Mapping[str, Any]], fields: ItemFields | None, bad_images: Mapping[str, str]
 ) -> list[MailFinding]:
-    """Return what is missing or ugly in a mail.
+    """Return the faults of a mail, those that break it first.
 
-    :param items: those that it may show, with the fields of Braze.
-    :param bad_images: what is wrong with pictures, by address.
+    :param items: items that the rendering read, with their fields in Braze.
+    :param bad_images: the problem of each broken image, by URL.
     """
     seen = _read(html)
     found = Counter(

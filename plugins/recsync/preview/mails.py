@@ -1,4 +1,4 @@
-"""Render the mails of some people from what Braze has of them."""
+"""Render the mails of some people from their profiles in Braze."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recsync.push.catalog import known_items
 from recsync.recommend.store import RecommendationsStore
 from recsync.storage.duck import work_folder
 
-# Renderings of a mail: each may ask for items that the one before did not know of.
+# Renderings of a mail: each one may need items that the previous one could not know.
 _MAX_PASSES = 12
 MAX_PEOPLE = 1_000
 
@@ -49,8 +49,8 @@ class Mail:
 class Preview:
     """The mails of a sample.
 
-    :param problems: what is wrong with the template, whoever gets the mail.
-    :param run: whose lists the sample was chosen from; empty before the first.
+    :param problems: problems of the template, the same for each person.
+    :param run: the recommend run with the lists of the sample; empty before the first run.
     """
 
     program: str

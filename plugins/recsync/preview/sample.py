@@ -1,4 +1,4 @@
-"""Choose people whose mails show what can go wrong, from the published lists."""
+"""Choose people with mails that show what can go wrong, from the published lists."""
 
 from __future__ import annotations
 
@@ -124,9 +124,9 @@ def _measured(
 
 
 def names_in_braze(people: list[str], lists: Path, audience: Path | None) -> dict[str, Chosen]:
-    """Return people by what was typed: a ``user_id``, or how the program names somebody to Braze.
+    """Return people by the id as typed: a ``user_id``, or the person's id in Braze.
 
-    Whoever is in neither is asked from Braze as typed.
+    An id that is neither in the lists nor in the audience is looked up in Braze as typed.
     """
     with duck.work_folder() as work, duck.opened(work) as connection:
         typed = pa.table({"typed": pa.array(people, pa.string())})

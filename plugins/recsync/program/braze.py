@@ -30,8 +30,8 @@ class Source:
     :param kind: how it is rendered and fingerprinted: the list's ``items``, a list of ``numbers``, or ``text``.
     :param alone: whether a change of it alone is written. If not, it is written along with another change of the
         person: an attribute that is new in every run would cost a data point per person and run.
-    :param ages: whether it is also written alone to somebody for whom it is half as old as
-        ``recommendations.max_age_days`` allows, so that a list that newer recommendations confirm never looks too old.
+    :param ages: whether it is also written alone once it is half as old as ``recommendations.max_age_days`` allows, so
+        that a list confirmed by newer recommendations never looks too old.
     :param convert: makes the text that Braze gets.
     """
 

@@ -79,7 +79,7 @@ def read_programs(include: Path) -> tuple[dict[str, Program], dict[str, ProgramE
 
 
 def sharers(owner: str, include: Path) -> list[str]:
-    """Name the programs whose files say ``data: <owner>``, also broken ones; a file that is no YAML says nothing."""
+    """List the programs with ``data: <owner>`` in their files, broken files too, as far as they are YAML."""
     return [path.stem for path in program_files(include) if _data_of(path) == owner]
 
 

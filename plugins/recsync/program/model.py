@@ -55,8 +55,8 @@ class Program(Strict):
     :param bucket: S3 bucket; None takes Airflow's setting ``[recsync] bucket``.
     :param role_arn: the role that Amazon Personalize assumes to read and write the bucket; None takes
         ``[recsync] personalize_role_arn``.
-    :param data: the program whose datasets it uses; None when it has its own. What the owner decides is read from its
-        file: :func:`recsync.program.parse.parse_program`.
+    :param data: the program that owns its datasets; None when it is the program itself. The owner's file has the
+        settings of the data: :func:`recsync.program.parse.parse_program`.
     """
 
     name: Annotated[
@@ -129,7 +129,7 @@ class Program(Strict):
 
     @property
     def model_owner(self) -> Program:
-        """Return the program whose champion it asks: itself, or the one that ``personalize.model`` names."""
+        """Return the program with the champion that it uses: itself, or ``personalize.model``."""
         return self._model_owner or self
 
     def sharing(self, data_owner: Program, model_owner: Program | None, **update: object) -> Program:
@@ -139,7 +139,7 @@ class Program(Strict):
         return shared
 
     def has_stage(self, name: str) -> bool:
-        """Return whether this kind of program has a stage; one without data, or a model, of its own lacks some.
+        """Return whether this program has a stage: a program that shares data or a model lacks some.
 
         Every program has the stages that only a team's own DAG files know.
         """

@@ -20,7 +20,7 @@ from recsync.program.rules import recipe_problems
 Other = Callable[[str], tuple[Any, Callable[[], Program]]]
 """Finds another program file: its content, and a function that reads it whole. Raises KeyError when there is none."""
 
-# What decides about the data stands once, in the owner's file.
+# Only the owner's file has these settings of the data.
 _OF_DATA = ("warehouse", "aws", "bucket", "role_arn", "datasets", "events", "exports", "erasure")
 _DATA_ONLY = (
     *((name,) for name in (*_OF_DATA, "train_full", "train_update")),

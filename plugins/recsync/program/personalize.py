@@ -109,7 +109,7 @@ _MOST_JOBS, _MOST_AT_ONCE = 40, 10
 
 
 class Tuning(Strict):
-    """Hyperparameter optimisation (``performHPO``), whose result later FULL trainings use until the next tuning.
+    """Hyperparameter optimisation (``performHPO``). FULL trainings use its result until the next tuning.
 
     :param max_training_jobs: sets of hyperparameters to try; each is billed as a training.
     :param ranges: tunable hyperparameters to search: lowest and highest number, or the words to try. Empty: all that
@@ -172,7 +172,7 @@ class Challenger(Solution):
 class Personalize(Solution):
     """The program's own solution, further solutions to train, and batch inference.
 
-    :param model: the program whose champion is asked; None when this one has its own.
+    :param model: the program with the champion to use; None when this one has its own.
     :param promote_best: promote the best solution that passes the gate, challengers included; otherwise only compare.
     :param num_results: results per question: items, actions for next-best-action, users for segments. More than are
         mailed, so that rules may drop some. None: the recipe's default.

@@ -52,9 +52,9 @@ Days = Annotated[int, Field(ge=1, le=3650)]
 
 
 class NotMailed(Strict):
-    """Whose lists of the last days a list does not repeat.
+    """Leave out the items of lists of the last ``days`` days.
 
-    :param programs: the programs whose lists count; empty: this one alone.
+    :param programs: the programs with these lists; empty: this one.
     """
 
     days: Days
@@ -82,8 +82,8 @@ class ChosenItems(Strict):
 class Promoted(ChosenItems):
     """A share of promoted items.
 
-    :param share: of ``length``, rounded; a list has no more of them, and no fewer as long as there are some.
-    :param positions: where they stand, 1 for the first item of a list; without it, in the order of the list.
+    :param share: share of ``length``, rounded: a list has that many promoted items, or fewer when there are not enough.
+    :param positions: their positions, 1 for the first item of a list; without it, in the order of the list.
     """
 
     share: Share
@@ -98,7 +98,7 @@ class Promoted(ChosenItems):
 
 
 class Boost(ChosenItems):
-    """Items whose scores are multiplied before lists are ordered."""
+    """Multiply the scores of some items before lists are ordered."""
 
     factor: float = Field(gt=0, le=1000)
 
@@ -250,13 +250,13 @@ class Recommendations(Strict):
     :param length: items per person; a list never has more.
     :param min_length: a list with fewer goes to the fallback, and when that cannot fill it up either, the person
         is suppressed. None: ``length``.
-    :param fallback: where missing items come from, in the order tried: what was bought by the people who bought what
-        this person bought last, what most people of the person's ``segment`` bought, what most people bought.
+    :param fallback: sources of missing items, in the order tried: items bought together with the person's last
+        purchases (``similar``), the most bought items of the person's ``segment``, the most bought items.
     :param fallback_days: how many days of ``interactions.sql`` the fallback looks at.
-    :param keep_days: how long somebody keeps the list that Braze has while the batch output has no answer for the
-        person, counted from the first run without one; after that the fallback, or the list is removed. 0: at once.
-    :param max_age_days: after so many days without newer recommendations that confirm it, a list is too old to be
-        mailed; None: never. :mod:`recsync.freshness`.
+    :param keep_days: days that a person keeps the list in Braze while the batch output has no answer, counted from the
+        first run without one; then the person gets the fallback, or the list is removed. 0: immediately.
+    :param max_age_days: days after which a list is too old to be mailed unless newer recommendations confirm it;
+        None: never. :mod:`recsync.freshness`.
     :param ask_again: whether a second batch job asks once more what the first one did not answer.
     :param min_answered: share of the questions of a batch job that must have an answer; a run with fewer fails before
         anything is published.
@@ -301,7 +301,7 @@ class Recommendations(Strict):
 
     @property
     def warn_age(self) -> timedelta | None:
-        """From which age on lists are written again, and people are told that no newer ones arrive."""
+        """The age at which dates of lists are written again, and missing newer lists raise an alert; None: never."""
         return None if self.max_age is None else self.max_age * WARN_SHARE
 
     @property

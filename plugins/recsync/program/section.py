@@ -25,7 +25,7 @@ class Strict(BaseModel):
 def matching(pattern: str, words: str, *, suggest: Callable[[str], str] | None = None) -> AfterValidator:
     """Check a text against a regular expression; errors describe it in words, as pydantic's ``pattern`` cannot.
 
-    :param words: what is allowed, to follow "must".
+    :param words: describes allowed values, to follow "must".
     :param suggest: turns a wrong text into a suggestion, shown only if it is allowed.
     """
     compiled = re.compile(pattern)

@@ -69,11 +69,11 @@ class PlanInputs:
 
 @dataclass(frozen=True)
 class WantedLists:
-    """What the published lists ask for, as far as it is not in a file.
+    """Facts about the published lists that no plan file holds.
 
     :param used: which items of the catalogue are in a list; shape (items).
-    :param without: attributes without a value in any list, as where no scores were read. They are left until the user
-        gets another list, and then removed as outdated.
+    :param without: attributes without a value in any list, for instance when no scores were read. A user keeps them
+        until the next change of the list; then they are removed as outdated.
     """
 
     used: NDArray[np.bool_]
@@ -200,8 +200,9 @@ def expire(database: duckdb.DuckDBPyConnection, inputs: PlanInputs) -> None:
 def count_ages(
     database: duckdb.DuckDBPyConnection, state: Path, now: int, allowed: int
 ) -> tuple[int, int, int, int]:
-    """Count the people of a last-sent state: all, those whose list is at least half as old as allowed, those whose
-    list is older than allowed, and those of whom no age is known.
+    """Count the people of a last-sent state: all, with an ageing list, with a too old one, with one of unknown age.
+
+    A list is ageing from half the allowed age on.
 
     :param now: Unix seconds; ``allowed``: seconds.
     """

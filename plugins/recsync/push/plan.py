@@ -137,7 +137,7 @@ def plan(
 def _identifier(
     context: StageContext, recommendations: RecommendationsManifest, state: LastSentState
 ) -> Identifier:
-    """Return how the people of the plan are named: a retirement removes by what was written.
+    """Return the identifier of the plan; a retirement uses the one that the lists were written with.
 
     :raises FatalError: when the recommendations were made before ``braze.identifier`` was changed.
     """

@@ -36,7 +36,7 @@ class Shown(Enum):
 
 
 async def drifted(client: BrazeClient, expected: Expected, by: Identifier = EXTERNAL_ID) -> dict[str, Shown]:
-    """Find users whose values differ from those sent, after Braze had time to apply them.
+    """Find users with other values than those sent, after Braze had time to apply them.
 
     :param by: how ``expected`` names them. Of several profiles with one address or number Braze writes one.
 
@@ -102,7 +102,7 @@ def _shown(attributes: Mapping[str, Any] | None, expected: Mapping[str, int | No
 
 
 def shown_fingerprint(value: object) -> int | None:
-    """Fingerprint a value as Braze shows it, to compare with what was sent; None when there is none."""
+    """Return the fingerprint of a value as Braze exports it, to compare with the sent one; None without a value."""
     match value:
         case None:
             return None

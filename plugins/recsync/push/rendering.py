@@ -308,7 +308,7 @@ def render_objects(
     :param members: rendered members of each person, each beginning with a comma or empty.
     """
     ending = b"}"
-    # For an alias Braze updates only existing people unless it is told otherwise.
+    # Braze's default for an alias is to update existing profiles only.
     if existing_only or identifier.name == "user_alias":
         ending = b',"_update_existing_only":%s}' % dumps(existing_only)
     name = b'{"%s":' % identifier.name.encode()

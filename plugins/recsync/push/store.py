@@ -222,7 +222,7 @@ class Deliveries:
         return found
 
     def names(self) -> list[str]:
-        """List the deliveries, oldest first; one whose plan was not published yet is among them."""
+        """List the deliveries, oldest first, also those without a published plan."""
         return self.bucket.folders(self.keys.all_deliveries)
 
     def _is_planned(self, delivery: str) -> bool:

@@ -47,7 +47,7 @@ class Verification:
     :param read_back: users read back at first.
     :param drifted: users with other values than sent, found then or in the search that followed.
     :param repairs: the deliveries that wrote them again, those of earlier tries among them.
-    :param still_drifted: users whose values differ even then.
+    :param still_drifted: users with other values even after the repairs.
     :param skipped: why no user was read back; empty when some were.
     """
 

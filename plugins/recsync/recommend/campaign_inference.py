@@ -2,7 +2,7 @@
 
 https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Personalize_Runtime.html
 
-Users are asked for in parts. Each part is one object on S3, so that a retry asks only for the missing ones. The folder
+Inference runs in parts of users. Each part is one object on S3, so that a retry runs only the missing ones. The folder
 is named after the request, so that parts of another audience or champion are never reused.
 """
 
@@ -107,7 +107,7 @@ def ask(program_name: str, plan: dict[str, Any], campaign_arn: str) -> str:
 
     :returns: the campaign's ARN, in the place of a job's ARN.
     :raises FatalError: when the campaign cannot be asked, or refuses every user of the first part.
-    :raises RetriableError: when it is throttled; what was answered is kept.
+    :raises RetriableError: when it is throttled; finished parts are kept.
     """
     context = StageContext.of(program_name)
     try:

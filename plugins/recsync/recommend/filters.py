@@ -67,7 +67,7 @@ def filters_to_retire(
     """Return the filters of this program to delete: all but the current one and the ``filters.keep`` newest before it.
 
     :param found: summaries of ``ListFilters``, without those that are being deleted.
-    :param unusable: names of filters whose creation failed; they are deleted, because they block their name.
+    :param unusable: names of filters that could not be created; they are deleted, because they block their name.
     :param current: name of the filter in use; None keeps nothing.
     """
     own = re.compile(rf"{re.escape(_prefix(program.name))}[0-9a-f]{{{2 * _DIGEST_BYTES}}}")
@@ -86,7 +86,7 @@ def filter_values(given: Mapping[str, str | None], kinds: Mapping[str, Kind]) ->
     """Turn the values of an audience row into ``filterValues``.
 
     Texts are quoted, lists joined with commas; numbers are digits, times epoch seconds (dates at 00:00 UTC), booleans
-    the warehouse's own text, as in an exported text field. NULL, empty texts and empty lists are left out: without its
+    the warehouse's own text, as in an exported text field. NULL, empty texts and empty lists are omitted: without its
     value an EXCLUDE does nothing, and an INCLUDE fails the line.
 
     :param given: the warehouse's text by placeholder.

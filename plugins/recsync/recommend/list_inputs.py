@@ -126,7 +126,7 @@ def read_catalog(context: StageContext, moment: datetime, run: str) -> ItemCatal
     """Read the items that may be mailed, and write a report of the bad rows.
 
     :param run: the recommend run that the report belongs to.
-    :raises FatalError: when no item is left, or too many rows are left out.
+    :raises FatalError: when no item remains, or too many rows are rejected.
     """
     catalog = query_catalog(context, moment)
     key = context.keys.catalog_report(run)
@@ -197,7 +197,7 @@ def read_past_lists(
     never sent was not in Braze. Which of its people Braze took is not looked at.
 
     :param folder: an existing folder.
-    :returns: files by member of ``Rules``, and what is missing, for people.
+    :returns: files by member of ``Rules``, and messages about missing ones.
     """
     name, rules = context.program.name, context.program.recommendations.rules
     files: dict[str, list[Path]] = {}
@@ -238,7 +238,7 @@ def _store_of(context: StageContext, program: str) -> RecommendationsStore:
 def _past_lists(
     store: RecommendationsStore, run: str, target: Path, catalog: ItemCatalog, notes: list[str]
 ) -> Path:
-    """Write the lists of one run, and remove what was downloaded for it."""
+    """Write the lists of one run, and remove the files downloaded for it."""
     lists, people = target.with_suffix(".lists"), target.with_suffix(".audience")
     former = store.download(run, lists)
     audience = store.download_audience(run, people)

@@ -96,7 +96,7 @@ def prepare(
     settled = f"{context.program.personalize.results}{config}"
     asked_of = f"{run_id}{digest}{champion_arn}{chosen.name if chosen else ''}{settled}"
     job = names.job_name(program_name, "recommend", asked_of)
-    # Answers of a campaign are kept in parts, so each input needs a folder of its own.
+    # Responses of a campaign are kept in parts, so each input needs a separate folder.
     asked = context.program.personalize.recipe_spec.inference_mode == "campaign"
     output = context.keys.batch_output(f"{run}-{job.rsplit('-', 1)[-1]}" if asked else run)
     plan = {

@@ -57,7 +57,7 @@ class UnknownIds:
     def of(
         cls, what: What, sql: str, columns: Iterable[pa.Array], known: Hashes, usual: float | None
     ) -> UnknownIds:
-        """Count the ids whose hashes ``known`` lacks.
+        """Count the ids with hashes that are not in ``known``.
 
         :param known: hashes of the exported ids, sorted.
         """

@@ -210,7 +210,7 @@ class ApprovePromotionOperator(WithholdsRecords, ApprovalOperator):
 
 @dataclass(frozen=True)
 class RecordTraining:
-    """Record the cost of the solution version whose metrics a task read: a success callback, which fails no task."""
+    """Record the cost of a solution version after its metrics were read: a success callback, which fails no task."""
 
     program: str
 

@@ -80,7 +80,7 @@ def address(request: Request) -> str:
 
 
 def form_headers(images: str = "data:") -> Callable[[Request], None]:
-    """Return a dependency: headers for a page with a form, whose requests must name the page they come from.
+    """Return a dependency that sets headers for a page with a form: browsers then send the page's origin along.
 
     :param images: sources of images, as in a Content-Security-Policy.
     """
@@ -143,7 +143,7 @@ def program_names() -> Sequence[str]:
 
 
 def data_owner(program: str) -> str | None:
-    """Return the program whose data it uses; None when it has its own, or its file is broken."""
+    """Return the program that owns its data; None when it is the program itself, or its file is broken."""
     try:
         return settings.program(program).data
     except RecsyncError:
@@ -151,7 +151,7 @@ def data_owner(program: str) -> str | None:
 
 
 def program_links(title: str, route: str, programs: Sequence[str], address: str) -> str:
-    """Render links to a route's page of each program whose people the user may see."""
+    """Render links to the page of each program below a route."""
     cards = [(name, f"{address}{route}/{name}") for name in programs]
     return render("links.html", title, cards=cards, nothing="There is no program whose push DAG you may run.")
 

@@ -1,4 +1,4 @@
-"""The pages about deliveries: what each one wrote to Braze, and what was left out.
+"""The pages about deliveries: the writes of each one to Braze by outcome.
 
 They show counts and reasons of the reports that the push stores, and no person's id or list.
 """
@@ -127,7 +127,7 @@ def _origin(plan: PlanManifest) -> tuple[str, str]:
 
 
 def _state(plan: PlanManifest, *, is_sent: bool, is_open: bool) -> tuple[str, str]:
-    """Return the CSS class and the words for how far a delivery came."""
+    """Return the CSS class and the text for the state of a delivery."""
     if plan.dry_run:
         return "note", "Dry run"
     if is_sent:
@@ -136,7 +136,7 @@ def _state(plan: PlanManifest, *, is_sent: bool, is_open: bool) -> tuple[str, st
 
 
 def _verification(found: dict[str, Any]) -> tuple[str, str]:
-    """Return the CSS class and the words for what was read back from Braze."""
+    """Return the CSS class and the text for the result of the verification."""
     if found.get("skipped"):
         return "warn", f"Skipped: {found['skipped']}"
     if found.get("still_drifted"):

@@ -41,7 +41,7 @@ _HEADERS = Depends(form_headers())
 
 @router.get("")
 def programs(programs: PeoplePrograms, address: Address) -> str:
-    """Link to the programs whose people the user may see."""
+    """Link to the page of each program."""
     return program_links(_TITLE, EXPLAIN, programs, address)
 
 

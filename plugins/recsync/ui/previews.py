@@ -35,7 +35,7 @@ _HEADERS = Depends(form_headers("data: https: http:"))
 
 @router.get(PREVIEW)
 def programs(programs: PeoplePrograms, address: Address) -> str:
-    """Link to the programs whose mails the user may see."""
+    """Link to the page of each program."""
     return program_links(_TITLE, PREVIEW, programs, address)
 
 

@@ -210,7 +210,7 @@ class _Mapping:
 
     def _selected(self) -> Iterator[str]:
         quoted, value = self._dialect.quoted, self._columns.get(VALUE)
-        # A column that is returned twice cannot be selected, so it is left out.
+        # A column that is returned twice cannot be selected, so it is skipped.
         for name in [name for name, count in Counter(self._interactions.columns).items() if count == 1]:
             if name == value and self._events.weights:
                 yield f"{self._value()} AS {quoted(name)}"

@@ -193,7 +193,7 @@ class IdFigures:
     :param with_two: ids with 2 rows or more.
     :param unknown_rows: rows with an id that is not in the other dataset; None without its hashes.
     :param new: ids that are not in the last FULL; None without hashes of that.
-    :param null_rows: rows whose id is a word for a missing value.
+    :param null_rows: rows with an id that means "missing", such as "null".
     :param history: number of ids by their number of rows.
     """
 

@@ -3,7 +3,7 @@
 {"input":{"userId":"4638"},"output":{"recommendedItems":["63992","115149"],"scores":[0.015,0.013]},"error":null}
 
 ``parse_fast`` finds the ids of such lines by the places of their quotes, and checks every byte that it relies on. A
-block with any other line goes to a JSON parser. ``scores`` is only read when it is asked for.
+block with any other line goes to a JSON parser. ``scores`` is read only on request.
 
 The lines come in any order; ``error`` and ``scores`` may be absent; a job can be ACTIVE with failed lines.
 https://docs.aws.amazon.com/personalize/latest/dg/batch-data-upload.html
@@ -74,7 +74,7 @@ class _Unpacked:
 
 
 def unpacked(name: str, stream: ByteStream) -> ByteStream:
-    """Decompress a stream whose name ends in ``.gz``; reading a damaged one raises FatalError."""
+    """Decompress a stream with a name that ends in ``.gz``; reading a damaged one raises FatalError."""
     return _Unpacked(name, stream) if name.endswith(".gz") else stream
 
 
@@ -167,7 +167,7 @@ def _parse_scores(block: bytes, starts: Places, ends: Places, counts: Places) ->
 
 
 def _stands(data: Bytes, places: Places, text: bytes) -> bool:
-    """Tell whether the text is at each of the places."""
+    """Return whether the text is at each of the positions."""
     if int(places[0]) < 0 or int(places[-1]) + len(text) > len(data):
         return False
     wanted = np.frombuffer(text, np.uint8)
@@ -285,7 +285,7 @@ def read_block(block: bytes, key: str = USER, *, with_scores: bool = False) -> B
 
 
 def _read_columns(data: bytes, key: str, *, with_scores: bool) -> pa.RecordBatch | None:
-    """Read a block at once; None when any line must be read by itself."""
+    """Read a whole block; None when it has a line that must be parsed separately."""
     whole = pj.ReadOptions(use_threads=False, block_size=len(data) + 1)
     options = _PARSE[key, with_scores]
     try:
@@ -351,5 +351,5 @@ def _scores(output: dict[str, Any]) -> tuple[float | None, ...] | None:
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether a text is valid Unicode; JSON can also escape half of a surrogate pair."""
+    """Return whether a text is valid Unicode; JSON can also escape half of a surrogate pair."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

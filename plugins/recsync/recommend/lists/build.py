@@ -73,7 +73,7 @@ def build_lists(
     :param folder: an existing, empty folder for staged data, about as large as the output's ids.
     :param moment: the time of the run, which the days of the policy count back from.
     :param events: Parquet file of ``EVENTS``; needed when ``policy.history_days`` is not 0.
-    :param past_lists: by member of ``Rules``, Parquet files of ``history.PAST_LISTS`` whose items it leaves out.
+    :param past_lists: by member of ``Rules``, Parquet files of ``history.PAST_LISTS`` with the items to leave out.
     :param mapping: how the output's lines become people's lists; by default each line is about one user.
     :param with_scores: whether to read the scores, which adds about half to the CPU time.
     :param people_per_partition: people per partition; two threads work on one partition each.

@@ -140,7 +140,7 @@ _ROWS = pa.schema(
         ("digest", pa.int64()),
     ]
 )
-# What a value is not, for the types whose limits are worth naming.
+# What a wrong value is not, for types with limits that a message should name.
 _WRONG = {
     "array": f"no array of at most {MAX_CATALOG_ARRAY_ELEMENTS} texts and {MAX_CATALOG_VALUE_CHARACTERS:,} characters",
     "object": f"no JSON object of at most {MAX_CATALOG_LEVELS} levels and {MAX_CATALOG_VALUE_CHARACTERS:,} characters "
@@ -241,7 +241,7 @@ def read_catalog(
 ) -> ItemCatalog:
     """Read the rows of ``catalogue.sql``; of two rows with one id the last counts.
 
-    Rows with a bad value are left out, and counted and named in the report.
+    Rows with a bad value are rejected; the report counts and names them.
 
     :param batches: texts of ``item_id``, the sent fields and the columns of the rules.
     :param kinds: the columns' kinds.

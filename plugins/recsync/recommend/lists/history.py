@@ -171,7 +171,7 @@ def _popular(connection: duckdb.DuckDBPyConnection, policy: Recommendations) -> 
 def _pools(
     connection: duckdb.DuckDBPyConnection, catalog: ItemCatalog, policy: Recommendations
 ) -> dict[str, NDArray[np.int32]]:
-    """Rank the items of each rule about shares; items that nobody bought come last."""
+    """Rank the items of each rule about shares by purchases; items without any come last."""
     if not policy.rules.shares:
         return {}
     rows = connection.execute("SELECT item, count(*) AS people FROM recent GROUP BY item").fetchnumpy()

@@ -36,7 +36,7 @@ PAIRS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("place",
 MAX_INPUT_BYTES = 1_000_000_000
 # Seeds per user: more only make the lists longer to merge.
 MAX_SEEDS = 20
-# Rows whose lists are gathered at a time: DuckDB cannot spill lists.
+# Rows aggregated into lists at a time: DuckDB cannot spill lists.
 _ROWS_PER_PART = 1_000_000
 _KEYS = pa.schema([("key", pa.string())])
 # Each question has exactly one of these members; a ranking has userId.

@@ -26,9 +26,9 @@ LEFT_OUT = pa.schema(
 )
 """One row per row of ``list_partition.LISTS``, in its order.
 
-``items`` are the own candidates that rules left out, as positions in the catalog, -1 for one that it has not; ``rules``
-says by which one: its number in the file's metadata. ``all_rules`` has a bit for each rule that left out anything,
-candidates of the fallback too. ``seeds`` are the last purchases that the fallback ``similar`` started from.
+``items`` are the person's own candidates that rules left out, as positions in the catalog, -1 for an unknown item;
+``rules`` has the rule of each, as its number in the file's metadata. ``all_rules`` has a bit for each rule that left
+out a candidate, also one of the fallback. ``seeds`` are the last purchases that the fallback ``similar`` started from.
 """
 _RULES = "rules"
 
@@ -64,7 +64,7 @@ class LeftOut:
         return cls(np.zeros(rows, np.uint64), [] if with_entries else None)
 
     def rows(self, start: int, end: int) -> LeftOut:
-        """Return a part, which shares what is recorded."""
+        """Return a view of some rows; it records into the same arrays."""
         return LeftOut(self.bits[start:end], self.entries, self.first + start, self.seeds)
 
     def add(self, rule: int, where: NDArray[np.bool_], lists: NDArray[np.int32]) -> None:
@@ -74,7 +74,7 @@ class LeftOut:
         self._add(rule, rows, lists.ravel()[places])
 
     def add_unknown(self, rule: int, counts: NDArray[np.int64]) -> None:
-        """Record items that the catalog has not: how many of each row."""
+        """Record the number of unknown items of each row."""
         rows = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         self._add(rule, rows, np.full(len(rows), -1, np.int32))
 

@@ -129,8 +129,8 @@ def build_partition(
     """Make the rows of some people.
 
     :param people: ``AUDIENCE``; ``lines``: ``STAGED`` or ``SCORED``; ``purchases``: ``PURCHASES``; of the same users.
-    :param asked: whom the job was asked about, beside those who have a line; None: everybody.
-    :param past_lists: by member of ``Rules``, the lists (``history.PAST_LISTS``) whose items it leaves out.
+    :param asked: users of the job input, besides those with a line; None: all.
+    :param past_lists: by member of ``Rules``, the lists (``history.PAST_LISTS``) with the items to leave out.
     :param explained: whether to record what the rules leave out.
     :returns: ``LISTS`` (texts as dictionaries), which items of the catalog they hold, the figures, and ``LEFT_OUT``.
     """
@@ -165,7 +165,7 @@ def build_partition(
                 left_out.seeds += [
                     (block[rows], items) for tier in tiers for rows, items in tier.seeds_of_rows()
                 ]
-    # Nobody gets a list of promoted or new items alone.
+    # A list needs other items than promoted and new ones.
     lists[(np.count_nonzero(lists >= 0, axis=1) < policy.shortest) | (~own & (last == 0))] = -1
     lists, scores, missed = selection.finish(lists, scores)
     lineless = np.where(expected, 1, 3)

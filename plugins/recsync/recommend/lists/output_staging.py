@@ -129,7 +129,7 @@ _BLOCKS_AHEAD = 2 * THREADS
 # A broken file should not flood the log.
 _LOGGED_LINES = 20
 _LOGGED_REASONS = 5
-# Failed lines of one block (of some thousand lines) whose reasons are read.
+# Number of failed lines per block (of some thousand lines) for which the reason is read.
 _READ_REASONS = 200
 _REASON_LENGTH = 300
 

@@ -143,12 +143,12 @@ class ListRules:
 
     @cached_property
     def bits(self) -> dict[str, np.uint64]:
-        """A bit for each name under which items are left out, for sets of names as one number."""
+        """Return a bit for each rule name, so that one number holds a set of names."""
         return {name: np.uint64(1 << number) for name, number in self.numbers.items()}
 
     @cached_property
     def numbers(self) -> dict[str, int]:
-        """A number for each name under which items are left out."""
+        """Return a number for each rule name."""
         names = [UNKNOWN, *(name for rule, _ in self._active for name in rule.names(self.rules)), PROMOTED]
         return {name: number for number, name in enumerate(names)}
 

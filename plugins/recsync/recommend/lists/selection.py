@@ -302,8 +302,8 @@ def diverse(
     :param values: by row and column, how relevant it is, 0 to 1.
     :param good: those that may be chosen.
     :param wanted: by row, how many.
-    :param chosen: by row, the groups of what was chosen before, -1 for none.
-    :param before: by row, how much was chosen before.
+    :param chosen: by row, the groups of the items chosen before, -1 for none.
+    :param before: by row, the number of items chosen before.
     :returns: the columns in the order in which they were chosen, -1 behind them.
     """
     people, most = np.arange(len(groups)), int(wanted.max(initial=0))

@@ -42,7 +42,7 @@ def csv_blocks(
 
     :param name: the SQL file, for errors.
     :param moments: write dates and times as ISO 8601 instead of refusing them.
-    :raises FatalError: naming the column whose values cannot be written.
+    :raises FatalError: naming the column with values that cannot be written.
     """
     cell = _cell_or_moment if moments else _cell
     for rows in blocks:

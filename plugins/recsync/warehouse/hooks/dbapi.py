@@ -46,7 +46,7 @@ _REFUSING_WORDS = (
 
 
 class DbApiWarehouse(Warehouse):
-    """Read any connection whose hook is a DbApiHook.
+    """Read any connection with a hook that is a DbApiHook.
 
     :param hook: default: the connection's own.
     :param type_names: the types of the driver's type codes; without it, only codes that are names are known.
