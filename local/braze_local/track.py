@@ -149,7 +149,7 @@ def _exceeds_user_limit(arrays: Arrays, objects: int) -> bool:
 
 
 async def _adopt(sandbox: Sandbox, arrays: Arrays) -> None:
-    """Create the unknown users of update-only objects, as if a brand had imported them; a braze_id cannot be imported."""
+    """Create the unknown users of update-only objects, as a brand's import does; a braze_id cannot be imported."""
     named: dict[str, dict[str, Any]] = {}
     for array in arrays.values():
         for candidate in array:

@@ -80,11 +80,11 @@ class Explanation:
     :param unanswered: why Amazon Personalize has no answer.
     :param with_scores: whether the run read scores.
     :param left_out: by rule, the candidates that it left out; None when the run did not record them.
-    :param all_rules: the rules that left out anything, candidates of the fallback too.
+    :param all_rules: the rules that left out a candidate, also one of the fallback.
     :param bought: the last purchases that the fallback ``similar`` started from.
-    :param braze: what Braze shows now, by attribute; None when it has no such profile, or was not asked.
-    :param braze_problem: why Braze was not asked.
-    :param as_sent: whether Braze shows what was last sent; None when one of both is not known.
+    :param braze: values in Braze now, by attribute; None when they could not be read.
+    :param braze_problem: why the values in Braze could not be read.
+    :param as_sent: whether the values in Braze equal the last sent ones; None when either is unknown.
     """
 
     program: str

@@ -40,7 +40,7 @@ class ReportEntry:
 
 @dataclass(frozen=True)
 class MaintainReport:
-    """What one maintain run found.
+    """The report of one maintain run.
 
     :param removed: with ``dry_run``, what would be removed.
     :param kept: units and resources in use.
