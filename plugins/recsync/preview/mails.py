@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from braze_client.client import BrazeClient
@@ -18,7 +18,7 @@ from recsync.email_kit.kit import template_and_blocks
 from recsync.errors import FatalError
 from recsync.preview.braze_data import BrazeSources, bad_images, read_profiles
 from recsync.preview.findings import MailFinding, find, image_urls
-from recsync.preview.sample import Chosen, choose, names_in_braze
+from recsync.preview.sample import NAMED, Chosen, choose, names_in_braze
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.catalog import known_items
 from recsync.recommend.store import RecommendationsStore
@@ -27,6 +27,8 @@ from recsync.storage.duck import work_folder
 # Renderings of a mail: each one may need items that the previous one could not know.
 _MAX_PASSES = 12
 MAX_PEOPLE = 1_000
+# With the items that it read, and the problems of its sources.
+_Rendering = tuple[Rendered, tuple[Json, ...], tuple[LiquidProblem, ...]]
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,10 @@ class _Renderer:
             )
         return [self._mail(each, profiles.get(each.person), rendered.get(each.person)) for each in people]
 
-    async def _rendered(
-        self, client: BrazeClient, profiles: dict[str, Json]
-    ) -> dict[str, tuple[Rendered, tuple[Json, ...], tuple[LiquidProblem, ...]]]:
+    async def _rendered(self, client: BrazeClient, profiles: dict[str, Json]) -> dict[str, _Rendering]:
         catalog = self.context.program.braze.catalog
         sizes = {catalog.name: len(known_items(self.context, catalog))} if catalog else {}
-        found: dict[str, tuple[Rendered, tuple[Json, ...], tuple[LiquidProblem, ...]]] = {}
+        found: dict[str, _Rendering] = {}
         for _ in range(_MAX_PASSES):
             for person in [name for name in profiles if name not in found]:
                 self.sources.shown, self.sources.problems, wanted = [], [], self.sources.wants
@@ -104,7 +104,7 @@ class _Renderer:
         self,
         chosen: Chosen,
         profile: Json | None,
-        made: tuple[Rendered, tuple[Json, ...], tuple[LiquidProblem, ...]] | None,
+        made: _Rendering | None,
     ) -> Mail:
         if profile is None or made is None:
             return Mail(chosen, "", "Braze has no profile of this person")
@@ -127,8 +127,8 @@ def preview(
 ) -> Preview:
     """Render the mails of people, of a sample when none are named.
 
-    :param people: each a ``user_id`` or how the program names the person to Braze.
-    :param seconds: how long reading from Braze may wait for its rate limit.
+    :param people: each a ``user_id``, or the person's id in Braze.
+    :param seconds: limit for all reads from Braze; its rate limit may make them wait.
     :param load_images: whether to find out which pictures cannot be loaded.
     :param now: the time of sending.
     :raises RecsyncError: when the lists, the template or Braze cannot be read.
@@ -146,14 +146,9 @@ def preview(
     mails = asyncio.run(renderer.mails(chosen))
     bad = bad_images(url for mail in mails for url in image_urls(mail.html)) if load_images else {}
     checked = tuple(
-        Mail(
-            mail.chosen,
-            mail.html,
-            mail.aborted,
-            mail.in_braze,
-            (*mail.findings, *(find(mail.html, mail.items, fields, bad) if mail.html else ())),
-            mail.items,
-        )
+        replace(mail, findings=(*mail.findings, *find(mail.html, mail.items, fields, bad)))
+        if mail.html
+        else mail
         for mail in mails
     )
     return Preview(program, run, checked, tuple(template.problems))
@@ -179,7 +174,7 @@ def _people(
                 f"{context.program.name} has published no lists yet, so there is nobody to choose; run "
                 f"{context.program.name}_recommend and {context.program.name}_push first, or name people."
             )
-        return "", [Chosen("a person you named", person) for person in people]
+        return "", [Chosen(NAMED, person) for person in people]
     with work_folder() as work:
         lists = work / "lists.parquet"
         catalog = store.download(run, lists)

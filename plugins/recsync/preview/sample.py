@@ -24,7 +24,7 @@ NAMED = "a person you named"
 class Chosen:
     """A person of the sample.
 
-    :param person: as the program names them to Braze.
+    :param person: the person's id in Braze.
     :param reason: why there is no list; empty with one.
     """
 
@@ -33,7 +33,7 @@ class Chosen:
     reason: str = ""
 
 
-# Label, and what it takes most of: a column of _measured. A person has the first label that finds them.
+# Label, and the column of _measured that is highest for its person. A person gets one label, the first that fits.
 _WANTED = (
     ("best scores", "score"),
     ("lowest scores", "low_score"),
@@ -48,11 +48,11 @@ _WANTED = (
     ("no list", "no_list"),
 )
 _ROWS = 100_000
-_NO = -np.inf  # not worth a look for this reason
+_NO = -np.inf  # the label does not fit
 
 
 def choose(lists: Path, catalog: pa.Table, fields: ItemFields, shown: int) -> list[Chosen]:
-    """Return one person for each thing worth a look, as far as the lists have one.
+    """Return one person for each label that fits anyone.
 
     :param lists: Parquet file of ``LISTS``; ``catalog``: the ``CATALOG`` beside it.
     :param shown: how many items of a list the mail shows.
@@ -88,7 +88,7 @@ def choose(lists: Path, catalog: pa.Table, fields: ItemFields, shown: int) -> li
 def _measured(
     batch: pa.RecordBatch, facts: Mapping[str, NDArray[np.int64]], shown: int, longest: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Measure how much of each thing the people of a batch have; ``_NO`` where it is not worth a look."""
+    """Return the value of each person of a batch by label; ``_NO`` where the label does not fit."""
     items, scores = batch.column("items"), batch.column("scores")
     lengths = pc.fill_null(pc.list_value_length(items), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     starts = items.offsets.to_numpy()[:-1].astype(np.int64)
