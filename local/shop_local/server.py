@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 import traceback
 from dataclasses import dataclass
-from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
-from string import Template
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import psycopg
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from shop_local.catalog import Catalog, Product
+from shop_local.catalog import Catalog
 from shop_local.pictures import PIXELS, picture
 
 NAME = "Corner Market"
@@ -21,6 +20,12 @@ _SHOWN = 24
 _HTML = "text/html; charset=utf-8"
 # Pictures never change under their name; a mail client asks once.
 _KEEP = "public, max-age=86400, immutable"
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+)
+# The path alone: the page is on the same server, whatever name the visitor knows it by.
+_ENVIRONMENT.filters["path"] = lambda address: urlsplit(address).path
+_TEMPLATE = _ENVIRONMENT.get_template("page.html")
 
 
 @dataclass(frozen=True)
@@ -58,52 +63,20 @@ class Shop:
 
     def _page(self, path: str) -> Reply:
         if path == "/":
-            cards = "".join(_card(product) for product in self._catalog.best_sellers(_SHOWN))
-            return _page(NAME, f'<h1>Best sellers</h1><div class="grid">{cards}</div>')
+            return _page(heading="Best sellers", products=self._catalog.best_sellers(_SHOWN))
         kind, _, product_id = path.removeprefix("/").partition("/")
         product = self._catalog.product(product_id) if kind == "products" else None
         if product is None:
             return _message(404, "The shop does not sell this product.")
-        return _page(product.name, _details(product))
+        return _page(product=product)
 
 
 def _message(status: int, text: str) -> Reply:
-    return Reply(status, _page(NAME, f"<h1>{escape(text)}</h1>").body)
+    return Reply(status, _page(heading=text).body)
 
 
-def _page(title: str, content: str) -> Reply:
-    template = Template(resources.files("shop_local").joinpath("page.html").read_text())
-    return Reply(200, template.substitute(title=escape(title), shop=NAME, content=content).encode())
-
-
-def _picture(product: Product, pixels: int) -> str:
-    # The path alone: the page is on the same server, whatever name the visitor knows it by.
-    source = escape(urlsplit(product.image).path)
-    return f'<img src="{source}" alt="{escape(product.name)}" width="{pixels}" height="{pixels}">'
-
-
-def _price(product: Product) -> str:
-    former = (
-        f' <s><span class="hidden">instead of </span>${product.former_price}</s>'
-        if product.former_price
-        else ""
-    )
-    return f'<p class="price">${product.price}{former}</p>'
-
-
-def _card(product: Product) -> str:
-    return (
-        f'<a class="card" href="/products/{escape(product.product_id)}">{_picture(product, 300)}'
-        f"<p class=brand>{escape(product.brand)}</p><h2>{escape(product.name)}</h2>{_price(product)}</a>"
-    )
-
-
-def _details(product: Product) -> str:
-    return (
-        f'<article class="product">{_picture(product, PIXELS // 2)}<div><p class="brand">{escape(product.brand)}</p>'
-        f"<h1>{escape(product.name)}</h1>{_price(product)}<p>{escape(product.aisle)}</p>"
-        '<p class="note">A page of the local sample shop: nothing can be bought here.</p></div></article>'
-    )
+def _page(**values: object) -> Reply:
+    return Reply(200, _TEMPLATE.render(shop=NAME, pixels=PIXELS // 2, **values).encode())
 
 
 class Server(ThreadingHTTPServer):

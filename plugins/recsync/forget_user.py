@@ -4,7 +4,7 @@
 
 ``make forget`` runs it. Standard input holds the user_id, and after a tab the id in Braze if no audience contains the
 user. The id is written to a request on S3, which the DAG deletes at its end; Airflow gets only the name of the
-request. ``request`` prints the name for a run in the scheduler; ``run`` runs the DAG in a child process, whose
+request. ``request`` prints the name for a run in the scheduler; ``run`` runs the DAG in a child process; its
 metadata database may be a file.
 """
 

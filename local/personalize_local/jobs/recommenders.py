@@ -52,7 +52,7 @@ class Recommender(Job):
     heavy = True
 
     def must_wait(self, context: JobContext, resource: Resource) -> bool:
-        """Wait for earlier user deletions, whose rows must not be trained on."""
+        """Wait for earlier user deletions: deleted rows must not be trained on."""
         return has_earlier(context.store, resource, DATA_DELETION_JOB, resource.parent_arn)
 
     def begin(self, context: JobContext, resource: Resource) -> Task:
@@ -85,7 +85,7 @@ class RecommenderUpdate(Job):
     heavy = True
 
     def must_wait(self, context: JobContext, resource: Resource) -> bool:
-        """Wait for earlier user deletions, whose rows must not be trained on."""
+        """Wait for earlier user deletions: deleted rows must not be trained on."""
         group_arn = _recommender_of(context, resource).parent_arn
         return has_earlier(context.store, resource, DATA_DELETION_JOB, group_arn)
 

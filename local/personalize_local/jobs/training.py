@@ -44,7 +44,7 @@ _SEED = 1
 
 
 def training_task(context: JobContext, resource: Resource, previous: str | None = None) -> Task:
-    """Return the training of a solution version, or of what has its members, into a new folder.
+    """Return the task that trains a solution version into a new folder; a recommender is given in that form.
 
     With performHPO, all candidates are trained one after another.
 
@@ -75,7 +75,7 @@ class Training(Job):
     heavy = True
 
     def must_wait(self, context: JobContext, resource: Resource) -> bool:
-        """Wait for earlier user deletions, whose rows must not be trained on."""
+        """Wait for earlier user deletions: deleted rows must not be trained on."""
         group_arn = resource.body["datasetGroupArn"]
         return has_earlier(context.store, resource, DATA_DELETION_JOB, group_arn)
 

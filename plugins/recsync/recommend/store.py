@@ -42,8 +42,8 @@ class RecommendationsManifest:
     :param items: different items in all lists.
     :param tiers: furthest tier used -> people with a list.
     :param dropped: rule -> entries of the output's lists that it dropped.
-    :param short: rule -> people with fewer items than ``length``, or without a list, of whose candidates it dropped
-        some; a person may count under several.
+    :param short: rule -> people with fewer items than ``length``, or without a list, who lost candidates to it; a
+        person may count under several rules.
     :param missed: rule about a share -> lists that miss it.
     :param catalogue_items: items in the catalog.
     :param unusable_items: items of ``catalogue.sql`` that are never mailed, because Braze cannot hold their ids.

@@ -74,8 +74,8 @@ class ListsReport:
     :param tiers: furthest tier used -> people with a list.
     :param unanswered: reason -> people for whom the output should have an answer and has none.
     :param dropped: rule -> entries of the output's lists that it dropped.
-    :param short: rule -> people with fewer items than ``length``, or without a list, of whose candidates it dropped
-        some; a person may count under several.
+    :param short: rule -> people with fewer items than ``length``, or without a list, who lost candidates to it; a
+        person may count under several rules.
     :param missed: rule about a share -> lists that miss it.
     :param items: different items in all lists.
     :param questions: how many answers the output should hold: one for each person of the audience whom the job was
