@@ -9,7 +9,6 @@ import hashlib
 import logging
 import os
 import shutil
-import signal
 import sys
 import time
 from contextlib import suppress
@@ -17,7 +16,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Any
 
 from braze_client.payloads import dumps
@@ -38,7 +36,7 @@ log = logging.getLogger(__name__)
 
 # A store of another layout is built anew.
 _FORMAT = 1
-_NICENESS = 10
+_NICENESS = 5
 
 
 class ProgramUpdater:
@@ -230,14 +228,9 @@ class Updater:
             time.sleep(self._seconds)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)
-
-
 def main() -> int:
-    """Follow S3 until stopped."""
+    """Follow S3 until a signal ends the process, which it may do at any point."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    signal.signal(signal.SIGTERM, _stop)
     # Requests come first: a build takes whole seconds of CPU.
     os.nice(_NICENESS)
     try:
