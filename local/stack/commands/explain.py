@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stack.commands.forget import read_people
 from stack.console import make_plan
+from stack.errors import StackError
 from stack.supervisor import Supervisor
 
 HELP = "say why people have their list, or none; their ids come from a file or standard input"
@@ -27,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start the services and print recsync's explanations."""
+    if arguments.users and arguments.without_list:
+        raise StackError(
+            "USERS asks about people, WITHOUT_LIST for a table of everybody without a list: ask for one."
+        )
     people = [] if arguments.without_list else read_people(arguments.users)
     plan = make_plan()
     Supervisor(plan, lambda text: print(text, file=sys.stderr, flush=True)).up(airflow=False)
