@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,36 @@ def test_a_connection_that_cannot_be_read_is_named_without_its_text(
     with pytest.raises(FatalError, match=r"SHOP_DB|shop_db") as caught:
         warehouse("shop_db").columns("SELECT 1", name="x")
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("executor", "broker", "setting", "url"),
+    [
+        ("CeleryExecutor", "redis://:pw@redis:6379/0", "", "redis://:pw@redis:6379/0"),
+        (
+            "LocalExecutor,CeleryExecutor",
+            "rediss://redis/1?ssl_cert_reqs=CERT_NONE",
+            "",
+            "rediss://redis/1?ssl_cert_reqs=none",
+        ),
+        ("CeleryExecutor", "redis://one:6379/0;redis://two:6379/0", "", "redis://one:6379/0"),
+        ("CeleryExecutor", "amqp://rabbit", "", None),
+        ("LocalExecutor", "redis://:pw@redis:6379/0", "", None),
+        ("CeleryExecutor", "redis://:pw@redis:6379/0", "off", None),
+        ("LocalExecutor", "", "redis://other:6379/2", "redis://other:6379/2"),
+        ("LocalExecutor", "", "pace_plain", "redis://:p%40ss@cache:6380/3"),
+        ("LocalExecutor", "", "pace_tls", "rediss://who:p%40ss@cache:6379/0?ssl_cert_reqs=none"),
+        ("LocalExecutor", "", "pace_missing", None),
+    ],
+)
+def test_the_pace_is_shared_through_the_setting_or_the_broker(
+    monkeypatch: pytest.MonkeyPatch, executor: str, broker: str, setting: str, url: str | None
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PACE_PLAIN", "redis://:p%40ss@cache:6380/3")
+    tls = {"conn_type": "redis", "host": "cache", "login": "who", "password": "p@ss"}
+    tls_extra = {"ssl": True, "ssl_cert_reqs": "none", "db": 0}
+    monkeypatch.setenv("AIRFLOW_CONN_PACE_TLS", json.dumps({**tls, "extra": tls_extra}))
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    monkeypatch.setenv("AIRFLOW__CELERY__BROKER_URL", broker)
+    monkeypatch.setenv("AIRFLOW__RECSYNC__PACE_REDIS_URL", setting)
+    assert settings.pace_redis_url() == url

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,6 +23,7 @@ from recsync.errors import FatalError, RecsyncError, RetriableError
 from recsync.storage.csv_text import ByteStream
 from recsync.storage.duck import local_disk
 from recsync.storage.keys import uri
+from recsync.storage.object_reader import RANGE_BYTES, BodyStream, RangeReader
 
 
 def fatal(
@@ -44,11 +46,12 @@ _CHANGED = frozenset({"PreconditionFailed", "412"})
 _UNDECIDED = "ConditionalRequestConflict"
 _CONDITIONAL_TRIES = 8
 _FIRST_PAUSE_SECONDS = 0.1
+_DOWNLOAD_TRIES = 5
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+_DELETED_AT_ONCE = 1_000
 # boto3's threshold for several parts. Below it a transfer of boto3's starts threads for one request, and a download
 # asks for the size first.
 _ONE_REQUEST_BYTES = 8 * 1024**2
-# Read at least so much of a range: a request takes as long as some 100 kB.
-_RANGE_BYTES = 128 * 1024
 _REMEDIES = {
     "NoSuchBucket": "Create the bucket or correct the setting [recsync] bucket.",
     "AccessDenied": "Give the role of the AWS connection s3:GetObject, s3:PutObject and s3:ListBucket on it.",
@@ -139,15 +142,42 @@ class Bucket:
                     return
             self.client.download_file(self.name, key, str(path))
 
-    def stream(self, key: str) -> ByteStream:
-        """Open one object for reading in pieces."""
+    def download_version(self, key: str, path: Path, *, etag: str) -> bool:
+        """Read one version of an object into a file; resume a response that breaks off.
+
+        :returns: False when the object was replaced or deleted.
+        :raises RetriableError: when all tries break off or the local disk is full.
+        """
+        with self.errors(key), local_disk(path.parent), path.open("wb") as file:
+            for number in range(_DOWNLOAD_TRIES):
+                rest = {"Range": f"bytes={file.tell()}-"} if file.tell() else {}
+                try:
+                    answer = self.client.get_object(Bucket=self.name, Key=key, IfMatch=etag, **rest)
+                    with closing(answer["Body"]) as body:
+                        shutil.copyfileobj(body, file, _ONE_REQUEST_BYTES)
+                    return True
+                except ClientError as error:
+                    if error.response.get("Error", {}).get("Code", "") in _MISSING | _CHANGED:
+                        return False
+                    raise
+                except BotoCoreError:
+                    if number + 1 == _DOWNLOAD_TRIES:
+                        raise
+        raise AssertionError("unreachable")
+
+    def stream(self, key: str, start: int = 0) -> ByteStream:
+        """Open one object for reading in pieces.
+
+        :param start: the first byte to read.
+        """
+        part = {"Range": f"bytes={start}-"} if start else {}
         with self.errors(key):
-            return _Body(self, key, self.client.get_object(Bucket=self.name, Key=key)["Body"])
+            return BodyStream(self, key, self.client.get_object(Bucket=self.name, Key=key, **part)["Body"])
 
     def open(self, key: str) -> io.BufferedReader | None:
         """Open one object for reading anywhere in it, such as some columns of Parquet; None when it is missing."""
         size = self.size_bytes(key)
-        return None if size is None else io.BufferedReader(_Ranges(self, key, size), _RANGE_BYTES)
+        return None if size is None else io.BufferedReader(RangeReader(self, key, size), RANGE_BYTES)
 
     def get(self, key: str) -> bytes | None:
         """Read one object; None when it is missing."""
@@ -179,10 +209,36 @@ class Bucket:
         with self.errors(source):
             self.client.copy({"Bucket": self.name, "Key": source}, self.name, target)
 
+    def download_if_there(self, key: str, path: Path) -> bool:
+        """Read one object into a file like :meth:`download`; return False when it is missing."""
+        try:
+            self.download(key, path)
+        except _NotThereError:
+            return False
+        return True
+
     def delete(self, key: str) -> None:
         """Delete one object, if it exists."""
         with self.errors(key):
             self.client.delete_object(Bucket=self.name, Key=key)
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """Delete objects, 1,000 in a request.
+
+        :raises RetriableError: when S3 did not delete all of them.
+        """
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            objects = [{"Key": key} for key in keys[start : start + _DELETED_AT_ONCE]]
+            with self.errors(keys[start]):
+                answer = self.client.delete_objects(
+                    Bucket=self.name, Delete={"Objects": objects, "Quiet": True}
+                )
+            if kept := answer.get("Errors"):
+                codes = ", ".join(sorted({str(each.get("Code")) for each in kept}))
+                raise RetriableError(
+                    f"S3 did not delete {len(kept):,} objects such as {self.uri(kept[0]['Key'])}: {codes}. A retry "
+                    "deletes them; AccessDenied needs s3:DeleteObject on the bucket."
+                )
 
     def forget_parts(self, key: str, upload_id: str) -> None:
         """Abort a multipart upload; ignore a failure, so that the original error is raised."""
@@ -300,39 +356,6 @@ class Bucket:
         return refused or RetriableError(f"S3 failed on {self.uri(key)}: {error}")
 
 
-class _Ranges(io.RawIOBase):
-    """Read ranges of one object; errors are errors of the bucket."""
-
-    def __init__(self, bucket: Bucket, key: str, size: int) -> None:
-        super().__init__()
-        self._bucket, self._key, self._size, self._place = bucket, key, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = start + offset
-        return self._place
-
-    def readinto(self, buffer: Any) -> int:
-        end = min(self._place + len(buffer), self._size)
-        if end <= self._place:
-            return 0
-        with self._bucket.errors(self._key):
-            asked = {"Bucket": self._bucket.name, "Key": self._key, "Range": f"bytes={self._place}-{end - 1}"}
-            found = bytes(self._bucket.client.get_object(**asked)["Body"].read())
-        buffer[: len(found)] = found
-        self._place += len(found)
-        return len(found)
-
-
 class _NotThereError(RetriableError):
     """The object is missing."""
 
@@ -343,16 +366,3 @@ class _ChangedError(RetriableError):
 
 class _UndecidedError(RetriableError):
     """S3 answered a conditional write with 409."""
-
-
-@dataclass(frozen=True)
-class _Body:
-    """The bytes of one object; errors while reading are errors of the bucket."""
-
-    bucket: Bucket
-    key: str
-    body: Any
-
-    def read(self, size: int, /) -> bytes:
-        with self.bucket.errors(self.key):
-            return bytes(self.body.read(size))

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/personalize/latest/dg/data-prep-formatting.html
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -246,6 +247,13 @@ def records(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
             yield whole
     if rest:
         yield [rest]
+
+
+def cells(record: str) -> list[str]:
+    """Return the cells of one record of an exported object."""
+    if '"' not in record:
+        return record.split(",")
+    return next(csv.reader([record], escapechar="\\", doublequote=False))
 
 
 def _cut_quoted(text: bytes) -> tuple[list[bytes], bytes]:

@@ -7,11 +7,15 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 
 from recsync.errors import RetriableError
+from recsync.storage import machine
+
+if TYPE_CHECKING:
+    import duckdb
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -61,14 +65,22 @@ MEMORY_LIMIT = "256MB"
 
 
 @contextmanager
-def opened(work: Path, *, memory_limit: str = MEMORY_LIMIT) -> Generator[duckdb.DuckDBPyConnection]:
+def opened(
+    work: Path, *, memory_limit: str = MEMORY_LIMIT, threads: int | None = None
+) -> Generator[duckdb.DuckDBPyConnection]:
     """Open a database in the work folder for the block.
 
     :param work: folder for spilled data, deleted by the caller.
+    :param memory_limit: above it, DuckDB spills to disk; ``machine.duckdb_memory()`` gives it more on a larger worker.
+    :param threads: None: as many as the process may use; DuckDB itself would count the processors of the host.
     :raises RetriableError: when the folder's disk is full.
     """
+    # Imported here to keep it, 17 MB, out of the memory of exports.
+    import duckdb
+
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory_limit,
+        "threads": threads or machine.cpus(),
         "temp_directory": str(work / "spill"),
         # Keeping the order of rows would hold whole results in memory; queries that need an order say ORDER BY.
         "preserve_insertion_order": False,
@@ -78,11 +90,18 @@ def opened(work: Path, *, memory_limit: str = MEMORY_LIMIT) -> Generator[duckdb.
     }
     connection = duckdb.connect(str(work / "work.duckdb"), config=config)
     try:
+        # A long query would write its progress bar to the task's log.
+        connection.execute("SET enable_progress_bar = false")
         yield connection
     except duckdb.IOException as error:
         raise RetriableError(f"The worker's disk failed below {work}: {error}") from None
     except duckdb.OutOfMemoryException as error:
-        raise RetriableError(f"{work} has no room to spill to, free some: {error}") from None
+        # Its further lines advise settings that no one can reach here.
+        said = str(error).partition("\n")[0]
+        raise RetriableError(
+            f"DuckDB needs more memory than its {memory_limit}, or more room at {work}: {said}. Use a larger worker, "
+            f"or set {machine.TASK_MEMORY_MB}; for the room, let TMPDIR point to a larger disk."
+        ) from None
     finally:
         connection.close()
         (work / "work.duckdb").unlink(missing_ok=True)

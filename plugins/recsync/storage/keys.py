@@ -9,8 +9,10 @@
 <program>/imports/<run>/<dataset>/<interval>.csv what one import takes of the published intervals
 <program>/batch/<run>/input/users.json           input of a batch inference job
 <program>/batch/<run>/output/                    its output
+<program>/batch/<run>/<i>-of-<n>/{input,output}/… the same of each job, when one cannot take the whole input
 <program>/batch/<run>/again/{input,output}/…     the same of a second job, for users without an answer
 <program>/batch/<run>/segment/{input,output}/…   the same of the segment job that says who gets lists
+<program>/batch/<run>/lists/…                    what the tasks that build lists share; gone when they are published
 <program>/recommendations/<run>/…                lists.parquet, catalogue.parquet, manifest.json, audience.parquet,
                                                  catalogue-report.json, known-ids.json, left_out.parquet, and the
                                                  inputs of lists: seeds, segments, promotion
@@ -18,12 +20,21 @@
 <program>/deliveries/<delivery>/sample.json      some of the payloads, for people to look at
 <program>/deliveries/<delivery>/ledger/<n>.json  settled writes; see push/ledger.py
 <program>/deliveries/<delivery>/…                accounts.parquet, dead_letters.jsonl, report.json, verification.json
+<program>/lift/<run>/report.json                  the arms of the experiment compared, until that run
+<program>/attribution/…                          reports of the metric attribution, as Amazon Personalize names them
 <program>/maintenance/<run>/…                    objects.json, resources.json, report.json of one maintain run
-<program>/erasure/<erasure>/…                    request.json, input/users.csv, done.json: gone when it ends
+<program>/tables/<table>/date=<day>/….parquet     tables for others: see tables/schema.py
+<program>/erasure/<request>/request.json         a person to erase; the open requests are the queue
+<program>/erasure/<batch>/…                      batch.json, people.json, input/users.csv, staged/…, done.json: the
+                                                 requests that one run takes; gone when it ends
 <program>/erasure/certificates/…                 what each erasure removed; hashes only
+<program>/erasure/batches/…                      the same of a run's requests together
 <program>/state/…                                champion.json, imports.json, last_sent.json, last_sent/…,
-                                                 catalog-….json, alerts/…, freshness.json, tuning.json, comparisons/…,
-                                                 money/…
+                                                 erasure-index.parquet, catalog-….json, alerts/…, freshness.json,
+                                                 tuning.json, comparisons/…, money/…
+_experiments/<layer>/layer.json                  which buckets of people the experiments of a layer have. It belongs to
+                                                 all programs; their names cannot begin with _: experiments/store.py
+_experiments/<layer>/<experiment>/…              enrolled.json, enrolled/….parquet: who is in which arm since when
 
 Personalize reads first-level objects of a folder only, so no folder it reads has folders below it.
 """
@@ -93,19 +104,31 @@ class Keys:
     def import_object(self, run: str, dataset_type: DatasetType, interval: str) -> str:
         return f"{self.import_folder(run, dataset_type)}{interval}.csv"
 
-    def batch_input(self, run: str) -> str:
-        return f"{self.program}/batch/{run}/input/users.json"
+    def batch(self, run: str) -> str:
+        """Return the folder of the inputs and outputs of a run's jobs; ends with a slash."""
+        return f"{self.program}/batch/{run}/"
 
-    def batch_output(self, run: str) -> str:
+    def batch_input(self, run: str, part: str = "") -> str:
+        """Return the input object of a batch inference job.
+
+        :param part: one of several jobs, with a slash at the end; empty: the only one.
+        """
+        return f"{self.batch(run)}{part}input/users.json"
+
+    def batch_output(self, run: str, part: str = "") -> str:
         """Return the output folder of a batch inference job; ends with a slash."""
-        return f"{self.program}/batch/{run}/output/"
+        return f"{self.batch(run)}{part}output/"
 
-    def second_input(self, run: str) -> str:
+    def second_input(self, run: str, part: str = "") -> str:
         """Return the input object of a run's second job, for users without an answer."""
-        return f"{self.program}/batch/{run}/again/input/users.json"
+        return self.batch_input(run, f"again/{part}")
 
-    def second_output(self, run: str) -> str:
-        return f"{self.program}/batch/{run}/again/output/"
+    def second_output(self, run: str, part: str = "") -> str:
+        return self.batch_output(run, f"again/{part}")
+
+    def list_spool(self, run: str, name: str = "") -> str:
+        """Return an object that the tasks of a run share while they build its lists, or the folder of all."""
+        return f"{self.batch(run)}lists/{name}"
 
     def segment_input(self, run: str) -> str:
         """Return the input object of the segment job that selects the users who get lists."""
@@ -148,9 +171,28 @@ class Keys:
         """Return the folder of one delivery; ends with a slash."""
         return f"{self.all_deliveries}{delivery}/"
 
+    def accounts(self, delivery: str) -> str:
+        return f"{self.delivery(delivery)}accounts.parquet"
+
     def ledger_entry(self, delivery: str, number: int) -> str:
         """Return the key of one entry of a delivery's ledger; keys sort by number."""
         return f"{self.delivery(delivery)}ledger/{number:08d}.json"
+
+    def table(self, name: str) -> str:
+        """Return the folder of one table for others; ends with a slash."""
+        return f"{self.program}/tables/{name}/"
+
+    def table_object(self, name: str, day: str, part: str) -> str:
+        """Return one object of a table.
+
+        :param day: partition, ISO 8601.
+        """
+        return f"{self.table(name)}date={day}/{part}.parquet"
+
+    @property
+    def attribution_reports(self) -> str:
+        """Return the folder that Amazon Personalize writes reports to; ends with a slash."""
+        return f"{self.program}/attribution/"
 
     @property
     def erasures(self) -> str:
@@ -163,6 +205,15 @@ class Keys:
 
     def certificate(self, name: str, stamp: str, suffix: str) -> str:
         return f"{self.erasures}certificates/{stamp}-{name}{suffix}"
+
+    def batch_certificate(self, batch: str, stamp: str, suffix: str) -> str:
+        """Return the key of the certificate of all requests that one run took."""
+        return f"{self.erasures}batches/{stamp}-{batch}{suffix}"
+
+    @property
+    def erasure_index(self) -> str:
+        """Return the key of the index of which object can hold whom."""
+        return self.state("erasure-index.parquet")
 
     def alert(self, digest: str) -> str:
         """Return the key of the last alert about one problem."""
@@ -184,10 +235,27 @@ class Keys:
 
     def run_document(self, prefix: str, run: str, part: str) -> str:
         """Return the key of a document of one run below a prefix of the table of stages."""
-        return f"{self.program}/{prefix}/{run}/{part}.json"
+        return f"{self.run_documents(prefix)}{run}/{part}.json"
+
+    def run_documents(self, prefix: str) -> str:
+        """Return the folder of all runs below a prefix of the table of stages; ends with a slash."""
+        return f"{self.program}/{prefix}/"
 
     def state(self, name: str) -> str:
         return f"{self.program}/state/{name}"
+
+
+ALL_EXPERIMENTS = "_experiments/"
+
+
+def layer(name: str) -> str:
+    """Return the key of a layer's document; a layer belongs to all programs of the bucket."""
+    return f"{ALL_EXPERIMENTS}{name}/layer.json"
+
+
+def enrolment(layer_name: str, experiment: str) -> str:
+    """Return the folder of an experiment's people; ends with a slash."""
+    return f"{ALL_EXPERIMENTS}{layer_name}/{experiment}/"
 
 
 def uri(bucket: str, key: str) -> str:

@@ -52,28 +52,36 @@ class ObjectWriter:
     etag: str = ""
     _upload_id: str = ""
     _buffer: bytearray = field(default_factory=bytearray)
+    # Bytes of the buffer that are in use.
+    _filled: int = 0
     _etags: list[str] = field(default_factory=list)
-    _in_flight: deque[Future[str]] = field(default_factory=deque)
+    _in_flight: deque[tuple[Future[str], bytearray]] = field(default_factory=deque)
+    # Buffers of parts that are uploaded; new memory would cost more than the copy into it.
+    _free: list[bytearray] = field(default_factory=list)
 
     def write(self, data: bytes) -> None:
         """Add bytes; wait while two parts are in flight."""
         self.size_bytes += len(data)
         rest = memoryview(data)
-        while len(self._buffer) + len(rest) >= self._part_bytes:
-            room = self._part_bytes - len(self._buffer)
-            self._buffer += rest[:room]
-            rest = rest[room:]
-            self._send_part()
-        self._buffer += rest
+        while len(rest):
+            if not self._filled and len(self._buffer) < self._part_bytes:
+                self._buffer = bytearray(self._part_bytes)
+            piece = rest[: self._part_bytes - self._filled]
+            # A slice of the bytearray itself would copy the piece twice.
+            memoryview(self._buffer)[self._filled : self._filled + len(piece)] = piece
+            self._filled += len(piece)
+            rest = rest[len(piece) :]
+            if self._filled == self._part_bytes:
+                self._send_part()
 
     def close(self) -> None:
         if not self._upload_id:
-            self.etag = self.bucket.put(self.key, bytes(self._buffer))
+            self.etag = self.bucket.put(self.key, bytes(memoryview(self._buffer)[: self._filled]))
             return
-        if self._buffer:
+        if self._filled:
             self._send_part()
         while self._in_flight:
-            self._etags.append(self._in_flight.popleft().result())
+            self._wait_for_one()
         parts = [{"ETag": etag, "PartNumber": number} for number, etag in enumerate(self._etags, 1)]
         with self.bucket.errors(self.key):
             answer = self.bucket.client.complete_multipart_upload(
@@ -83,10 +91,11 @@ class ObjectWriter:
 
     def abort(self) -> None:
         """Abort the upload; if that fails, the bucket's life-cycle rule for incomplete uploads removes the parts."""
-        for future in self._in_flight:
+        futures = [future for future, _ in self._in_flight]
+        for future in futures:
             future.cancel()
         # A part that arrives after the abort would remain.
-        wait(self._in_flight)
+        wait(futures)
         if self._upload_id:
             self.bucket.forget_parts(self.key, self._upload_id)
 
@@ -104,12 +113,19 @@ class ObjectWriter:
             with self.bucket.errors(self.key):
                 self._upload_id = str(self.bucket.client.create_multipart_upload(**self._target)["UploadId"])
         if len(self._in_flight) == _PARTS_IN_FLIGHT:
-            self._etags.append(self._in_flight.popleft().result())
+            self._wait_for_one()
         number = len(self._etags) + len(self._in_flight) + 1
-        self._in_flight.append(self.threads.submit(self._upload, number, self._buffer))
-        self._buffer = bytearray()
+        whole = self._filled == len(self._buffer)
+        body = self._buffer if whole else bytes(memoryview(self._buffer)[: self._filled])
+        self._in_flight.append((self.threads.submit(self._upload, number, body), self._buffer))
+        self._buffer, self._filled = self._free.pop() if self._free else bytearray(), 0
 
-    def _upload(self, number: int, body: bytearray) -> str:
+    def _wait_for_one(self) -> None:
+        future, buffer = self._in_flight.popleft()
+        self._etags.append(future.result())
+        self._free.append(buffer)
+
+    def _upload(self, number: int, body: bytes | bytearray) -> str:
         with self.bucket.errors(self.key):
             answer: Any = self.bucket.client.upload_part(
                 **self._target, UploadId=self._upload_id, PartNumber=number, Body=body

@@ -196,3 +196,22 @@ def test_a_server_that_does_not_answer_is_tried_again(tmp_path: Path) -> None:
         )
         with pytest.raises(RetriableError, match="S3 failed on s3://b/a"):
             Bucket(client, "b").download("a", tmp_path / "a")
+
+
+def test_one_version_is_downloaded_or_nothing(bucket: Bucket, tmp_path: Path) -> None:
+    former, path = bucket.put("a", b"former"), tmp_path / "a"
+    assert bucket.download_version("a", path, etag=former)
+    assert path.read_bytes() == b"former"
+    bucket.put("a", b"newer")
+    assert not bucket.download_version("a", path, etag=former)
+    bucket.delete("a")
+    assert not bucket.download_version("a", path, etag=former)
+
+
+def test_many_objects_are_deleted_by_few_requests(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsync.storage.bucket._DELETED_AT_ONCE", 2)
+    for key in ("a", "b", "c", "d"):
+        bucket.put(key, b"")
+    bucket.delete_all(["a", "b", "c", "gone"])
+    bucket.delete_all([])
+    assert bucket.keys("") == ["d"]

@@ -7,7 +7,14 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsync.storage.hashes import column_hashes, string_hashes
+from recsync.storage.hashes import (
+    HashIndex,
+    column_hashes,
+    mixed,
+    numbers_of,
+    present_numbers,
+    string_hashes,
+)
 
 _MASK = 2**64 - 1
 
@@ -34,6 +41,15 @@ def test_hashes_are_those_of_each_value_alone(values: list[bytes], skipped: int)
     assert string_hashes(array).tolist() == [plain_hash(value) for value in values[skipped:]]
 
 
+@given(
+    st.integers(0, 40).flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size))),
+    st.integers(0, 3),
+)
+def test_values_of_one_length_have_the_same_hashes(values: list[bytes], skipped: int) -> None:
+    array = pa.array(values, pa.binary()).slice(skipped)
+    assert string_hashes(array).tolist() == [plain_hash(value) for value in values[skipped:]]
+
+
 def test_hashes_are_kept_in_files_and_must_never_change() -> None:
     hashes = string_hashes(pa.array(["", "a", "12345678", "123456789", "zoë", None]))
     assert [f"{one:016x}" for one in hashes.tolist()] == [
@@ -54,3 +70,30 @@ def test_a_dictionary_hashes_as_its_values_do() -> None:
 def test_similar_ids_have_different_hashes() -> None:
     ids = [f"{prefix}{n}" for prefix in ("", "u", "user-000000") for n in range(50_000)]
     assert len(set(string_hashes(pa.array(ids)).tolist())) == len(ids)
+
+
+@given(st.sets(st.integers(0, 2**64 - 1)), st.lists(st.integers(0, 2**64 - 1)))
+def test_an_index_finds_hashes_by_all_of_their_bits(known: set[int], others: list[int]) -> None:
+    rows = [*known, *(one ^ 1 for one in known), *others]
+    places = {one: place for place, one in enumerate(known)}
+    index = HashIndex(np.array([*known], np.uint64))
+    assert index.find(np.array(rows, np.uint64)).tolist() == [places.get(one, -1) for one in rows]
+
+
+def test_an_index_of_many_hashes_finds_those_that_share_their_first_bits() -> None:
+    hashes = mixed(np.arange(50_000, dtype=np.uint64))
+    index = HashIndex(hashes[:25_000])
+    assert index.find(hashes).tolist() == [*range(25_000), *[-1] * 25_000]
+
+
+@given(
+    st.lists(st.none() | st.integers(-(2**31), 2**31 - 1)),
+    st.sampled_from([pa.int32(), pa.int64(), pa.float64()]),
+    st.integers(0, 9),
+)
+def test_numbers_are_read_as_arrow_reads_them(
+    values: list[int | None], kind: pa.DataType, skipped: int
+) -> None:
+    column = pa.array(values, kind).slice(skipped)
+    assert numbers_of(column).tolist() == column.fill_null(0).to_pylist()
+    assert present_numbers(column).tolist() == column.drop_null().to_pylist()
