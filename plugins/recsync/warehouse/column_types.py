@@ -55,8 +55,8 @@ class ReturnedColumn:
         return cls(name, type_name, kind if word else Kind.UNKNOWN, scale)
 
 
-# In PostgreSQL, Redshift, Snowflake, DuckDB, MySQL, SQL Server, BigQuery and SQLite. Other types are text: char, uuid,
-# enum.
+# In PostgreSQL, Redshift, Snowflake, DuckDB, MySQL, SQL Server, BigQuery, Trino, Athena and SQLite. Other types are
+# text: char, uuid, enum.
 _TYPES = {
     Kind.INTEGER: r"(u?(tiny|small|big|huge)|medium|byte|u)?int(eger)?|int(2|4|8|64)|signed|unsigned",
     Kind.DECIMAL: r"numeric|(big)?(decimal|numeric)|number|fixed|dec|money",
@@ -66,7 +66,7 @@ _TYPES = {
     Kind.INTERVAL: r"interval.*",
     Kind.BINARY: r"bytea|.*blob|(var)?binary|bytes|varbyte|image",
     Kind.ARRAY: r"array.*|list",
-    Kind.JSON: r"jsonb?|variant|object|super|struct|map|record|union",
+    Kind.JSON: r"jsonb?|variant|object|super|struct|map|record|row|union",
 }
 # Types that cannot be ids, and what to write instead.
 _NO_IDS = {

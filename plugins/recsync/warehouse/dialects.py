@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from recsync.warehouse.column_types import Kind
 
@@ -66,6 +66,8 @@ class Dialect:
     :param line_comments: the starts of comments that end with the line.
     :param nested_comments: whether ``/* */`` can be nested.
     :param joined: SQL that joins the values of ``{0}`` with ``|``, for categorical fields, by the kind of ``{0}``.
+    :param ordered_subqueries: whether a subquery keeps its order when only columns are taken from it.
+    :param as_text: SQL that writes any other ``{0}`` as text, for warehouses that do not return rows as CSV.
     :param as_json: SQL that writes ``{0}`` as JSON, for kinds that the warehouse writes in another notation.
     """
 
@@ -90,7 +92,9 @@ class Dialect:
     quote_escape: str = "''"
     line_comments: tuple[str, ...] = ("--",)
     nested_comments: bool = False
+    ordered_subqueries: bool = False
     joined: Mapping[Kind, str] = field(default_factory=dict)
+    as_text: str = "{0}"
     as_json: Mapping[Kind, str] = field(default_factory=dict)
 
     def epoch(self, expression: str) -> str:
@@ -167,6 +171,7 @@ class Dialect:
 
 POSTGRES = Dialect(
     "postgres",
+    ordered_subqueries=True,
     # An infinite time has no epoch; the cast would fail the whole query.
     epoch_template="CASE WHEN isfinite({0}) THEN FLOOR(EXTRACT(EPOCH FROM {0}))::bigint END",
     # A text that is no time would fail the whole query.
@@ -188,6 +193,7 @@ POSTGRES = Dialect(
 )
 REDSHIFT = Dialect(
     "redshift",
+    ordered_subqueries=True,
     # EXTRACT returns whole seconds for a timestamp and fractions for a timestamptz; DATE_TRUNC removes them first.
     # https://docs.aws.amazon.com/redshift/latest/dg/r_EXTRACT_function.html
     epoch_template="CAST(EXTRACT(EPOCH FROM DATE_TRUNC('second', {0})) AS BIGINT)",
@@ -220,6 +226,7 @@ SNOWFLAKE = Dialect(
 )
 DUCKDB = Dialect(
     "duckdb",
+    ordered_subqueries=True,
     # EPOCH returns a float, which would round 0.9999999 seconds up to the next second.
     epoch_template="CASE WHEN isfinite({0}) THEN CAST(EPOCH(DATE_TRUNC('second', {0})) AS BIGINT) END",
     # Of decimals, "/" returns a float, which rounds nanoseconds up.
@@ -241,6 +248,7 @@ DUCKDB = Dialect(
 )
 SQLITE = Dialect(
     "sqlite",
+    ordered_subqueries=True,
     # SQLite rounds to milliseconds.
     epoch_template="CAST(STRFTIME('%s', {0}) AS INTEGER)",
     # Whole numbers only, and FLOOR is not in every build.
@@ -296,7 +304,40 @@ BIGQUERY = Dialect(
     backslash_escapes=True,
     quote_escape="\\'",
     line_comments=("--", "#"),
+    # Arrays and JSON have no order.
+    sort_template="TO_JSON_STRING({0})",
+    joined={
+        Kind.ARRAY: "(SELECT STRING_AGG(CAST(part AS STRING), '|' ORDER BY place)"
+        " FROM UNNEST({0}) AS part WITH OFFSET AS place)",
+        Kind.JSON: "CASE JSON_TYPE(TO_JSON({0})) WHEN 'array'"
+        " THEN ARRAY_TO_STRING(JSON_VALUE_ARRAY(TO_JSON({0})), '|') ELSE JSON_VALUE(TO_JSON({0})) END",
+    },
+    as_text="CAST({0} AS STRING)",
+    as_json={Kind.ARRAY: "TO_JSON_STRING({0})", Kind.JSON: "TO_JSON_STRING({0})"},
 )
+# FROM_ISO8601_TIMESTAMP wants a T, no blank before the zone, and reads a time without a zone in the session's.
+_TRINO_ISO = "REPLACE(REGEXP_REPLACE(TRIM({0}), ' +([+-])', '$1'), ' ', 'T')"
+TRINO = Dialect(
+    "trino",
+    # A timestamp without a zone counts as UTC here.
+    # https://trino.io/docs/current/functions/datetime.html#to_unixtime
+    epoch_template="CAST(FLOOR(TO_UNIXTIME({0})) AS BIGINT)",
+    epoch_iso_template="CAST(FLOOR(TO_UNIXTIME(TRY(FROM_ISO8601_TIMESTAMP("
+    f"CASE WHEN REGEXP_LIKE({{0}}, ':.*(Z|[+-][0-9]{{{{2}}}}(:?[0-9]{{{{2}}}})?) *$') THEN {_TRINO_ISO}"
+    f" WHEN {{0}} LIKE '%:%' THEN {_TRINO_ISO} || 'Z' ELSE TRIM({{0}}) || 'T00:00Z' END)))) AS BIGINT)",
+    epoch_form_template="CAST(FLOOR(TO_UNIXTIME(TRY(DATE_PARSE({0}, {1})))) AS BIGINT)",
+    form_tokens=_STR_TO_DATE,
+    number_template="REGEXP_EXTRACT({0}, '[0-9][0-9.,]*')",
+    joined={
+        Kind.ARRAY: "ARRAY_JOIN({0}, '|')",
+        Kind.JSON: "COALESCE(ARRAY_JOIN(TRY_CAST(CAST({0} AS JSON) AS ARRAY(VARCHAR)), '|'),"
+        " JSON_EXTRACT_SCALAR(CAST({0} AS JSON), '$'))",
+    },
+    as_text="CAST({0} AS VARCHAR)",
+    as_json={Kind.ARRAY: "JSON_FORMAT(CAST({0} AS JSON))", Kind.JSON: "JSON_FORMAT(CAST({0} AS JSON))"},
+)
+# Athena's queries are Trino's. https://docs.aws.amazon.com/athena/latest/ug/engine-versions-reference-0003.html
+ATHENA = replace(TRINO, name="athena")
 ANSI = Dialect(
     "ansi",
     # Not standard SQL, but what most databases call it.
@@ -305,7 +346,7 @@ ANSI = Dialect(
 
 _BY_NAME = {
     dialect.name: dialect
-    for dialect in (POSTGRES, REDSHIFT, SNOWFLAKE, DUCKDB, SQLITE, MYSQL, MSSQL, BIGQUERY)
+    for dialect in (POSTGRES, REDSHIFT, SNOWFLAKE, DUCKDB, SQLITE, MYSQL, MSSQL, BIGQUERY, TRINO, ATHENA)
 }
 _OTHER_NAMES = {"postgresql": POSTGRES, "mariadb": MYSQL, "gcpbigquery": BIGQUERY}
 

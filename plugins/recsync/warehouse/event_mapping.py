@@ -7,8 +7,8 @@ other warehouses differ from it in the names of types and little else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from recsync.errors import FatalError
 from recsync.program.data import Events
@@ -56,12 +56,13 @@ def select_columns(
 
     :param ordered: sort by every column, so that the same rows always give the same bytes. Full snapshots are not:
         the sort would cost the warehouse more than the export itself.
-    :param templates: SQL for columns to convert, by new name; ``{0}`` is the column.
+    :param templates: SQL for columns to convert, by new name; ``{0}`` is the column. Others are written as the
+        dialect writes texts.
     """
     # No injection: the query is the program's own and the names are quoted.
     written = templates or {}
     chosen = ", ".join(
-        f"{written.get(new, '{0}').format(dialect.quoted(old))} AS {dialect.quoted(new)}"
+        f"{written.get(new, dialect.as_text).format(dialect.quoted(old))} AS {dialect.quoted(new)}"
         for new, old in columns.items()
     )
     wrapped = f"SELECT {chosen} FROM (\n{query}\n) AS recsync_rows"
@@ -69,6 +70,19 @@ def select_columns(
         keys = (dialect.sort_key(f"recsync_rows.{dialect.quoted(old)}") for old in columns.values())
         wrapped += f"\nORDER BY {', '.join(keys)}"
     return wrapped
+
+
+def with_empty_columns(
+    returned: ReturnedQuery, wanted: Iterable[str], dialect: Dialect = ANSI
+) -> ReturnedQuery:
+    """Wrap a query so that it also returns missing text columns, as NULL."""
+    there = {column.casefold() for column in returned.columns}
+    missing = [column for column in wanted if column.casefold() not in there]
+    if not missing:
+        return returned
+    empty = ", ".join(f"CAST(NULL AS {text_type(dialect)}) AS {dialect.quoted(column)}" for column in missing)
+    query = f"SELECT recsync_given.*, {empty} FROM (\n{returned.query}\n) AS recsync_given"
+    return replace(returned, query=query, columns=[*returned.columns, *missing])
 
 
 _EVENTS, _EXCLUDED, _NUMBERED = "recsync_events", "recsync_excluded", "recsync_numbered"
@@ -92,6 +106,8 @@ _TYPES = {
     # Without a length, a cast truncates to 30 characters; ids have at most 256.
     "mssql": _Types("NVARCHAR(256)", "BIGINT", "FLOAT"),
     "bigquery": _Types("STRING", "INT64", "FLOAT64", "MOD({0}, {1})"),
+    "trino": _Types(double="DOUBLE"),
+    "athena": _Types(double="DOUBLE"),
 }
 
 

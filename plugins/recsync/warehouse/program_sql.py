@@ -8,7 +8,13 @@ from recsync.program.avro import IDS, AvroSchema
 from recsync.program.intervals import Interval
 from recsync.program.problems import read_text_file
 from recsync.warehouse.column_types import check_ids
-from recsync.warehouse.event_mapping import ReturnedQuery, map_columns, map_events, select_columns
+from recsync.warehouse.event_mapping import (
+    ReturnedQuery,
+    map_columns,
+    map_events,
+    select_columns,
+    with_empty_columns,
+)
 from recsync.warehouse.hooks import Warehouse
 from recsync.warehouse.templates import render
 
@@ -42,19 +48,24 @@ def export_query(
 ) -> str:
     """Return the query of exactly the columns of a dataset's schema, in its order.
 
+    Columns that the export fills (``personalize.attribution``) are empty where the query does not return them.
+
     Arrays and JSON arrays in a categorical field are joined with ``|``, as Amazon Personalize reads several categories.
     """
     if kind is DatasetType.INTERACTIONS:
         returned = interactions_query(program, interval, warehouse)
+        returned = with_empty_columns(returned, program.attribution.filled, warehouse.dialect)
     else:
         returned = _returned(program.sql_file(kind.folder), interval, warehouse)
     columns = map_columns(returned.columns, schema.columns, name=returned.name)
-    types = {column: returned.types[old] for column, old in columns.items()}
+    types = {column: returned.types[old] for column, old in columns.items() if old in returned.types}
     check_ids(types, IDS, name=returned.name)
     templates = {
         column.name: template
         for column in schema.fields
-        if column.is_joined and (template := warehouse.dialect.joined.get(types[column.name].kind))
+        if column.is_joined
+        and column.name in types
+        and (template := warehouse.dialect.joined.get(types[column.name].kind))
     }
     ordered = is_ordered(kind, interval)
     return select_columns(

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import pyarrow as pa
-
 from braze_client.payloads import (
     CATALOG_KEY_FORBIDDEN,
     MAX_CATALOG_ARRAY_ELEMENTS,
@@ -31,18 +29,16 @@ ID_FORBIDDEN = '[\\x00-\\x1f"\\x7f-\\x{9f}\\x{feff}]'
 
 # Reserved names of fields, which are not allowed as values.
 # https://docs.aws.amazon.com/personalize/latest/dg/how-it-works-dataset-schema.html
-KEYWORDS = pa.array(
-    [
-        "USER_ID",
-        "ITEM_ID",
-        "TIMESTAMP",
-        "EVENT_TYPE",
-        "EVENT_VALUE",
-        "IMPRESSION",
-        "RECOMMENDATION_ID",
-        "EVENT_ATTRIBUTION_SOURCE",
-        "CREATION_TIMESTAMP",
-    ]
+KEYWORDS = (
+    "USER_ID",
+    "ITEM_ID",
+    "TIMESTAMP",
+    "EVENT_TYPE",
+    "EVENT_VALUE",
+    "IMPRESSION",
+    "RECOMMENDATION_ID",
+    "EVENT_ATTRIBUTION_SOURCE",
+    "CREATION_TIMESTAMP",
 )
 KEYWORD_LETTER = b"E"  # all of them contain it
 WHOLE_NUMBER = "^-?[0-9]{1,18}$"

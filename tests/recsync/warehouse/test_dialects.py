@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import duckdb
 import pytest
 import sqlglot
 
@@ -8,7 +9,7 @@ from recsync.warehouse.dialects import Dialect, dialect_named
 
 ALL = [
     dialects.POSTGRES, dialects.REDSHIFT, dialects.SNOWFLAKE, dialects.DUCKDB, dialects.SQLITE, dialects.MYSQL,
-    dialects.BIGQUERY, dialects.MSSQL, dialects.ANSI,
+    dialects.BIGQUERY, dialects.MSSQL, dialects.TRINO, dialects.ATHENA, dialects.ANSI,
 ]  # fmt: skip
 SQLGLOT = {"mssql": "tsql", "ansi": ""}
 
@@ -44,6 +45,7 @@ def test_names_and_texts_are_quoted_as_each_dialect_has_it() -> None:
 def test_a_connection_type_is_known_or_taken_for_standard_sql() -> None:
     assert dialect_named("postgresql") is dialects.POSTGRES
     assert dialect_named("gcpbigquery") is dialects.BIGQUERY
+    assert dialect_named("trino") is dialects.TRINO
     assert dialect_named("teradata") is dialects.ANSI
 
 
@@ -66,3 +68,37 @@ def test_a_dialect_that_cuts_texts_at_their_places_says_what_it_cannot_read() ->
         dialects.MSSQL.epoch_text("at", "MM/DD/YYYY HH12:MI AM")
     with pytest.raises(ValueError, match="decimal mark"):
         dialects.POSTGRES.number("price", ";")
+
+
+ZONES = ["2026-11-01T09:30:00+01:00", "2026-11-01 08:30", "2026-11-01T03:30:00-0500", "2026-11-01", "x", ""]
+ZONED = [1793521800, 1793521800, 1793521800, 1793491200, None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "sql", "values", "expected"),
+    [
+        ("trino", dialects.TRINO.epoch_text("c"), [*ZONES, "2026-11-01 09:30:00 +01:00"], [*ZONED, None]),
+        ("trino", dialects.TRINO.epoch_text("c", "DD.MM.YYYY HH24:MI"), ["01.11.2026 08:30", "x"], [1793521800, None]),
+        ("trino", dialects.TRINO.epoch("CAST(c AS TIMESTAMP)"), ["1969-12-31 23:59:58.5"], [-2]),
+        ("trino", dialects.TRINO.epoch_number("CAST(c AS BIGINT)", 1_000), ["1700000000999", "-1"], [1700000000, -1]),
+        ("trino", dialects.TRINO.number("c", ","), ["1.234,50 €", "EUR 12,90", ""], [1234.5, 12.9, None]),
+        ("bigquery", dialects.BIGQUERY.epoch_text("c"), ZONES, ZONED),
+        ("bigquery", dialects.BIGQUERY.epoch("CAST(c AS TIMESTAMP)"), ["1969-12-31 23:59:58.5"], [-2]),
+        ("bigquery", dialects.BIGQUERY.number("c", ","), ["1.234,50 €", "EUR 12,90", ""], [1234.5, 12.9, None]),
+    ],
+)  # fmt: skip
+def test_helpers_have_their_values_as_sqlglot_translates_them(
+    name: str, sql: str, values: list[str], expected: list[float | None]
+) -> None:
+    """Neither engine runs here; DuckDB runs what sqlglot understands."""
+    kind = {"trino": "VARCHAR", "bigquery": "STRING"}[name]
+    rows = " UNION ALL ".join(f"SELECT {n} AS n, CAST('{v}' AS {kind}) AS c" for n, v in enumerate(values))
+    (query,) = sqlglot.transpile(
+        f"SELECT {sql} AS a FROM ({rows}) AS t ORDER BY n", read=name, write="duckdb"
+    )
+    found = duckdb.sql(query).fetchall()
+    assert [value if value is None else float(value) for (value,) in found] == expected
+
+
+def test_athena_speaks_as_trino_does() -> None:
+    assert dialect_named("athena").epoch("at") == dialects.TRINO.epoch("at")

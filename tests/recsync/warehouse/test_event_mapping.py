@@ -21,7 +21,13 @@ from recsync.program import DatasetType, Events
 from recsync.program.avro import AvroSchema
 from recsync.program.rules import event_problems
 from recsync.warehouse.dialects import DUCKDB, MYSQL, POSTGRES, SQLITE, Dialect, dialect_named
-from recsync.warehouse.event_mapping import ReturnedQuery, map_columns, map_events, select_columns
+from recsync.warehouse.event_mapping import (
+    ReturnedQuery,
+    map_columns,
+    map_events,
+    select_columns,
+    with_empty_columns,
+)
 from warehouse_local.server import EmbeddedServer, running
 
 HOUR = 1_763_798_400  # a full hour
@@ -258,6 +264,8 @@ def test_hourly_windows_give_what_one_big_window_gives(
         "mysql",
         "bigquery",
         "mssql",
+        "trino",
+        "athena",
     ],
 )
 def test_the_statement_parses_everywhere(dialect: str) -> None:
@@ -276,6 +284,14 @@ def test_the_statement_parses_everywhere(dialect: str) -> None:
     (tree,) = sqlglot.parse(query, dialect={"mssql": "tsql"}.get(dialect, dialect))
     assert tree.named_selects == COLUMNS
     assert not list(tree.find_all(sqlglot.exp.Command, sqlglot.exp.Anonymous))
+
+
+def test_columns_that_a_query_lacks_are_added_empty() -> None:
+    query = ReturnedQuery("q.sql", "SELECT 1 AS a, 'x' AS b", ["a", "b"])
+    assert with_empty_columns(query, ["B"]) is query
+    both = with_empty_columns(query, ["B", "C"])
+    assert both.columns == ["a", "b", "C"]
+    assert duckdb.sql(both.query).fetchall() == [(1, "x", None)]
 
 
 def test_names_are_found_in_any_case_and_kept() -> None:

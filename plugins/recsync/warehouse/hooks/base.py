@@ -1,4 +1,4 @@
-"""Define what every warehouse can do: describe a query and stream its rows as CSV."""
+"""Define what every warehouse can do: describe a query, and stream its rows as CSV or as Arrow batches."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
-from uuid import UUID
+from importlib import import_module
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recsync.errors import FatalError, RetriableError
 from recsync.privacy import withhold_literals
@@ -32,96 +29,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 
-_NEEDS_QUOTES = re.compile(r'[",\r\n]')
-
-
-def csv_blocks(
-    blocks: Iterable[Sequence[Sequence[Any]]], columns: Sequence[str], *, name: str, moments: bool = False
-) -> Iterator[bytes]:
-    """Write blocks of rows as blocks of CSV: None as an empty cell, an empty text as ``""``, a list joined with ``|``.
-
-    :param name: the SQL file, for errors.
-    :param moments: write dates and times as ISO 8601 instead of refusing them.
-    :raises FatalError: naming the column with values that cannot be written.
-    """
-    cell = _cell_or_moment if moments else _cell
-    for rows in blocks:
-        lines = []
-        for row in rows:
-            try:
-                lines.append(",".join(map(cell, row)))
-            except TypeError as error:
-                column = next((c for c, v in zip(columns, row, strict=False) if not _writable(v, cell)), "?")
-                raise FatalError(f"{name}: column {column} {error}") from None
-        lines.append("")
-        try:
-            yield "\n".join(lines).encode()
-        except UnicodeEncodeError as error:
-            raise FatalError(f"{name} returns a text that is no Unicode: {error.reason}.") from None
-
-
-def _cell(value: Any) -> str:
-    # The most frequent types first.
-    if value is None:
-        return ""
-    kind = type(value)
-    if kind is str:
-        return _text(value)
-    if kind is int:
-        return str(value)
-    return _other(value)
-
-
-def _cell_or_moment(value: Any) -> str:
-    return value.isoformat() if isinstance(value, date) else _cell(value)
-
-
-def _text(value: str) -> str:
-    if not value:
-        return '""'
-    if _NEEDS_QUOTES.search(value):
-        return '"' + value.replace('"', '""') + '"'
-    return value
-
-
-def _other(value: Any) -> str:
-    if isinstance(value, bool):
-        # As texts, because Amazon Personalize does not train on booleans.
-        return str(value)
-    if isinstance(value, float):
-        return repr(float(value))
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, str | UUID):
-        return _text(str(value))
-    if isinstance(value, list | tuple) and all(
-        isinstance(part, str | int | Decimal | UUID) for part in value
-    ):
-        return _text("|".join(map(str, value)))
-    if isinstance(value, datetime | date | time | timedelta):
-        raise TypeError(
-            f"holds times ({type(value).__name__}); Amazon Personalize takes epoch seconds: "
-            "write {{ epoch('column') }}, or cast it to text where it is no timestamp."
-        )
-    raise TypeError(
-        f"holds values of type {type(value).__name__}; cast it to text or to a number in the query."
-    )
-
-
-def _writable(value: Any, cell: Callable[[Any], str]) -> bool:
-    try:
-        cell(value)
-    except TypeError:
-        return False
-    return True
-
-
 # Read and written in C, so that rows cost no Python steps.
-_BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 20
 # Cancelling a query takes one round trip; after this time the connection is closed.
-_PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 15.0
 
 
 @contextmanager
@@ -144,8 +55,8 @@ def piped(
 class _Pipe:
     def __init__(self, write: Callable[[BinaryIO], None]) -> None:
         read_fd, write_fd = os.pipe()
-        _widen(write_fd)
-        self._reader = open(read_fd, "rb", buffering=_BUFFER_BYTES)  # ruff: ignore[builtin-open, open-file-with-context-handler] - close() closes it
+        widen_pipe(write_fd)
+        self._reader = open(read_fd, "rb", buffering=BUFFER_BYTES)  # ruff: ignore[builtin-open, open-file-with-context-handler] - close() closes it
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(write, write_fd), daemon=True)
         self._thread.start()
@@ -163,28 +74,27 @@ class _Pipe:
             # Cancel first: a writer to a closed pipe would fetch and discard the remaining rows.
             cancel()
             self._reader.close()
-            self._thread.join(_PATIENCE_SECONDS)
+            self._thread.join(PATIENCE_SECONDS)
             if self._thread.is_alive() and cut is not None:
                 cut()
-                self._thread.join(_PATIENCE_SECONDS)
+                self._thread.join(PATIENCE_SECONDS)
         self._reader.close()
 
     def _run(self, write: Callable[[BinaryIO], None], write_fd: int) -> None:
         try:
-            with open(write_fd, "wb", buffering=_BUFFER_BYTES) as file:
+            with open(write_fd, "wb", buffering=BUFFER_BYTES) as file:
                 write(file)
         except BaseException as error:  # ruff: ignore[blind-except] - the reader raises it
             self._error = error
 
 
-def _widen(descriptor: int) -> None:
+def widen_pipe(descriptor: int) -> None:
     """Let the pipe hold a whole write; with the default of 64 KiB the threads switch constantly."""
     with suppress(OSError, AttributeError):
         # Linux only, and limited per user: pipe(7).
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _BUFFER_BYTES)
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, BUFFER_BYTES)
 
 
-BLOCK_ROWS = 10_000
 # How warehouses report missing permissions.
 _DENIED = re.compile(
     r"denied|not authorized|insufficient (privilege|permission)|not permitted|must be owner", re.IGNORECASE
@@ -205,19 +115,47 @@ class Rows:
     batches: Iterator[pa.RecordBatch]
 
 
+@dataclass(frozen=True)
+class Selected:
+    """A query and the positions of the requested columns in its result.
+
+    :param columns: by the requested name.
+    :param names: all columns that the query returns, each name once.
+    :param positions: of the requested columns among them.
+    """
+
+    columns: dict[str, ReturnedColumn]
+    query: str
+    names: Sequence[str]
+    positions: Sequence[int]
+
+    def of(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Take the requested columns of each batch, under their names."""
+        names = list(self.columns)
+        for batch in batches:
+            yield pa.RecordBatch.from_arrays([batch.column(place) for place in self.positions], names)
+
+
 class Warehouse(ABC):
     """Read one warehouse connection.
 
     Every method takes ``name``, the SQL file, for errors. All raise FatalError with the warehouse's message when the
     query, a permission or the connection is wrong, and RetriableError for temporary failures.
+
+    :param aws_conn_id: connection for the bucket into which some warehouses unload.
+    :param staging_uri: ``s3://bucket/prefix/`` below which they do; an export names another one.
     """
 
     dialect: Dialect
     # The permissions that a query needs, for errors.
     permissions: ClassVar[str] = "SELECT on what it reads"
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(
+        self, connection: Connection, *, aws_conn_id: str = "aws_default", staging_uri: str | None = None
+    ) -> None:
         self.connection = connection
+        self.aws_conn_id = aws_conn_id
+        self.staging_uri = staging_uri
         self.conn_id: str = connection.conn_id
         self._described: set[str] = set()
         self._queries: dict[str, str] = {}
@@ -257,35 +195,56 @@ class Warehouse(ABC):
         it: the stream never ends early without an error.
         """
 
+    def open_large_csv(self, query: str, *, name: str) -> AbstractContextManager[ByteStream]:
+        """Stream many rows like :meth:`open_csv`; slower to start, faster for each row."""
+        return self.open_csv(query, name=name)
+
     @contextmanager
     def read(
-        self, query: str, columns: Sequence[str], *, name: str, ids: Collection[str] = ()
+        self,
+        query: str,
+        columns: Sequence[str],
+        *,
+        name: str,
+        ids: Collection[str] = (),
+        in_order: bool = False,
     ) -> Generator[Rows]:
         """Read columns of ``query`` as texts, with arrays and structs as JSON.
 
         :param ids: the columns that hold ids.
+        :param in_order: keep the order of ``query``. Without it, warehouses write and send rows in parallel.
         :raises FatalError: when a column is missing, or an id is of a type that cannot be one.
         """
-        chosen, select = self._select(query, columns, name=name)
-        check_ids(chosen, ids, name=name)
-        with self.open_csv(select, name=name) as stream:
-            batches = text_batches(stream, list(chosen), name=name)
-            yield Rows(chosen, checked_ids(batches, chosen, ids, name=name))
+        selected = self._select(query, columns, name=name, in_order=in_order)
+        check_ids(selected.columns, ids, name=name)
+        with self._open_batches(selected, name=name, in_order=in_order) as batches:
+            yield Rows(selected.columns, checked_ids(batches, selected.columns, ids, name=name))
 
-    def _select(
-        self, query: str, columns: Sequence[str], *, name: str
-    ) -> tuple[dict[str, ReturnedColumn], str]:
-        """Return the requested columns and the query that selects only these."""
-        returned = {column.name: column for column in self.columns(query, name=name)}
-        mapped = map_columns(list(returned), columns, name=name)
+    @contextmanager
+    def _open_batches(
+        self, selected: Selected, *, name: str, in_order: bool
+    ) -> Generator[Iterator[pa.RecordBatch]]:
+        """Stream the rows of a selection as batches of texts; the default reads CSV."""
+        with self.open_csv(selected.query, name=name) as stream:
+            yield selected.of(text_batches(stream, selected.names, name=name))
+
+    def _select(self, query: str, columns: Sequence[str], *, name: str, in_order: bool = False) -> Selected:
+        """Return the requested columns and the query that returns only these, where a subquery keeps its order."""
+        described = self.columns(query, name=name)
+        returned = {column.name: column for column in described}
+        mapped = map_columns([column.name for column in described], columns, name=name)
         chosen = {wanted: returned[old] for wanted, old in mapped.items()}
+        if in_order and not self.dialect.ordered_subqueries:
+            names = [column.name for column in described]
+            once = [old if old not in names[:place] else f"{old} {place}" for place, old in enumerate(names)]
+            return Selected(chosen, query, once, [names.index(old) for old in mapped.values()])
         templates = {
             wanted: template
             for wanted, column in chosen.items()
             if (template := self.dialect.as_json.get(column.kind))
         }
         select = select_columns(query, mapped, ordered=False, dialect=self.dialect, templates=templates)
-        return chosen, select
+        return Selected(chosen, select, list(chosen), range(len(chosen)))
 
     def refused(self, name: str, text: object, *, remedy: str | None = None) -> FatalError:
         """Return the error for a query that needs a correction."""
@@ -324,6 +283,9 @@ def checked_ids(
     name: str,
 ) -> Iterator[pa.RecordBatch]:
     """Refuse ids with decimal places, where the type alone does not say."""
+    # Imported here to keep 12 MB out of the memory of exports.
+    import pyarrow.compute as pc
+
     undeclared = [column for column in ids if column in columns and columns[column].kind is Kind.DECIMAL]
     for batch in batches:
         for column in undeclared:
@@ -332,32 +294,53 @@ def checked_ids(
         yield batch
 
 
+class ArrowWarehouse(Warehouse):
+    """Read a warehouse through a client that returns batches of rows; this class writes their CSV."""
+
+    @abstractmethod
+    def open_texts(self, query: str, *, name: str) -> AbstractContextManager[Iterator[pa.RecordBatch]]:
+        """Stream the rows of ``query`` as batches of texts, with the column names of the query.
+
+        The query runs while the batches are read; leaving the block early cancels it.
+        """
+
+    @contextmanager
+    def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
+        # Imported here because it needs pyarrow.compute.
+        from recsync.warehouse.arrow_text import CsvBlocks
+
+        with self.open_texts(query, name=name) as batches:
+            yield CsvBlocks(batches)
+
+    @contextmanager
+    def _open_batches(
+        self, selected: Selected, *, name: str, in_order: bool
+    ) -> Generator[Iterator[pa.RecordBatch]]:
+        with self.open_texts(selected.query, name=name) as batches:
+            yield selected.of(batches)
+
+
+# Type of the connection: module and class, of which only the one that is used is imported.
+WAREHOUSES = {
+    "postgres": "postgres:PostgresWarehouse",
+    "postgresql": "postgres:PostgresWarehouse",
+    "duckdb": "duckdb:DuckDbWarehouse",
+    "redshift": "redshift:RedshiftWarehouse",
+    "snowflake": "snowflake:SnowflakeWarehouse",
+    "athena": "athena:AthenaWarehouse",
+    "gcpbigquery": "bigquery:BigQueryWarehouse",
+    "trino": "trino:TrinoWarehouse",
+}
+_ANY_OTHER = "dbapi:DbApiWarehouse"
+
+
 def warehouse(conn_id: str, *, aws_conn_id: str = "aws_default", staging_uri: str | None = None) -> Warehouse:
     """Choose the warehouse by the connection's type; it connects at the first query.
 
-    :param aws_conn_id: connection for the bucket into which Redshift and Snowflake unload.
+    :param aws_conn_id: connection for the bucket into which some warehouses unload.
     :param staging_uri: ``s3://bucket/prefix/`` below which ``open_csv`` and ``read`` unload.
     """
-    # Import only the client that is used.
     connection = airflow_connection(conn_id, field="warehouse")
-    match connection.conn_type:
-        case "postgres" | "postgresql":
-            from recsync.warehouse.hooks.postgres import PostgresWarehouse
-
-            return PostgresWarehouse(connection)
-        case "duckdb":
-            from recsync.warehouse.hooks.duckdb import DuckDbWarehouse
-
-            return DuckDbWarehouse(connection)
-        case "redshift":
-            from recsync.warehouse.hooks.redshift import RedshiftWarehouse
-
-            return RedshiftWarehouse(connection, aws_conn_id=aws_conn_id, staging_uri=staging_uri)
-        case "snowflake":
-            from recsync.warehouse.hooks.snowflake import SnowflakeWarehouse
-
-            return SnowflakeWarehouse(connection, aws_conn_id=aws_conn_id, staging_uri=staging_uri)
-        case _:
-            from recsync.warehouse.hooks.dbapi import DbApiWarehouse
-
-            return DbApiWarehouse(connection)
+    module, _, name = WAREHOUSES.get(connection.conn_type or "", _ANY_OTHER).partition(":")
+    kind: type[Warehouse] = getattr(import_module(f"recsync.warehouse.hooks.{module}"), name)
+    return kind(connection, aws_conn_id=aws_conn_id, staging_uri=staging_uri)

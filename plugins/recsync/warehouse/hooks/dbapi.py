@@ -7,22 +7,22 @@ from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property
-from itertools import chain, repeat
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import pyarrow as pa
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 from sqlalchemy.pool import NullPool
 
 from recsync.errors import DELIBERATE, FatalError, RecsyncError
-from recsync.storage.csv_dialect import text_batches
-from recsync.storage.csv_text import ByteStream
+from recsync.warehouse.arrow_text import BATCH_ROWS, text_rows
 from recsync.warehouse.column_types import Kind, ReturnedColumn, check_ids
 from recsync.warehouse.dialects import Dialect, dialect_named
 from recsync.warehouse.event_mapping import select_none
-from recsync.warehouse.hooks.base import BLOCK_ROWS, Rows, Warehouse, checked_ids, csv_blocks
+from recsync.warehouse.hooks.base import ArrowWarehouse, Rows, checked_ids
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -45,7 +45,25 @@ _REFUSING_WORDS = (
 )  # fmt: skip
 
 
-class DbApiWarehouse(Warehouse):
+def provider_hook(connection: Connection) -> Any:
+    """Return the database hook of a connection's type, which its provider brings.
+
+    :raises FatalError: nothing that is installed opens the connection, or it is no database.
+    """
+    kind = connection.conn_type
+    try:
+        hook = connection.get_hook()  # type: ignore[no-untyped-call] # Airflow left it untyped
+    except (AirflowException, ImportError) as error:
+        raise FatalError(
+            f"Connection {connection.conn_id} is of type {kind}, which nothing installed here can open ({error}): "
+            "install its provider with the pins of constraints.txt, as docs/warehouse.md says."
+        ) from None
+    if not isinstance(hook, DbApiHook):
+        raise FatalError(f"Connection {connection.conn_id} is of type {kind}, which is no database.")
+    return hook
+
+
+class DbApiWarehouse(ArrowWarehouse):
     """Read any connection with a hook that is a DbApiHook.
 
     :param hook: default: the connection's own.
@@ -58,8 +76,9 @@ class DbApiWarehouse(Warehouse):
         hook: DbApiHook | None = None,
         *,
         type_names: Mapping[int, str] | None = None,
+        **staging: Any,
     ) -> None:
-        super().__init__(connection)
+        super().__init__(connection, **staging)
         self._hook = hook
         self._type_names = type_names or {}
 
@@ -72,52 +91,44 @@ class DbApiWarehouse(Warehouse):
             return columns
 
     @contextmanager
-    def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
+    def open_texts(self, query: str, *, name: str) -> Generator[Iterator[pa.RecordBatch]]:
         with self._executed(query, name) as (columns, fetch):
-            names = [column.name for column in columns]
-            yield _Blocks(csv_blocks(self._blocks(fetch, name), names, name=name))
+            yield text_rows(self._blocks(fetch, name), [column.name for column in columns], name=name)
 
     @contextmanager
     def read(
-        self, query: str, columns: Sequence[str], *, name: str, ids: Collection[str] = ()
+        self,
+        query: str,
+        columns: Sequence[str],
+        *,
+        name: str,
+        ids: Collection[str] = (),
+        in_order: bool = False,
     ) -> Generator[Rows]:
         """Read columns of ``query`` as texts; a type that the driver does not report is that of the first value."""
-        described, select = self._select(query, columns, name=name)
-        with self._executed(select, name) as (_, fetch):
+        selected = self._select(query, columns, name=name, in_order=in_order)
+        with self._executed(selected.query, name) as (_, fetch):
             blocks = self._blocks(fetch, name)
             first = next(blocks, [])
             chosen = {
-                column: known if known.kind is not Kind.UNKNOWN else _column_of_values(column, values)
-                for (column, known), values in zip(
-                    described.items(), zip(*first, strict=True) if first else repeat(()), strict=False
-                )
+                column: _column_of_values(column, [row[place] for row in first])
+                if first and known.kind is Kind.UNKNOWN
+                else known
+                for (column, known), place in zip(selected.columns.items(), selected.positions, strict=True)
             }
             check_ids(chosen, ids, name=name)
-            text = csv_blocks(chain([first], blocks), list(chosen), name=name, moments=True)
-            batches = text_batches(_Blocks(text), list(chosen), name=name)
+            batches = selected.of(text_rows(chain([first], blocks), selected.names, name=name, moments=True))
             yield Rows(chosen, checked_ids(batches, chosen, ids, name=name))
 
     @cached_property
     def hook(self) -> DbApiHook:
         """The hook of the connection's type, which its provider brings."""
-        if self._hook is not None:
-            return self._hook
-        kind = self.connection.conn_type
-        try:
-            hook = self.connection.get_hook()  # type: ignore[no-untyped-call] # Airflow left it untyped
-        except (AirflowException, ImportError) as error:
-            raise FatalError(
-                f"Connection {self.conn_id} is of type {kind}, which nothing installed here can open ({error}): "
-                "install its provider with the pins of constraints.txt, as docs/warehouse.md says."
-            ) from None
-        if not isinstance(hook, DbApiHook):
-            raise FatalError(f"Connection {self.conn_id} is of type {kind}, which is no database.")
-        return hook
+        return self._hook if self._hook is not None else provider_hook(self.connection)
 
     def _blocks(self, fetch: Fetch, name: str) -> Iterator[Sequence[Sequence[Any]]]:
         while True:
             with self.errors(name):
-                block = fetch(BLOCK_ROWS)
+                block = fetch(BATCH_ROWS)
             if not block:
                 return
             yield block
@@ -135,7 +146,7 @@ class DbApiWarehouse(Warehouse):
                 try:
                     # Without no_parameters, some drivers take % in the query for a placeholder.
                     streaming = session.execution_options(
-                        stream_results=True, max_row_buffer=BLOCK_ROWS, no_parameters=True
+                        stream_results=True, max_row_buffer=BATCH_ROWS, no_parameters=True
                     )
                     result = streaming.exec_driver_sql(query)
                     yield list(map(self._column, result.cursor.description)), result.fetchmany
@@ -184,20 +195,3 @@ def _column_of_values(name: str, values: Sequence[Any]) -> ReturnedColumn:
     value = next((value for value in values if value is not None), None)
     kind = next((kind for python, kind in _KINDS if isinstance(value, python)), Kind.UNKNOWN)
     return ReturnedColumn(name, type(value).__name__ if value is not None else "", kind)
-
-
-class _Blocks:
-    """A stream of blocks of bytes."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self._rest = memoryview(b"")
-
-    def read(self, size: int, /) -> bytes:
-        while not self._rest:
-            block = next(self._blocks, None)
-            if block is None:
-                return b""
-            self._rest = memoryview(block)
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(piece)

@@ -1,24 +1,26 @@
-"""Read DuckDB: stream ``COPY … TO`` a pipe.
+"""Read DuckDB: exports as ``COPY … TO`` a pipe, other rows as DuckDB's own Arrow batches.
 
 https://duckdb.org/docs/stable/sql/statements/copy
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 import duckdb
+import pyarrow as pa
 
 from recsync.errors import RecsyncError
 from recsync.storage.csv_text import ByteStream
+from recsync.warehouse.arrow_text import BATCH_ROWS
 from recsync.warehouse.column_types import ReturnedColumn
 from recsync.warehouse.dialects import DUCKDB
 from recsync.warehouse.event_mapping import select_none
-from recsync.warehouse.hooks.base import Warehouse, piped
+from recsync.warehouse.hooks.base import Selected, Warehouse, piped
 
 # DuckDB spills to disk above this, unless the connection's extra sets another limit.
 _MEMORY_LIMIT = "256MB"
@@ -56,6 +58,19 @@ class DuckDbWarehouse(Warehouse):
         with self._session(name) as session, piped(write, cancel=session.interrupt) as stream:
             yield stream
 
+    @contextmanager
+    def _open_batches(
+        self, selected: Selected, *, name: str, in_order: bool
+    ) -> Generator[Iterator[pa.RecordBatch]]:
+        def batches() -> Iterator[pa.RecordBatch]:
+            with self._errors(name), _native_errors():
+                yield from reader
+
+        # The texts that COPY writes too. A relation streams; the result of execute() is held as a whole.
+        texts = f"SELECT COLUMNS(*)::VARCHAR FROM (\n{selected.query}\n)"
+        with self._session(name) as session, session.sql(texts).to_arrow_reader(BATCH_ROWS) as reader:
+            yield selected.of(batches())
+
     @property
     def _path(self) -> Path:
         return Path(self.connection.host or self.connection.schema or "")
@@ -69,7 +84,8 @@ class DuckDbWarehouse(Warehouse):
             config = {"memory_limit": _MEMORY_LIMIT, "temp_directory": spill, **self.connection.extra_dejson}
             session = duckdb.connect(str(self._path), read_only=True, config=config)
             try:
-                session.execute("SET TimeZone = 'UTC'")
+                # A long query would write its progress bar to the task's log.
+                session.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
                 yield session
             finally:
                 session.close()
@@ -86,3 +102,15 @@ class DuckDbWarehouse(Warehouse):
         if gone or isinstance(error, _TEMPORARY):
             return self.failed(name, error)
         return self.refused(name, error)
+
+
+@contextmanager
+def _native_errors() -> Generator[None]:
+    """Raise DuckDB's own class for an error that came through Arrow, which keeps its text only."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        kind, _, text = str(error).partition(" Error: ")
+        raise getattr(duckdb, f"{kind.replace(' ', '')}Exception", duckdb.Error)(
+            f"{kind} Error: {text}"
+        ) from None

@@ -5,11 +5,15 @@ https://www.postgresql.org/docs/current/sql-copy.html
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import socket
-from collections.abc import Generator
+import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own script
+import sys
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 # psycopg2 copies into a file object in C; psycopg 3 takes a Python step for each row and four times as long.
@@ -20,7 +24,8 @@ from recsync.storage.csv_text import ByteStream
 from recsync.warehouse.column_types import ReturnedColumn
 from recsync.warehouse.dialects import POSTGRES
 from recsync.warehouse.event_mapping import select_none
-from recsync.warehouse.hooks.base import Warehouse, piped
+from recsync.warehouse.hooks import copy_out
+from recsync.warehouse.hooks.base import BUFFER_BYTES, PATIENCE_SECONDS, Warehouse, piped, widen_pipe
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -73,17 +78,30 @@ class PostgresWarehouse(Warehouse):
 
     @contextmanager
     def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
-        statement = f"COPY (\n{query}\n) TO STDOUT WITH (FORMAT csv, ENCODING 'UTF8')"
-
         def write(file: BinaryIO) -> None:
             with self._errors(name), session.cursor() as cursor:
-                cursor.copy_expert(statement, file)
+                cursor.copy_expert(_copy(query), file)
 
         with (
             self._session(name) as session,
             piped(write, cancel=lambda: _cancel(session), cut=lambda: _cut(session)) as stream,
         ):
             yield stream
+
+    @contextmanager
+    def open_large_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
+        stream = _CopyProcess(
+            {
+                "parameters": libpq_parameters(self.connection),
+                "before": self._before(),
+                "copy": _copy(query),
+            },
+            lambda text, state, connected: self._lost(name, text, state, connected=connected),
+        )
+        try:
+            yield stream
+        finally:
+            stream.close()
 
     @contextmanager
     def _session(self, name: str) -> Generator[Any]:
@@ -93,8 +111,8 @@ class PostgresWarehouse(Warehouse):
             with self._errors(name):
                 session.set_session(readonly=True)
                 with session.cursor() as cursor:
-                    cursor.execute(_SETTINGS)
-                    cursor.execute(_LIMIT, (str(math.ceil(self.statement_timeout_seconds * 1000)),))
+                    for statement, parameters in self._before():
+                        cursor.execute(statement, parameters)
                 yield session
         finally:
             session.close()
@@ -103,26 +121,97 @@ class PostgresWarehouse(Warehouse):
         try:
             return psycopg2.connect(**libpq_parameters(self.connection))
         except psycopg2.Error as error:
-            text = str(error)
-            if any(words in text for words in _WRONG_CONNECTION):
-                raise self.refused(name, text, remedy="Correct the connection.") from None
-            raise self.failed(name, text) from None
+            raise self._unconnected(name, str(error)) from None
+
+    def _before(self) -> list[tuple[str, list[str] | None]]:
+        """Return the statements that begin each transaction, and their parameters."""
+        return [(_SETTINGS, None), (_LIMIT, [str(math.ceil(self.statement_timeout_seconds * 1000))])]
+
+    def _unconnected(self, name: str, text: str) -> RecsyncError:
+        if any(words in text for words in _WRONG_CONNECTION):
+            return self.refused(name, text, remedy="Correct the connection.")
+        return self.failed(name, text)
+
+    def _lost(self, name: str, text: str, state: str | None, *, connected: bool) -> RecsyncError:
+        return self._explained(text, state, name) if connected else self._unconnected(name, text)
 
     @contextmanager
     def _errors(self, name: str) -> Generator[None]:
         try:
             yield
         except psycopg2.Error as error:
-            raise self._explained(error, name) from None
+            raise self._explained(str(error), error.pgcode, name) from None
 
-    def _explained(self, error: psycopg2.Error, name: str) -> RecsyncError:
-        state: str | None = error.pgcode
+    def _explained(self, text: str, state: str | None, name: str) -> RecsyncError:
         # An error without a state is not from the server: the connection is lost.
         if state is None or state.startswith(_TEMPORARY):
-            return self.failed(name, error)
+            return self.failed(name, text)
         if state in _GONE and self.was_described(name):
-            return self.failed(name, f"{str(error).strip()} (it was there a moment ago)")
-        return self.refused(name, f"{str(error).strip()} (SQLSTATE {state})")
+            return self.failed(name, f"{text.strip()} (it was there a moment ago)")
+        return self.refused(name, f"{text.strip()} (SQLSTATE {state})")
+
+
+def _copy(query: str) -> str:
+    return f"COPY (\n{query}\n) TO STDOUT WITH (FORMAT csv, ENCODING 'UTF8')"
+
+
+class _CopyProcess:
+    """The standard output of ``copy_out.py``.
+
+    :param request: what the script reads.
+    :param explained: makes the error of a text, an SQLSTATE, and whether the script was connected.
+    """
+
+    def __init__(
+        self, request: dict[str, Any], explained: Callable[[str, str | None, bool], RecsyncError]
+    ) -> None:
+        self._explained = explained
+        # Without site packages and their hooks, the interpreter starts twice as fast; psycopg2 is found by its folder.
+        command = [sys.executable, "-S", "-P", str(Path(copy_out.__file__))]
+        environment = {**os.environ, "PYTHONPATH": str(Path(psycopg2.__file__).parents[1])}
+        pipe = subprocess.PIPE
+        self._process = process = subprocess.Popen(  # ruff: ignore[subprocess-without-shell-equals-true] - our own script
+            command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=BUFFER_BYTES
+        )
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise AssertionError("three pipes were asked for")
+        self._input, self._rows, self._outcome = process.stdin, process.stdout, process.stderr
+        widen_pipe(self._rows.fileno())
+        # In its input and not in its arguments, which every user of the machine can read.
+        with suppress(BrokenPipeError):
+            self._input.write(json.dumps(request).encode() + b"\n")
+            self._input.flush()
+
+    def read(self, size: int, /) -> bytes:
+        data = self._rows.read(size)
+        if not data and size and (error := self._error()):
+            raise error
+        return data
+
+    def close(self) -> None:
+        """End the process; a query that still runs is cancelled."""
+        with suppress(BrokenPipeError):
+            self._input.close()
+        self._rows.close()
+        try:
+            self._process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._outcome.close()
+
+    def _error(self) -> RecsyncError | None:
+        """Return why the rows ended; None after the last one."""
+        text = self._outcome.read()
+        try:
+            outcome = json.loads(text)
+        except ValueError:
+            # Withhold the text of the process: it may contain values of rows.
+            ended = f"the process that reads the rows ended with code {self._process.wait()}"
+            return self._explained(ended, None, True)
+        if outcome["error"] is None:
+            return None
+        return self._explained(outcome["error"], outcome["state"], outcome["connected"])
 
 
 def libpq_parameters(connection: Connection) -> dict[str, Any]:

@@ -5,20 +5,19 @@ https://docs.aws.amazon.com/redshift/latest/mgmt/data-api.html
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_personalize.refusals import is_permanent
 from recsync.errors import FatalError, RecsyncError
 from recsync.warehouse.column_types import ReturnedColumn
 from recsync.warehouse.dialects import REDSHIFT
 from recsync.warehouse.event_mapping import select_none
-from recsync.warehouse.hooks.unload import Part, Unload, UnloadingWarehouse, redshift_unload
+from recsync.warehouse.hooks.unload import Part, Unload, UnloadingWarehouse
+from recsync.warehouse.unload_sql import redshift_unload
 
 # Temporary errors of the Data API.
 # https://docs.aws.amazon.com/redshift-data/latest/APIReference/API_ExecuteStatement.html#API_ExecuteStatement_Errors
@@ -33,8 +32,7 @@ _TEMPORARY_MESSAGES = (
     "serviceunavailable", "restart", "could not open relation",
 )  # fmt: skip
 _FINISHED, _FAILED, _ABORTED = "FINISHED", "FAILED", "ABORTED"
-# DESCRIBE takes less than a second, UNLOAD up to hours.
-_FIRST_POLL_SECONDS, _SLOWEST_POLL_SECONDS = 0.2, 5.0
+_ENDED = frozenset({_FINISHED, _FAILED, _ABORTED})
 
 
 class RedshiftWarehouse(UnloadingWarehouse):
@@ -47,11 +45,12 @@ class RedshiftWarehouse(UnloadingWarehouse):
 
     dialect = REDSHIFT
     permissions = "SELECT on what it reads, and its iam_role s3:PutObject on the bucket"
+    temporary_codes = _TEMPORARY_CODES
 
     def describe(self, query: str, *, name: str) -> list[ReturnedColumn]:
         statement_id = self._execute(select_none(query), name)
         self._wait(statement_id, name)
-        with self._errors(name):
+        with self.aws_errors(name):
             metadata = self.hook.conn.get_statement_result(Id=statement_id)["ColumnMetadata"]
         return [
             ReturnedColumn.of(
@@ -70,7 +69,7 @@ class RedshiftWarehouse(UnloadingWarehouse):
         return Unload(
             uri,
             statement_id,
-            aws_conn_id=self._data_conn_id,
+            aws_conn_id=self.api_conn_id,
             region_name=extra.get("region"),
             timeout_seconds=self.statement_timeout_seconds,
         )
@@ -94,14 +93,10 @@ class RedshiftWarehouse(UnloadingWarehouse):
         except (ClientError, BotoCoreError) as error:
             self.hook.log.info("Statement %s was not cancelled: %s", statement_id, error)
 
-    @property
-    def _data_conn_id(self) -> str:
-        return str(self.connection.extra_dejson.get("aws_conn_id") or self.aws_conn_id)
-
     @cached_property
     def hook(self) -> RedshiftDataHook:
         return RedshiftDataHook(
-            aws_conn_id=self._data_conn_id, region_name=self.connection.extra_dejson.get("region")
+            aws_conn_id=self.api_conn_id, region_name=self.connection.extra_dejson.get("region")
         )
 
     def _execute(self, statement: str, name: str) -> str:
@@ -112,7 +107,7 @@ class RedshiftWarehouse(UnloadingWarehouse):
             raise FatalError(
                 f"Connection {self.conn_id} needs either cluster_identifier or workgroup_name in its extra."
             )
-        with self._errors(name):
+        with self.aws_errors(name):
             output = self.hook.execute_query(
                 statement,
                 database=self.connection.schema or extra.get("database") or "dev",
@@ -127,24 +122,16 @@ class RedshiftWarehouse(UnloadingWarehouse):
 
     def _wait(self, statement_id: str, name: str) -> int:
         """Wait for a statement and return its number of rows; -1 when unknown."""
-        pause, end = _FIRST_POLL_SECONDS, time.monotonic() + self.statement_timeout_seconds
-        while True:
-            with self._errors(name):
-                answer = self.hook.conn.describe_statement(Id=statement_id)
-            if answer["Status"] == _FINISHED:
-                return int(answer.get("ResultRows", -1))
-            if answer["Status"] in {_FAILED, _ABORTED}:
-                raise self._unfinished(answer["Status"], answer.get("Error") or "no reason given", name)
-            if time.monotonic() >= end:
-                self.cancel_statement(statement_id)
-                limit = f"{self.statement_timeout_seconds:g} seconds"
-                raise self.failed(
-                    name,
-                    f"the statement had not ended after {limit} and was cancelled; statement_timeout_seconds in the "
-                    "connection's extra is the limit",
-                )
-            time.sleep(pause)
-            pause = min(pause * 1.5, _SLOWEST_POLL_SECONDS)
+
+        def ended() -> dict[str, Any] | None:
+            with self.aws_errors(name):
+                found: dict[str, Any] = self.hook.conn.describe_statement(Id=statement_id)
+            return found if found["Status"] in _ENDED else None
+
+        answer = self.poll(ended, cancel=lambda: self.cancel_statement(statement_id), name=name)
+        if answer["Status"] == _FINISHED:
+            return int(answer.get("ResultRows", -1))
+        raise self._unfinished(answer["Status"], answer.get("Error") or "no reason given", name)
 
     def _unfinished(self, status: str, text: str, name: str) -> RecsyncError:
         words = text.casefold()
@@ -152,21 +139,3 @@ class RedshiftWarehouse(UnloadingWarehouse):
         if status == _ABORTED or gone or any(word in words for word in _TEMPORARY_MESSAGES):
             return self.failed(name, f"statement {status}: {text}")
         return self.refused(name, text)
-
-    @contextmanager
-    def _errors(self, name: str) -> Generator[None]:
-        try:
-            yield
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if code in _TEMPORARY_CODES:
-                raise self.failed(name, error) from None
-            remedy = "Correct the connection, or give its AWS role the actions that docs/warehouse.md names."
-            raise self.refused(name, error, remedy=remedy) from None
-        except ParamValidationError as error:
-            raise self.refused(name, error, remedy="Correct the connection.") from None
-        except BotoCoreError as error:
-            if is_permanent(error):
-                remedy = f"Correct the connection {self._data_conn_id} (AIRFLOW_CONN_{self._data_conn_id.upper()})."
-                raise self.refused(name, error, remedy=remedy) from None
-            raise self.failed(name, error) from None

@@ -14,7 +14,8 @@ from recsync.errors import RetriableError
 from recsync.warehouse.column_types import ReturnedColumn
 from recsync.warehouse.dialects import SNOWFLAKE
 from recsync.warehouse.hooks.dbapi import DbApiWarehouse
-from recsync.warehouse.hooks.unload import Part, Unload, UnloadingWarehouse, snowflake_copy
+from recsync.warehouse.hooks.unload import Part, Unload, UnloadingWarehouse
+from recsync.warehouse.unload_sql import snowflake_copy
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook

@@ -7,99 +7,36 @@ from __future__ import annotations
 
 import json
 import logging
-import re
+import time
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
+import pyarrow as pa
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from airflow_personalize.refusals import is_permanent
 from recsync.errors import DELIBERATE, FatalError, RecsyncError, RetriableError
 from recsync.storage.bucket import Bucket
+from recsync.storage.csv_dialect import text_batches
 from recsync.storage.csv_text import ByteStream
-from recsync.warehouse.dialects import REDSHIFT, SNOWFLAKE
-from recsync.warehouse.hooks.base import Warehouse
-
-if TYPE_CHECKING:
-    from airflow.sdk import Connection
-
+from recsync.warehouse.hooks.base import Selected, Warehouse
 
 log = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
 
 # No unload takes this long: older objects are those of killed tries.
 _ABANDONED_AFTER = timedelta(days=1)
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 _DELETED_AT_ONCE = 1000
-# Snowflake's largest file on S3, and a size that spreads a snapshot over its threads.
-# https://docs.snowflake.com/en/sql-reference/sql/copy-into-location#copy-options-copyoptions
-_SINGLE_FILE_BYTES = 5 * 1024**3
-_PART_BYTES = 256 * 1024**2
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
-
-
-def redshift_unload(query: str, uri: str, *, iam_role: str, ordered: bool, region: str | None = None) -> str:
-    """Return the ``UNLOAD`` statement, which writes parts and a manifest below ``uri``.
-
-    https://docs.aws.amazon.com/redshift/latest/dg/r_UNLOAD.html
-
-    :param iam_role: its ARN, or ``default`` for the cluster's default role.
-    :param ordered: keep the query's order; the warehouse then does not write in parallel.
-    :param region: of the bucket; None when it is the cluster's.
-    """
-    role = "default" if iam_role == "default" else REDSHIFT.literal(iam_role)
-    lines = [
-        f"UNLOAD ({_query_text(query)})",
-        f"TO {REDSHIFT.literal(uri)}",
-        f"IAM_ROLE {role}",
-        # VERBOSE adds the length of each part, so that truncated parts are found.
-        f"FORMAT AS CSV MANIFEST VERBOSE ALLOWOVERWRITE PARALLEL {'OFF' if ordered else 'ON'}",
-    ]
-    return "\n".join([*lines, f"REGION {REDSHIFT.literal(region)}"] if region else lines)
-
-
-def snowflake_copy(query: str, uri: str, *, storage_integration: str, ordered: bool) -> str:
-    """Return ``COPY INTO``, which writes one object at ``uri`` when ordered, else parts with this prefix.
-
-    https://docs.snowflake.com/en/sql-reference/sql/copy-into-location
-
-    :param storage_integration: name of the integration with access to ``uri``.
-    :param ordered: keep the query's order: one file, written by one thread.
-    """
-    # Texts are quoted, so an empty text is "" and NULL an empty cell. A backslash is no escape.
-    csv = " ".join(
-        [
-            "TYPE = CSV COMPRESSION = NONE FIELD_DELIMITER = ',' RECORD_DELIMITER = '\\n'",
-            "FIELD_OPTIONALLY_ENCLOSED_BY = '\"' ESCAPE = NONE ESCAPE_UNENCLOSED_FIELD = NONE",
-            "NULL_IF = () EMPTY_FIELD_AS_NULL = FALSE",
-        ]
-    )
-    size = _SINGLE_FILE_BYTES if ordered else _PART_BYTES
-    return "\n".join(
-        [
-            f"COPY INTO {SNOWFLAKE.literal(uri)}",
-            f"FROM (\n{query}\n)",
-            f"STORAGE_INTEGRATION = {_name(storage_integration)}",
-            f"FILE_FORMAT = ({csv})",
-            f"OVERWRITE = TRUE SINGLE = {'TRUE' if ordered else 'FALSE'} MAX_FILE_SIZE = {size}",
-            "DETAILED_OUTPUT = TRUE HEADER = FALSE",
-        ]
-    )
-
-
-def _query_text(query: str) -> str:
-    """Quote a query for UNLOAD: between dollars, where nothing is an escape, if possible."""
-    if "$$" not in query and not query.endswith("$"):
-        return f"$$\n{query}\n$$"
-    escaped = query.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'\n{escaped}\n'"
-
-
-def _name(identifier: str) -> str:
-    """Quote a name if necessary: Snowflake folds a plain name to upper case, but not a quoted one."""
-    return identifier if _PLAIN_NAME.fullmatch(identifier) else SNOWFLAKE.quoted(identifier)
+# DESCRIBE takes less than a second, UNLOAD up to hours.
+_FIRST_POLL_SECONDS, _SLOWEST_POLL_SECONDS = 0.2, 5.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +89,8 @@ class Unload:
     :param region_name: of the statement; None for the connection's region.
     :param timeout_seconds: limit of the statement; None when it has ended already.
     :param parts: name and length of each object, if known already.
+    :param query_id: of Athena.
+    :param parquet: whether the objects are Parquet; else CSV.
     """
 
     uri: str
@@ -160,6 +99,8 @@ class Unload:
     region_name: str | None = None
     timeout_seconds: float | None = None
     parts: tuple[tuple[str, int], ...] = ()
+    query_id: str | None = None
+    parquet: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -171,18 +112,20 @@ class Unload:
 
 
 class UnloadingWarehouse(Warehouse):
-    """Read a warehouse that unloads to S3.
+    """Read a warehouse that unloads to S3, below ``staging_uri`` or where an export says."""
 
-    :param aws_conn_id: connection for the bucket.
-    :param staging_uri: ``s3://bucket/prefix/`` below which ``open_csv`` unloads; an export names another one.
-    """
+    # Errors of the warehouse's AWS API that are temporary.
+    temporary_codes: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(
-        self, connection: Connection, *, aws_conn_id: str = "aws_default", staging_uri: str | None = None
-    ) -> None:
-        super().__init__(connection)
-        self.aws_conn_id = aws_conn_id
-        self.staging_uri = staging_uri
+    @property
+    def staging_prefix(self) -> str:
+        """Return ``staging_uri`` with a slash at its end."""
+        if not self.staging_uri:
+            raise FatalError(
+                f"The warehouse ({self.conn_id}) unloads to S3, and no bucket is set: set Airflow's [recsync] bucket "
+                "(AIRFLOW__RECSYNC__BUCKET)."
+            )
+        return f"{self.staging_uri.rstrip('/')}/"
 
     def start_unload(self, query: str, *, uri: str, name: str, ordered: bool = True) -> Unload:
         """Start the unload of the rows of ``query`` below ``uri``.
@@ -193,7 +136,7 @@ class UnloadingWarehouse(Warehouse):
         :param uri: ``s3://bucket/prefix/``.
         :param ordered: keep the order of ``query``; the warehouse then writes with one thread.
         """
-        self._clear(uri, older_than=_ABANDONED_AFTER)
+        self.clear(uri, older_than=_ABANDONED_AFTER)
         own = f"{uri.rstrip('/')}/{uuid4().hex}/"
         return self.unload(query, uri=own, name=name, ordered=ordered)
 
@@ -209,26 +152,45 @@ class UnloadingWarehouse(Warehouse):
         """Cancel the statement, if it still runs."""
 
     @contextmanager
-    def open_unloaded(self, unload: Unload, *, name: str) -> Generator[ByteStream]:
-        """Wait for an unload and stream its rows; delete its objects at the end of the block."""
+    def finished(self, unload: Unload, name: str) -> Generator[list[Part]]:
+        """Wait for an unload; delete its objects at the end of the block."""
         try:
-            yield StagedParts(self._waited(unload, name), self._open)
+            yield self._waited(unload, name)
         finally:
             # A later run or the bucket's lifecycle rule deletes what cannot be deleted now.
             try:
-                self._clear(unload.uri)
+                self.clear(unload.uri)
             except DELIBERATE as error:
                 log.warning("Staged objects are left below %s: %s", unload.uri, error)
 
     @contextmanager
+    def open_unloaded(self, unload: Unload, *, name: str) -> Generator[ByteStream]:
+        """Wait for an unload and stream its rows as CSV; delete its objects at the end of the block."""
+        with self.finished(unload, name) as parts:
+            yield StagedParts(parts, self._open)
+
+    @contextmanager
+    def open_unloaded_texts(
+        self, unload: Unload, columns: Sequence[str], *, name: str
+    ) -> Generator[Iterator[pa.RecordBatch]]:
+        """Wait for an unload and stream its rows as batches of texts, under the names ``columns``."""
+        with self.open_unloaded(unload, name=name) as stream:
+            yield text_batches(stream, columns, name=name)
+
+    @contextmanager
     def open_csv(self, query: str, *, name: str) -> Generator[ByteStream]:
         """Unload below ``staging_uri`` and stream that."""
-        uri = self.staging_uri
-        if not uri:
-            raise ValueError("reading rows of a warehouse that unloads needs a staging_uri")
-        unload = self.start_unload(query, uri=f"{uri.rstrip('/')}/{uuid4().hex}/", name=name)
+        unload = self.start_unload(query, uri=self.staging_prefix, name=name)
         with self.open_unloaded(unload, name=name) as stream:
             yield stream
+
+    @contextmanager
+    def _open_batches(
+        self, selected: Selected, *, name: str, in_order: bool
+    ) -> Generator[Iterator[pa.RecordBatch]]:
+        unload = self.start_unload(selected.query, uri=self.staging_prefix, name=name, ordered=in_order)
+        with self.open_unloaded_texts(unload, selected.names, name=name) as batches:
+            yield selected.of(batches)
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """List the objects in a folder and below: URI -> bytes, sorted. A missing slash is added to the prefix."""
@@ -236,17 +198,21 @@ class UnloadingWarehouse(Warehouse):
         found = {bucket.uri(entry["Key"]): int(entry["Size"]) for entry in bucket.listed(folder)}
         return dict(sorted(found.items()))
 
-    def get_json(self, uri: str) -> Any:
-        """Read one JSON document; raise RetriableError when it is missing or invalid."""
+    def get_text(self, uri: str) -> str:
+        """Read one object; raise RetriableError when it is missing."""
         bucket, key = self._located(uri)
         if (body := bucket.get(key)) is None:
             raise RetriableError(f"{uri} is not there.")
-        try:
-            return json.loads(body)
-        except ValueError as error:
-            raise RetriableError(f"{uri} is no JSON ({error}).") from None
+        return body.decode(errors="replace")
 
-    def _clear(self, prefix: str, *, older_than: timedelta | None = None) -> None:
+    def get_json(self, uri: str) -> Any:
+        """Read one JSON document; raise RetriableError when it is missing or invalid."""
+        try:
+            return json.loads(self.get_text(uri))
+        except ValueError as error:
+            raise RetriableError(f"{uri} is not valid JSON ({error}); a retry unloads again.") from None
+
+    def clear(self, prefix: str, *, older_than: timedelta | None = None) -> None:
         """Delete the objects below a URI; keep those younger than ``older_than``."""
         bucket, folder = self._located(prefix)
         newest = datetime.now(UTC) - (older_than or timedelta())
@@ -293,3 +259,46 @@ class UnloadingWarehouse(Warehouse):
             with suppress(RecsyncError):
                 self.cancel(unload)
             raise
+
+    def poll(self, ask: Callable[[], ResultT | None], *, cancel: Callable[[], None], name: str) -> ResultT:
+        """Call ``ask``, with growing pauses, until it returns an answer; cancel the statement at its time limit."""
+        pause, end = _FIRST_POLL_SECONDS, time.monotonic() + self.statement_timeout_seconds
+        while (answer := ask()) is None:
+            if time.monotonic() >= end:
+                with suppress(RecsyncError):
+                    cancel()
+                limit = f"{self.statement_timeout_seconds:g} seconds"
+                raise self.failed(
+                    name,
+                    f"the statement had not ended after {limit} and was cancelled; statement_timeout_seconds in the "
+                    "connection's extra is the limit",
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, _SLOWEST_POLL_SECONDS)
+        return answer
+
+    @property
+    def api_conn_id(self) -> str:
+        """Return the connection for the warehouse's AWS API; default: that of the bucket."""
+        return str(self.connection.extra_dejson.get("aws_conn_id") or self.aws_conn_id)
+
+    @contextmanager
+    def aws_errors(self, name: str) -> Generator[None]:
+        """Raise recsync's own errors for those of the warehouse's AWS API."""
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code in self.temporary_codes:
+                raise self.failed(name, error) from None
+            remedy = "Correct the connection, or give its AWS role the actions that docs/warehouse.md names."
+            raise self.refused(name, error, remedy=remedy) from None
+        except ParamValidationError as error:
+            raise self.refused(name, error, remedy="Correct the connection.") from None
+        except BotoCoreError as error:
+            if is_permanent(error):
+                remedy = (
+                    f"Correct the connection {self.api_conn_id} (AIRFLOW_CONN_{self.api_conn_id.upper()})."
+                )
+                raise self.refused(name, error, remedy=remedy) from None
+            raise self.failed(name, error) from None

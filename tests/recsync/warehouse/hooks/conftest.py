@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from moto.server import ThreadedMotoServer
 
 from recsync.storage.csv_text import ByteStream
 from warehouse_local.server import EmbeddedServer, running
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 Connect = Callable[..., Connection]
 BUCKET = "staging"

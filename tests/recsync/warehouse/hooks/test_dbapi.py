@@ -11,8 +11,8 @@ from recsync.warehouse.hooks.dbapi import DbApiWarehouse
 
 
 def test_a_type_without_provider_says_what_to_install(connect: Any) -> None:
-    connect(conn_type="trino", host="127.0.0.1")
-    with pytest.raises(FatalError, match=r"type trino, .*: install its provider"):
+    connect(conn_type="mssql", host="127.0.0.1")
+    with pytest.raises(FatalError, match=r"type mssql, .*: install its provider"):
         warehouse("warehouse").columns("SELECT 1", name="x")
 
 

@@ -23,6 +23,12 @@ def source(connect: Any, postgres: psycopg.Connection[Any], postgres_fields: dic
     return warehouse("warehouse")
 
 
+@pytest.fixture(params=["open_csv", "open_large_csv"])
+def opened(request: pytest.FixtureRequest) -> str:
+    """Name of the method: in a thread, or in a process of its own."""
+    return str(request.param)
+
+
 def wait_until_nobody_reads(postgres: psycopg.Connection[Any]) -> bool:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
@@ -32,18 +38,20 @@ def wait_until_nobody_reads(postgres: psycopg.Connection[Any]) -> bool:
     return False
 
 
-def test_an_error_at_a_late_row_comes_after_the_good_ones(source: Warehouse, read_until_error: Any) -> None:
+def test_an_error_at_a_late_row_comes_after_the_good_ones(
+    source: Warehouse, opened: str, read_until_error: Any
+) -> None:
     late = "SELECT i, 1 / (400000 - i) FROM generate_series(1, 500000) AS i"
-    with source.open_csv(late, name="x") as stream:
+    with getattr(source, opened)(late, name="x") as stream:
         assert len(stream.read(3_000_000)) == 3_000_000
         with pytest.raises(FatalError, match=r"division by zero.*SQLSTATE 22012"):
             read_until_error(stream)
 
 
 def test_a_lost_connection_is_no_end(
-    source: Warehouse, postgres: psycopg.Connection[Any], read_until_error: Any
+    source: Warehouse, opened: str, postgres: psycopg.Connection[Any], read_until_error: Any
 ) -> None:
-    with source.open_csv(ENDLESS, name="x") as stream:
+    with getattr(source, opened)(ENDLESS, name="x") as stream:
         assert stream.read(1000)
         postgres.execute(f"SELECT pg_terminate_backend(pid) {OURS}")
         with pytest.raises(RetriableError, match=r"\(warehouse\) failed on x"):
@@ -51,12 +59,12 @@ def test_a_lost_connection_is_no_end(
 
 
 def test_a_query_that_does_not_end_is_cancelled(
-    connect: Any, postgres: psycopg.Connection[Any], postgres_fields: dict[str, Any]
+    connect: Any, opened: str, postgres: psycopg.Connection[Any], postgres_fields: dict[str, Any]
 ) -> None:
     connect(**postgres_fields, extra={"statement_timeout_seconds": 0.2})
     with (
         pytest.raises(RetriableError, match="statement timeout"),
-        warehouse("warehouse").open_csv("SELECT pg_sleep(600)", name="x") as stream,
+        getattr(warehouse("warehouse"), opened)("SELECT pg_sleep(600)", name="x") as stream,
     ):
         stream.read(1)
 
@@ -94,18 +102,20 @@ def test_a_server_that_never_answers_ends_the_task(connect: Any, postgres_fields
             warehouse("warehouse").columns("SELECT 1 AS one", name="x")
 
 
-def test_who_leaves_early_cancels_the_query(source: Warehouse, postgres: psycopg.Connection[Any]) -> None:
-    with source.open_csv(ENDLESS, name="x") as stream:
+def test_who_leaves_early_cancels_the_query(
+    source: Warehouse, opened: str, postgres: psycopg.Connection[Any]
+) -> None:
+    with getattr(source, opened)(ENDLESS, name="x") as stream:
         assert stream.read(1000)
         assert postgres.execute(f"SELECT count(*) {OURS} AND state = 'active'").fetchone() == (1,)
     assert wait_until_nobody_reads(postgres)
 
 
 def test_an_error_of_the_reader_cancels_the_query(
-    source: Warehouse, postgres: psycopg.Connection[Any]
+    source: Warehouse, opened: str, postgres: psycopg.Connection[Any]
 ) -> None:
     def read() -> None:
-        with source.open_csv(ENDLESS, name="x") as stream:
+        with getattr(source, opened)(ENDLESS, name="x") as stream:
             stream.read(1000)
             raise LookupError("mine")
 
@@ -122,14 +132,16 @@ def test_who_stops_fetching_rows_leaves_no_connection(
     assert wait_until_nobody_reads(postgres)
 
 
-def test_a_table_that_vanished_may_come_back(source: Warehouse, postgres: psycopg.Connection[Any]) -> None:
+def test_a_table_that_vanished_may_come_back(
+    source: Warehouse, opened: str, postgres: psycopg.Connection[Any]
+) -> None:
     postgres.execute("CREATE TABLE sales (id int)")
     query = "SELECT id FROM sales"
     assert [column.name for column in source.columns(query, name="x")] == ["id"]
     postgres.execute("DROP TABLE sales")
     with (
         pytest.raises(RetriableError, match="it was there a moment ago"),
-        source.open_csv(query, name="x") as stream,
+        getattr(source, opened)(query, name="x") as stream,
     ):
         stream.read(1)
 

@@ -304,6 +304,16 @@ def test_what_the_connection_lacks_is_named(
         source.start_unload("SELECT 1", uri=URI, name="x")
 
 
+def test_without_a_bucket_to_unload_to_it_says_what_to_set(source: UnloadingWarehouse, data_api: Any) -> None:
+    data_api.on("DescribeStatement", {"Id": STATEMENT_ID, "Status": "FINISHED"})
+    data_api.on("GetStatementResult", {"ColumnMetadata": [{"name": "a"}], "Records": []})
+    with (
+        pytest.raises(FatalError, match="AIRFLOW__RECSYNC__BUCKET"),
+        source.read("SELECT 1 AS a", ["a"], name="x"),
+    ):
+        pass
+
+
 def test_a_workgroup_is_asked_without_a_user(connect: Any, data_api: Any) -> None:
     connect(conn_type="redshift", login="ignored", extra={"workgroup_name": "shop", "region": "us-west-2"})
     data_api.on("DescribeStatement", {"Id": STATEMENT_ID, "Status": "FINISHED"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -408,3 +409,18 @@ def test_a_value_that_a_query_stumbles_over_is_not_quoted(rich: Warehouse, query
     assert "items.sql" in str(caught.value)
     assert "anna-7f3a" not in str(caught.value)
     assert "86380000" not in str(caught.value)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_order_of_a_query_is_kept_where_it_counts(
+    source: Warehouse, keeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without an ordered subquery the query runs as it is, and its columns are taken from the result.
+    monkeypatch.setattr(
+        type(source), "dialect", replace(source.dialect, ordered_subqueries=keeps), raising=False
+    )
+    query = "SELECT number * 2 AS twice, text, number, number AS number2 FROM texts ORDER BY number DESC"
+    with source.read(query, ["NUMBER", "TEXT"], name="x", ids=["NUMBER"], in_order=True) as rows:
+        read = [tuple(row.values()) for batch in rows.batches for row in batch.to_pylist()]
+    assert list(rows.columns) == ["NUMBER", "TEXT"]
+    assert read == [(str(number), text) for number, text in reversed(ROWS)]
