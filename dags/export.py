@@ -30,7 +30,9 @@ from recsync.dag_kit import (
     start_once,
     upstream_events,
 )
+from recsync.export.link import REPORTS
 from recsync.export.tasks import WarehouseToS3Operator
+from recsync.notes import note
 from recsync.program import DatasetType, Program
 from recsync.storage.keys import Keys
 
@@ -90,14 +92,19 @@ def arguments(program: Program, kind: DatasetType) -> Callable[[dict[str, Any]],
     }
 
 
-@task(multiple_outputs=False)
+@task(multiple_outputs=False, has_page=True)
 def publish(
     program: str, spans: list[dict[str, Any]], exported: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
     """Publish the manifest of each interval to imports."""
     from recsync.export.publish import publish_spans
 
-    return publish_spans(program, spans, exported)
+    figures = publish_spans(program, spans, exported)
+    rows = ", ".join(f"{count:,} {dataset}" for dataset, count in figures["rows"].items())
+    bad = sum(each["quarantined"] for found in exported.values() for each in found if each)
+    more = f" and {len(spans) - 1} intervals again" if len(spans) > 1 else ""
+    note(f"{figures['interval']}{more}: {rows}; {bad:,} rows quarantined", page=f"{REPORTS}/{program}")
+    return figures
 
 
 @task

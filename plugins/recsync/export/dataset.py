@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from recsync import settings
 from recsync.alerts.message import send
@@ -30,15 +28,19 @@ from recsync.program.avro import AvroSchema
 from recsync.program.intervals import Interval
 from recsync.storage.csv_dialect import to_personalize
 from recsync.storage.csv_text import ByteStream, cut_records, record_ends
+from recsync.storage.duck import modest_allocator
+from recsync.storage.hash_files import HashFile
 from recsync.storage.object_writer import object_writer
 from recsync.suppression.store import SuppressionStore, without_suppressed
 from recsync.warehouse.hooks import UnloadingWarehouse, Warehouse
 from recsync.warehouse.hooks.unload import Unload
 from recsync.warehouse.program_sql import export_query, is_ordered
 
+if TYPE_CHECKING:
+    from recsync.export.mail_columns import ExportedMails
+
 log = logging.getLogger(__name__)
 
-Ids = NDArray[np.uint64]
 _LAST_SNAPSHOTS = 4
 _LAST_DAYS = 7
 _PROGRESS_SECONDS = 30
@@ -64,7 +66,7 @@ class DatasetExport:
         """Whether it is a snapshot of everything before the interval's end."""
         return self.interval == Interval.until(self.interval.end)
 
-    @property
+    @cached_property
     def schema(self) -> AvroSchema:
         """Avro schema of the dataset."""
         return settings.schema(self.context.program, self.kind)
@@ -94,14 +96,21 @@ def export_dataset(
     """
     export = DatasetExport(context, kind, interval, key, note)
     source = context.warehouse()
-    with _opened(export, source, unloaded) as stream, TemporaryDirectory(prefix="recsync-") as folder:
-        checks = _Checked(export, Path(folder)) if context.program.checks.enabled else _Unchecked()
-        suppression = context.store(SuppressionStore).read()
-        with object_writer(context.bucket, key) as target:
+    with modest_allocator(), TemporaryDirectory(prefix="recsync-") as name:
+        folder = Path(name)
+        # Before the query: indexing all lists takes a while, and the warehouse should not wait.
+        mails = _mails(export, folder)
+        with _opened(export, source, unloaded) as stream, object_writer(context.bucket, key) as target:
+            # After the query: the warehouse finds the first rows meanwhile.
+            checks = _Checked(export, folder) if context.program.checks.enabled else _Unchecked()
+            suppression = context.store(SuppressionStore).read()
             target.write(",".join(export.schema.columns).encode() + b"\n")
-            for block in _with_progress(cut_records(stream), export):
-                kept = without_suppressed(block, export.schema.columns, suppression)
-                target.write(checks.block(kept))
+            blocks = (
+                without_suppressed(block, export.schema.columns, suppression)
+                for block in _with_progress(cut_records(stream), export)
+            )
+            for block in checks.blocks(mails.fill(blocks) if mails else blocks):
+                target.write(block)
             totals = checks.finish()
     exported = ExportedObject(
         key=key,
@@ -124,13 +133,24 @@ def start_unload(context: StageContext, kind: DatasetType, interval: Interval, k
     return _unload(DatasetExport(context, kind, interval, key), source)
 
 
+def _mails(export: DatasetExport, folder: Path) -> ExportedMails | None:
+    """Prepare to fill columns with mails; None for an export without such columns."""
+    if export.kind is not DatasetType.INTERACTIONS or not export.context.program.attribution.filled:
+        return None
+    # Imported here to keep DuckDB and Parquet, 33 MB, out of the memory of other exports.
+    from recsync.export.mail_columns import ExportedMails
+
+    return ExportedMails(export.context, export.interval, export.schema.columns, folder)
+
+
 @contextmanager
 def _opened(export: DatasetExport, source: Warehouse, unloaded: Unload | None) -> Generator[ByteStream]:
     if isinstance(source, UnloadingWarehouse):
         with source.open_unloaded(unloaded or _unload(export, source), name=export.sql) as stream:
             yield stream
     else:
-        with source.open_csv(_query(export, source), name=export.sql) as stream:
+        opened = source.open_large_csv if export.full else source.open_csv
+        with opened(_query(export, source), name=export.sql) as stream:
             yield stream
 
 
@@ -170,6 +190,7 @@ class _Checked:
     def __init__(self, export: DatasetExport, work: Path) -> None:
         self._export = export
         self._work = work
+        self._began = time.monotonic()
         program = export.context.program
         interactions = export.kind is DatasetType.INTERACTIONS
         last = export.context.store(ExportStore).newest_full() if interactions else None
@@ -184,18 +205,19 @@ class _Checked:
                 settings=program.checks,
                 sql=export.sql,
                 work=work,
-                known=known_ids(export, last),
-                known_items_before=_known_items(export, last),
+                known=known_ids(export, last, work),
+                known_items_before=_known_items(export, last, work),
                 # Without a dataset of their own, ids are known only from interactions.
                 kept_ids=frozenset({DatasetType.USERS, DatasetType.ITEMS}.difference(program.dataset_types))
                 if interactions
                 else frozenset(),
+                sparse=frozenset(program.attribution.filled if interactions else ()),
                 history=earlier_reports(export),
             )
         )
 
-    def block(self, block: bytes) -> bytes:
-        return self._checks.block(block)
+    def blocks(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        return self._checks.blocks(blocks)
 
     def finish(self) -> ExportTotals:
         """Check the whole and store the report.
@@ -216,16 +238,15 @@ class _Checked:
         reports, key = self._export.context.store(ReportStore), self._export.key
         rows = self._work / QUARANTINE_FILE
         document = report.to_json() | {
-            "quarantine": reports.put_quarantine(key, rows if report.quarantined else None)
+            "quarantine": reports.put_quarantine(key, rows if report.quarantined else None),
+            "seconds": round(time.monotonic() - self._began, 1),
         }
         if self._export.note:
             note = RuleFinding("late_export", "note", None, 0, 0.0, None, self._export.note)
             document["findings"].append(asdict(note))
         reports.put(key, document, page(document))
-        if self._export.kind is not DatasetType.INTERACTIONS:
-            reports.put_ids(key, self._checks.ids)
-        for kind, kept in self._checks.kept_ids.items():
-            reports.put_ids(key, kept, of=kind)
+        for kind, path in self._checks.write_ids().items():
+            reports.upload_ids(key, path, of=None if kind is self._export.kind else kind)
         for finding in document["findings"]:
             if finding["level"] != "note":
                 log.warning("%s: %s", self._export.sql, finding["text"])
@@ -242,11 +263,12 @@ class _Unchecked:
         self._digest: Any = hashlib.blake2b(digest_size=16)
         self._rows = 0
 
-    def block(self, block: bytes) -> bytes:
-        text = to_personalize(block)
-        self._digest.update(text)
-        self._rows += len(record_ends(block)) if b'"' in block else block.count(b"\n")
-        return text
+    def blocks(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            text = to_personalize(block)
+            self._digest.update(text)
+            self._rows += len(record_ends(block)) if b'"' in block else block.count(b"\n")
+            yield text
 
     def finish(self) -> ExportTotals:
         return ExportTotals(self._rows, 0, self._digest.hexdigest())
@@ -271,13 +293,14 @@ def send_drift_alert(program: Program, dataset: str, report: ExportReport, repor
     send(program, Event.DRIFT, subject, "\n".join(lines), key=f"{dataset}: {figures}")
 
 
-def known_ids(export: DatasetExport, last: Manifest | None) -> dict[DatasetType, Ids]:
+def known_ids(export: DatasetExport, last: Manifest | None, work: Path) -> dict[DatasetType, HashFile]:
     """Read the hashed ids of the users and items datasets, to check interactions against.
 
     A snapshot is compared with the snapshots of its own run; an interval with those of the last FULL, the intervals
     since, and its own.
 
     :param last: the last published snapshot.
+    :param work: folder for the files.
     :returns: without datasets whose ids were not kept.
     """
     if export.kind is not DatasetType.INTERACTIONS:
@@ -286,16 +309,22 @@ def known_ids(export: DatasetExport, last: Manifest | None) -> dict[DatasetType,
     others = [other for other in context.program.dataset_types if other is not DatasetType.INTERACTIONS]
     if export.full:
         siblings = {o: export.key.replace(f"/{export.kind.folder}.csv", f"/{o.folder}.csv") for o in others}
-        own = {other: context.store(ReportStore).ids(key) for other, key in siblings.items()}
+        own = {
+            other: context.store(ReportStore).download_ids([key], work / f"{other.folder}.known")
+            for other, key in siblings.items()
+        }
         return {other: ids for other, ids in own.items() if ids is not None}
-    return {other: _since(context, other, last) for other in others} if last else {}
+    if last is None:
+        return {}
+    return {other: exported_ids(context, other, last, work / f"{other.folder}.known") for other in others}
 
 
-def _known_items(export: DatasetExport, last: Manifest | None) -> Ids | None:
+def _known_items(export: DatasetExport, last: Manifest | None, work: Path) -> HashFile | None:
     """Read the hashed ids of the items in the last FULL; other items count as new."""
     if export.kind is not DatasetType.INTERACTIONS or last is None or DatasetType.ITEMS not in last.objects:
         return None
-    return export.context.store(ReportStore).ids(last.objects[DatasetType.ITEMS].key)
+    key = last.objects[DatasetType.ITEMS].key
+    return export.context.store(ReportStore).download_ids([key], work / "items.before")
 
 
 def earlier_reports(export: DatasetExport) -> list[dict[str, Any]]:
@@ -310,9 +339,17 @@ def earlier_reports(export: DatasetExport) -> list[dict[str, Any]]:
     return reports.get_many(map(reports.path_of, keys))
 
 
-def _since(context: StageContext, kind: DatasetType, last: Manifest) -> Ids:
-    parts = context.store(ReportStore).ids_since(kind, last.interval.end)
-    snapshot = context.store(ReportStore).ids(last.objects[kind].key) if kind in last.objects else None
-    return np.unique(
-        np.concatenate([*parts, *([] if snapshot is None else [snapshot])] or [np.empty(0, np.uint64)])
-    )
+def exported_ids(
+    context: StageContext, kind: DatasetType, last: Manifest, path: Path, *, of: DatasetType | None = None
+) -> HashFile:
+    """Read the hashed ids of a snapshot and of the intervals since.
+
+    :param kind: the dataset that was exported.
+    :param last: the snapshot.
+    :param path: file to write.
+    :param of: the dataset of the ids, when they are ids of interactions; None: the exported dataset's own.
+    """
+    reports = context.store(ReportStore)
+    snapshot = [last.objects[kind].key] if kind in last.objects else []
+    keys = [*snapshot, *reports.exported_since(kind, last.interval.end, of=of)]
+    return reports.download_ids(keys, path, of=of) or HashFile.write(path, [])

@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
-
+from recsync.notes import MOUNT, PageLink
 from recsync.program import DatasetType
 
 if TYPE_CHECKING:
-    from airflow.models import BaseOperator
-    from airflow.providers.common.compat.sdk import TaskInstanceKey
     from airflow.sdk import Context
 
-# Where the API server mounts our pages.
-MOUNT = "/recsync"
 REPORTS = "/reports"
 
 _DATASETS = "|".join(kind.folder for kind in DatasetType)
@@ -47,21 +42,11 @@ def report_key(program: str, path: str) -> str | None:
     return f"{program}/{path}{_SUFFIX}" if _REPORT.fullmatch(path) else None
 
 
-class ExportReportLink(BaseOperatorLink):
+class ExportReportLink(PageLink):
     """Link to the export report, which exists also when a check stopped the export."""
 
     name = "Export report"
     key = "export_report"
-
-    @property
-    def xcom_key(self) -> str:
-        """Key of the XCom that holds the whole link; Airflow's API server reads it as it is."""
-        return self.key
-
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address that ``persist`` stored; an empty one shows no link."""
-        # Airflow calls this when the task ends and stores the result under the same key.
-        return XCom.get_value(key=self.key, ti_key=ti_key) or ""
 
     @classmethod
     def persist(cls, context: Context, report_key: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from recsync.export.manifest import ExportedObject, Manifest
 from recsync.program import DatasetType
 from recsync.program.intervals import KEY_FORMAT, parse_key
 from recsync.storage.bucket import Bucket
+from recsync.storage.hash_files import HashFile, union
 from recsync.storage.keys import Keys
 
 _THREADS = 8
@@ -100,6 +101,51 @@ class ReportStore:
         else:
             self.bucket.delete(key)
 
+    def upload_ids(self, exported: str, path: Path, *, of: DatasetType | None = None) -> None:
+        """Store a file of hashed ids; an empty one deletes what an earlier try stored.
+
+        :param of: as in :meth:`put_ids`.
+        """
+        key = self.keys.companion(exported, "ids", _suffix(of))
+        if path.stat().st_size:
+            self.bucket.upload(key, path)
+        else:
+            self.bucket.delete(key)
+
+    def keeps_ids(self, exported: str, *, of: DatasetType | None = None) -> bool:
+        """Return whether hashed ids of an object are stored."""
+        return self.bucket.size_bytes(self.keys.companion(exported, "ids", _suffix(of))) is not None
+
+    def download_ids(
+        self, exported: Sequence[str], path: Path, *, of: DatasetType | None = None
+    ) -> HashFile | None:
+        """Read the hashed ids of some objects into one file; None when no object has any.
+
+        :param exported: keys of the objects.
+        :param path: file to write.
+        """
+
+        def download(numbered: tuple[int, str]) -> Path | None:
+            part = path.with_name(f"{path.name}.{numbered[0]}")
+            key = self.keys.companion(numbered[1], "ids", _suffix(of))
+            return part if self.bucket.download_if_there(key, part) else None
+
+        with ThreadPoolExecutor(_THREADS) as threads:
+            parts = [part for part in threads.map(download, enumerate(exported)) if part]
+        return union(path, parts) if parts else None
+
+    def exported_since(
+        self, kind: DatasetType, start: datetime, *, of: DatasetType | None = None
+    ) -> list[str]:
+        """List the objects with hashed ids of the intervals that begin at ``start`` or later."""
+        prefix, suffix = self.keys.export_companions(kind, "ids"), _suffix(of)
+        names = [
+            key.removeprefix(prefix).removesuffix(suffix)
+            for key in self.bucket.keys(prefix)
+            if key.endswith(suffix)
+        ]
+        return [self.keys.export(kind, name) for name in names if parse_key(name) >= start]
+
     def ids(self, exported: str, *, of: DatasetType | None = None) -> NDArray[np.uint64] | None:
         """Read the hashes of one object's ids; None when there are none."""
         return self._ids(self.keys.companion(exported, "ids", _suffix(of)))
@@ -119,17 +165,6 @@ class ReportStore:
 
     def _kept(self, exported: str, digest: str) -> str:
         return self.keys.companion(exported, "imported", f".{digest}{_IDS}")
-
-    def ids_since(
-        self, kind: DatasetType, start: datetime, *, of: DatasetType | None = None
-    ) -> list[NDArray[np.uint64]]:
-        """Read the hashes of the ids of all intervals that begin at ``start`` or later."""
-        prefix, suffix = self.keys.export_companions(kind, "ids"), _suffix(of)
-        named = [key for key in self.bucket.keys(prefix) if key.endswith(suffix)]
-        names = [(key, key.removeprefix(prefix).removesuffix(suffix)) for key in named]
-        with ThreadPoolExecutor(_THREADS) as threads:
-            found = threads.map(self._ids, [key for key, name in names if parse_key(name) >= start])
-            return [ids for ids in found if ids is not None]
 
     def _ids(self, key: str) -> NDArray[np.uint64] | None:
         body = self.bucket.get(key)

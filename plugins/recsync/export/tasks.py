@@ -34,8 +34,8 @@ class WarehouseToS3Operator(WithholdsRecords, BaseOperator):
 
     A retry overwrites the object with the same bytes. Nothing is written when a check fails.
 
-    Redshift and Snowflake unload the rows to a staging prefix of the bucket first. The task waits for Redshift's
-    ``UNLOAD`` in the triggerer, and cancels it when it is killed.
+    Redshift, Snowflake and Athena unload the rows to a staging prefix of the bucket first. The task waits for
+    Redshift's ``UNLOAD`` in the triggerer. A killed task cancels an ``UNLOAD`` of Redshift or Athena.
 
     :param program: name of the program; its file names the query, the schema, the connections and the bucket.
     :param dataset_type: ``INTERACTIONS``, ``USERS`` or ``ITEMS``.

@@ -64,5 +64,5 @@ def test_ids_are_gathered_from_a_moment_on(bucket: Bucket, keys: Keys) -> None:
         )
     assert reports.ids(interval(keys, "2026-11-19T0500Z", DatasetType.USERS)).tolist() == [1]
     assert reports.ids(interval(keys, "2026-11-21T0500Z", DatasetType.USERS)) is None, "no id, no object"
-    since = reports.ids_since(DatasetType.USERS, datetime(2026, 11, 20, tzinfo=UTC))
-    assert [part.tolist() for part in since] == [[2, 3]]
+    since = reports.exported_since(DatasetType.USERS, datetime(2026, 11, 20, tzinfo=UTC))
+    assert since == [interval(keys, "2026-11-20T0500Z", DatasetType.USERS)]

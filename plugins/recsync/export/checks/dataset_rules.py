@@ -8,9 +8,8 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from recsync.export.checks.profile import ExportFigures
+from recsync.export.checks.profile import CATEGORY_FORM, NULL_WORDS, ExportFigures
 from recsync.export.checks.report import CheckContext, DriftFigure, DriftFinding, rows_and_share
-from recsync.export.checks.row_rules import CATEGORY_FORM, NULL_WORDS
 from recsync.program import DatasetType
 from recsync.program.avro import Role
 from recsync.program.data import Level
@@ -69,7 +68,7 @@ def dataset_rules(
         yield from _minimums(figures)
     yield from _ids(figures)
     yield from _odd_texts(figures)
-    yield from _columns(figures)
+    yield from _columns(context, figures)
     yield from _events(context, figures)
     yield from _size(context, size_bytes)
 
@@ -149,9 +148,9 @@ def _odd_texts(figures: ExportFigures) -> Iterator[Violation]:
             )
 
 
-def _columns(figures: ExportFigures) -> Iterator[Violation]:
+def _columns(context: CheckContext, figures: ExportFigures) -> Iterator[Violation]:
     for name, summary in figures.summaries.items():
-        nulls = summary.nulls
+        nulls = 0 if name in context.sparse else summary.nulls
         if figures.rows and nulls == figures.rows:
             yield Violation(
                 "empty_column", f"returns no value of {name} at all. Leave the field out?", column=name

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsync.export.checks.report import CheckContext
-from recsync.export.checks.row_rules import NULL_WORD_HASHES, odd_category
-from recsync.export.checks.spool import Buckets, HashSpool, IdFigures, IdSet, among, id_figures
+from recsync.export.checks.spool import (
+    MISSING_WORDS,
+    NULL_WORD_HASHES,
+    Buckets,
+    HashSpool,
+    IdFigures,
+    id_figures,
+)
 from recsync.program import DatasetType
 from recsync.program.avro import AvroField, Role, own_id, subject_id
-from recsync.storage.hashes import Hashes, column_hashes, mixed, numbers_of, row_hashes
+from recsync.storage.hash_files import HashFile, IdSet
+from recsync.storage.hashes import among, column_hashes, mixed, numbers_of, present_numbers, row_hashes
 from recsync.warehouse.values import MAX_TEXTUAL_CHARACTERS
 
 # Far more than a category should have; a column with more is not counted further.
@@ -32,9 +39,26 @@ _MAX_SPAN_HOURS = 1_000_000
 _MAX_EVENT_TYPES = 10_000
 _SHOWN_EVENT_TYPES = 50
 _OTHERS = "(others)"
+# Each holds about 32,000 hashes.
+_COUNTING_THREADS = 2
 # Any odd number; it makes the second sum of the digest independent of the first.
 _SECOND = np.uint64(0xA0761D6478BD642F)
 _MODULUS = 2**64
+
+NULL_WORDS, CATEGORY_FORM = "null_words", "category_form"
+# Arrays and objects as PostgreSQL, Python and JSON write them.
+_BRACKETS = {"{": "}", "[": "]"}
+
+
+def odd_category(value: str) -> str | None:
+    """Return the rule that a value of a categorical field breaks; None when it looks right."""
+    parts = [part.strip() for part in value.split("|")]
+    if any(part.casefold() in MISSING_WORDS for part in parts):
+        return NULL_WORDS
+    text = value.strip()
+    if text and _BRACKETS.get(text[0]) == text[-1]:
+        return CATEGORY_FORM
+    return CATEGORY_FORM if len(parts) > 1 and not all(parts) else None
 
 
 class ColumnSummary:
@@ -65,8 +89,8 @@ class ColumnSummary:
             if self._odd_values:
                 self._count_odd(values)
         elif self.column.role is Role.TEXTUAL:
-            self.too_long += int(
-                pc.sum(pc.greater(pc.utf8_length(values), MAX_TEXTUAL_CHARACTERS)).as_py() or 0
+            self.too_long += sum(
+                text is not None and len(text) > MAX_TEXTUAL_CHARACTERS for text in values.to_pylist()
             )
 
     @property
@@ -94,15 +118,15 @@ class ColumnSummary:
         }
 
     def _number(self, values: pa.Array) -> None:
-        numbers = numbers_of(values.drop_null() if values.null_count else values)
+        numbers = present_numbers(values)
         self._extend(np.min(numbers).item(), np.max(numbers).item())
 
     def _dictionary(self, values: pa.Array) -> None:
-        bounds = pc.min_max(values).as_py()
-        self._extend(bounds["min"], bounds["max"])
+        texts = values.to_pylist()
+        self._extend(min(texts), max(texts))
         if not self._counted:
             return
-        for value in values.to_pylist():
+        for value in texts:
             if value not in self._values:
                 self._values.add(value)
                 if rule := odd_category(value):
@@ -113,7 +137,7 @@ class ColumnSummary:
             self._values, self._parts = set(), set()
 
     def _count_odd(self, values: pa.Array) -> None:
-        rows = np.bincount(values.indices.drop_null().to_numpy(), minlength=len(values.dictionary))
+        rows = np.bincount(present_numbers(values.indices), minlength=len(values.dictionary))
         for value, count in zip(values.dictionary.to_pylist(), rows.tolist(), strict=True):
             if rule := self._odd_values.get(value):
                 self.odd[rule] += count
@@ -252,11 +276,12 @@ class Profile:
         self._own_id = own_id(context.dataset_type)
         self.summaries = {column.name: ColumnSummary(column) for column in columns}
         self.rows = 0
-        self.own_ids = IdSet()
+        self.own_ids = IdSet(context.work)
+        self._null_ids = 0
         self._volume = Volume()
         self._event_types: Counter[str] = Counter()
         self._sums = [0, 0]
-        self.kept: dict[DatasetType, list[Hashes]] = {kind: [] for kind in context.kept_ids}
+        self.kept = {kind: context.work / f"{kind.folder}.kept" for kind in context.kept_ids}
         self._users = HashSpool(context.work / "users.hashes")
         self._items = HashSpool(context.work / "items.hashes")
         self._rows = HashSpool(context.work / "rows.hashes")
@@ -279,7 +304,9 @@ class Profile:
         self._sums[0] += int(rows.sum())
         self._sums[1] += int(mixed(rows ^ _SECOND).sum())
         if self._own_id:
-            self.own_ids.add(hashes[self._own_id])
+            own = hashes[self._own_id]
+            self.own_ids.add(own)
+            self._null_ids += int(among(NULL_WORD_HASHES, own).sum())
         else:
             by_user, items = Buckets.of(hashes["USER_ID"]), hashes[subject_id(self._context.dataset_type)]
             self._users.add(hashes["USER_ID"], by_user)
@@ -297,12 +324,17 @@ class Profile:
         users = items = None
         duplicate_rows, null_ids = 0, dict[str, int]()
         if self._context.dataset_type is DatasetType.INTERACTIONS:
-            users = self._count(self._users, DatasetType.USERS)
-            items = self._count(self._items, DatasetType.ITEMS, self._context.known_items_before)
-            duplicate_rows = self.rows - sum(len(hashes) for hashes, _ in self._rows.groups())
+            # numpy sorts without the interpreter's lock.
+            with ThreadPoolExecutor(_COUNTING_THREADS, thread_name_prefix="count") as threads:
+                counted_users = threads.submit(self._count, self._users, DatasetType.USERS)
+                distinct_rows = threads.submit(lambda: sum(len(hashes) for hashes, _ in self._rows.groups()))
+                before = self._context.known_items_before
+                counted_items = threads.submit(self._count, self._items, DatasetType.ITEMS, before)
+            users, items = counted_users.result(), counted_items.result()
+            duplicate_rows = self.rows - distinct_rows.result()
             null_ids = {"USER_ID": users.null_rows, "ITEM_ID": items.null_rows}
         elif self._own_id:
-            null_ids = {self._own_id: int(among(self.own_ids.ids, NULL_WORD_HASHES).sum())}
+            null_ids = {self._own_id: self._null_ids}
         ordered = sorted(self._event_types.items(), key=lambda pair: (-pair[1], pair[0]))
         shown, others = ordered[:_SHOWN_EVENT_TYPES], sum(rows for _, rows in ordered[_SHOWN_EVENT_TYPES:])
         if others:
@@ -318,17 +350,17 @@ class Profile:
             volume=self._volume.to_json(),
             oldest=self._volume.oldest,
             newest=self._volume.newest,
-            own_ids=len(self.own_ids.ids),
+            own_ids=self.own_ids.count,
             null_ids=null_ids,
         )
 
-    def _count(self, spool: HashSpool, kind: DatasetType, before: Hashes | None = None) -> IdFigures:
+    def _count(self, spool: HashSpool, kind: DatasetType, before: HashFile | None = None) -> IdFigures:
         return id_figures(spool.groups(), self._context.known.get(kind), before, kept=self.kept.get(kind))
 
     def _count_events(self, values: pa.Array) -> None:
         if not len(values.dictionary):
             return
-        indices = values.indices.drop_null().to_numpy()
+        indices = present_numbers(values.indices)
         counts = np.bincount(indices, minlength=len(values.dictionary)).tolist()
         for name, rows in zip(values.dictionary.to_pylist(), counts, strict=True):
             full = len(self._event_types) >= _MAX_EVENT_TYPES and name not in self._event_types

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from recsync.export.checks.row_rules import BadRows
+import numpy as np
+from numpy.typing import NDArray
+
 from recsync.formatting import percent
 from recsync.program import Checks, DatasetType
 from recsync.program.avro import NEVER_NULL, AvroSchema
@@ -16,7 +18,7 @@ from recsync.program.data import Level
 from recsync.program.intervals import Interval
 from recsync.storage.csv_dialect import cells_of
 from recsync.storage.duck import local_disk
-from recsync.storage.hashes import Hashes
+from recsync.storage.hash_files import HashFile
 from recsync.warehouse.values import (
     MAX_ID_CHARACTERS,
     MAX_TEXT_CHARACTERS,
@@ -28,6 +30,18 @@ from recsync.warehouse.values import (
 
 
 @dataclass(frozen=True)
+class BadRows:
+    """Rows that break one rule in one column; a row that breaks several is listed under the first only.
+
+    :param rows: indexes in the block.
+    """
+
+    rule: str
+    column: str
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class CheckContext:
     """Parameters of one export of one dataset.
 
@@ -36,9 +50,10 @@ class CheckContext:
     :param settings: the program's limits.
     :param sql: the SQL file, for messages.
     :param work: an existing folder for the quarantine file and the hash spools.
-    :param known: sorted hashes of the ids of the users and items datasets; rules about a missing one are skipped.
-    :param known_items_before: sorted hashes of the items that are not new; None without an earlier FULL.
+    :param known: hashed ids of the users and items datasets; rules about a missing one are skipped.
+    :param known_items_before: hashed ids of the items that are not new; None without an earlier FULL.
     :param kept_ids: datasets that the program lacks; their ids are collected from the interactions.
+    :param sparse: columns that are empty in most rows by design; the check for NULLs skips them.
     :param history: JSON documents of earlier reports of this dataset, newest first.
     """
 
@@ -51,9 +66,10 @@ class CheckContext:
     settings: Checks
     sql: str
     work: Path
-    known: Mapping[DatasetType, Hashes] = field(default_factory=dict)
-    known_items_before: Hashes | None = None
+    known: Mapping[DatasetType, HashFile] = field(default_factory=dict)
+    known_items_before: HashFile | None = None
     kept_ids: frozenset[DatasetType] = frozenset()
+    sparse: frozenset[str] = frozenset()
     history: Sequence[Mapping[str, Any]] = ()
 
 

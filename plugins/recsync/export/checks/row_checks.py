@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from recsync.export.checks.dataset_rules import Violation, dataset_rules, drift_findings
 from recsync.export.checks.profile import Profile
 from recsync.export.checks.report import (
+    BadRows,
     CheckContext,
     ExportReport,
     Quarantine,
@@ -18,14 +22,23 @@ from recsync.export.checks.report import (
     row_text,
     rows_and_share,
 )
-from recsync.export.checks.row_rules import BadRows, broken_rows, passes_fast_checks
 from recsync.program import DatasetType
-from recsync.program.avro import AvroField, own_id
+from recsync.program.avro import AvroField, Role, own_id
 from recsync.program.data import RULES
 from recsync.storage.csv_dialect import read_block, to_personalize, without_empty_strings
-from recsync.storage.csv_text import inside_quotes, split_records, unix_line_ends
-from recsync.storage.hashes import Hashes, column_hashes
-from recsync.warehouse.values import TimeRange
+from recsync.storage.csv_text import MAX_VALUE_BYTES, inside_quotes, split_records, unix_line_ends
+from recsync.storage.hashes import column_hashes, present_numbers
+from recsync.warehouse.values import (
+    ID_FORBIDDEN,
+    KEYWORD_LETTER,
+    KEYWORDS,
+    MAX_FLOAT,
+    MAX_ID_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
+    MILLISECONDS_FROM,
+    SECONDS_FROM,
+    TimeRange,
+)
 
 Records = NDArray[np.object_]
 
@@ -33,10 +46,25 @@ _LEVELS = ("stop", "warn", "note")
 _RULES = list(RULES)
 _NUMBERS = {"int": pa.int32(), "long": pa.int64(), "float": pa.float64(), "double": pa.float64()}
 _COMMA, _RETURN, _QUOTE = ord(","), ord("\r"), ord('"')
+_SPACE, _DELETE = 0x20, 0x7F
+_KEYWORDS = frozenset(KEYWORDS)
 _ENDS_OF_CELLS = (ord(","), ord("\n"))
 
 
 QUARANTINE_FILE = "quarantine.jsonl"
+OWN_IDS_FILE = "own.ids"
+
+
+@dataclass(frozen=True)
+class _ParsedBlock:
+    """Records with and without cells that hold an empty string.
+
+    :param batch: the values; None when the block cannot be read or may have a bad row.
+    """
+
+    block: bytes
+    plain: bytes
+    batch: pa.RecordBatch | None
 
 
 class RowChecks:
@@ -57,17 +85,35 @@ class RowChecks:
         self._rows = 0
         self._bytes = 0
 
-    def block(self, block: bytes) -> bytes:
-        """Check a block.
+    def blocks(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """Check the blocks of an export, parsing the next one in a thread meanwhile.
 
-        :param block: whole records of RFC 4180 CSV, as ``cut_records`` gives them.
-        :returns: the rows that break no rule, in the dialect of Amazon Personalize.
+        Arrow parses CSV, a third of the work, without the interpreter's lock.
+
+        :param blocks: whole records of RFC 4180 CSV, as ``cut_records`` gives them.
+        :returns: for each block the rows that break no rule, in the dialect of Amazon Personalize.
         """
+        with ThreadPoolExecutor(1, thread_name_prefix="parse") as thread:
+            pending: Future[_ParsedBlock] | None = None
+            for block in blocks:
+                following = thread.submit(self._parsed, block)
+                if pending is not None:
+                    yield self._checked(pending.result())
+                pending = following
+            if pending is not None:
+                yield self._checked(pending.result())
+
+    def _parsed(self, block: bytes) -> _ParsedBlock:
+        """Parse a block and check its columns; touch nothing that other blocks change."""
         block = unix_line_ends(block)
-        plain = without_empty_strings(block) if b'""' in block else block
-        batch = self._passing(plain)
-        if batch is None:
-            plain = without_empty_strings(self._without_bad_rows(block))
+        # One character is found at memory speed, two are not.
+        plain = without_empty_strings(block) if b'"' in block and b'""' in block else block
+        return _ParsedBlock(block, plain, self._passing(plain))
+
+    def _checked(self, parsed: _ParsedBlock) -> bytes:
+        plain, batch = parsed.plain, parsed.batch
+        if batch is None or (self._unique_id and self._repeated(batch).any()):
+            plain = without_empty_strings(self._without_bad_rows(parsed.block))
             batch = self._typed(plain)
         else:
             self._rows += batch.num_rows
@@ -107,18 +153,16 @@ class RowChecks:
             figures=figures.to_json(),
         )
 
-    @property
-    def ids(self) -> Hashes:
-        """Sorted hashes of the ids of a users or items export; empty for interactions."""
-        return self._profile.own_ids.ids
+    def write_ids(self) -> dict[DatasetType, Path]:
+        """Write files of hashed ids, after ``finish``.
 
-    @property
-    def kept_ids(self) -> dict[DatasetType, Hashes]:
-        """Sorted hashes of the ids of interactions that ``CheckContext.kept_ids`` names, after ``finish``."""
-        return {
-            kind: np.sort(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64)
-            for kind, hashes in self._profile.kept.items()
-        }
+        :returns: of a users or items export its own ids; of interactions those that ``CheckContext.kept_ids`` names.
+        """
+        if self._context.dataset_type is DatasetType.INTERACTIONS:
+            return self._profile.kept
+        path = self._context.work / OWN_IDS_FILE
+        self._profile.own_ids.write(path).close()
+        return {self._context.dataset_type: path}
 
     @property
     def digest(self) -> str:
@@ -133,9 +177,7 @@ class RowChecks:
             batch = self._typed(plain)
         except pa.ArrowInvalid:
             return None
-        if not passes_fast_checks(batch, self._columns, plain, self._times):
-            return None
-        return None if self._unique_id and self._repeated(batch).any() else batch
+        return batch if passes_fast_checks(batch, self._columns, plain, self._times) else None
 
     def _without_bad_rows(self, block: bytes) -> bytes:
         """Quarantine the bad rows of a block and return the others."""
@@ -156,6 +198,9 @@ class RowChecks:
     def _broken(self, records: Records) -> list[BadRows]:
         # As bytes: an empty cell is NULL, two quotes are an empty value.
         batch = read_block(b"".join(records.tolist()), {column.name: pa.binary() for column in self._columns})
+        # Imported here because exact checks need pyarrow.compute, 12 MB.
+        from recsync.export.checks.row_rules import broken_rows
+
         return broken_rows(batch, self._columns, self._times, self._active)
 
     def _repeats(self, records: Records) -> list[BadRows]:
@@ -263,3 +308,91 @@ def _records_of(text: bytes, character: int, ends: NDArray[np.int64]) -> NDArray
         places = places[~inside_quotes(codes, places)]
     records: NDArray[np.int64] = np.searchsorted(ends, places, side="right")
     return records
+
+
+# Arrow reads numbers with spaces around them and hexadecimal ones; whether Amazon Personalize does is not documented.
+_BLANKS = (b" ", b"\t")
+_HEXADECIMAL = (b"x", b"X")
+
+
+def passes_fast_checks(
+    batch: pa.RecordBatch, columns: Sequence[AvroField], block: bytes, times: TimeRange
+) -> bool:
+    """Return whether no row of a block breaks a rule; False may be a false alarm, which costs time only.
+
+    :param batch: the block, read with types.
+    """
+    if b"\0" in block or b"\r" in block or _odd_numbers(block):
+        return False
+    keywords = KEYWORD_LETTER in block and any(word.encode() in block for word in KEYWORDS)
+    return not any(
+        _texts_of_column(column, values, times) or (keywords and _has_keyword(column, values))
+        for column, values in zip(columns, batch.columns, strict=True)
+    )
+
+
+def _odd_numbers(block: bytes) -> bool:
+    for blank in _BLANKS:
+        if blank in block and (
+            block.startswith(blank)
+            or any(edge + blank in block or blank + edge in block for edge in (b",", b"\n", b'"'))
+        ):
+            return True
+    return any(letter in block and b"0" + letter in block for letter in _HEXADECIMAL)
+
+
+def _texts_of_column(column: AvroField, values: pa.Array, times: TimeRange) -> bool:
+    if values.null_count and not column.nullable:
+        return True
+    if values.null_count == len(values):
+        return False
+    match column.role:
+        case Role.ID:
+            return _id(values)
+        case Role.TIMESTAMP | Role.CREATION_TIMESTAMP:
+            numbers = present_numbers(values)
+            first, last = int(numbers.min()), int(numbers.max())
+            if first < SECONDS_FROM or last >= MILLISECONDS_FROM:
+                return True
+            return column.role is Role.TIMESTAMP and not times.first <= first <= last <= times.last
+        case Role.NUMBER:
+            return column.type in {"float", "double"} and _infinite(column, present_numbers(values))
+        case Role.TEXTUAL:
+            return _longest(values) > MAX_VALUE_BYTES
+        case _:
+            return _longest(values) > MAX_TEXT_CHARACTERS
+
+
+def _id(values: pa.Array) -> bool:
+    text = np.frombuffer(values.buffers()[2], dtype=np.uint8)
+    lowest, highest = int(text.min()), int(text.max())
+    if lowest < _SPACE or _longest(values) > MAX_ID_CHARACTERS:
+        return True
+    if highest < _DELETE and lowest > _QUOTE:
+        return False
+    # Imported here to keep 12 MB out of the memory of other exports.
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.match_substring_regex(values, ID_FORBIDDEN)).as_py())
+
+
+def _longest(values: pa.Array) -> int:
+    """Return the length of the longest text in bytes, which is at least its number of characters."""
+    texts = values.dictionary if pa.types.is_dictionary(values.type) else values
+    if not len(texts):
+        return 0
+    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)[: len(texts) + 1]
+    return int(np.diff(offsets).max())
+
+
+def _infinite(column: AvroField, numbers: NDArray[np.int64 | np.float64]) -> bool:
+    if not np.isfinite(numbers).all():
+        return True
+    return column.type == "float" and max(-float(numbers.min()), float(numbers.max())) > MAX_FLOAT
+
+
+def _has_keyword(column: AvroField, values: pa.Array) -> bool:
+    if column.is_number or column.role is Role.TEXTUAL:
+        return False
+    texts = values.dictionary if column.is_dictionary else values
+    return not _KEYWORDS.isdisjoint(texts.to_pylist())

@@ -1,25 +1,26 @@
-"""Find the rows that break a rule: fast checks of whole columns, then exact checks of each row."""
+"""Find the rows that break a rule, by exact checks of each row.
+
+Imported only for a block with such a row: pyarrow.compute takes 12 MB.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recsync.export.checks.report import BadRows
 from recsync.program.avro import AvroField, Role
 from recsync.program.data import ROW_RULES
 from recsync.storage.csv_text import MAX_VALUE_BYTES
-from recsync.storage.hashes import Hashes, numbers_of, string_hashes
 from recsync.warehouse.values import (
     DECIMAL_NUMBER,
     ID_FORBIDDEN,
     INT_MAX,
     INT_MIN,
-    KEYWORD_LETTER,
     KEYWORDS,
     LONG_MAX,
     LONG_MIN,
@@ -32,42 +33,8 @@ from recsync.warehouse.values import (
     TimeRange,
 )
 
-NULL_WORDS, CATEGORY_FORM = "null_words", "category_form"
-# What programs write for a missing value, in lower case.
-_WORDS = frozenset({
-    "none", "null", "(null)", "nan", "nat", "<na>", "n/a", "#n/a", "nil", "undefined", "\\n",
-})  # fmt: skip
-_SPELLINGS = sorted({*_WORDS, *map(str.upper, _WORDS), *map(str.capitalize, _WORDS), "NaN", "NaT"})
-NULL_WORD_HASHES: Hashes = np.sort(string_hashes(pa.array(_SPELLINGS)))
-# Arrays and objects as PostgreSQL, Python and JSON write them.
-_BRACKETS = {"{": "}", "[": "]"}
-
-
-def odd_category(value: str) -> str | None:
-    """Return the rule that a value of a categorical field breaks; None when it looks right."""
-    parts = [part.strip() for part in value.split("|")]
-    if any(part.casefold() in _WORDS for part in parts):
-        return NULL_WORDS
-    text = value.strip()
-    if text and _BRACKETS.get(text[0]) == text[-1]:
-        return CATEGORY_FORM
-    return CATEGORY_FORM if len(parts) > 1 and not all(parts) else None
-
-
 Mask = NDArray[np.bool_]
 _ORDER = {rule: place for place, rule in enumerate(ROW_RULES)}
-
-
-@dataclass(frozen=True)
-class BadRows:
-    """Rows that break one rule in one column; a row that breaks several is listed under the first only.
-
-    :param rows: indexes in the block.
-    """
-
-    rule: str
-    column: str
-    rows: NDArray[np.int64]
 
 
 def broken_rows(
@@ -112,7 +79,7 @@ def _column(column: AvroField, values: pa.Array, times: TimeRange) -> Iterator[t
 def _text(column: AvroField, texts: pa.Array) -> Iterator[tuple[str, Mask]]:
     if column.role is Role.TEXTUAL:
         return
-    yield "keyword", _mask(pc.is_in(texts, KEYWORDS))
+    yield "keyword", _mask(pc.is_in(texts, pa.array(KEYWORDS)))
     if column.role is Role.ID:
         yield "id_length", _mask(pc.greater(pc.utf8_length(texts), MAX_ID_CHARACTERS))
         yield "id_characters", _mask(pc.match_substring_regex(texts, ID_FORBIDDEN))
@@ -197,93 +164,3 @@ def _decodes(value: bytes | None) -> bool:
 def _mask(values: pa.Array) -> Mask:
     filled: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
     return filled.copy()
-
-
-_QUOTE, _SPACE, _DELETE = 0x22, 0x20, 0x7F
-# Arrow reads numbers with spaces around them and hexadecimal ones; whether Amazon Personalize does is not documented.
-_BLANKS = (b" ", b"\t")
-_HEXADECIMAL = (b"x", b"X")
-
-
-def passes_fast_checks(
-    batch: pa.RecordBatch, columns: Sequence[AvroField], block: bytes, times: TimeRange
-) -> bool:
-    """Return whether no row of a block breaks a rule; False may be a false alarm, which costs time only.
-
-    :param batch: the block, read with types.
-    """
-    if b"\0" in block or b"\r" in block or _odd_numbers(block):
-        return False
-    keywords = KEYWORD_LETTER in block
-    return not any(
-        _texts_of_column(column, values, times) or (keywords and _has_keyword(column, values))
-        for column, values in zip(columns, batch.columns, strict=True)
-    )
-
-
-def _odd_numbers(block: bytes) -> bool:
-    for blank in _BLANKS:
-        if blank in block and (
-            block.startswith(blank)
-            or any(edge + blank in block or blank + edge in block for edge in (b",", b"\n", b'"'))
-        ):
-            return True
-    return any(letter in block and b"0" + letter in block for letter in _HEXADECIMAL)
-
-
-def _texts_of_column(column: AvroField, values: pa.Array, times: TimeRange) -> bool:
-    if values.null_count and not column.nullable:
-        return True
-    if values.null_count == len(values):
-        return False
-    match column.role:
-        case Role.ID:
-            return _id(values)
-        case Role.TIMESTAMP | Role.CREATION_TIMESTAMP:
-            numbers = _numbers(values)
-            first, last = int(numbers.min()), int(numbers.max())
-            if first < SECONDS_FROM or last >= MILLISECONDS_FROM:
-                return True
-            return column.role is Role.TIMESTAMP and not times.first <= first <= last <= times.last
-        case Role.NUMBER:
-            return column.type in {"float", "double"} and _infinite(column, _numbers(values))
-        case Role.TEXTUAL:
-            return _longest(values) > MAX_VALUE_BYTES
-        case _:
-            return _longest(values) > MAX_TEXT_CHARACTERS
-
-
-def _id(values: pa.Array) -> bool:
-    text = np.frombuffer(values.buffers()[2], dtype=np.uint8)
-    lowest, highest = int(text.min()), int(text.max())
-    if lowest < _SPACE or _longest(values) > MAX_ID_CHARACTERS:
-        return True
-    if highest < _DELETE and lowest > _QUOTE:
-        return False
-    return bool(pc.any(pc.match_substring_regex(values, ID_FORBIDDEN)).as_py())
-
-
-def _longest(values: pa.Array) -> int:
-    """Return the length of the longest text in bytes, which is at least its number of characters."""
-    texts = values.dictionary if pa.types.is_dictionary(values.type) else values
-    if not len(texts):
-        return 0
-    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)[: len(texts) + 1]
-    return int(np.diff(offsets).max())
-
-
-def _numbers(values: pa.Array) -> NDArray[np.int64 | np.float64]:
-    return numbers_of(values.drop_null() if values.null_count else values)
-
-
-def _infinite(column: AvroField, numbers: NDArray[np.int64 | np.float64]) -> bool:
-    if not np.isfinite(numbers).all():
-        return True
-    return column.type == "float" and max(-float(numbers.min()), float(numbers.max())) > MAX_FLOAT
-
-
-def _has_keyword(column: AvroField, values: pa.Array) -> bool:
-    if column.is_number or column.role is Role.TEXTUAL:
-        return False
-    texts = values.dictionary if column.is_dictionary else values
-    return bool(pc.any(pc.is_in(texts, KEYWORDS)).as_py())

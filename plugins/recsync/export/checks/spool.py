@@ -12,13 +12,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsync.export.checks.row_rules import NULL_WORD_HASHES
 from recsync.storage.duck import local_disk
-from recsync.storage.hashes import Hashes
+from recsync.storage.hash_files import HashFile
+from recsync.storage.hashes import Hashes, among, string_hashes
 
 Counts = NDArray[np.int64]
+
+# What programs write for a missing value, in lower case.
+MISSING_WORDS = frozenset({
+    "none", "null", "(null)", "nan", "nat", "<na>", "n/a", "#n/a", "nil", "undefined", "\\n",
+})  # fmt: skip
+_SPELLINGS = sorted(
+    {*MISSING_WORDS, *map(str.upper, MISSING_WORDS), *map(str.capitalize, MISSING_WORDS), "NaN", "NaT"}
+)
+# Not pa.array: it imports pandas, 25 MB, and Arrow's own allocator, once used, keeps 4 MB.
+_ENDS = np.cumsum([0, *map(len, _SPELLINGS)], dtype=np.int32)
+NULL_WORD_HASHES: Hashes = np.sort(
+    string_hashes(
+        pa.StringArray.from_buffers(
+            len(_SPELLINGS), pa.py_buffer(_ENDS), pa.py_buffer("".join(_SPELLINGS).encode())
+        )
+    )
+)
 
 # Number of hashes that are buffered before they are written: 2 MB.
 _BUFFERED = 256 * 1024
@@ -29,45 +47,6 @@ _BUCKET_SHIFT = np.uint64(56)
 _HASH_BYTES = 8
 # The smallest number of rows in each bar of the history plot; the last bar is open.
 _FROM = np.array([1, 2, 3, 6, 11, 21, 51, 101, 201, 501, 1001])
-
-
-class IdSet:
-    """A set of hashed ids, 8 bytes each, in few sorted runs, each larger than the next."""
-
-    def __init__(self) -> None:
-        self._runs: list[Hashes] = []
-
-    def repeated(self, hashes: Hashes) -> NDArray[np.bool_]:
-        """Return which rows repeat an id of these rows or of the set."""
-        repeated = np.ones(len(hashes), dtype=np.bool_)
-        repeated[np.unique(hashes, return_index=True)[1]] = False
-        for run in self._runs:
-            repeated |= among(run, hashes)
-        return repeated
-
-    def add(self, hashes: Hashes) -> None:
-        """Add new ids."""
-        run = np.sort(hashes)
-        while self._runs and len(self._runs[-1]) <= 2 * len(run):
-            run = np.sort(np.concatenate([self._runs.pop(), run]))
-        self._runs.append(run)
-
-    @property
-    def ids(self) -> Hashes:
-        """All ids, sorted."""
-        if len(self._runs) > 1:
-            self._runs = [np.sort(np.concatenate(self._runs))]
-        return self._runs[0] if self._runs else np.empty(0, dtype=np.uint64)
-
-
-def among(known: Hashes, hashes: Hashes) -> NDArray[np.bool_]:
-    """Return which hashes are in a sorted array."""
-    if not len(known):
-        return np.zeros(len(hashes), dtype=np.bool_)
-    places = np.searchsorted(known, hashes)
-    np.minimum(places, len(known) - 1, out=places)
-    found: NDArray[np.bool_] = known[places] == hashes
-    return found
 
 
 @dataclass(frozen=True)
@@ -116,7 +95,10 @@ class HashSpool:
             self._spill()
 
     def groups(self) -> Iterator[tuple[Hashes, Counts]]:
-        """Yield the distinct hashes and their counts in parts, unordered; no hash is in two parts."""
+        """Yield the distinct hashes and their counts in parts.
+
+        Hashes ascend, within each part and from part to part.
+        """
         if not self._batches:
             if self._buffered:
                 yield count_hashes(np.concatenate([hashes for hashes, _ in self._buffered]))
@@ -163,25 +145,15 @@ class HashSpool:
 
 
 def count_hashes(hashes: Hashes) -> tuple[Hashes, Counts]:
-    """Return the distinct hashes and their counts, unordered.
+    """Return the distinct hashes in ascending order, and their counts; sort the given array.
 
-    Two passes of numpy's radix sort over 16 bits each bring equal hashes together at a third of the cost of a full
-    sort. Different hashes that agree in these 32 bits are rare; only they are sorted in full.
+    numpy sorts 64-bit numbers with vector instructions (AVX2, AVX-512, NEON): faster than bringing only equal hashes
+    together by two passes of its radix sort, which is for 16-bit numbers.
     """
     if not len(hashes):
         return hashes, np.empty(0, dtype=np.int64)
-    for bits in (0, 16):
-        keys = (hashes >> np.uint64(bits)).astype(np.uint16)
-        hashes = hashes[np.argsort(keys, kind="stable")]
-    low = hashes.astype(np.uint32)
+    hashes.sort()
     changes = hashes[1:] != hashes[:-1]
-    entangled = changes & (low[1:] == low[:-1])
-    if entangled.any():
-        members = np.isin(low, np.unique(low[1:][entangled]))
-        # Rotate by 32 bits, so that the sort on the low half is primary.
-        turned = np.sort((hashes[members] << np.uint64(32)) | (hashes[members] >> np.uint64(32)))
-        hashes[members] = (turned << np.uint64(32)) | (turned >> np.uint64(32))
-        changes = hashes[1:] != hashes[:-1]
     starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
     return hashes[starts], np.diff(np.append(starts, len(hashes)))
 
@@ -207,31 +179,29 @@ class IdFigures:
 
 def id_figures(
     groups: Iterable[tuple[Hashes, Counts]],
-    known: Hashes | None,
-    before: Hashes | None = None,
-    kept: list[Hashes] | None = None,
+    known: HashFile | None,
+    before: HashFile | None = None,
+    kept: Path | None = None,
 ) -> IdFigures:
     """Count ids.
 
-    :param groups: distinct hashes and the number of their rows.
-    :param known: sorted hashes of the ids of another dataset.
-    :param before: sorted hashes of the ids that are not new.
-    :param kept: list to append the hashes of all ids to.
+    :param groups: distinct hashes and the number of their rows, in ascending parts.
+    :param known: the ids of another dataset.
+    :param before: the ids that are not new.
+    :param kept: file to write the hashes of all ids to, sorted.
     """
     distinct = with_two = unknown = new = largest = null_rows = 0
     bars = np.zeros(len(_FROM), dtype=np.int64)
-    for hashes, counts in groups:
+    for hashes, counts in groups if kept is None else _written(groups, kept):
         distinct += len(hashes)
-        if kept is not None:
-            kept.append(hashes)
         with_two += int((counts > 1).sum())
         largest = max(largest, int(counts.max(initial=0)))
         bars += np.bincount(np.searchsorted(_FROM, counts, side="right") - 1, minlength=len(_FROM))
         null_rows += int(counts[among(NULL_WORD_HASHES, hashes)].sum())
         if known is not None:
-            unknown += int(counts[~among(known, hashes)].sum())
+            unknown += int(counts[~known.among(hashes)].sum())
         if before is not None:
-            new += int((~among(before, hashes)).sum())
+            new += int((~before.among(hashes)).sum())
     last = [*(_FROM[1:] - 1).tolist(), largest]
     return IdFigures(
         distinct=distinct,
@@ -245,3 +215,10 @@ def id_figures(
             if count
         ],
     )
+
+
+def _written(groups: Iterable[tuple[Hashes, Counts]], path: Path) -> Iterator[tuple[Hashes, Counts]]:
+    with local_disk(path.parent), path.open("wb") as file:
+        for hashes, counts in groups:
+            file.write(hashes.astype("<u8", copy=False).data)
+            yield hashes, counts

@@ -102,7 +102,7 @@ def run(
 ) -> Run:
     work.mkdir(exist_ok=True)
     checks = RowChecks(context(work, kind, **more))
-    exported = b"".join(checks.block(block) for block in cut_records(io.BytesIO(text), block_bytes))
+    exported = b"".join(checks.blocks(cut_records(io.BytesIO(text), block_bytes)))
     report = checks.finish()
     json.dumps(report.to_json())
     file = work / QUARANTINE_FILE

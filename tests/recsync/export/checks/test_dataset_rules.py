@@ -14,10 +14,15 @@ from check_runs import AT, HOUR, INTERACTIONS, ITEMS, USERS, Run, run
 from recsync.program import DatasetType
 from recsync.program.data import RULES
 from recsync.program.intervals import Interval
-from recsync.storage.hashes import string_hashes
+from recsync.storage.hash_files import HashFile
+from recsync.storage.hashes import Hashes, string_hashes
 
 ITEM_TYPES = DatasetType.ITEMS
 FULL = {"full": True, "interval": Interval.until(HOUR.end)}
+
+
+def id_file(work: Path, hashes: Hashes) -> HashFile:
+    return HashFile.write(work / "known.ids", [np.sort(hashes)])
 
 
 def interactions(rows: int, users: int, *, events: tuple[str, ...] = ("buy",)) -> bytes:
@@ -94,7 +99,7 @@ def test_duplicate_rows_count_once(tmp_path: Path) -> None:
 def test_users_unknown_to_the_users_dataset_are_counted_by_their_rows(
     tmp_path: Path, known: list[str], unknown: int
 ) -> None:
-    users = {DatasetType.USERS: np.sort(string_hashes(pa.array(known, pa.string())))}
+    users = {DatasetType.USERS: id_file(tmp_path, string_hashes(pa.array(known, pa.string())))}
     found = run(tmp_path, interactions(1000, 10), known=users)
     finding = found.finding("unknown_users")
     assert (finding["rows"], finding["share"], finding["level"]) == (unknown, unknown / 1000, "warn")
@@ -103,17 +108,18 @@ def test_users_unknown_to_the_users_dataset_are_counted_by_their_rows(
 
 def test_interactions_keep_the_ids_of_datasets_that_the_program_lacks(tmp_path: Path) -> None:
     found = run(tmp_path, interactions(1000, 10), kept_ids=frozenset({DatasetType.USERS}))
-    assert list(found.checks.kept_ids) == [DatasetType.USERS]
+    kept = found.checks.write_ids()
+    assert list(kept) == [DatasetType.USERS]
     users = np.sort(string_hashes(pa.array([f"u{n}" for n in range(10)])))
-    assert np.array_equal(found.checks.kept_ids[DatasetType.USERS], users)
+    assert np.array_equal(np.fromfile(kept[DatasetType.USERS], "<u8"), users)
 
 
 def test_the_ids_of_an_items_export_are_known_to_interactions(tmp_path: Path) -> None:
-    items = run(tmp_path / "items", b"i0,,,,,,\ni1,,,,,,\n", ITEM_TYPES).checks.ids
+    written = run(tmp_path / "items", b"i0,,,,,,\ni1,,,,,,\n", ITEM_TYPES).checks.write_ids()
+    items = np.fromfile(written[ITEM_TYPES], "<u8")
     assert np.array_equal(items, np.sort(string_hashes(pa.array(["i0", "i1"]))))
-    found = run(
-        tmp_path / "rows", interactions(40, 4), known={ITEM_TYPES: items}, known_items_before=items[:1]
-    )
+    known, before = HashFile(written[ITEM_TYPES]), id_file(tmp_path, items[:1])
+    found = run(tmp_path / "rows", interactions(40, 4), known={ITEM_TYPES: known}, known_items_before=before)
     assert found.finding("unknown_items")["rows"] == 38
     assert found.report.to_json()["figures"]["new_items_share"] == pytest.approx(39 / 40)
 
@@ -359,11 +365,12 @@ BEFORE = np.sort(string_hashes(pa.array([f"i{n}" for n in range(9)])))
 def test_drift_from_the_exports_before_warns(
     tmp_path: Path, rows: bytes, before: np.ndarray | None, figures: list[str]
 ) -> None:
-    found = run(tmp_path / "a", rows, history=earlier(3), known_items_before=before).report
+    known = None if before is None else id_file(tmp_path, before)
+    found = run(tmp_path / "a", rows, history=earlier(3), known_items_before=known).report
     assert [one.figure for one in found.drift] == figures
     assert found.verdict == ("warned" if figures else "passed")
     assert all((one.runs, one.level) == (3, "warn") for one in found.drift)
-    assert run(tmp_path / "b", rows, history=earlier(2), known_items_before=before).report.drift == ()
+    assert run(tmp_path / "b", rows, history=earlier(2), known_items_before=known).report.drift == ()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from check_runs import AT, HOUR, run
 
 GOOD = f"a,x,{AT},buy,1.5\n".encode()
 GOOD_ITEM = b"x,red|blue,a shirt,acme,1700000000,3,9.99\n"
+
+REPO = Path(__file__).resolve().parents[4]
+HEAVY = {
+    "duckdb", "pandas", "polars", "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "scipy", "sqlglot",
+}  # fmt: skip
+# pyarrow imports pandas where an array is made of Python's values.
+EXPORT = """
+import sys
+sys.path[:0] = ["plugins", "tests/recsync/export/checks"]
+from pathlib import Path
+import pyarrow, recsync.export.dataset, recsync.warehouse.hooks.postgres
+allocated = pyarrow.default_memory_pool().max_memory()
+from check_runs import AT, run
+rows = "".join(f"u-{n},ITEM-{n},{AT},BUY,{'' if n % 2 else n}\\n" for n in range(100))
+print(run(Path(sys.argv[1]), rows.encode()).report.quarantined, allocated, *sys.modules)
+"""
+
+
+def test_an_export_without_broken_rows_imports_no_heavy_library(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", EXPORT, str(tmp_path)]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
+    quarantined, allocated, *modules = done.stdout.split("\n")[-2].split()
+    assert (quarantined, allocated, sorted(HEAVY.intersection(modules))) == ("0", "0", [])
 
 
 def test_a_rule_that_is_off_lets_rows_pass(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsync.export.checks.spool import Buckets, HashSpool, IdSet, among, count_hashes
+from recsync.export.checks.spool import Buckets, HashSpool, count_hashes
 from recsync.storage.hashes import string_hashes
 
 
@@ -34,6 +35,9 @@ def test_equal_hashes_are_counted_in_memory_and_on_disk(
     ]
     assert len(found) == len(wanted)
     assert dict(found) == wanted
+    # Files of sorted ids rely on it.
+    ends = [(int(hashes.min()), int(hashes.max())) for hashes, _ in spool.groups()]
+    assert all(before[1] < after[0] for before, after in pairwise(ends))
     assert (tmp_path / "hashes").exists() is (held == 100)
 
 
@@ -43,17 +47,3 @@ def test_hashes_that_agree_in_half_of_their_bits_are_kept_apart(halves: list[tup
     distinct, counts = count_hashes(np.array(values, dtype=np.uint64))
     assert dict(zip(distinct.tolist(), counts.tolist(), strict=True)) == Counter(values)
     assert len(distinct) == len(set(values))
-
-
-@given(st.lists(st.lists(st.integers(0, 30))))
-def test_an_id_set_finds_repeated_ids(blocks: list[list[int]]) -> None:
-    seen, known = IdSet(), set[int]()
-    for block in blocks:
-        hashes = np.array(block, dtype=np.uint64)
-        repeated = seen.repeated(hashes)
-        for value, is_repeated in zip(block, repeated.tolist(), strict=True):
-            assert is_repeated == (value in known)
-            known.add(value)
-        seen.add(hashes[~repeated])
-    assert seen.ids.tolist() == sorted(known)
-    assert among(seen.ids, np.arange(31, dtype=np.uint64)).tolist() == [n in known for n in range(31)]
