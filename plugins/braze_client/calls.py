@@ -118,7 +118,7 @@ class Calls:
             answer = await self._transport.send(method, path, body)
         except ConnectionFailed as error:
             self.answers["no answer"] += 1
-            limiter.lost()
+            limiter.lost(ticket)
             raise Unclear(str(error)) from None
         self.answers[str(answer.status)] += 1
         limiter.learn(ticket, answer.status, answer.headers)

@@ -26,7 +26,7 @@ from braze_client.calls import BeforeSending, Calls
 from braze_client.errors import BrazeDenied, BrazeRefused, BrazeUnclear, TrackError
 from braze_client.identifiers import EXTERNAL_ID, Identifier
 from braze_client.limits import Limiters
-from braze_client.payloads import Json, dumps
+from braze_client.payloads import Json, dumps, joined
 from braze_client.rate_plan import Family, RatePlan
 from braze_client.transport import AiohttpTransport, Answer
 
@@ -105,8 +105,7 @@ class Track:
     ) -> TrackResult:
         count = len(objects)
         usual = b'{"attributes_processed":%d,"message":"success"}' % count
-
-        body = b'{"attributes":[' + b",".join(objects) + b"]}"
+        body = b'{"attributes":[%b]}' % joined(objects)
 
         def read(answer: Answer) -> TrackResult:
             if answer.status == 201 and answer.body == usual:
@@ -149,7 +148,8 @@ class BrazeClient:
     :param workspace: what tells the workspace from others, so that its limits are shared: the REST endpoint.
     :param secret: the API key, cut out of every text that Braze sends back.
     :param plan: what the contract allows.
-    :param pace_folder: where the limiter shares what it knows, see :class:`SharedPace`.
+    :param pace_folder: where the limiter shares what it knows on this machine, see :class:`FilePace`.
+    :param pace_redis_url: the Redis through which it shares that with other machines; None: it does not.
     """
 
     def __init__(
@@ -160,13 +160,19 @@ class BrazeClient:
         secret: str,
         plan: RatePlan | None = None,
         pace_folder: Path | None = None,
+        pace_redis_url: str | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.plan = plan or RatePlan()
         self._transport = transport
         self._limiters = Limiters(
-            f"{workspace} {secret}", self.plan, folder=pace_folder, clock=clock, sleep=sleep
+            f"{workspace} {secret}",
+            self.plan,
+            folder=pace_folder,
+            redis_url=pace_redis_url,
+            clock=clock,
+            sleep=sleep,
         )
         self._calls = Calls(
             transport,
@@ -187,7 +193,7 @@ class BrazeClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._transport.close()
-        self._limiters.close()
+        await self._limiters.close()
 
     async def track_attributes(
         self, objects: Sequence[bytes], before_sending: BeforeSending | None = None

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
@@ -146,10 +146,10 @@ class Grant(NamedTuple):
 class Pace:
     """Pace the calls of one endpoint family; times are epoch seconds, flags 0 or 1.
 
-    All processes of a machine share this state, so it is numbers only. Calls are numbered as they get their slots;
-    the number is the call's *ticket*. An answer "``remaining`` left" to ticket t means that the tickets up to
-    t + ``remaining``, the *room*, fit the window. Calls in flight are not counted, so a process that dies with calls
-    in flight leaves nothing wrong behind.
+    Many processes share this state, so it is numbers only. Calls are numbered as they get their slots; the number is
+    the call's *ticket*, and ``series`` tells the numbers of this state from those of another. An answer
+    "``remaining`` left" to ticket t means that the tickets up to t + ``remaining``, the *room*, fit the window. Calls
+    in flight are not counted, so a process that dies with calls in flight leaves nothing wrong behind.
 
     * Short windows are paced evenly a little below their limit; fixed windows, sliding windows and token buckets all
       accept that. When others call too, the remaining calls of a fixed window are spread over its remaining time, which
@@ -159,6 +159,7 @@ class Pace:
       fast, slow near the refused rate, then faster. https://www.rfc-editor.org/rfc/rfc9438#section-4.2
     """
 
+    series: float = 0.0
     issued: float = 0.0
     next_slot_at: float = 0.0
     known_since: float = 0.0
@@ -182,8 +183,11 @@ class Pace:
     least_room: float = 0.0
     remaining: float = 0.0
 
-    def reserve(self, now: float, most: int, burst: Burst) -> Grant:
-        """Give the next slot to up to ``most`` calls, or say when to ask again."""
+    def reserve(self, now: float, most: int, burst: Burst, slot_seconds: float = SLOT_SECONDS) -> Grant:
+        """Give the next slot to up to ``most`` calls, or say when to ask again.
+
+        :param slot_seconds: the calls of this span share a slot, at least one.
+        """
         latest = max(
             self.next_slot_at, self.probe_until, self.answered_at, self.closed_until - MAX_WAIT_SECONDS
         )
@@ -200,7 +204,7 @@ class Pace:
             return self._probe(now)
         rate = self.rate(now, burst)
         slot = max(self.next_slot_at, now - TOLERANCE_SECONDS)
-        calls = int(max(1.0, min(most, rate * SLOT_SECONDS, room)))
+        calls = int(max(1.0, min(most, rate * slot_seconds, room)))
         self.next_slot_at = slot + calls / rate
         return self._grant(max(slot, now), calls)
 
@@ -221,6 +225,28 @@ class Pace:
             self.backoff_seconds = 0.0
         if seen is not None:
             self._learn_window(ticket, seen, now)
+
+    def adopt(self, other: Pace, later_seconds: float) -> None:
+        """Take over what another state knows; this one goes on with its own numbers of calls.
+
+        :param later_seconds: how far this state's clock is ahead of the other's.
+        """
+        for name in self.__slots__:
+            value = getattr(other, name)
+            if name in _TICKETS:
+                value += self.issued - other.issued
+            elif name in _TIMES and value:
+                value += later_seconds
+            if name not in _OWN:
+                setattr(self, name, value)
+
+    def divide(self, callers: int, now: float, burst: Burst) -> None:
+        """Keep to an equal share of the present rate; it grows from there as after a refusal.
+
+        Not in a short fixed window: its headers show the others' calls soon enough.
+        """
+        if self.refills or not self._is_paced:
+            self.refused_rate, self.refused_at = self.rate(now, burst) / callers, now
 
     def lost(self) -> None:
         """Note that a call got no answer: where others wait for it, the next one may try."""
@@ -273,7 +299,9 @@ class Pace:
         return Grant(at, calls, first)
 
     def _forget(self, *, closed_until: float) -> None:
-        fresh = replace(Pace(), issued=self.issued, closed_until=closed_until, cut_ticket=self.issued)
+        fresh = Pace(
+            series=self.series, issued=self.issued, closed_until=closed_until, cut_ticket=self.issued
+        )
         for name in self.__slots__:
             setattr(self, name, getattr(fresh, name))
 
@@ -316,6 +344,23 @@ class Pace:
             if room > self.least_room + max(3.0, REFILL_SHARE * seen.limit):
                 self.refills, self.seconds = 1.0, max(self.seconds, GUESSED_SECONDS)
         self.remaining = float(seen.remaining)
+
+
+# How `adopt` converts each field: not at all, as a call number, or as a time. All others are rates, durations or flags.
+_OWN = frozenset({"series", "issued"})
+_TICKETS = frozenset({"cut_ticket", "room", "first_room", "least_room"})
+_TIMES = frozenset(
+    {
+        "next_slot_at",
+        "known_since",
+        "answered_at",
+        "probe_until",
+        "closed_until",
+        "refused_at",
+        "ends_at",
+        "first_seen_at",
+    }
+)
 
 
 def _usable(burst: Burst) -> float:

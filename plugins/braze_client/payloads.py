@@ -56,6 +56,12 @@ def _catalog_value(value: Any, kind: str) -> Any:
     return value
 
 
+def joined(objects: Sequence[bytes]) -> bytes:
+    """Join rendered objects by commas; a sequence that has its ``joined`` form is not taken apart."""
+    whole = getattr(objects, "joined", None)
+    return b",".join(objects) if whole is None else whole
+
+
 def batches(objects: Sequence[Json], *, max_objects: int) -> Iterator[list[Json]]:
     """Cut objects into calls of at most ``max_objects`` and ``MAX_BODY_BYTES``, keeping their order."""
     batch: list[Json] = []

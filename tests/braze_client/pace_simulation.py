@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from braze_client.pace import Burst, Pace
+from braze_client.pace import SLOT_SECONDS, Burst, Pace
 
 DEFAULT_BURST = Burst(3_000, 3)
 START = 1_800_000_000.37
@@ -81,6 +81,8 @@ class Outcome:
     refused_after_start: int = 0
     seconds: float = 0.0
     per_machine: list[int] = field(default_factory=list)
+    per_process: list[int] = field(default_factory=list)
+    canary_seconds: float = 0.0
 
 
 def run(
@@ -93,30 +95,34 @@ def run(
     latency_seconds: tuple[float, float] = (0.0, 0.1),
     connections: int = 128,
     seed: int = 0,
+    slot_seconds: float = SLOT_SECONDS,
+    canary_calls: int = 0,
 ) -> Outcome:
     """Push ``calls`` calls, refused ones again, from processes that share a pace per machine.
 
     :param latency_seconds: least and most of one way to the server.
+    :param canary_calls: another process of the first machine makes so many when ten seconds are over, one after
+        the other.
     """
     rng = random.Random(seed)
     events: list[tuple[float, int, Callable[[float], None]]] = []
     order = itertools.count()
-    outcome = Outcome(per_machine=[0] * machines)
+    outcome = Outcome(per_machine=[0] * machines, per_process=[0] * (machines * processes))
     left = calls
 
     def at(moment: float, do: Callable[[float], None]) -> None:
         heapq.heappush(events, (moment, next(order), do))
 
     class Process:
-        def __init__(self, pace: Pace, machine: int) -> None:
-            self.pace, self.machine, self.free, self.asking = pace, machine, connections, False
+        def __init__(self, pace: Pace, number: int) -> None:
+            self.pace, self.number, self.free, self.asking = pace, number, connections, False
             self.ask(START + rng.random() * 0.01)
 
         def ask(self, now: float) -> None:
             self.asking = left > 0 and self.free > 0
             if not self.asking:
                 return
-            grant = self.pace.reserve(now, min(self.free, left), burst)
+            grant = self.pace.reserve(now, min(self.free, left), burst, slot_seconds)
             if grant.calls == 0:
                 assert grant.at > now, "asks again at once: a busy loop"
                 at(grant.at, self.ask)
@@ -146,7 +152,8 @@ def run(
             self.pace.learn(ticket, status, headers, now, burst)
             if status == 201:
                 outcome.accepted += 1
-                outcome.per_machine[self.machine] += 1
+                outcome.per_machine[self.number // processes] += 1
+                outcome.per_process[self.number] += 1
                 outcome.seconds = now - START
             else:
                 outcome.refused += 1
@@ -156,10 +163,28 @@ def run(
             if not self.asking:
                 self.ask(now)
 
-    for machine in range(machines):
-        pace = Pace()
-        for _ in range(processes):
-            Process(pace, machine)
+    class Canary:
+        def __init__(self, pace: Pace) -> None:
+            self.pace, self.left = pace, canary_calls
+            at(START + 10, self.ask)
+
+        def ask(self, now: float) -> None:
+            grant = self.pace.reserve(now, 1, burst, slot_seconds)
+            at(grant.at, lambda moment: self.serve(moment, grant.first) if grant.calls else self.ask(moment))
+
+        def serve(self, now: float, ticket: int) -> None:
+            status, headers = server.answer(now)
+            self.pace.learn(ticket, status, headers, now, burst)
+            self.left -= status == 201
+            outcome.canary_seconds = now - START - 10
+            if self.left:
+                self.ask(now)
+
+    paces = [Pace() for _ in range(machines)]
+    for number in range(machines * processes):
+        Process(paces[number // processes], number)
+    if canary_calls:
+        Canary(paces[0])
     while events:
         moment, _, do = heapq.heappop(events)
         do(moment)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from braze_client.limits import Limiter, Limiters, SharedPace
+from braze_client.limits import Limiter, Limiters
 from braze_client.pace import Burst
+from braze_client.pace_file import FilePace
 from braze_client.rate_plan import Family, RatePlan
 
 NOW = 1_800_000_000.0
@@ -27,7 +28,7 @@ class Clock:
 
 
 def limiter(folder: Path, clock: Clock, burst: Burst = Burst(60, 3)) -> Limiter:  # ruff: ignore[function-call-in-default-argument] - a tuple
-    return Limiter(SharedPace("one", folder), burst, name="test", clock=clock, sleep=clock.sleep)
+    return Limiter(FilePace("one", folder, clock), burst, name="test", sleep=clock.sleep)
 
 
 def test_tasks_are_served_in_the_order_they_come(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_a_task_that_is_cancelled_lets_the_next_one_go(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         for task in tasks[:4]:
             task.cancel()
-        return await tasks[4]
+        return (await tasks[4]).number
 
     assert asyncio.run(main()) > 1
 
@@ -89,7 +90,7 @@ def test_what_one_client_learned_the_next_one_knows(tmp_path: Path) -> None:
     async def main() -> None:
         first = limiter(tmp_path, clock)
         first.learn(await first.acquire(), 429, {"x-ratelimit-retry-after": "30"})
-        first.close()
+        await first.close()
         await limiter(tmp_path, clock).acquire()
 
     asyncio.run(main())
@@ -105,7 +106,7 @@ def test_families_of_one_workspace_wait_apart(tmp_path: Path) -> None:
         assert limiters.of(Family.TRACK) is tracks
         tracks.learn(await tracks.acquire(), 429, {"x-ratelimit-retry-after": "30"})
         await export.acquire()
-        limiters.close()
+        await limiters.close()
 
     asyncio.run(main())
     assert clock.now == NOW

@@ -128,6 +128,53 @@ def test_no_answer_and_no_step_of_the_clock_stops_calls_for_more_than_an_hour(
     assert waited - now <= 2 * 3_602
 
 
+@pytest.mark.parametrize("kind", ["fixed", "sliding"])
+@pytest.mark.parametrize(("limit", "slot_seconds"), [(60, 0.01), (3_000, 0.01)])
+def test_programs_that_share_a_pace_get_equal_shares_and_a_canary_waits_for_none(
+    kind: str, limit: int, slot_seconds: float
+) -> None:
+    outcome = run(
+        Server(kind, limit, 3), calls=5 * limit, processes=3, slot_seconds=slot_seconds, canary_calls=10
+    )
+    assert outcome.refused_after_start <= 0.01 * outcome.accepted
+    assert min(outcome.per_process) > 0.95 * max(outcome.per_process)
+    # A call of the canary waits for a slot of each of the three, and for its own.
+    assert outcome.canary_seconds <= 1.1 * 10 * 4 * max(3 / limit, slot_seconds)
+
+
+def test_a_state_that_goes_on_elsewhere_keeps_what_is_left_of_the_window() -> None:
+    pace, elsewhere = Pace(series=0.1), Pace(series=0.2, issued=5_000)
+    headers = {"x-ratelimit-limit": "60", "x-ratelimit-remaining": "25", "x-ratelimit-reset": "2"}
+    pace.learn(pace.reserve(START, 1, BURST).first, 201, headers, START, BURST)
+    elsewhere.adopt(pace, 100)
+    assert (elsewhere.series, elsewhere.issued) == (0.2, 5_000)
+    now, taken = START + 100.1, 0
+    while (grant := elsewhere.reserve(now, 10, BURST)).calls:
+        taken += grant.calls
+    assert taken == 25
+    assert grant.at <= START + 102
+    pace.learn(pace.reserve(START, 1, BURST).first, 429, {"retry-after": "2"}, START, BURST)
+    elsewhere.adopt(pace, 100)
+    assert elsewhere.closed_seconds(START + 100) == pytest.approx(2)
+    other = Pace(series=0.3)
+    other.adopt(Pace(), 100)
+    assert other == Pace(series=0.3), "what is not known stays unknown"
+
+
+@pytest.mark.parametrize(
+    ("refills", "shares"), [(1.0, [0.475, 0.5, 0.525, 1]), (0.0, [1, 1, 1, 1])], ids=["sliding", "fixed"]
+)
+def test_a_divided_rate_grows_back_where_braze_allows_it(refills: float, shares: list[float]) -> None:
+    pace = Pace()
+    headers = {"x-ratelimit-limit": "300", "x-ratelimit-remaining": "299", "x-ratelimit-reset": "3"}
+    pace.learn(pace.reserve(START, 1, BURST).first, 201, headers, START, BURST)
+    pace.refills = refills
+    whole = pace.rate(START, BURST)
+    pace.divide(2, START, BURST)
+    rates = [pace.rate(START + seconds, BURST) / whole for seconds in (0, 10, 20, 40)]
+    assert rates == pytest.approx(shares, abs=0.001)
+
+
 def test_one_call_goes_ahead_until_something_is_known() -> None:
     pace = Pace()
     assert pace.reserve(START, 50, BURST).calls == 1

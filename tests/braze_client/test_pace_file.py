@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from braze_client.limits import SharedPace
 from braze_client.pace import Burst
+from braze_client.pace_file import FilePace
 
 BURST = Burst(3_000, 3)
 WRITER = """
 import sys
 from pathlib import Path
-from braze_client.limits import SharedPace
-pace = SharedPace("one workspace", Path(sys.argv[1]))
+from braze_client.pace_file import FilePace
+pace = FilePace("one workspace", Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
     with pace.locked() as numbers:
         numbers.issued += 1
@@ -26,8 +26,8 @@ for _ in range(int(sys.argv[2])):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from braze_client.limits import SharedPace
-with SharedPace("one workspace", Path(sys.argv[1])).locked():
+from braze_client.pace_file import FilePace
+with FilePace("one workspace", Path(sys.argv[1])).locked():
     print("held", flush=True)
     time.sleep(60)
 """
@@ -42,7 +42,7 @@ def start(script: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def issued(folder: Path, identity: str = "one workspace") -> float:
-    with SharedPace(identity, folder).locked() as pace:
+    with FilePace(identity, folder).locked() as pace:
         return pace.issued
 
 
@@ -55,7 +55,7 @@ def test_processes_count_together(tmp_path: Path) -> None:
 
 def test_workspaces_are_kept_apart_and_not_named(tmp_path: Path) -> None:
     for identity in ("https://one key-1", "https://two key-1"):
-        with SharedPace(identity, tmp_path).locked() as pace:
+        with FilePace(identity, tmp_path).locked() as pace:
             pace.issued += 1
     assert len(list(tmp_path.iterdir())) == 2
     assert issued(tmp_path, "https://one key-1") == 1
@@ -71,7 +71,7 @@ def test_a_process_that_dies_with_the_lock_leaves_it_free(tmp_path: Path) -> Non
     holder.kill()
     holder.wait(10)
     holder.stdout.close()
-    with SharedPace("one workspace", tmp_path).locked() as pace:
+    with FilePace("one workspace", tmp_path).locked() as pace:
         pace.issued = 7.0
     assert issued(tmp_path) == 7
 
@@ -82,7 +82,7 @@ def test_a_process_that_is_stopped_with_the_lock_does_not_stop_others(tmp_path: 
     assert holder.stdout.readline() == "held\n"
     holder.send_signal(signal.SIGSTOP)
     try:
-        ours = SharedPace("one workspace", tmp_path)
+        ours = FilePace("one workspace", tmp_path)
         with ours.locked() as pace:
             pace.issued = 3.0
         with ours.locked() as pace:  # what this process knows is kept meanwhile
@@ -93,19 +93,19 @@ def test_a_process_that_is_stopped_with_the_lock_does_not_stop_others(tmp_path: 
         holder.stdout.close()
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"\0" * 4096, b'{"json": 1}' * 50, b"\xff" * 284])
+@pytest.mark.parametrize("content", [b"", b"short", b"\0" * 4096, b'{"json": 1}' * 50, b"\xff" * 292])
 def test_a_broken_or_foreign_file_is_replaced(tmp_path: Path, content: bytes) -> None:
     issued(tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(content)
-    with SharedPace("one workspace", tmp_path).locked() as pace:
+    with FilePace("one workspace", tmp_path).locked() as pace:
         assert pace.issued == 0
         pace.issued = 5.0
     assert issued(tmp_path) == 5
 
 
 def test_a_half_written_file_is_replaced(tmp_path: Path) -> None:
-    with SharedPace("one workspace", tmp_path).locked() as pace:
+    with FilePace("one workspace", tmp_path).locked() as pace:
         pace.issued = 5.0
     (file,) = tmp_path.iterdir()
     raw = bytearray(file.read_bytes())
@@ -129,7 +129,7 @@ def test_a_link_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture
     file.unlink()
     victim.write_text("precious")
     file.symlink_to(victim)
-    with SharedPace("one workspace", folder).locked() as pace:
+    with FilePace("one workspace", folder).locked() as pace:
         pace.reserve(time.time(), 1, BURST)
     assert victim.read_text() == "precious"
     assert "not shared" in caplog.text
@@ -139,7 +139,7 @@ def test_without_a_folder_a_process_goes_by_what_it_knows(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "taken").write_text("a file where the folder should be")
-    ours = SharedPace("one workspace", tmp_path / "taken")
+    ours = FilePace("one workspace", tmp_path / "taken")
     with ours.locked() as pace:
         pace.issued = 3.0
     with ours.locked() as pace:
@@ -148,7 +148,7 @@ def test_without_a_folder_a_process_goes_by_what_it_knows(
 
 
 def test_an_error_inside_frees_the_lock(tmp_path: Path) -> None:
-    ours = SharedPace("one workspace", tmp_path)
+    ours = FilePace("one workspace", tmp_path)
     with pytest.raises(KeyError), ours.locked():
         raise KeyError
     (path,) = tmp_path.iterdir()
