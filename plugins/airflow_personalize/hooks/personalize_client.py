@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from airflow_personalize.errors import PersonalizeFatalError
 from airflow_personalize.refusals import error_code, failure, personalize_errors, wait_error
-from airflow_personalize.resource import Resource, State, Wait, deletion_failed
+from airflow_personalize.resource import Arn, Resource, State, Wait, deletion_failed
 from airflow_personalize.resources import (
     CAMPAIGN,
     DATASET,
@@ -31,6 +31,8 @@ from airflow_personalize.resources import (
 # Everything but a job is ready after a few seconds; about 20 s are looked at before deferring.
 QUICK_LOOKS = 10
 QUICK_LOOK_SECONDS = 2.0
+# Described with their dataset group, by the kind in their ARN.
+_IN_GROUP = {"solution": SOLUTION, "recommender": RECOMMENDER, "metric-attribution": METRIC_ATTRIBUTION}
 
 
 class PersonalizeClientHook(AwsBaseHook):
@@ -90,10 +92,22 @@ class PersonalizeClientHook(AwsBaseHook):
         solution_arn = solution_version_arn.rsplit("/", 1)[0]
         return str(self.describe(SOLUTION, solution_arn)["datasetGroupArn"])
 
-    def dataset_group_of_campaign(self, campaign_arn: str) -> str:
-        """Return the ARN of the dataset group of a campaign's solution."""
-        campaign = self.describe(CAMPAIGN, campaign_arn)
-        return self.dataset_group_of_version(campaign["solutionVersionArn"])
+    def dataset_group_of(self, arn: str) -> str:
+        """Return the ARN of the dataset group of a dataset, solution or version, campaign, recommender or attribution.
+
+        :raises ValueError: the ARN is of another resource, or none.
+        """
+        place = Arn.parse(arn)
+        match place.tail.split("/"):
+            case ["dataset", group, _]:
+                return place.sibling(f"dataset-group/{group}")
+            case ["solution", _, _]:
+                return self.dataset_group_of_version(arn)
+            case ["campaign", _]:
+                return self.dataset_group_of_version(self.describe(CAMPAIGN, arn)["solutionVersionArn"])
+            case [kind, _] if kind in _IN_GROUP:
+                return str(self.describe(_IN_GROUP[kind], arn)["datasetGroupArn"])
+        raise ValueError(f"{arn!r} is no ARN of a resource of a dataset group")
 
     def has_ended(self, wait: Wait, arn: str) -> bool:
         """Check once whether the wait is over."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, NamedTuple
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.utils.helpers import prune_dict
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
-from airflow_personalize.refusals import personalize_errors
+from airflow_personalize.refusals import error_code, personalize_errors
 
 BATCH_RECORDS = 10  # the API takes as many in one call, of every kind
 # Sessions with buffered events, until a call is full; an event takes up to 10 KB.
@@ -77,10 +81,30 @@ class RequestPace:
 
 @dataclass
 class Sent:
-    """What one task has put."""
+    """Counts of the records that one task put.
+
+    :param bytes: size of the bodies of accepted calls, which the service bills.
+    :param refused: records that the service refused.
+    """
 
     records: int = 0
     requests: int = 0
+    bytes: int = 0
+    refused: int = 0
+
+    def add(self, other: Sent) -> None:
+        """Add the counts of another call."""
+        self.records += other.records
+        self.requests += other.requests
+        self.bytes += other.bytes
+        self.refused += other.refused
+
+
+OnRefused = Callable[[int, str], None]
+"""Takes the position of a refused record, from 1, and the service's message, which may quote the record."""
+_REFUSAL = "InvalidInputException"
+# Adaptive retries slow down all calls of a client after a throttled one.
+_PATIENT = Config(retries={"mode": "adaptive", "total_max_attempts": 8}, max_pool_connections=64)
 
 
 class PersonalizeEventsHook(AwsBaseHook):
@@ -98,6 +122,11 @@ class PersonalizeEventsHook(AwsBaseHook):
         kwargs["client_type"] = "personalize-events"
         super().__init__(*args, **kwargs)
 
+    @property
+    def config(self) -> Config:
+        """Return the botocore configuration; what the connection or the caller sets has priority."""
+        return _PATIENT.merge(super().config)
+
     def put(
         self,
         operation: Put,
@@ -105,6 +134,8 @@ class PersonalizeEventsHook(AwsBaseHook):
         records: Iterable[Mapping[str, Any]],
         *,
         requests_per_second: float | None = None,
+        connections: int = 1,
+        on_refused: OnRefused | None = None,
     ) -> Sent:
         """Put all records.
 
@@ -112,20 +143,66 @@ class PersonalizeEventsHook(AwsBaseHook):
         :param owner: the dataset's ARN, or the tracking id.
         :param records: with the API's members; ``properties`` may be a mapping.
         :param requests_per_second: default: the service's quota.
+        :param connections: concurrent calls; with more than one, the order of calls is not kept.
+        :param on_refused: called for each record that the service refuses; the other records of its call are put.
+            None: a refused call is an error.
         :raises PersonalizeFatalError: a call was refused; the message names its records by their position, from 1.
         :raises PersonalizeRetriableError: the dataset or tracker is being changed.
         """
         pace = RequestPace(requests_per_second or operation.requests_per_second)
-        call, sent = getattr(self.conn, operation.operation), Sent()
-        for positions, body in _requests(operation, records):
-            pace.wait()
-            places = ", ".join(str(position) for position in positions)
+        send = _Sender(self.conn, operation, owner, pace, on_refused, self.aws_conn_id)
+        sent, pending = Sent(), deque[Future[Sent]]()
+        with ThreadPoolExecutor(connections) as threads:
+            try:
+                for positions, body in _requests(operation, records):
+                    if len(pending) == 2 * connections:
+                        sent.add(pending.popleft().result())
+                    pending.append(threads.submit(send, positions, body))
+                while pending:
+                    sent.add(pending.popleft().result())
+            finally:
+                for future in pending:
+                    future.cancel()
+        return sent
+
+
+@dataclass(frozen=True)
+class _Sender:
+    """Put the records of one call."""
+
+    client: Any
+    operation: Put
+    owner: str
+    pace: RequestPace
+    on_refused: OnRefused | None
+    conn_id: str | None
+
+    def __call__(self, positions: list[int], body: dict[str, Any]) -> Sent:
+        request = {self.operation.owner: self.owner, **body}
+        self.pace.wait()
+        places = ", ".join(str(position) for position in positions)
+        try:
             with personalize_errors(
-                f"put records {places} of {operation.records}", None, conn_id=self.aws_conn_id
+                f"put records {places} of {self.operation.records}", None, conn_id=self.conn_id
             ):
-                call(**{operation.owner: owner}, **body)
-            sent.records += len(positions)
-            sent.requests += 1
+                getattr(self.client, self.operation.operation)(**request)
+        except Exception as error:
+            cause = error.__cause__
+            if self.on_refused is None or not isinstance(cause, ClientError) or error_code(cause) != _REFUSAL:
+                raise
+            return self._without_refused(positions, body, cause, self.on_refused)
+        return Sent(len(positions), 1, len(json.dumps(request, default=str)))
+
+    def _without_refused(
+        self, positions: list[int], body: dict[str, Any], error: ClientError, on_refused: OnRefused
+    ) -> Sent:
+        """Bisect a refused call until only the refused records are skipped."""
+        if len(positions) == 1:
+            on_refused(positions[0], str(error.response["Error"].get("Message", "")))
+            return Sent(requests=1, refused=1)
+        sent, middle, member = Sent(requests=1), len(positions) // 2, self.operation.records
+        for part in (slice(None, middle), slice(middle, None)):
+            sent.add(self(positions[part], {**body, member: body[member][part]}))
         return sent
 
 

@@ -132,10 +132,6 @@ class PersonalizeUpdateMetricAttributionOperator(PersonalizeUpdateBaseOperator):
             "metricsOutputConfig": output,
         }
 
-    def dataset_group_arn_for_link(self) -> str:
-        """Ask for the metric attribution's dataset group."""
-        return str(self.hook.describe(METRIC_ATTRIBUTION, self.metric_attribution_arn)["datasetGroupArn"])
-
     def update(self) -> bool:
         """Update what differs; True if nothing did."""
         return self.hook.update_metric_attribution(self.request())

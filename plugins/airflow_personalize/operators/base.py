@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 WAITER_DELAY_SECONDS = 60
 # What a deferral may take beyond its wait, for instance while the triggerer restarts.
 TRIGGERER_GRACE = timedelta(hours=1)
+# Parameters that name something in a dataset group, the one that the operator is about first.
+_MEMBERS_OF_A_GROUP = (
+    "campaign_arn",
+    "recommender_arn",
+    "metric_attribution_arn",
+    "dataset_arn",
+    "solution_arn",
+    "solution_version_arn",
+)
 
 
 class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
@@ -100,8 +109,9 @@ class PersonalizeBaseOperator(AwsBaseOperator[PersonalizeHook]):
         return {}
 
     def dataset_group_arn_for_link(self) -> str | None:
-        """Return the ARN of the dataset group for the console link, or None."""
-        return None
+        """Return the ARN of the dataset group for the console link, that of the first member that a parameter names."""
+        named = (getattr(self, name, None) for name in _MEMBERS_OF_A_GROUP)
+        return next((self.hook.dataset_group_of(arn) for arn in named if arn), None)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Return the ARN, or raise what the trigger saw."""
@@ -225,8 +235,8 @@ class PersonalizeCreateBaseOperator(PersonalizeBaseOperator):
         """Return the members of the Create request; None values are dropped."""
 
     def dataset_group_arn_for_link(self) -> str | None:
-        """Read the dataset group off the request; none for a schema, which belongs to no group."""
-        return self.request().get("datasetGroupArn")
+        """Read the dataset group off the request, or ask for that of a member; a schema belongs to no group."""
+        return self.request().get("datasetGroupArn") or super().dataset_group_arn_for_link()
 
     def execute(self, context: Context) -> str:
         """Create or adopt, make the ARN known, wait."""

@@ -90,10 +90,6 @@ class PersonalizeCreateBatchJobBaseOperator(PersonalizeCreateTaggedBaseOperator)
             "filterArn": self.filter_arn,
         }
 
-    def dataset_group_arn_for_link(self) -> str:
-        """Ask for the solution version's dataset group."""
-        return self.hook.dataset_group_of_version(self.solution_version_arn)
-
 
 class PersonalizeCreateBatchSegmentJobOperator(PersonalizeCreateBatchJobBaseOperator):
     """Run a batch segment job: for each item (or item attribute) of an input file, the users most likely to want it.

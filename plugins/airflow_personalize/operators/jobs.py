@@ -26,13 +26,11 @@ from airflow_personalize.operators.inference import (
     PersonalizeCreateBatchJobBaseOperator,
     batch_template_fields,
 )
-from airflow_personalize.operators.update import dataset_group_of_dataset
 from airflow_personalize.resources import (
     BATCH_INFERENCE_JOB,
     DATA_DELETION_JOB,
     DATASET_EXPORT_JOB,
     DATASET_IMPORT_JOB,
-    SOLUTION,
     SOLUTION_VERSION,
 )
 from airflow_personalize.triggers.personalize import (
@@ -99,10 +97,6 @@ class PersonalizeCreateDatasetImportJobOperator(PersonalizeCreateTaggedBaseOpera
             "publishAttributionMetricsToS3": self.publish_attribution_metrics or None,
         }
 
-    def dataset_group_arn_for_link(self) -> str:
-        """Read the dataset group off the dataset's ARN, ``dataset/GROUP/TYPE``."""
-        return dataset_group_of_dataset(self.dataset_arn)
-
 
 class PersonalizeCreateSolutionVersionOperator(PersonalizeCreateTaggedBaseOperator):
     """Train a solution version.
@@ -148,10 +142,6 @@ class PersonalizeCreateSolutionVersionOperator(PersonalizeCreateTaggedBaseOperat
     def trigger_parameters(self) -> dict[str, Any]:
         """Let the trigger stop only a training that this task started."""
         return {"stop_on_kill": self.stop_on_kill and self.created_arn is not None}
-
-    def dataset_group_arn_for_link(self) -> str:
-        """Ask for the solution's dataset group."""
-        return str(self.hook.describe(SOLUTION, self.solution_arn)["datasetGroupArn"])
 
     def on_kill(self) -> None:
         """Stop the training this task started, if so asked; while deferred, the trigger does."""
@@ -264,10 +254,6 @@ class PersonalizeCreateDatasetExportJobOperator(PersonalizeCreateTaggedBaseOpera
             "roleArn": self.role_arn,
             "jobOutput": {"s3DataDestination": s3_place(self.output_path, self.output_kms_key_arn)},
         }
-
-    def dataset_group_arn_for_link(self) -> str:
-        """Read the dataset group off the dataset's ARN, ``dataset/GROUP/TYPE``."""
-        return dataset_group_of_dataset(self.dataset_arn)
 
 
 class PersonalizeCreateDataDeletionJobOperator(PersonalizeCreateTaggedBaseOperator):

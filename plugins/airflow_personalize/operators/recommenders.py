@@ -95,10 +95,6 @@ class _OfRecommender(PersonalizeBaseOperator):
         super().__init__(**kwargs)
         self.recommender_arn = recommender_arn
 
-    def dataset_group_arn_for_link(self) -> str:
-        """Describe the recommender and return the ARN of its dataset group."""
-        return str(self.hook.describe(RECOMMENDER, self.recommender_arn)["datasetGroupArn"])
-
     def finish(self, context: Context, *, goes_on: bool) -> str:
         """Store the link; wait if the status still changes; return the ARN."""
         self.persist_link(context, self.recommender_arn)

@@ -287,7 +287,3 @@ class PersonalizeCreateCampaignOperator(PersonalizeCreateTaggedBaseOperator):
             "minProvisionedTPS": None if self.min_provisioned_tps is None else int(self.min_provisioned_tps),
             "campaignConfig": self.campaign_config,
         }
-
-    def dataset_group_arn_for_link(self) -> str:
-        """Ask for the dataset group of the version's solution."""
-        return self.hook.dataset_group_of_version(self.solution_version_arn)

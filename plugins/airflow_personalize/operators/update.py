@@ -17,7 +17,6 @@ from airflow_personalize.links.personalize import (
     PersonalizeSolutionVersionLink,
 )
 from airflow_personalize.operators.base import PersonalizeBaseOperator
-from airflow_personalize.resource import Arn
 from airflow_personalize.resources import CAMPAIGN, DATASET, SOLUTION, SOLUTION_VERSION
 from airflow_personalize.triggers.personalize import (
     PersonalizeCampaignUpdatedTrigger,
@@ -116,10 +115,6 @@ class PersonalizeUpdateCampaignOperator(PersonalizeUpdateBaseOperator):
             "campaignConfig": self.campaign_config,
         }
 
-    def dataset_group_arn_for_link(self) -> str:
-        """Ask for the dataset group of the solution that the campaign serves."""
-        return self.hook.dataset_group_of_campaign(self.campaign_arn)
-
 
 class PersonalizeUpdateDatasetOperator(PersonalizeUpdateBaseOperator):
     """Replace the schema of an Items or Users dataset.
@@ -147,10 +142,6 @@ class PersonalizeUpdateDatasetOperator(PersonalizeUpdateBaseOperator):
     def request(self) -> dict[str, Any]:
         """Return the members of UpdateDataset."""
         return {"datasetArn": self.dataset_arn, "schemaArn": self.schema_arn}
-
-    def dataset_group_arn_for_link(self) -> str:
-        """Read the dataset group off the dataset's ARN, ``dataset/GROUP/TYPE``."""
-        return dataset_group_of_dataset(self.dataset_arn)
 
 
 class PersonalizeUpdateSolutionOperator(PersonalizeUpdateBaseOperator):
@@ -197,16 +188,6 @@ class PersonalizeUpdateSolutionOperator(PersonalizeUpdateBaseOperator):
             "solutionUpdateConfig": self.solution_update_config,
         }
 
-    def dataset_group_arn_for_link(self) -> str:
-        """Ask for the solution's dataset group."""
-        return str(self.hook.describe(SOLUTION, self.solution_arn)["datasetGroupArn"])
-
-
-def dataset_group_of_dataset(dataset_arn: str) -> str:
-    """Return the ARN of the dataset group that a dataset's ARN names."""
-    dataset = Arn.parse(dataset_arn)
-    return dataset.sibling(f"dataset-group/{dataset.tail.split('/')[1]}")
-
 
 class PersonalizeStopSolutionVersionCreationOperator(PersonalizeBaseOperator):
     """Stop a training; wait until it has ended. What it used is billed, and it cannot be resumed.
@@ -236,10 +217,6 @@ class PersonalizeStopSolutionVersionCreationOperator(PersonalizeBaseOperator):
         if stopping:
             self.await_end(arn)
         return arn
-
-    def dataset_group_arn_for_link(self) -> str:
-        """Ask for the dataset group of the version's solution."""
-        return self.hook.dataset_group_of_version(self.solution_version_arn)
 
 
 class PersonalizeTagResourceOperator(AwsBaseOperator[PersonalizeHook]):

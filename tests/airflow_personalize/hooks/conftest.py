@@ -35,6 +35,7 @@ class RestJsonServer:
         self.calls.append((path, body))
         answers = self._answers.get(path) or [{}]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        answer = answer(body) if callable(answer) else answer
         return answer if isinstance(answer, tuple) else (200, answer)
 
     @staticmethod

@@ -31,6 +31,32 @@ def listing(server: Any, **held: list[dict[str, Any]]) -> None:
         server.on(f"List{each}", {member: summaries})
 
 
+@pytest.mark.parametrize(
+    ("tail", "asked"),
+    [
+        ("dataset/shop/ITEMS", []),
+        ("solution/up", ["DescribeSolution"]),
+        ("solution/up/$LATEST", ["DescribeSolution"]),
+        ("campaign/one", ["DescribeCampaign", "DescribeSolution"]),
+        ("recommender/home", ["DescribeRecommender"]),
+        ("metric-attribution/one", ["DescribeMetricAttribution"]),
+    ],
+)
+def test_a_dataset_group_is_found_by_the_arn_of_what_is_in_it(hook, aws_json_server, tail, asked):
+    aws_json_server.on("DescribeCampaign", {"campaign": {"solutionVersionArn": PREFIX + "solution/up/1"}})
+    for kind in ("solution", "recommender", "metricAttribution"):
+        name = kind[0].upper() + kind[1:]
+        aws_json_server.on(f"Describe{name}", {kind: {"datasetGroupArn": GROUP}})
+    assert hook.dataset_group_of(PREFIX + tail) == GROUP
+    assert [call for call, _ in aws_json_server.calls] == asked
+
+
+@pytest.mark.parametrize("tail", ["dataset/shop", "schema/one", "batch-inference-job/one"])
+def test_an_arn_of_nothing_in_a_dataset_group_is_refused(hook, tail):
+    with pytest.raises(ValueError, match="is no ARN of a resource of a dataset group"):
+        hook.dataset_group_of(PREFIX + tail)
+
+
 def test_recommenders_are_looked_for_in_domain_groups_only(hook, aws_json_server):
     recommender = PREFIX + "recommender/home"
     listing(aws_json_server, Recommenders=[{"recommenderArn": recommender}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -115,6 +116,42 @@ def test_a_refused_call_names_its_records_by_position_only(hook, rest_json_serve
     ) as raised:
         hook.put(PUT_ITEMS, DATASET, items(12), requests_per_second=1000)
     assert "i11" not in str(raised.value)
+
+
+def test_with_a_callback_only_refused_records_are_left_out(hook, rest_json_server):
+    def answer(body):
+        ids = [each["itemId"] for each in body["items"]]
+        bad = [one for one in ids if one in {"i3", "i11"}]
+        return rest_json_server.refusal("InvalidInputException", f"Bad {bad[0]}.") if bad else (200, {})
+
+    rest_json_server.on("/items", answer)
+    refused = {}
+    sent = hook.put(
+        PUT_ITEMS, DATASET, items(12), requests_per_second=1000, on_refused=refused.__setitem__, connections=3
+    )
+    assert refused == {4: "Bad i3.", 12: "Bad i11."}
+    assert (sent.records, sent.refused) == (10, 2)
+    taken = [
+        body for _, body in rest_json_server.calls if not {"i3", "i11"} & {e["itemId"] for e in body["items"]}
+    ]
+    assert sorted(each["itemId"] for body in taken for each in body["items"]) == sorted(
+        f"i{n}" for n in range(12) if n not in {3, 11}
+    )
+    assert sent.bytes == sum(len(json.dumps(body)) for body in taken)
+
+
+def test_another_refusal_is_an_error_with_a_callback_too(hook, rest_json_server):
+    rest_json_server.on("/items", rest_json_server.refusal("AccessDeniedException", "No.", 403))
+    with pytest.raises(PersonalizeFatalError, match="AccessDeniedException"):
+        hook.put(PUT_ITEMS, DATASET, items(40), connections=2, on_refused=lambda *_: None)
+
+
+def test_calls_slow_down_after_a_throttled_one_unless_the_connection_says_otherwise(hook, monkeypatch):
+    assert hook.conn.meta.config.retries["mode"] == "adaptive"
+    connection = json.loads(os.environ["AIRFLOW_CONN_AWS_DEFAULT"])
+    connection["extra"]["config_kwargs"] = {"retries": {"mode": "standard", "max_attempts": 2}}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    assert PersonalizeEventsHook().conn.meta.config.retries["mode"] == "standard"
 
 
 def test_a_busy_dataset_is_worth_a_retry(hook, rest_json_server):
