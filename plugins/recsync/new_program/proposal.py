@@ -10,8 +10,7 @@ from typing import Any
 from recsync.formatting import percent
 from recsync.new_program import columns as looks
 from recsync.new_program import scores
-from recsync.new_program.answers import Answers, Ask, Question
-from recsync.new_program.choices import CLOSE, Choices, Proposed
+from recsync.new_program.choices import CLOSE, Answers, Ask, Choices, Proposed, Question
 from recsync.new_program.columns import Column, Link, Ref, Table
 from recsync.new_program.time_forms import TimeForm, time_form
 from recsync.warehouse.column_types import Kind

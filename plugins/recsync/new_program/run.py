@@ -18,7 +18,7 @@ import structlog
 
 from recsync import settings
 from recsync.errors import DELIBERATE, FatalError
-from recsync.new_program.answers import Answers, Ask, Question, ask_nobody, ask_terminal
+from recsync.new_program.choices import Answers, Ask, Question, ask_nobody, ask_terminal
 from recsync.new_program.proposal import Proposal, propose
 from recsync.new_program.queries import TIMES, Queries
 from recsync.new_program.render import files
@@ -26,6 +26,7 @@ from recsync.new_program.tables import chosen_tables, list_tables, read_links, r
 from recsync.preflight.check_programs import sql_problems
 from recsync.program.files import SUFFIX, program_yaml, read_program
 from recsync.program.intervals import Interval
+from recsync.storage.keys import Keys, uri
 from recsync.warehouse.hooks import Warehouse, warehouse
 from recsync.warehouse.templates import render
 
@@ -53,7 +54,8 @@ def new_program(
     if (include / "programs" / f"{name}{SUFFIX}").exists() and not overwrite:
         _refuse([f"programs/{name}{SUFFIX}"], ask)
         overwrite = True
-    source = warehouse("warehouse")
+    bucket = settings.deployment_bucket()
+    source = warehouse("warehouse", staging_uri=uri(bucket, Keys(name).staged_reads) if bucket else None)
     found = chosen_tables(list_tables(source), tables, answers.given.get("schema"))
     _say(f"Looking at {len(found)} table(s): {', '.join(name for _, name in found)}")
     read = {table: read_table(source, schema, table) for schema, table in found}

@@ -20,6 +20,7 @@ from recsync.program import DatasetType, Program
 from recsync.program.avro import AvroSchema
 from recsync.program.files import (
     SUFFIX,
+    experiment_problems,
     missing_programs,
     program_files,
     program_yaml,
@@ -37,17 +38,30 @@ _END = datetime(2026, 1, 5, 12, tzinfo=UTC)
 FULL, HOUR = Interval.until(_END), Interval(_END - timedelta(hours=1), _END)
 # sqlglot's names of the warehouses in docs/warehouse.md, and "" for common SQL. Only its connection says which one a
 # program uses, so a query is wrong only if all of them refuse it.
-_DIALECTS = ("", "postgres", "snowflake", "bigquery", "redshift", "duckdb", "tsql", "mysql", "sqlite")
+_DIALECTS = (
+    "",
+    "postgres",
+    "snowflake",
+    "bigquery",
+    "redshift",
+    "duckdb",
+    "tsql",
+    "mysql",
+    "sqlite",
+    "trino",
+    "athena",
+)
 
 
 def check(include: Path) -> list[str]:
     """Return every problem of the prices, of the program files and of their SQL files."""
     programs, broken = read_programs(include)
     problems = [problem for error in broken.values() for problem in error.problems]
-    shared, missing = shared_problems(programs, include), missing_programs(programs, include)
+    between = [find(programs, include) for find in (shared_problems, missing_programs, experiment_problems)]
     for name, program in programs.items():
         file = program_yaml(include / "programs" / f"{name}{SUFFIX}")
-        problems += [*sql_problems(file, program, include), *shared.get(name, ()), *missing.get(name, ())]
+        problems += sql_problems(file, program, include)
+        problems += [problem for found in between for problem in found.get(name, ())]
     problems += [
         f"{path.name}: nothing reads a file of this name; rename it to {path.stem}{SUFFIX}"
         for path in sorted((include / "programs").glob("*.y*ml"))
@@ -174,7 +188,7 @@ class ProgramQuery:
     """One SQL file of a program.
 
     :param kind: a dataset's folder, ``audience``, ``catalogue``, ``candidates``, ``seeds``, ``segments``,
-        ``promotion``, ``excluded``, or the rule of lists that it gives items.
+        ``promotion``, ``excluded``, ``outcomes``, or the rule of lists that it gives items.
     :param name: the file below ``include/sql``.
     :param intervals: whether it also runs for single export intervals.
     """
@@ -212,13 +226,24 @@ def program_queries(program: Program, schemas: Mapping[DatasetType, AvroSchema])
     named = [(kind, sql_file(kind), columns[kind]) for kind in program.input_queries]
     if program.audience.segment and program.audience.segment.sql:
         named.append(("promotion", program.audience.segment.sql, ("item_id",)))
+    if program.experiment:
+        named.append(("outcomes", sql_file("outcomes"), ("user_id", "timestamp")))
     rules = program.recommendations.rules
     named += [(rule, file, ("item_id",)) for rule, file in rules.queries.items()]
     if program.events.exclude_users:
         named.append(("excluded", program.events.exclude_users, ("user_id",)))
-    optional = {"candidates": ("user_id",)} if program.inputs.candidates else {}
+    optional: dict[str, tuple[str, ...]] = {"outcomes": ("value", "item_id", "event", "outcome_id")}
+    if program.inputs.candidates:
+        optional["candidates"] = ("user_id",)
     return queries + [
-        ProgramQuery(kind, name, tuple(map(Wanted, wanted)), optional=optional.get(kind, ()))
+        ProgramQuery(
+            kind,
+            name,
+            tuple(map(Wanted, wanted)),
+            optional=optional.get(kind, ()),
+            # Outcomes are read for the days of a report.
+            intervals=kind == "outcomes",
+        )
         for kind, name, wanted in named
     ]
 
@@ -269,7 +294,8 @@ def _of_dataset(program: Program, kind: DatasetType, schema: AvroSchema) -> Iter
             field = ("recommendations", "rules", "bought_event_types")
             asked.setdefault("EVENT_TYPE", Wanted("EVENT_TYPE", field))
     # The weights make the value of every row when each type has one.
-    made = {"EVENT_VALUE"} if events.weights and len(events.weights) == len(events.types) else set()
+    made: set[str] = {"EVENT_VALUE"} if events.weights and len(events.weights) == len(events.types) else set()
+    made |= set(program.attribution.filled)
     for column in schema.columns:
         if not (kind is DatasetType.INTERACTIONS and column in made):
             asked.setdefault(column, Wanted(column, schema=schema_file))
@@ -290,6 +316,8 @@ def _of_audience(program: Program) -> Iterator[Wanted]:
     tiers = program.recommendations.fallback
     if "popular_in_segment" in tiers:
         yield Wanted("segment", ("recommendations", "fallback", tiers.index("popular_in_segment")))
+    if program.experiment and program.experiment.stratify_by:
+        yield Wanted(program.experiment.stratify_by, ("experiment", "stratify_by"))
     if chosen := program.filters.recommend:
         for placeholder, column in chosen.values.items():
             yield Wanted(column, ("filters", "recommend", "values", placeholder))

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import structlog
 
 from airflow_personalize.hooks.personalize import PersonalizeHook
+from airflow_personalize.hooks.personalize_runtime import PUT_EVENTS, PersonalizeEventsHook
 from airflow_personalize.resource import State, state_of
 from airflow_personalize.resources import DATASET_GROUP, DATASET_IMPORT_JOB
 from braze_client.client import BrazeClient
@@ -22,12 +23,14 @@ from braze_client.errors import BrazeDenied, BrazeUnclear
 from recsync import settings
 from recsync.context import StageContext
 from recsync.errors import DELIBERATE, FATAL, FatalError
+from recsync.experiments.enrolment import check_layer
 from recsync.formatting import did_you_mean
 from recsync.preflight.findings import Findings
 from recsync.preflight.warehouse import check_warehouse
 from recsync.program import Catalog, Program, names
 from recsync.program.files import (
     SUFFIX,
+    experiment_problems,
     missing_programs,
     program_files,
     program_yaml,
@@ -44,6 +47,7 @@ log = logging.getLogger(__name__)
 # Import jobs under way in a region; not adjustable. https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MAX_IMPORTS = 5
 _TRIES = 2
+_NO_TRACKER = "00000000-0000-0000-0000-000000000000"
 
 
 def preflight(program_name: str) -> str:
@@ -78,8 +82,10 @@ def look(program_name: str) -> Findings:
     if context.program.warehouse in there:
         check_warehouse(context, findings, moment)
     _check_bucket(context, findings)
+    _check_experiment(context, findings, moment)
     _check_identifier(context, findings)
     _check_personalize(context, findings)
+    _check_streaming(context, findings)
     if context.program.braze.connection in there:
         _check_braze(context, findings)
     return findings
@@ -142,12 +148,22 @@ def _check_connections(context: StageContext, findings: Findings) -> set[str]:
 def _check_shared_names(context: StageContext, findings: Findings) -> None:
     """Compare the program with the others; two connections with one host and key are one workspace.
 
-    Programs that its rules name must exist.
+    Programs that its rules and its experiment name must exist.
     """
     include = settings.include_folder()
     sound, _ = read_programs(include)
     findings.problems += shared_problems(sound, include, _workspace).get(context.program.name, ())
-    findings.problems += missing_programs(sound, include).get(context.program.name, ())
+    for find in (missing_programs, experiment_problems):
+        findings.problems += find(sound, include).get(context.program.name, ())
+
+
+def _check_experiment(context: StageContext, findings: Findings, moment: datetime) -> None:
+    """Check that the experiment may run with its shares beside what its layer's document says."""
+    if context.program.experiment is None:
+        return
+    with findings.collecting(("experiment",)):
+        check_layer(context, moment)
+        findings.checked.append("experiment")
 
 
 def _workspace(program: Program) -> str:
@@ -205,6 +221,18 @@ def _check_personalize(context: StageContext, findings: Findings) -> None:
                 "waits for one of them to end."
             )
         findings.checked.append(f"{len(groups)} of {quota} dataset groups")
+
+
+def _check_streaming(context: StageContext, findings: Findings) -> None:
+    """Check the permission of PutEvents with a call to a tracker that does not exist: no role allows a dry run."""
+    if not context.program.streams:
+        return
+    hook, moment = PersonalizeEventsHook(aws_conn_id=context.program.aws), int(time.time())
+    event = {"userId": "preflight", "itemId": "preflight", "eventType": "preflight", "sentAt": moment}
+    with findings.collecting(("personalize", "update_by")):
+        # The refusal of the tracking id is what a role with the permission gets.
+        hook.put(PUT_EVENTS, _NO_TRACKER, [event], on_refused=lambda *_: None)
+        findings.checked.append("permission to stream")
 
 
 def _check_braze(context: StageContext, findings: Findings) -> None:

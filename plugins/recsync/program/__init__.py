@@ -6,6 +6,7 @@ reader of the code needs beside that.
 
 from recsync.program.braze import Braze, Catalog, Delivery
 from recsync.program.data import Checks, DatasetType, Events
+from recsync.program.experiment import Arm, Experiment
 from recsync.program.model import NAME_PATTERN, Program
 from recsync.program.operations import (
     Alert,
@@ -13,6 +14,7 @@ from recsync.program.operations import (
     Drift,
     Event,
     Gate,
+    OnlineGate,
     Schedules,
     Threshold,
     TrainFull,
@@ -24,6 +26,7 @@ from recsync.program.recommendations import Recommendations, Rules
 __all__ = [
     "NAME_PATTERN",
     "Alert",
+    "Arm",
     "Braze",
     "Catalog",
     "Checks",
@@ -33,7 +36,9 @@ __all__ = [
     "Drift",
     "Event",
     "Events",
+    "Experiment",
     "Gate",
+    "OnlineGate",
     "Program",
     "Recommendations",
     "Rules",

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from braze_client.identifiers import Identifier, IdentifierName
 from recsync.program.section import Strict, matching, with_underscores
 
-AttributeSource = Literal["scores", "tier", "generated_at", "version"]
+AttributeSource = Literal["scores", "tier", "arm", "generated_at", "version"]
 """Values of ``from`` in ``braze.attributes``."""
 
 
@@ -32,6 +32,9 @@ class Source:
         person: an attribute that is new in every run would cost a data point per person and run.
     :param ages: whether it is also written alone once it is half as old as ``recommendations.max_age_days`` allows, so
         that a list confirmed by newer recommendations never looks too old.
+    :param by_arm: a field of the manifest with a value for each arm of the experiment; arms that are missing there have
+        no value, and people outside the experiment get that of ``column``. Empty: none.
+    :param has_blanks: whether an empty text means that there is no value.
     :param convert: makes the text that Braze gets.
     """
 
@@ -40,7 +43,14 @@ class Source:
     kind: Literal["items", "numbers", "text"]
     alone: bool = True
     ages: bool = False
+    by_arm: str = ""
+    has_blanks: bool = False
     convert: Callable[[str], str] = str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it may read of the published lists."""
+        return (self.column, "arm") if self.by_arm else (self.column,)
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,9 @@ SOURCES = {
     for source in (
         Source("scores", "scores", "numbers"),
         Source("tier", "tier", "text"),
+        Source("arm", "arm", "text", has_blanks=True),
         Source("generated_at", "created_at", "text", alone=False, ages=True, convert=to_seconds),
-        Source("version", "solution_version_arn", "text", alone=False, convert=_version),
+        Source("version", "solution_version_arn", "text", alone=False, by_arm="versions", convert=_version),
     )
 }
 

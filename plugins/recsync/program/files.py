@@ -15,7 +15,9 @@ from pydantic import ValidationError
 from recsync.errors import FatalError, ProgramError
 from recsync.formatting import closest, did_you_mean
 from recsync.program import DatasetType, Program
+from recsync.program.attribution import LATE_EVENTS_DAYS
 from recsync.program.avro import AvroSchema
+from recsync.program.experiment_rules import problems_between
 from recsync.program.filters import filter_column_problems
 from recsync.program.parse import parse_program
 from recsync.program.problems import Field, Problem, YamlFile, line_of_name, read_text_file
@@ -154,10 +156,25 @@ def missing_programs(programs: Mapping[str, Program], include: Path) -> dict[str
     return problems
 
 
+def experiment_problems(programs: Mapping[str, Program], include: Path) -> dict[str, list[str]]:
+    """Return the mistakes in experiments that need all program files to find, as problems by program."""
+    there = [path.stem for path in program_files(include)]
+    return {
+        name: program_yaml(include / "programs" / f"{name}{SUFFIX}").lines_of(found)
+        for name, found in problems_between(programs, there).items()
+    }
+
+
 def days_of_lists_needed(programs: Iterable[Program], name: str) -> int:
-    """Return for how many days rules look at the published lists of a program; 0 when none does."""
-    asked = (program.recommendations.rules.mailed(program.name) for program in programs)
-    return max((mailed.days for mailed in asked if mailed and name in mailed.programs), default=0)
+    """Return for how many days rules and exports look at the published lists of a program; 0 when none does."""
+    found = [0]
+    for program in programs:
+        mailed = program.recommendations.rules.mailed(program.name)
+        if mailed and name in mailed.programs:
+            found.append(mailed.days)
+        if program.name == name and program.attribution.filled:
+            found.append(program.attribution.window_days + LATE_EVENTS_DAYS)
+    return max(found)
 
 
 def read_schemas(program: Program, include: Path) -> dict[DatasetType, AvroSchema]:

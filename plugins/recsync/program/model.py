@@ -9,6 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import PrivateAttr, model_validator
 
+from recsync.program.attribution import Attribution
 from recsync.program.braze import Braze
 from recsync.program.data import (
     Audience,
@@ -21,6 +22,7 @@ from recsync.program.data import (
     InputFiles,
 )
 from recsync.program.email import Email
+from recsync.program.experiment import Experiment
 from recsync.program.filters import Filters
 from recsync.program.operations import (
     Alert,
@@ -30,6 +32,7 @@ from recsync.program.operations import (
     Gate,
     Retention,
     Schedules,
+    Tables,
     TaskTimeoutHours,
     TrainFull,
     TrainUpdate,
@@ -106,9 +109,11 @@ class Program(Strict):
     recommendations: Recommendations = Recommendations()
     braze: Braze
     email: Email = Email()
+    experiment: Experiment | None = None
     schedules: Schedules = Schedules()
     erasure: ErasurePolicy = ErasurePolicy()
     retention: Retention = Retention()
+    tables: Tables | None = None
     budget: Budget = Budget()
     alerts: tuple[Alert, ...] = ()
     deadline_hours: DeadlineHours = DeadlineHours()
@@ -131,6 +136,23 @@ class Program(Strict):
     def model_owner(self) -> Program:
         """Return the program with the champion that it uses: itself, or ``personalize.model``."""
         return self._model_owner or self
+
+    @property
+    def needs_scores(self) -> bool:
+        """Return whether a rule or an attribute needs the scores of items."""
+        return self.recommendations.rules.needs_scores or any(
+            attribute.source == "scores" for attribute in self.braze.attributes
+        )
+
+    @property
+    def attribution(self) -> Attribution:
+        """Return ``personalize.attribution``, which the owner of the data decides."""
+        return self.data_owner.personalize.attribution
+
+    @property
+    def streams(self) -> bool:
+        """Return whether new rows are streamed instead of imported, which the owner of the data decides."""
+        return self.data_owner.personalize.update_by == "events"
 
     def sharing(self, data_owner: Program, model_owner: Program | None, **update: object) -> Program:
         """Return the program over the data, and with the model, of others."""
@@ -171,7 +193,7 @@ class Program(Strict):
         )
 
     def sql_file(self, query: str) -> str:
-        """Path below ``include/sql`` of a dataset's query, ``audience``, ``catalogue`` or one of ``inputs``."""
+        """Path below ``include/sql`` of a dataset's query, ``audience``, ``catalogue``, ``outcomes`` or an input."""
         source: DatasetSource | None = getattr(self.datasets, query, None)
         if source:
             return source.sql or f"{self.data_owner.name}/{query}.sql"
@@ -200,6 +222,8 @@ class Program(Strict):
             sql[self.audience.segment.sql] = ("audience", "segment", "sql")
         if self.events.exclude_users:
             sql[self.events.exclude_users] = ("events", "exclude_users")
+        if self.experiment:
+            sql[self.sql_file("outcomes")] = ("experiment",)
         for rule, file in self.recommendations.rules.queries.items():
             sql[file] = ("recommendations", "rules", rule, "sql")
         schemas: dict[str, Field] = {

@@ -39,6 +39,17 @@ def is_job_of(program: str, name: str) -> bool:
     return re.fullmatch(rf"{re.escape(program)}-({_OWN_JOBS})-[0-9a-f]{{12}}(-\d+)?", name) is not None
 
 
+# Prefix of the empty runs that a retirement publishes; no other push may take them for the newest.
+RETIRE_PREFIX = "retire-"
+# In the name of a delivery that removes lists that are too old; no run publishes under it.
+REMOVAL_PREFIX = "freshness-"
+
+
+def delivers_lists(run: str) -> bool:
+    """Return whether a delivery of this run gives people lists, rather than only removing some."""
+    return not run.startswith((RETIRE_PREFIX, REMOVAL_PREFIX))
+
+
 def run_key(run_id: str, created_at: str) -> str:
     """Key the S3 objects of one run: sortable by time, unique by run.
 
@@ -59,6 +70,16 @@ def dataset_group_name(program: Program) -> str:
 def dataset_name(program: Program, dataset_type: DatasetType) -> str:
     """Name one dataset of a program."""
     return f"{dataset_group_name(program)}-{dataset_type.folder}"
+
+
+def metric_attribution_name(program: Program) -> str:
+    """Name the metric attribution of a program's dataset group, which has one at most."""
+    return dataset_group_name(program)
+
+
+def event_tracker_name(program: Program) -> str:
+    """Name the event tracker of a program's dataset group, which has one at most."""
+    return dataset_group_name(program)
 
 
 def schema_name(program: Program, dataset_type: DatasetType, text: str) -> str:

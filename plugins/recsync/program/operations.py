@@ -182,12 +182,29 @@ _FURTHER = {
 }
 
 
+class OnlineGate(Strict):
+    """What the program's experiment must show before a version becomes champion.
+
+    A version of a challenger needs proof: the always-valid interval of its arm against the champion's arm must be above
+    ``min_relative``. A version of the champion's solution is refused only if the champion's arm is proven worse than
+    the control.
+
+    :param min_relative: the lower end of the interval must be above this relative difference.
+    :param max_age_days: maximum age of the lift report.
+    """
+
+    metric: Literal["value_per_user", "conversion", "recommended_items"] = "value_per_user"
+    min_relative: float = Field(default=0.0, gt=-1, le=10)
+    max_age_days: float = Field(default=3.0, gt=0)
+
+
 class Gate(Strict):
     """The values that a solution version must reach before it becomes champion.
 
     :param metric: a key of ``GetSolutionMetrics``; None: NDCG at 25 or the recipe's own, if one is known.
     :param min_ratio_to_champion: None: compare with the champion only by ``metrics``.
     :param metrics: further metrics and their thresholds; default ``_FURTHER``.
+    :param online: what the experiment must show; None: it is not used.
     """
 
     metric: str | None = None
@@ -195,6 +212,7 @@ class Gate(Strict):
     min_ratio_to_baseline: float = Field(default=1.0, ge=0)
     min_ratio_to_champion: float | None = Field(default=0.85, ge=0)
     metrics: dict[str, Threshold] = Field(default_factory=dict)
+    online: OnlineGate | None = None
     approval: Literal["never", "full", "always"] = "never"
     approval_hours: float = Field(default=24.0, gt=0)
 
@@ -227,10 +245,20 @@ class Event(StrEnum):
     BUDGET_STOPPED = "budget_stopped"
     DRIFT = "drift"
     STALE = "stale"
+    GUARDRAIL = "guardrail"
+    SAMPLE_RATIO = "sample_ratio"
 
 
 EventName = Literal[
-    "failure", "late", "promotion_refused", "budget_warning", "budget_stopped", "drift", "stale"
+    "failure",
+    "late",
+    "promotion_refused",
+    "budget_warning",
+    "budget_stopped",
+    "drift",
+    "stale",
+    "guardrail",
+    "sample_ratio",
 ]
 Via = Literal["slack", "webhook", "sns", "ses", "smtp"]
 _WITHOUT_ADDRESS = frozenset({"slack", "webhook"})
@@ -305,17 +333,30 @@ class Budget(Strict):
 
 
 class Retention(Strict):
-    """How long objects and resources stay; those in use or needed for a rollback stay at any age."""
+    """How long objects and resources stay; those in use or needed for a rollback stay at any age.
+
+    :param table_days: days of partitions of the tables for others.
+    """
 
     # At least a week: exports are compared with those of a week before, and runs may wait for a person.
     days: int = Field(default=30, ge=7, le=3650)
     export_days: int = Field(default=90, ge=14, le=3650)
+    table_days: int = Field(default=400, ge=7, le=3650)
     snapshots: int = Field(default=5, ge=1, le=100)
     champions: int = Field(default=3, ge=2, le=100)
     solution_days: int = Field(default=14, ge=1, le=3650)
     # A dataset group holds 10: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
     solutions: int = Field(default=8, ge=3, le=100)
     idle_campaign_hours: int = Field(default=24, ge=1, le=8760)
+
+
+class Tables(Strict):
+    """Tables of deliveries, lists and more for other tools; a program without the section has none.
+
+    :param outcome_days: days for which rows of ``outcomes.sql`` may still arrive or change.
+    """
+
+    outcome_days: int = Field(default=3, ge=1, le=90)
 
 
 class ErasurePolicy(Strict):

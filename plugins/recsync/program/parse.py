@@ -24,6 +24,7 @@ Other = Callable[[str], tuple[Any, Callable[[], Program]]]
 _OF_DATA = ("warehouse", "aws", "bucket", "role_arn", "datasets", "events", "exports", "erasure")
 _DATA_ONLY = (
     *((name,) for name in (*_OF_DATA, "train_full", "train_update")),
+    *(("personalize", name) for name in ("attribution", "update_by", "streaming")),
     ("schedules", "export"),
     ("schedules", "train_full"),
 )

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from recsync.program.attribution import Attribution
 from recsync.program.data import MAX_TYPES_AND_METADATA, EventType
 from recsync.program.recipes import RECIPES, Parameter, Recipe, solution_parameters
-from recsync.program.section import Strict, matching, one_of, with_underscores
+from recsync.program.section import ShortName, Strict, matching, one_of
 
 # https://docs.aws.amazon.com/personalize/latest/dg/API_TrainingDataConfig.html
 _MAX_DATASETS, _MAX_COLUMNS = 3, 50
@@ -127,14 +128,6 @@ class Tuning(Strict):
 # 10 solutions per dataset group, https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MAX_CHALLENGERS = 4
 # Part of task ids and of the names of jobs.
-ChallengerName = Annotated[
-    str,
-    matching(
-        r"^[a-z0-9][a-z0-9_]{0,15}$",
-        "be a name of at most 16 lower-case letters, digits and _, no _ first",
-        suggest=lambda text: with_underscores(text.lower()).replace("-", "_")[:16],
-    ),
-]
 
 
 class Exploration(Strict):
@@ -160,6 +153,24 @@ class CampaignCapacity(Strict):
     connections: int = Field(default=16, ge=1, le=128)
 
 
+class Streaming(Strict):
+    """How ``update_by: events`` streams new rows.
+
+    :param wait_minutes: minutes between the last row and the next ``recommend``. Batch jobs consider events that were
+        streamed at least 15 minutes before:
+        https://docs.aws.amazon.com/personalize/latest/dg/how-new-data-influences-batch-recommendations.html
+    :param event_calls_per_second: of PutEvents, each with at most 10 events of one user; the service's quota, which
+        AWS raises on request, is 1,000.
+    :param record_calls_per_second: of PutItems and of PutUsers, each with at most 10 records; the quota is 10.
+    :param connections: calls at the same time.
+    """
+
+    wait_minutes: float = Field(default=15.0, ge=0, le=1440)
+    event_calls_per_second: float = Field(default=800, gt=0, le=100_000)
+    record_calls_per_second: float = Field(default=8, gt=0, le=10)
+    connections: int = Field(default=16, ge=1, le=64)
+
+
 class Challenger(Solution):
     """A further solution, trained by ``train_full`` on the same data and compared.
 
@@ -174,6 +185,8 @@ class Personalize(Solution):
 
     :param model: the program with the champion to use; None when this one has its own.
     :param promote_best: promote the best solution that passes the gate, challengers included; otherwise only compare.
+    :param update_by: how new rows reach the lists between FULL trainings: ``training`` imports them and trains with
+        ``trainingMode=UPDATE``, ``events`` streams them, which trains nothing.
     :param num_results: results per question: items, actions for next-best-action, users for segments. More than are
         mailed, so that rules may drop some. None: the recipe's default.
     """
@@ -181,12 +194,15 @@ class Personalize(Solution):
     model: str | None = None
     baseline_recipe: Literal["aws-popularity-count"] | None = None
     tuning: Tuning | None = None
-    challengers: dict[ChallengerName, Challenger] = Field(default_factory=dict, max_length=_MAX_CHALLENGERS)
+    challengers: dict[ShortName, Challenger] = Field(default_factory=dict, max_length=_MAX_CHALLENGERS)
     promote_best: bool = False
+    update_by: Literal["training", "events"] = "training"
+    streaming: Streaming = Streaming()
     num_results: int | None = Field(default=None, ge=1)
     exploration: Exploration = Exploration()
     ranking_influence: RankingInfluence | None = None
     campaign: CampaignCapacity = CampaignCapacity()
+    attribution: Attribution = Attribution()
 
     @property
     def solutions(self) -> dict[tuple[str, ...], Solution]:

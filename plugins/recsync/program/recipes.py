@@ -115,6 +115,14 @@ class Recipe:
     parameters: Mapping[str, Parameter] | None = None
 
     @property
+    def considers_events(self) -> bool:
+        """Whether its batch jobs consider events that were streamed since the training.
+
+        https://docs.aws.amazon.com/personalize/latest/dg/how-new-data-influences-batch-recommendations.html
+        """
+        return self.type in {"USER_PERSONALIZATION", "PERSONALIZED_RANKING"}
+
+    @property
     def max_results(self) -> int:
         """Return the most results per question."""
         if self.inference_mode == "segment":

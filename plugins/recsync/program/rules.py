@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from recsync.formatting import did_you_mean
+from recsync.program.attribution import attribution_problems, attribution_schema_problems
 from recsync.program.avro import AvroSchema
 from recsync.program.data import MAX_TYPES_AND_METADATA, DatasetType, Events
+from recsync.program.experiment_rules import experiment_problems
 from recsync.program.filters import filter_problems
 from recsync.program.model import Program
-from recsync.program.problems import Problem
+from recsync.program.problems import Field, Problem
 from recsync.program.recipes import InputType, those_that
 from recsync.program.solution_rules import solution_problems, solution_schema_problems
 
@@ -37,6 +39,8 @@ def recipe_problems(program: Program) -> Iterator[Problem]:
         _inputs,
         _lists,
         _email,
+        experiment_problems,
+        _attribution,
         filter_problems,
     ):
         yield from rules(program)
@@ -44,24 +48,41 @@ def recipe_problems(program: Program) -> Iterator[Problem]:
 
 def _event_types(program: Program) -> Iterator[Problem]:
     """Yield event types that something asks for and no export holds."""
-    asked: dict[tuple[str, ...], Iterable[str]] = {
+    asked: dict[Field, Iterable[str]] = {
         ("recommendations", "rules", "bought_event_types"): program.recommendations.rules.bought_event_types
     }
     for where, solution in program.personalize.solutions.items():
         asked[*where, "event_type"] = filter(None, [solution.event_type])
         asked[*where, "event_weights"] = solution.event_weights
+    for place, metric in enumerate(program.personalize.attribution.metrics):
+        asked["personalize", "attribution", "metrics", place, "event"] = [metric.event]
     for field, names in asked.items():
         missing = [name for name in names if not program.events.export(name)]
         if missing:
             yield Problem(
                 field,
-                f"{'.'.join(field)} names {', '.join(missing)}, which events.types leaves out"
+                f"{'.'.join(map(str, field))} names {', '.join(missing)}, which events.types leaves out"
                 + did_you_mean(missing[0], program.events.types),
             )
 
 
 def _training(program: Program) -> Iterator[Problem]:
-    if program.personalize.can_update:
+    personalize = program.personalize
+    recipe, events = personalize.recipe_spec, personalize.update_by == "events"
+    if events and not recipe.considers_events:
+        yield Problem(
+            ("personalize", "update_by"),
+            f"only {those_that(lambda other: other.considers_events)} consider streamed events before they are "
+            f"trained again, {personalize.recipe} does not; remove it or use one of those recipes",
+            personalize.update_by,
+        )
+    if "streaming" in personalize.model_fields_set and not events:
+        yield Problem(("personalize", "streaming"), "is for update_by: events; remove it or say that")
+    if events and "train_update" in program.model_fields_set:
+        yield Problem(
+            ("train_update",), "decides about UPDATE trainings, and update_by: events has none; remove it"
+        )
+    if events or personalize.can_update or (program.streams and recipe.considers_events):
         return
     named: list[tuple[str, ...]] = [("train_update",)] if "train_update" in program.model_fields_set else []
     if "recommend_after_update" in program.schedules.model_fields_set:
@@ -69,7 +90,7 @@ def _training(program: Program) -> Iterator[Problem]:
     for field in named:
         yield Problem(
             field,
-            f"only {those_that(lambda recipe: recipe.update)} trains in mode UPDATE, {program.personalize.recipe} does "
+            f"only {those_that(lambda recipe: recipe.update)} trains in mode UPDATE, {personalize.recipe} does "
             f"not; remove {'.'.join(field)} or use that recipe",
         )
 
@@ -209,6 +230,13 @@ def _lists(program: Program) -> Iterator[Problem]:
             )
 
 
+def _attribution(program: Program) -> Iterator[Problem]:
+    mails_actions = program.personalize.recipe_spec.input_type is InputType.ACTIONS
+    attribution, datasets = program.personalize.attribution, program.dataset_types
+    for problem in attribution_problems(attribution, datasets, mails_actions=mails_actions):
+        yield Problem(("personalize", "attribution", *problem.field), problem.text, problem.value)
+
+
 def _email(program: Program) -> Iterator[Problem]:
     sent = program.braze.sent_fields
     for part, column in program.email.columns:
@@ -229,6 +257,8 @@ def schema_problems(program: Program, kind: DatasetType, schema: AvroSchema) -> 
     for where, solution in program.personalize.solutions.items():
         for problem in solution_schema_problems(solution, kind, schema):
             yield Problem((*where, *problem.field), problem.text, problem.value)
+    for problem in attribution_schema_problems(program.personalize.attribution, kind, schema):
+        yield Problem(("personalize", "attribution", *problem.field), problem.text, problem.value)
     if kind is DatasetType.INTERACTIONS:
         yield from event_problems(program.events, schema)
     if kind is DatasetType.ITEMS:

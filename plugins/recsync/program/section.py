@@ -44,6 +44,17 @@ def with_underscores(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_\-]+", "_", text).strip("_")
 
 
+ShortName = Annotated[
+    str,
+    matching(
+        r"^[a-z0-9][a-z0-9_]{0,15}$",
+        "be a name of at most 16 lower-case letters, digits and _, no _ first",
+        suggest=lambda text: with_underscores(text.lower()).replace("-", "_")[:16],
+    ),
+]
+"""The name of a challenger or of an arm: part of task ids and of names of jobs, and a value in Braze."""
+
+
 def one_of(text: str, choices: tuple[str, ...], noun: str) -> str:
     """Check that a text is one of the choices."""
     if text in choices:

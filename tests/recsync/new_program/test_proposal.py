@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recsync.new_program.answers import Answers, ask_nobody
+from recsync.new_program.choices import Answers, ask_nobody
 from recsync.new_program.columns import Column, Link, Ref, Table
 from recsync.new_program.proposal import Proposal, propose
 from recsync.warehouse.column_types import Kind

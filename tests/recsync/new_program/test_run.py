@@ -13,7 +13,7 @@ from recsync.context import StageContext
 from recsync.errors import FatalError
 from recsync.export.checks import CheckContext, RowChecks
 from recsync.export.checks.report import ExportReport
-from recsync.new_program.answers import Answers, Question, ask_nobody
+from recsync.new_program.choices import Answers, Question, ask_nobody
 from recsync.new_program.proposal import Proposal
 from recsync.new_program.run import main, new_program
 from recsync.preflight.check_programs import check
@@ -50,8 +50,8 @@ def exported(name: str, kind: DatasetType, interval: Interval, folder: Path) -> 
         )
     )  # fmt: skip
     with hook.open_csv(export_query(program, kind, interval, schema, hook), name=kind.folder) as stream:
-        for block in cut_records(stream):
-            checks.block(block)
+        for _ in checks.blocks(cut_records(stream)):
+            pass
     return checks.finish()
 
 

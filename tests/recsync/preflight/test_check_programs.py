@@ -41,6 +41,8 @@ SQL = {
     "items": "SELECT item_id, price\nFROM films\n{% if not full %}WHERE changed >= '{{ data_interval_start }}'{% endif %}\n",
     "audience": "SELECT user_id, external_id FROM people\n",
     "catalogue": "SELECT\n    item_id,\n    title\nFROM films\n",
+    # Read with an experiment only.
+    "outcomes": "SELECT user_id, {{ epoch('at') }} AS timestamp, price AS value, item_id AS itemid FROM rents\n",
 }
 
 
@@ -56,6 +58,31 @@ def write(include: Path, name: str = "vod", program: str = PROGRAM, **sql: str |
         listed = [{"name": field, "type": kind} for field, kind in fields.items()]
         schema = {**_AVRO, "name": dataset.capitalize(), "fields": listed}
         (include / "schemas" / name / f"{dataset}.json").write_text(json.dumps(schema, indent=1))
+
+
+def test_columns_that_exports_fill_need_the_schema_and_not_the_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = f"{PROGRAM}personalize: {{attribution: {{impressions: 5}}}}\n"
+    write(tmp_path, program=asking)
+    (problem,) = check(tmp_path)
+    assert "personalize.attribution.impressions: needs the field" in problem
+    monkeypatch.setitem(SCHEMAS, "interactions", {**SCHEMAS["interactions"], "IMPRESSION": "string"})
+    write(tmp_path, program=asking)
+    path = tmp_path / "schemas/vod/interactions.json"
+    path.write_text(
+        path.read_text().replace(
+            '"IMPRESSION",\n   "type": "string"', '"IMPRESSION", "type": ["null", "string"]'
+        )
+    )
+    assert check(tmp_path) == []
+    write(tmp_path)
+    path.write_text(
+        path.read_text().replace(
+            '"IMPRESSION",\n   "type": "string"', '"IMPRESSION", "type": ["null", "string"]'
+        )
+    )
+    assert "returns no column IMPRESSION" in check(tmp_path)[0]
 
 
 def test_a_sound_program_has_no_problem(tmp_path: Path) -> None:
@@ -136,6 +163,9 @@ def test_a_sound_program_has_no_problem(tmp_path: Path) -> None:
         ("recommendations:", "recommendations:\n  rules: {not_in: [vodd]}", "vod.yaml:5: recommendations.rules.not_in.0: there is no include/programs/vodd.yaml; did you mean vod?"),
         ("recommendations:", "recommendations:\n  rules: {max_per_category: 2, category: aisle}", "vod.yaml:5: recommendations.rules.category: include/sql/vod/catalogue.sql returns no column aisle"),
         ("recommendations:", "recommendations:\n  rules: {in_stock: in_stock}", "vod.yaml:5: recommendations.rules.in_stock: include/sql/vod/catalogue.sql returns no column in_stock"),
+        ("braze:", "experiment: {name: a, stratify_by: city, arms: {x: {share: 0.5, gets: champion}, y: {share: 0.5, gets: nothing}}}\nbraze:", "vod.yaml:6: experiment.stratify_by: include/sql/vod/audience.sql returns no column city"),
+        ("braze:", "experiment: {name: a, arms: {x: {share: 0.5, gets: champion}, y: {share: 0.5, gets: nothing}}}\nbraze:", "include/sql/vod/outcomes.sql:1: returns a column itemid, which nothing reads; did you mean item_id?"),
+        ("braze:", "experiment: {name: a, arms: {x: {share: 0.5, gets: {program: vodd}}, y: {share: 0.5, gets: nothing}}}\nbraze:", "vod.yaml:6: experiment.arms.x.gets.program: there is no include/programs/vodd.yaml; did you mean vod?"),
         ("title: string", "titel: string", "vod.yaml:11: braze.catalog.fields.titel: include/sql/vod/catalogue.sql returns no column titel; it returns item_id, title; did you mean title?"),
     ],
 )  # fmt: skip
@@ -257,8 +287,9 @@ def test_the_command_loads_no_airflow() -> None:
 def test_each_query_must_return_the_columns_that_its_schema_and_the_program_need() -> None:
     program = read_program(GROCERY, INCLUDE)
     queries = {query.kind: query for query in program_queries(program, read_schemas(program, INCLUDE))}
-    assert list(queries) == ["interactions", "users", "items", "audience", "catalogue"]
-    assert [kind for kind, query in queries.items() if query.intervals] == ["interactions", "users", "items"]
+    assert list(queries) == ["interactions", "users", "items", "audience", "catalogue", "outcomes"]
+    with_intervals = ["interactions", "users", "items", "outcomes"]
+    assert [kind for kind, query in queries.items() if query.intervals] == with_intervals
     items, file = queries["items"], program_yaml(GROCERY)
     columns = [wanted.column for wanted in items.wanted]
     assert columns[0] == "ITEM_ID"

@@ -8,6 +8,7 @@ from yaml import safe_load
 from recsync.errors import ProgramError
 from recsync.program.files import (
     days_of_lists_needed,
+    experiment_problems,
     missing_programs,
     program_files,
     read_program,
@@ -147,6 +148,21 @@ def test_programs_that_rules_name_must_exist(include: Path) -> None:
     assert days_of_lists_needed([alone, *programs.values()], "shop") == 9
 
 
+def test_exports_need_the_lists_of_their_window_and_of_the_week_that_is_exported_again() -> None:
+    document = {
+        "braze": {"attribute": "r"},
+        "personalize": {"attribution": {"source": "program", "window_days": 5}},
+    }
+    filling = parse_program("shop", document)
+    sharer = parse_program(
+        "weekly", {"data": "shop", "braze": {"attribute": "w"}}, lambda _: (document, lambda: filling)
+    )
+    assert days_of_lists_needed([filling, sharer], "shop") == 12
+    assert days_of_lists_needed([filling, sharer], "weekly") == 12
+    del document["personalize"]
+    assert days_of_lists_needed([parse_program("shop", document)], "shop") == 0
+
+
 def test_a_status_catalog_may_be_shared_and_is_nobodys_catalog_of_items(include: Path) -> None:
     limited = "recommendations: {max_age_days: 9}\nbraze:\n  attribute: "
     items = f"{limited}c\n  catalog: {{name: x, fields: {{title: string}}}}\n"
@@ -165,3 +181,23 @@ def test_a_status_catalog_may_be_shared_and_is_nobodys_catalog_of_items(include:
         "a": ["a.yaml", "4"], "b": ["b.yaml", "4"], "c": ["c.yaml", "4"]
     }  # fmt: skip
     assert "writes to the same Braze catalog" in told["a"][0]
+
+
+def test_experiments_beside_each_other_are_told_with_their_line(include: Path) -> None:
+    arms = "arms: {a: {share: 0.6, gets: champion}, b: {share: 0.1, gets: nothing}}"
+    (include / "sql" / "shop" / "outcomes.sql").write_text("SELECT 1")
+    (include / "sql" / "wine").mkdir()
+    for query in ("audience", "catalogue", "outcomes"):
+        (include / "sql" / "wine" / f"{query}.sql").write_text("SELECT 1")
+    shop = write(
+        include, f"braze: {{attribute: recs}}\nexperiment:\n  name: autumn\n  layer: mail\n  {arms}\n"
+    )
+    wine = f"braze: {{attribute: wine}}\ndata: shop\nexperiment:\n  name: winter\n  layer: mail\n  {arms}\n"
+    shop.with_name("wine.yaml").write_text(wine)
+    sound, broken = read_programs(include)
+    assert broken == {}
+    found = experiment_problems(sound, include)
+    assert sorted(found) == ["shop", "wine"]
+    assert found["wine"][0].startswith("wine.yaml:6: experiment.arms: the experiments of layer mail")
+    shop.with_name("wine.yaml").write_text(wine.replace("layer: mail", "layer: wine"))
+    assert experiment_problems(read_programs(include)[0], include) == {}

@@ -109,6 +109,17 @@ def test_every_recipe_can_be_named_with_little_else(include: Path, recipe: str) 
 V2 = "personalize: {recipe: aws-user-personalization-v2"
 
 
+@pytest.mark.parametrize("recipe", ["aws-user-personalization-v2", "aws-personalized-ranking"])
+def test_events_update_recipes_that_know_no_update(include: Path, recipe: str) -> None:
+    text = (
+        f"personalize: {{recipe: {recipe}, update_by: events}}\nschedules: {{recommend_after_update: false}}"
+    )
+    program = read(include, text)
+    assert program.streams
+    assert not program.personalize.can_update
+    assert program.personalize.streaming.wait_minutes == 15
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -120,6 +131,16 @@ V2 = "personalize: {recipe: aws-user-personalization-v2"
         (
             V2 + "}\nschedules: {recommend_after_update: false}",
             "schedules.recommend_after_update: only aws-user-personalization trains in mode UPDATE",
+        ),
+        (
+            "personalize: {recipe: aws-sims, update_by: events}",
+            "personalize.update_by: only aws-personalized-ranking, aws-personalized-ranking-v2, "
+            "aws-user-personalization, aws-user-personalization-v2 consider streamed events",
+        ),
+        (V2 + ", streaming: {wait_minutes: 5}}", "personalize.streaming: is for update_by: events"),
+        (
+            "personalize: {update_by: events}\ntrain_update: {max_wait_hours: 2}",
+            "train_update: decides about UPDATE trainings, and update_by: events has none; remove it",
         ),
         (
             V2 + ", exploration: {weight: 0.1}}",
