@@ -111,7 +111,7 @@ for program in programs("train_full", __file__):
             train(program, planned, setup(program, after=planned), "FULL", after=planned)
             check_first(dag, program)
         continue
-    looks_for_drift = program.train_full.drift and program.personalize.can_update
+    looks_for_drift = program.train_full.drift and (program.streams or program.personalize.can_update)
     due = schedule(program, "train_full", *([asset(program, "drift")] if looks_for_drift else []))
     with stage_dag(program, "train_full", schedule=due, doc_md=__doc__, params=PARAMS) as dag:
         planned = plan(program.name)

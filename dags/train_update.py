@@ -7,6 +7,10 @@ there is nothing worth a billed run. With `train_full.drift` it also looks wheth
 
 Only for recipes that train with ``trainingMode=UPDATE``; the others take new rows with the next `train_full`.
 
+With `personalize.update_by: events` nothing is imported or trained: the same rows are streamed by PutEvents, PutItems
+and PutUsers, and `recommend` starts once batch jobs consider them, 15 minutes later. That also works for v2 recipes
+and for ranking.
+
 A program over the data of another one trains after each import of the owner's `train_update`, so only where both
 recipes can.
 
@@ -25,7 +29,7 @@ from recsync.airflow_tasks import task
 from recsync.dag_kit import asset, imported_asset, programs, schedule, stage_dag
 from recsync.task_groups.lock import acquire_lock
 from recsync.task_groups.setup import setup
-from recsync.task_groups.training import train
+from recsync.task_groups.training import stream, train
 
 
 @task(multiple_outputs=False)
@@ -40,6 +44,19 @@ def plan(program: str) -> dict[str, Any]:
         if reason := update_blocker(program):
             raise AirflowSkipException(reason)
         return plan_update(program, run.run_id, run.run_after)
+    except NothingToTrain as reason:
+        raise AirflowSkipException(str(reason)) from None
+
+
+@task(multiple_outputs=False)
+def plan_stream(program: str) -> dict[str, Any]:
+    """Gather the pending rows to stream, or skip with the reason."""
+    from recsync.training.decision import NothingToTrain
+    from recsync.training.update_plan import plan_stream
+
+    run = get_current_context()["dag_run"]
+    try:
+        return plan_stream(program, run.run_id, run.run_after)
     except NothingToTrain as reason:
         raise AirflowSkipException(str(reason)) from None
 
@@ -72,6 +89,16 @@ def look_for_drift(program: str) -> str:
 
 
 for program in programs("train_update", __file__):
+    if program.streams:
+        if program.data is None:
+            on_exports = schedule(program, "train_update", asset(program, "exports"))
+            with stage_dag(program, "train_update", schedule=on_exports, doc_md=__doc__):
+                planned = plan_stream.override(task_id="plan")(program.name)
+                acquire_lock(program) >> planned
+                if program.train_full.drift:
+                    look_for_drift.override(outlets=[asset(program, "drift")])(program.name)
+                stream(program, planned, setup(program, after=planned, solutions=False))
+        continue
     if not (program.personalize.can_update and program.data_owner.personalize.can_update):
         continue
     if program.data is not None:

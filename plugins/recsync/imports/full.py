@@ -76,7 +76,7 @@ def _known(context: StageContext, end: datetime) -> dict[DatasetType, dict[str, 
 def gather_intervals(program_name: str, plan: dict[str, Any]) -> dict[str, Any]:
     """Copy the interactions of all published intervals into one folder, which a FULL import reads.
 
-    ExportStore go on writing their own folder while the import reads.
+    Exports go on writing their own folder while the import reads.
 
     :returns: the folder as an exported object, for the snapshot's manifest.
     """

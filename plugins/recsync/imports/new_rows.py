@@ -9,19 +9,17 @@ documented.
 
 from __future__ import annotations
 
-import csv
-import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, groupby, pairwise
+from itertools import groupby, pairwise
+from pathlib import Path
 
 from recsync.errors import FatalError
 from recsync.export.manifest import ExportedObject, Manifest
 from recsync.imports.dataset_state import DatasetState
+from recsync.imports.row_table import RowFile, RowTable
 from recsync.program import DatasetType
 from recsync.program.intervals import Interval
-from recsync.storage.csv_text import records
 
 # https://docs.aws.amazon.com/personalize/latest/dg/limits.html: 1 GB for one incremental import of a dataset; read as
 # the smaller of its two meanings.
@@ -58,7 +56,7 @@ class Piece:
     """Rows of one interval that are not imported yet.
 
     :param source: the published object; once the piece is imported, the dataset holds all its rows.
-    :param content: CSV with header; None when it is the whole of ``source``.
+    :param content: file of CSV with header; None when it is the whole of ``source``.
     :param digest: of the rows.
     """
 
@@ -67,7 +65,7 @@ class Piece:
     rows: int
     size_bytes: int
     digest: str
-    content: bytes | None = None
+    content: Path | None = None
 
 
 def whole(manifest: Manifest, kind: DatasetType) -> Piece:
@@ -76,64 +74,43 @@ def whole(manifest: Manifest, kind: DatasetType) -> Piece:
     return Piece(manifest.interval, source, source.rows, source.size_bytes, source.digest)
 
 
-def new_interactions(pending: Sequence[Manifest], state: DatasetState, read: Reader) -> Iterator[Piece]:
+def new_interactions(
+    pending: Sequence[Manifest], state: DatasetState, read: Reader, work: Path
+) -> Iterator[Piece]:
     """Yield the rows of pending intervals that are not imported yet, oldest first; a piece may have no rows.
 
     An interval of which nothing was imported is taken whole, unread. From others, the rows of their import objects are
-    left out, and of the FULL's snapshot when they began before its end; the snapshot is streamed once. In memory are
-    the rows of one interval, or of all those before the end of the FULL.
+    left out, and of the FULL's snapshot when they began before its end; the snapshot is streamed once. On the local
+    disk are the rows of one interval, or of all those before the end of the FULL.
+
+    :param work: folder for the files of pieces, which the caller deletes.
     """
     for before_full_end, group in groupby(pending, state.in_full):
         manifests = list(group)
         if before_full_end:
-            yield from _remaining(manifests, state, read, state.snapshot)
+            yield from _remaining(manifests, state, read, state.snapshot, work)
         else:
             for manifest in manifests:
                 if state.objects.get(manifest.interval.key):
-                    yield from _remaining([manifest], state, read, None)
+                    yield from _remaining([manifest], state, read, None, work)
                 else:
                     yield whole(manifest, DatasetType.INTERACTIONS)
 
 
 def _remaining(
-    manifests: Sequence[Manifest], state: DatasetState, read: Reader, snapshot: str | None
+    manifests: Sequence[Manifest], state: DatasetState, read: Reader, snapshot: str | None, work: Path
 ) -> Iterator[Piece]:
-    contents = [_Content.read(manifest, read) for manifest in manifests]
-    wanted = {row for content in contents for row in content.rows}
-    seen: Counter[bytes] = Counter()
+    sources = [m.objects[DatasetType.INTERACTIONS] for m in manifests]
     imported = dict.fromkeys(key for m in manifests for key in state.objects.get(m.interval.key, ()))
-    for key in [*imported, *([snapshot] if snapshot else [])]:
-        found = records(read(key))
-        for block in chain([next(found, [])[1:]], found):  # without the header
-            seen.update(row for row in block if row in wanted)
-    for content in contents:
-        yield content.without(seen)
-
-
-@dataclass(frozen=True)
-class _Content:
-    manifest: Manifest
-    header: bytes
-    rows: list[bytes]
-
-    @classmethod
-    def read(cls, manifest: Manifest, read: Reader) -> _Content:
-        blocks = records(read(manifest.objects[DatasetType.INTERACTIONS].key))
-        header, *rows = (row for block in blocks for row in block)
-        return cls(manifest, header, rows)
-
-    def without(self, seen: Counter[bytes]) -> Piece:
-        """Leave out each row as often as it was seen, and count those down for the intervals after this one."""
-        new: list[bytes] = []
-        for row in self.rows:
-            if seen[row] > 0:
-                seen[row] -= 1
-            else:
-                new.append(row)
-        content = b"\n".join([self.header, *new]) + b"\n"
-        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-        source = self.manifest.objects[DatasetType.INTERACTIONS]
-        return Piece(self.manifest.interval, source, len(new), len(content), digest, content)
+    with RowTable.opened(work, sum(source.size_bytes for source in sources)) as table:
+        for source in sources:
+            table.add(read(source.key))
+        table.keep_new(read(key) for key in [*imported, *([snapshot] if snapshot else [])])
+        kept = [table.kept(number) for number in range(len(sources))]
+    for manifest, source, rows in zip(manifests, sources, kept, strict=True):
+        path = work / f"{DatasetType.INTERACTIONS.folder}-{manifest.interval.key}.csv"
+        found = RowFile.write(path, read(source.key), rows)
+        yield Piece(manifest.interval, source, found.rows, found.size_bytes, found.digest, path)
 
 
 @dataclass(frozen=True)
@@ -199,46 +176,25 @@ def unchanged(pending: Sequence[Manifest], kind: DatasetType, last_digest: str) 
 
 
 def newest_rows(
-    pieces: Sequence[Piece], kind: DatasetType, read: Reader
-) -> Iterator[tuple[Piece, bytes | None]]:
-    """Remove rows from each piece when a later piece has the same id. Memory holds the ids, and the rows of one piece.
+    pieces: Sequence[Piece], kind: DatasetType, read: Reader, work: Path
+) -> Iterator[tuple[Piece, Path | None]]:
+    """Remove rows from each piece when a later piece has the same id.
 
     :param pieces: oldest first.
-    :returns: each piece's remaining CSV with header; None when it stays as it is, empty when no row remains.
+    :param work: folder for the files.
+    :returns: each piece that has rows left, with its remaining CSV with header; None when it stays as it is.
     """
     if len(pieces) == 1:
         yield pieces[0], None
         return
-    last: dict[bytes, int] = {}
-    for number, piece in enumerate(pieces):
-        last |= dict.fromkeys((identity for identity, _ in _rows(piece, kind, read)), number)
-    for number, piece in enumerate(pieces):
-        yield piece, _left(piece, kind, read, last, number)
-
-
-def _left(piece: Piece, kind: DatasetType, read: Reader, last: dict[bytes, int], number: int) -> bytes | None:
-    rows = [(last[identity] == number, row) for identity, row in _rows(piece, kind, read)]
-    kept = [row for is_last, row in rows if is_last]
-    if len(kept) == len(rows):
-        return None
-    if not kept:
-        return b""
-    header = next(records(read(piece.source.key)))[0]
-    return b"\n".join([header, *kept]) + b"\n"
-
-
-def _rows(piece: Piece, kind: DatasetType, read: Reader) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each row with its id."""
-    found = records(read(piece.source.key))
-    header, *first = next(found)
-    column = _cells(header).index(f"{kind.value[:-1]}_ID".encode())
-    for block in (first, *found):
-        for row in block:
-            yield _cells(row)[column], row
-
-
-def _cells(row: bytes) -> list[bytes]:
-    if b'"' not in row:
-        return row.split(b",")
-    cells = next(csv.reader([row.decode()], escapechar="\\", doublequote=False))
-    return [cell.encode() for cell in cells]
+    with RowTable.opened(work, sum(piece.source.size_bytes for piece in pieces)) as table:
+        for piece in pieces:
+            table.add(read(piece.source.key), id_column=f"{kind.value[:-1]}_ID")
+        table.keep_newest()
+        kept = [table.kept(number) for number in range(len(pieces))]
+    for piece, rows in zip(pieces, kept, strict=True):
+        if rows.all():
+            yield piece, None
+        elif rows.any():
+            path = work / f"{kind.folder}-{piece.interval.key}.csv"
+            yield piece, RowFile.write(path, read(piece.source.key), rows).path

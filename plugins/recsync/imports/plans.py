@@ -86,6 +86,43 @@ class UpdatePlan:
         }
 
 
+@dataclass(frozen=True)
+class StreamPlan:
+    """What one run streams.
+
+    :param rows: rows to stream by the dataset's folder name.
+    :param taken: oldest interval first.
+    :param after: :meth:`DatasetState.version` of each dataset when the run was planned.
+    """
+
+    run: str
+    rows: Mapping[str, int]
+    taken: Mapping[DatasetType, tuple[Taken, ...]]
+    after: Mapping[DatasetType, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain values."""
+        return {
+            "run": self.run,
+            "rows": dict(self.rows),
+            "taken": {kind.value: [asdict(each) for each in taken] for kind, taken in self.taken.items()},
+            "after": _by_name(self.after),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> StreamPlan:
+        """Read it back."""
+        return cls(
+            document["run"],
+            document["rows"],
+            {
+                DatasetType(kind): tuple(Taken(**e) for e in taken)
+                for kind, taken in document["taken"].items()
+            },
+            _by_dataset(document["after"]),
+        )
+
+
 Plan: TypeAlias = FullPlan | UpdatePlan
 
 

@@ -1,14 +1,17 @@
-"""What imports keep on S3: the state of the datasets, and the submitted import jobs until they are recorded.
+"""What imports keep on S3: the state of the datasets, submitted import jobs, and the position of a stream.
 
 A plan's jobs are registered before they are created. The next plan looks up the jobs that were never marked as done: an
 ACTIVE one imported its rows, even when its run failed. So a crash never imports rows twice.
+
+One cursor is enough for streams: one run at a time streams into a dataset group, one object after the other. A new try
+takes it over by compare-and-swap; an earlier try that still runs stops at its next chunk.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -27,7 +30,9 @@ from recsync.storage.bucket import Bucket
 from recsync.storage.document import Document
 from recsync.storage.keys import Keys
 
-_NAME = "imports.json"
+_STATE, _STREAM = "imports.json", "stream.json"
+_REFUSED = "refused"
+_NAMED_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class ImportStore:
     def _document(self) -> Document[DatasetState]:
         return Document(
             self.bucket,
-            self.keys.state(_NAME),
+            self.keys.state(_STATE),
             self._parse,
             DatasetState.to_json,
             remedy=f"restore it, or delete it and run {self.keys.program}_train_full",
@@ -205,3 +210,97 @@ def import_state(context: StageContext, dataset_arn: str, name: str) -> State | 
             return None  # the dataset was deleted, and its rows with it
     states = {state_of(job) for job in jobs}
     return next((state for state in (State.READY, State.PENDING) if state in states), None)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The position of streaming in one object.
+
+    :param content: dataset, interval and digest of the object; another object begins at its first row.
+    :param rows: number of rows streamed or refused so far.
+    :param owner: unique id of the try that streams.
+    :param sent: records that the service took.
+    :param calls: of the service.
+    :param bytes: bodies of accepted calls, which are billed.
+    :param refused: number of a row, from 1 -> reason; at most 1,000 are named.
+    :param refused_rows: how many rows were refused.
+    """
+
+    content: str = ""
+    rows: int = 0
+    owner: str = ""
+    sent: int = 0
+    calls: int = 0
+    bytes: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
+    refused_rows: int = 0
+
+    def after(
+        self, rows: int, *, sent: int, calls: int, size_bytes: int, refused: Mapping[int, str]
+    ) -> Cursor:
+        """Return the cursor after a chunk.
+
+        :param rows: the last row of the chunk.
+        """
+        named = {**self.refused, **{str(number): reason for number, reason in sorted(refused.items())}}
+        return replace(
+            self,
+            rows=rows,
+            sent=self.sent + sent,
+            calls=self.calls + calls,
+            bytes=self.bytes + size_bytes,
+            refused=dict(list(named.items())[:_NAMED_ROWS]),
+            refused_rows=self.refused_rows + len(refused),
+        )
+
+
+@dataclass(frozen=True)
+class StreamStore:
+    """The streaming of one dataset group, kept by the owner of the data."""
+
+    bucket: Bucket
+    keys: Keys
+    shared: ClassVar[str] = "data"
+
+    def take_over(self, content: str, owner: str) -> Cursor:
+        """Begin to stream an object, or continue where another try stopped."""
+
+        def change(now: Cursor) -> Cursor:
+            return replace(now if now.content == content else Cursor(content), owner=owner)
+
+        return self._document.update(change)
+
+    def advance(self, cursor: Cursor) -> None:
+        """Record a chunk.
+
+        :raises RetriableError: when another try has taken over.
+        """
+        now, etag = self._document.get_with_etag()
+        if (now.content, now.owner) != (cursor.content, cursor.owner) or (
+            self._document.replace(cursor, etag) is None
+        ):
+            raise RetriableError(
+                "Another try of this task took over streaming these rows, so this try stops."
+            )
+
+    def report(self, run: str, dataset: str, interval: str, cursor: Cursor) -> None:
+        """Write the refused rows of an object to the run's report, if there are any."""
+        if not cursor.refused_rows:
+            return
+
+        def change(found: dict[str, Any]) -> dict[str, Any]:
+            entry = {"refused_rows": cursor.refused_rows, "reasons": dict(cursor.refused)}
+            return {**found, f"{dataset}/{interval}": entry}
+
+        key = self.keys.run_document("imports", run, _REFUSED)
+        Document(self.bucket, key, lambda found: found or {}, lambda found: found).update(change)
+
+    @property
+    def _document(self) -> Document[Cursor]:
+        return Document(
+            self.bucket,
+            self.keys.state(_STREAM),
+            lambda found: Cursor(**found) if found else Cursor(),
+            asdict,
+            remedy="delete it: the rows of one object are then streamed again, with their former event ids",
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from airflow.sdk import get_current_context
+from airflow.sdk import TriggerRule, get_current_context
 
 from recsync.airflow_tasks import task
 from recsync.program import Program
@@ -18,10 +18,13 @@ from recsync.task_groups.setup import Output
 log = logging.getLogger(__name__)
 
 _ACTIVE = ["queued", "running"]
-# The task in which a run waits for a person, and its state meanwhile; its imports and trainings are done by then.
-_APPROVAL, _AWAITING = "approve", "awaiting_input"
+WAIT_FOR_EVENTS = "wait"
+"""The task in which a run waits until streamed events count."""
+# Tasks that wait for a person or a time, and their state meanwhile. The run no longer needs the lock then.
+_WAITS = {"approve": "awaiting_input", WAIT_FOR_EVENTS: "deferred"}
 _ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 _DAY_SECONDS = 24 * 3600
+_HOLD, _RELEASE = "hold", "release"
 
 
 def acquire_lock(program: Program) -> Output:
@@ -30,7 +33,7 @@ def acquire_lock(program: Program) -> Output:
 
 
 def assert_lock(program: str, context: Mapping[str, Any] | None = None) -> None:
-    """Check in a task, right before a billed step, that its run has the store.
+    """Check in a task, right before a billed step, that its run has the lock.
 
     :param context: of the task; None takes the present one.
     :raises RetriableError: when another run has it.
@@ -70,7 +73,7 @@ class AssertLock:
             check_registered(StageContext.of(self.program), job.dataset_arn, job.job_name)
 
 
-@task.sensor(task_id="hold", mode="reschedule", poke_interval=15, timeout=2 * _DAY_SECONDS)
+@task.sensor(task_id=_HOLD, mode="reschedule", poke_interval=15, timeout=2 * _DAY_SECONDS)
 def wait_for_lock(program: str) -> bool:
     """Take the lock once it is free and no job of an earlier run is running."""
     from recsync.context import StageContext
@@ -86,13 +89,34 @@ def wait_for_lock(program: str) -> bool:
     return blocker is None
 
 
+@task(task_id=_RELEASE, trigger_rule=TriggerRule.NONE_FAILED)
+def release_lock(program: str) -> None:
+    """Release the lock before the run's end: its remaining tasks do not need it."""
+    from recsync.context import StageContext
+    from recsync.training import store
+
+    StageContext.of(program).store(store.LockStore).release(_run_of(get_current_context()))
+
+
 def _priority_run(program: str, ti: Any) -> str | None:
     if ti.dag_id not in {f"{program}_{stage.name}" for stage in STAGES if stage.lock == "yields"}:
         return None
     over_data = names_over_data(program)
-    others = (f"{name}_{stage.name}" for name in over_data for stage in STAGES if stage.lock == "exclusive")
-    running = (dag_id for dag_id in others if _at_work(ti, dag_id, ["running"]))
+    others = [(f"{name}_{stage.name}", stage) for name in over_data for stage in STAGES]
+    running = (
+        dag_id
+        for dag_id, stage in others
+        if stage.lock == "exclusive"
+        and _at_work(ti, dag_id, ["running"])
+        and (not stage.locks_partly or _wants_lock(ti, dag_id))
+    )
     return next((f"a run of {dag_id}" for dag_id in running), None)
+
+
+def _wants_lock(ti: Any, dag_id: str) -> bool:
+    """Return whether a run waits for the lock or has it; for stages that need it for a part of a run only."""
+    tasks = ti.get_task_states(dag_id=dag_id, task_ids=[_HOLD, _RELEASE])
+    return any(found.get(_HOLD) and found.get(_RELEASE) not in _ENDED for found in tasks.values())
 
 
 def names_over_data(program: str) -> list[str]:
@@ -114,12 +138,14 @@ def _is_running(ti: Any, holder: Any) -> bool:
 
 
 def _at_work(ti: Any, dag_id: str, states: list[str], run_ids: list[str] | None = None) -> bool:
-    """Return whether a run in one of the states does more than wait for approval."""
+    """Return whether a run in one of the states does more than wait for a person or a time."""
     runs = ti.get_dr_count(dag_id=dag_id, run_ids=run_ids, states=states)
     if not runs:
         return False
-    approvals = ti.get_task_states(dag_id=dag_id, task_ids=[_APPROVAL], run_ids=run_ids)
-    waiting = sum(str(found.get(_APPROVAL)) == _AWAITING for found in approvals.values())
+    found = ti.get_task_states(dag_id=dag_id, task_ids=list(_WAITS), run_ids=run_ids)
+    waiting = sum(
+        any(str(states.get(name)) == state for name, state in _WAITS.items()) for states in found.values()
+    )
     return bool(runs > waiting)
 
 

@@ -1,4 +1,4 @@
-"""The task groups of the training DAGs: import, train, evaluate and promote; and tune."""
+"""The task groups of the training DAGs: import, train, evaluate and promote; stream; and tune."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import Context, get_current_context
 
+from airflow_personalize.operators.events import TRACKING_ID_KEY
 from airflow_personalize.operators.jobs import (
     PersonalizeCreateDatasetImportJobOperator,
     PersonalizeCreateSolutionVersionOperator,
@@ -17,14 +19,17 @@ from airflow_personalize.operators.jobs import (
 )
 from airflow_personalize.operators.resources import PersonalizeCreateSolutionOperator
 from recsync.airflow_tasks import WithholdsRecords, task
-from recsync.dag_kit import asset, imported_asset
-from recsync.program import Program, names
-from recsync.task_groups.lock import AssertLock, assert_lock
+from recsync.dag_kit import asset, imported_asset, streamed_asset
+from recsync.notes import PageLink, link_to, note
+from recsync.program import DatasetType, Program, names
+from recsync.task_groups.lock import WAIT_FOR_EVENTS, AssertLock, assert_lock
 from recsync.task_groups.setup import Output, Resources
 from recsync.training.solutions import BASELINE, OWN, SEGMENT, compared_prefixes, searching
 
 PLAN = "{{ ti.xcom_pull(task_ids='plan')['%s'] }}"
 VERSION = "{{ ti.xcom_pull(task_ids='version_names')['%s'] }}"
+_TRACKING_ID = f"{{{{ ti.xcom_pull(task_ids='setup.event_tracker', key='{TRACKING_ID_KEY}') }}}}"
+_READY_AT = "{{ ti.xcom_pull(task_ids='stream')['ready_at'] }}"
 
 
 def train(program: Program, plan: Output, resources: Resources, training_mode: str, after: Output) -> None:
@@ -50,6 +55,9 @@ def _import(
 ) -> Output:
     jobs: Output = import_jobs(program.name, plan, resources.datasets)
     after >> jobs
+    if resources.metric_attribution is not None:
+        # Rows that are imported before it exists are never counted.
+        resources.metric_attribution >> jobs
     imports = PersonalizeCreateDatasetImportJobOperator.partial(
         task_id="import",
         aws_conn_id=program.aws,
@@ -127,6 +135,19 @@ def _promote_version(
     promote.override(outlets=outlets)(program.name, judged, answer)
 
 
+def stream(program: Program, plan: Output, resources: Resources) -> None:
+    """Stream what the plan names (``update_by: events``); when batch jobs consider it, start the recommend runs."""
+    owners = {**resources.datasets, DatasetType.INTERACTIONS.value: _TRACKING_ID}
+    streamed: Output = stream_rows.override(task_id="stream")(program.name, plan, owners)
+    [resources.event_tracker, *resources.datasets.values()] >> streamed
+    if resources.metric_attribution is not None:
+        # Rows that are streamed before it exists are never counted.
+        resources.metric_attribution >> streamed
+    # Without a worker slot, and without the lock: see task_groups/lock.py.
+    waited = DateTimeSensorAsync(task_id=WAIT_FOR_EVENTS, target_time=_READY_AT)
+    streamed >> waited >> announce.override(outlets=[streamed_asset(program)])(streamed)
+
+
 def tune(program: Program, plan: Output, resources: Resources) -> None:
     """Train a version that searches for hyperparameters, and pin the winners unless they are worse."""
     spec = searching(program)
@@ -171,6 +192,7 @@ class ApprovePromotionOperator(WithholdsRecords, ApprovalOperator):
     """
 
     template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "judged")
+    operator_extra_links = (PageLink(),)
 
     def __init__(self, *, program: str, judged: Any, **kwargs: Any) -> None:
         super().__init__(
@@ -187,6 +209,7 @@ class ApprovePromotionOperator(WithholdsRecords, ApprovalOperator):
         from recsync.context import StageContext
         from recsync.costs.budget import cost_after_promotion
 
+        link_to(f"/models/{self.program}")
         self.body = "\n\n".join(
             (
                 f"{self.judged['candidate']['solution_version_arn']} passes the gate. The champion is "
@@ -203,7 +226,7 @@ class ApprovePromotionOperator(WithholdsRecords, ApprovalOperator):
 
         by = str((event.get("responded_by_user") or {}).get("name") or "")
         if event.get("chosen_options") == [self.REJECT]:
-            self.log.info(reject(self.program, self.judged, by))
+            note(reject(self.program, self.judged, by).rstrip("."))
         super().execute_complete(context, event)
         return {"by": by}
 
@@ -223,7 +246,7 @@ class RecordTraining:
 
 
 @task
-def import_jobs(program: str, plan: dict[str, Any], dataset_arns: dict[str, str]) -> list[dict[str, str]]:
+def import_jobs(program: str, plan: dict[str, Any], dataset_arns: dict[str, str]) -> list[dict[str, Any]]:
     """Register the import jobs that the plan pays for."""
     from recsync.training import train
 
@@ -250,7 +273,7 @@ def record_imports(program: str, plan: dict[str, Any]) -> None:
 
 
 # The other versions are compared also when the training of a challenger failed.
-@task(multiple_outputs=True, trigger_rule="none_skipped")
+@task(multiple_outputs=True, has_page=True, trigger_rule="none_skipped")
 def compare(
     program: str,
     plan: dict[str, Any],
@@ -264,10 +287,11 @@ def compare(
     from recsync.training.tuning import compared_solutions
 
     solutions = compared_solutions(StageContext.of(program))
+    link_to(f"/models/{program}")
     return comparison.compare(program, plan["run"], solutions, versions, metrics, baseline_metrics)
 
 
-@task(multiple_outputs=False)
+@task(multiple_outputs=False, has_page=True)
 def judge(
     program: str,
     training_mode: str,
@@ -280,6 +304,8 @@ def judge(
     from recsync.evaluation import promotion
 
     run_id = get_current_context()["dag_run"].run_id
+    # Before it: a version that does not pass ends in an error.
+    note(promotion.beside(program, metrics, baseline_metrics), page=f"/models/{program}")
     return promotion.evaluate_version(
         program,
         run_id,
@@ -291,7 +317,7 @@ def judge(
     )
 
 
-@task(multiple_outputs=False)
+@task(multiple_outputs=False, has_page=True)
 def promote(program: str, judged: dict[str, Any], answer: dict[str, Any] | None) -> dict[str, Any]:
     """Make the version the champion, which starts recommend."""
     from recsync.evaluation import promotion
@@ -300,6 +326,7 @@ def promote(program: str, judged: dict[str, Any], answer: dict[str, Any] | None)
     champion = promotion.promote(program, judged, approved_by=(answer or {}).get("by", ""))
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = champion
+    note(f"{promotion.short(champion['solution_version_arn'])} is champion", page=f"/models/{program}")
     return champion
 
 
@@ -318,4 +345,32 @@ def pin(program: str, solution_version_arn: str, metrics: dict[str, float]) -> d
     from recsync.training import tuning
 
     run_id = get_current_context()["dag_run"].run_id
-    return tuning.conclude(program, run_id, solution_version_arn, metrics)
+    found = tuning.conclude(program, run_id, solution_version_arn, metrics)
+    note(f"hyperparameters {found['outcome']}: {found['reason'].rstrip('.')}")
+    return found
+
+
+@task(multiple_outputs=False)
+def stream_rows(program: str, plan: dict[str, Any], owners: dict[str, str]) -> dict[str, Any]:
+    """Stream the rows that the plan took; no import job, and no training."""
+    from datetime import UTC, datetime, timedelta
+
+    from recsync.context import StageContext
+    from recsync.imports import streaming
+
+    assert_lock(program)
+    found = streaming.stream(program, plan, owners)
+    figures = {kind.folder: each.rows for kind, each in found.items()}
+    refused = sum(each.refused for each in found.values())
+    counts = ", ".join(f"{rows:,} {dataset}" for dataset, rows in figures.items())
+    note(f"streamed {counts or 'nothing'}" + (f"; {refused:,} rows refused" if refused else ""))
+    wait = timedelta(minutes=StageContext.of(program).program.personalize.streaming.wait_minutes)
+    return {"ready_at": (datetime.now(UTC) + wait).isoformat(), "rows": figures, "refused": refused}
+
+
+@task
+def announce(streamed: dict[str, Any]) -> None:
+    """Announce the rows to recommend by an asset event."""
+    context = get_current_context()
+    for outlet in context["ti"].task.outlets:
+        context["outlet_events"][outlet].extra = streamed

@@ -1,7 +1,8 @@
 """What training keeps on S3: the lock of a dataset group, and tuning results.
 
 The lock lets one run at a time import, train or delete in a dataset group. It is one object, and counts only while
-Airflow reports its holder's run as running, so it needs no release: a killed worker leaves no lock behind.
+Airflow reports its holder's run as running, so it needs no release: a killed worker leaves no lock behind. A run that
+needs it for a part of its work only gives it back.
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class LockStore:
 
         holder = self._document.update(change)
         return None if holder is None or holder.same_run(run) else holder
+
+    def release(self, run: Holder) -> None:
+        """Give the lock back before the run ends; does nothing when another run has it."""
+        self._document.update(lambda holder: None if holder and holder.same_run(run) else holder)
 
     @property
     def _document(self) -> Document[Holder | None]:

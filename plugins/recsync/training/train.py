@@ -29,7 +29,7 @@ _EVENTS = DatasetType.INTERACTIONS
 
 def import_jobs(
     program_name: str, plan: dict[str, Any], dataset_arns: dict[str, str]
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Register the import jobs that a plan pays for: one per dataset that gets new rows.
 
     :param plan: JSON of a plan, as for the functions below.
@@ -50,6 +50,7 @@ def import_jobs(
         kind: ImportJob(_job_name(context, planned, kind, snapshots), dataset_arns[kind.value])
         for kind in missing
     }
+    reports = bool(context.program.attribution.metrics)
     arguments = [
         {
             "job_name": job.name,
@@ -57,6 +58,7 @@ def import_jobs(
             "data_location": locations[kind],
             "role_arn": settings.role_arn_of(context.program),
             "import_mode": "FULL" if isinstance(planned, FullPlan) else "INCREMENTAL",
+            **({"publish_attribution_metrics": True} if kind is _EVENTS and reports else {}),
         }
         for kind, job in jobs.items()
     ]

@@ -1,4 +1,7 @@
-"""Plan an UPDATE: an INCREMENTAL import of the published rows that were not imported yet, and a training."""
+"""Plan an UPDATE: an INCREMENTAL import of the published rows that were not imported yet, and a training.
+
+With ``personalize.update_by: events`` the same rows are streamed instead, and nothing is trained.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from recsync.context import StageContext
@@ -26,9 +30,10 @@ from recsync.imports.new_rows import (
     up_to_limit,
     whole,
 )
-from recsync.imports.plans import Taken, UpdatePlan
+from recsync.imports.plans import StreamPlan, Taken, UpdatePlan
 from recsync.imports.store import ImportStore, reconcile
 from recsync.program import DatasetType, names
+from recsync.storage.duck import work_folder
 from recsync.training.decision import NothingToTrain, decide_update
 from recsync.training.training_triggers import new_items
 
@@ -47,51 +52,92 @@ def plan_update(program_name: str, run_id: str, created_at: datetime) -> dict[st
     :raises NothingToTrain: with the reason.
     """
     context = StageContext.of(program_name)
-    state = _state(context)
-    champion = context.store(ChampionStore).read()
-    if champion is None:
-        raise NothingToTrain("There is no champion yet; an UPDATE needs an ACTIVE FULL version.")
-    pending = _pending(context, state)
-    read = _reader(context, [m for manifests in pending.values() for m in manifests])
-    choices = {_EVENTS: up_to_limit(new_interactions(pending[_EVENTS], state, read))}
-    repeated: dict[DatasetType, list[Manifest]] = {}
-    for kind in context.program.dataset_types[1:]:
-        repeated[kind] = unchanged(pending[kind], kind, state.full[kind].digest if kind in state.full else "")
-        choices[kind] = up_to_limit(whole(m, kind) for m in pending[kind] if m not in repeated[kind])
-    _record_nothing_new(context, state, choices, repeated)
-    ready = importable(choices)
-    _log(ready, repeated)
-    if not ready[_EVENTS].rows and choices[_EVENTS].rows:
-        log.info(
-            "interactions: %d rows wait for more or for the next FULL; one import takes at least %d",
-            choices[_EVENTS].rows,
-            INCREMENT_INTERACTIONS,
-        )
-    decision = decide_update(
-        choices, new_items(context, state, choices), created_at, context.program.train_update
-    )
-    if not decision.train:
-        raise NothingToTrain(decision.why)
-    log.info("UPDATE: %s", decision.why)
-    run = f"{names.run_key(run_id, created_at.isoformat())}-{_digest(ready)}"
-    return UpdatePlan(
-        run,
-        decision.why,
-        champion.solution_version_arn.rsplit("/", 1)[0],
-        locations={kind: _gather(context, run, kind, choice, read) for kind, choice in ready.items()},
-        rows={kind.folder: choice.rows for kind, choice in ready.items()},
-        taken={kind: _taken(context, run, kind, choice) for kind, choice in ready.items()},
-        after={kind: state.version(kind) for kind in ready},
-    ).to_json()
-
-
-def _state(context: StageContext) -> DatasetState:
-    """Read the dataset state, if an UPDATE is possible at all."""
     if not context.program.personalize.can_update:
         raise NothingToTrain(
             f"Recipe {context.program.personalize.recipe} knows no trainingMode=UPDATE; only "
             "aws-user-personalization does. The next train_full takes the new rows."
         )
+    state = _state(context)
+    champion = context.store(ChampionStore).read()
+    if champion is None:
+        raise NothingToTrain("There is no champion yet; an UPDATE needs an ACTIVE FULL version.")
+    with work_folder() as work:
+        choices, repeated, read = _new_rows(context, state, work)
+        ready = importable(choices)
+        _log(ready, repeated)
+        if not ready[_EVENTS].rows and choices[_EVENTS].rows:
+            log.info(
+                "interactions: %d rows wait for more or for the next FULL; one import takes at least %d",
+                choices[_EVENTS].rows,
+                INCREMENT_INTERACTIONS,
+            )
+        decision = decide_update(
+            choices, new_items(context, state, choices), created_at, context.program.train_update
+        )
+        if not decision.train:
+            raise NothingToTrain(decision.why)
+        log.info("UPDATE: %s", decision.why)
+        run = f"{names.run_key(run_id, created_at.isoformat())}-{_digest(ready)}"
+        return UpdatePlan(
+            run,
+            decision.why,
+            champion.solution_version_arn.rsplit("/", 1)[0],
+            locations={
+                kind: _gather(context, run, kind, choice, read, work) for kind, choice in ready.items()
+            },
+            rows={kind.folder: choice.rows for kind, choice in ready.items()},
+            taken={kind: _taken(context, run, kind, choice) for kind, choice in ready.items()},
+            after={kind: state.version(kind) for kind in ready},
+        ).to_json()
+
+
+def plan_stream(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
+    """Gather pending rows, however few, into objects that a run streams; otherwise as :func:`plan_update`.
+
+    :returns: JSON of the :class:`StreamPlan`.
+    :raises NothingToTrain: with the reason.
+    """
+    context = StageContext.of(program_name)
+    state = _state(context)
+    if context.store(ChampionStore).read() is None:
+        raise NothingToTrain("There is no champion yet, so no list would change; the rows wait.")
+    with work_folder() as work:
+        choices, repeated, read = _new_rows(context, state, work)
+        _log(choices, repeated)
+        if not any(choice.rows for choice in choices.values()):
+            raise NothingToTrain("Nothing is pending: everything that was exported is streamed or imported.")
+        run = f"{names.run_key(run_id, created_at.isoformat())}-{_digest(choices)}"
+        for kind, choice in choices.items():
+            _gather(context, run, kind, choice, read, work)
+        return StreamPlan(
+            run,
+            rows={kind.folder: choice.rows for kind, choice in choices.items()},
+            taken={kind: _taken(context, run, kind, choice) for kind, choice in choices.items()},
+            after={kind: state.version(kind) for kind in choices},
+        ).to_json()
+
+
+def _new_rows(
+    context: StageContext, state: DatasetState, work: Path
+) -> tuple[dict[DatasetType, Choice], dict[DatasetType, list[Manifest]], Reader]:
+    """Choose the pending rows, and remember intervals without any.
+
+    :param work: folder for the files of those that are not whole objects.
+    :returns: the rows, the unchanged objects of users and items, and a reader of published objects.
+    """
+    pending = _pending(context, state)
+    read = _reader(context, [m for manifests in pending.values() for m in manifests])
+    choices = {_EVENTS: up_to_limit(new_interactions(pending[_EVENTS], state, read, work))}
+    repeated: dict[DatasetType, list[Manifest]] = {}
+    for kind in context.program.dataset_types[1:]:
+        repeated[kind] = unchanged(pending[kind], kind, state.full[kind].digest if kind in state.full else "")
+        choices[kind] = up_to_limit(whole(m, kind) for m in pending[kind] if m not in repeated[kind])
+    _record_nothing_new(context, state, choices, repeated)
+    return choices, repeated, read
+
+
+def _state(context: StageContext) -> DatasetState:
+    """Read the dataset state, if new rows can be taken at all."""
     if running := reconcile(context):
         raise NothingToTrain(
             f"An import of an earlier run is under way: {', '.join(running)}. The rows wait."
@@ -192,7 +238,9 @@ def _digest(choices: Mapping[DatasetType, Choice]) -> str:
     return digest.hexdigest()
 
 
-def _gather(context: StageContext, run: str, kind: DatasetType, choice: Choice, read: Reader) -> str:
+def _gather(
+    context: StageContext, run: str, kind: DatasetType, choice: Choice, read: Reader, work: Path
+) -> str:
     """Write the import objects of one dataset.
 
     :returns: URI of their folder; empty when there are none.
@@ -202,15 +250,16 @@ def _gather(context: StageContext, run: str, kind: DatasetType, choice: Choice, 
     contents = (
         ((piece, piece.content) for piece in choice.taken)
         if kind is _EVENTS
-        else newest_rows(choice.taken, kind, read)
+        else newest_rows(choice.taken, kind, read, work)
     )
     for piece, content in contents:
         key = context.keys.import_object(run, kind, piece.interval.key)
         if content is None:
             context.store(ExportStore).copy(piece.source, key)
-        elif content:
-            context.bucket.put(key, content)
-        if kind is DatasetType.ITEMS:
+        else:
+            context.bucket.upload(key, content)
+    if kind is DatasetType.ITEMS:
+        for piece in choice.taken:
             context.store(ReportStore).keep_ids(piece.source.key, piece.source.digest)
     return context.bucket.uri(context.keys.import_folder(run, kind))
 

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from recsync.cron import Cron
 from recsync.export.manifest import ExportedObject, Manifest
@@ -50,6 +52,8 @@ class World:
     dataset: Counter[bytes] = field(default_factory=Counter)
     held: DatasetState = field(default_factory=DatasetState)
     imports: int = 0
+    # Deleted with this object.
+    folder: TemporaryDirectory[str] = field(default_factory=TemporaryDirectory)
 
     @property
     def late(self) -> Late:
@@ -101,7 +105,9 @@ class World:
     def choose(self, limit_bytes: int = 10**9) -> Choice:
         """Plan an INCREMENTAL import."""
         pending = self.held.pending_intervals(EVENTS, self.published.values(), self.late)
-        return up_to_limit(new_interactions(pending, self.held, self.read), limit_bytes)
+        return up_to_limit(
+            new_interactions(pending, self.held, self.read, Path(self.folder.name)), limit_bytes
+        )
 
     def increment(self, limit_bytes: int = 10**9) -> Choice:
         """Import what is pending, and note it."""
@@ -110,7 +116,7 @@ class World:
         taken = []
         for piece in choice.taken:
             key = f"imports/{self.imports}/{piece.interval.key}.csv"
-            self.bucket[key] = piece.content or self.bucket[piece.source.key]
+            self.bucket[key] = piece.content.read_bytes() if piece.content else self.bucket[piece.source.key]
             self.dataset.update(self.rows_of(key))
             taken.append(Taken(piece.interval.key, piece.source.digest, key))
         nothing_new = {piece.interval.key: piece.source.digest for piece in choice.nothing_new}

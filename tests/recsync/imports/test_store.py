@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from recsync.cron import Cron
-from recsync.errors import FatalError
+from recsync.errors import FatalError, RetriableError
 from recsync.export.manifest import ExportedObject, Manifest
 from recsync.imports.dataset_state import DatasetState, LastFull, Late
 from recsync.imports.plans import Taken
-from recsync.imports.store import ImportStore
+from recsync.imports.store import Cursor, ImportStore, StreamStore
 from recsync.program import DatasetType
 from recsync.program.intervals import Interval
 from recsync.storage.bucket import Bucket
@@ -91,3 +91,44 @@ def test_a_state_that_is_no_json_says_what_to_do(bucket: Bucket, keys: Keys) -> 
     bucket.put(keys.state("imports.json"), b"{")
     with pytest.raises(FatalError, match="delete it and run shop_train_full"):
         ImportStore(bucket, keys).read()
+
+
+@pytest.fixture
+def store(bucket: Bucket, keys: Keys) -> StreamStore:
+    return StreamStore(bucket, keys)
+
+
+def after(cursor: Cursor, rows: int, refused: dict[int, str] | None = None) -> Cursor:
+    return cursor.after(rows, sent=5, calls=2, size_bytes=100, refused=refused or {})
+
+
+def test_another_try_goes_on_where_the_last_one_stopped_and_stops_it(store: StreamStore) -> None:
+    first = after(store.take_over("a", "one"), 5, {3: "bad"})
+    store.advance(first)
+    second = store.take_over("a", "two")
+    assert (second.rows, second.sent, second.bytes, second.refused) == (5, 5, 100, {"3": "bad"})
+    with pytest.raises(RetriableError, match="Another try"):
+        store.advance(after(first, 10))
+    store.advance(after(second, 10))
+    assert store.take_over("a", "three").calls == 4
+
+
+def test_another_object_begins_at_its_first_row(store: StreamStore) -> None:
+    store.advance(after(store.take_over("a", "one"), 5))
+    assert store.take_over("b", "one") == Cursor("b", owner="one")
+
+
+def test_refused_rows_are_reported_by_object_and_at_most_a_thousand_are_named(
+    store: StreamStore, bucket: Bucket, keys: Keys
+) -> None:
+    report = keys.run_document("imports", "run", "refused")
+    store.report("run", "items", "h1", store.take_over("a", "one"))
+    assert bucket.get(report) is None
+    many = after(Cursor("a"), 2000, dict.fromkeys(range(1, 1501), "bad"))
+    for _ in range(2):
+        store.report("run", "items", "h1", many)
+    store.report("run", "interactions", "h1", after(Cursor("b"), 9, {7: "worse"}))
+    found = bucket.get_json(report)
+    assert found["interactions/h1"] == {"refused_rows": 1, "reasons": {"7": "worse"}}
+    assert found["items/h1"]["refused_rows"] == 1500
+    assert len(found["items/h1"]["reasons"]) == 1000

@@ -75,6 +75,22 @@ def test_event_weights_are_changed_after_the_solution_is_adopted(stage_shop: Sta
     assert resources.solutions[""].operator is weigh, "a training waits for the weights"
 
 
+def test_a_metric_attribution_is_set_up_after_the_datasets_only_where_it_is_asked_for(
+    stage_shop: StageShop,
+) -> None:
+    assert group(stage_shop)[1].metric_attribution is None
+    metrics = [{"name": "purchases", "event": "purchase"}]
+    dag, resources = group(stage_shop, personalize={"attribution": {"metrics": metrics}})
+    assert {"metric_settings", "metric_attribution", "metrics"} <= names(dag)
+    assert dag.get_task("setup.metric_settings").upstream_task_ids == {
+        "setup.dataset_group",
+        "setup.dataset_interactions",
+    }
+    created: Any = dag.get_task("setup.metric_attribution")
+    assert created.metric_attribution_name == "shop"
+    assert resources.metric_attribution.operator.task_id == "setup.metrics"
+
+
 @pytest.mark.parametrize("name", ["dataset_group", "schema_interactions"])
 def test_nothing_is_set_up_before_the_plan(stage_shop: StageShop, name: str) -> None:
     dag, _ = group(stage_shop, after=True)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, AssetAny, task
 from stage_shop import NDCG, SOLUTION_ARN, StageShop
 
-from recsync.dag_kit import DEFAULT_ARGS
+from recsync import settings
+from recsync.dag_kit import DEFAULT_ARGS, asset, schedule, streamed_asset, streamed_row_assets
+from recsync.errors import ProgramError
 from recsync.evaluation.store import Champion, ChampionStore, PromotionOutcome
 from recsync.task_groups.lock import AssertLock
 from recsync.task_groups.setup import setup
-from recsync.task_groups.training import ApprovePromotionOperator, train, tune
+from recsync.task_groups.training import ApprovePromotionOperator, stream, train, tune
 
 IMPORTS = {"import_jobs", "version_names", "import", "record_imports"}
 ONE_VERSION = {"solution_version", "metrics"}
@@ -128,3 +131,72 @@ def test_the_answer_of_a_person_is_passed_on_and_a_rejection_recorded(
     assert approve.execute_complete(context, event) == {"by": "Ada"}
     found = [(e.outcome, e.by) for e in stage_shop.context.store(ChampionStore).evaluated()]
     assert found == ([(PromotionOutcome.REJECTED, "Ada")] if rejected else [])
+
+
+EVENTS = {"update_by": "events", "recipe": "aws-user-personalization-v2"}
+
+
+def streaming(shop: StageShop, **fields: Any) -> DAG:
+    program = shop.write(**fields).program
+    with DAG("shop_train_update", schedule=None, default_args=DEFAULT_ARGS) as dag:
+        planned = plan()
+        stream(program, planned, setup(program, planned, solutions=False))
+    return dag
+
+
+def test_rows_are_streamed_once_the_tracker_and_the_datasets_are_there_and_announced_when_they_count(
+    stage_shop: StageShop,
+) -> None:
+    dag = streaming(stage_shop, personalize=EVENTS, datasets={"items": {}})
+    assert {name for name in dag.task_ids if not name.startswith("setup.")} == {
+        "plan", "stream", "wait", "announce"
+    }  # fmt: skip
+    upstream = {"plan", "setup.event_tracker", "setup.dataset_interactions", "setup.dataset_items"}
+    assert dag.get_task("stream").upstream_task_ids == upstream
+    assert dag.get_task("wait").upstream_task_ids == {"stream"}
+    announced: Any = dag.get_task("announce")
+    assert announced.upstream_task_ids == {"wait", "stream"}
+    assert [outlet.name for outlet in announced.outlets] == ["shop_streamed"]
+
+
+def test_rows_wait_for_the_metric_attribution(stage_shop: StageShop) -> None:
+    metrics = {"metrics": [{"name": "bought", "event": "buy"}]}
+    dag = streaming(stage_shop, personalize={**EVENTS, "attribution": metrics})
+    assert "setup.metrics" in dag.get_task("stream").upstream_task_ids
+
+
+def test_recommend_follows_streamed_rows_where_they_change_lists(stage_shop: StageShop) -> None:
+    program = stage_shop.write(personalize=EVENTS).program
+    assert streamed_row_assets(program) == [streamed_asset(program)]
+    assert streamed_row_assets(stage_shop.write().program) == []
+    waits = {"recommend_after_update": False}
+    assert streamed_row_assets(stage_shop.write(personalize=EVENTS, schedules=waits).program) == []
+
+
+def test_programs_over_the_data_follow_the_owners_rows_and_decide_nothing_about_them(
+    stage_shop: StageShop,
+) -> None:
+    owner = stage_shop.write(personalize=EVENTS).program
+    (stage_shop.include / "sql" / "other").mkdir()
+    for query in ("audience", "catalogue"):
+        (stage_shop.include / "sql" / "other" / f"{query}.sql").write_text("SELECT 1")
+    path = stage_shop.include / "programs" / "other.yaml"
+    other = {
+        "data": "shop",
+        "braze": {"attribute": "others"},
+        "personalize": {"recipe": "aws-user-personalization"},
+    }
+    path.write_text(json.dumps(other))
+    assert streamed_row_assets(settings.program("other")) == [streamed_asset(owner)]
+    path.write_text(json.dumps({**other, "personalize": {"recipe": "aws-sims"}}))
+    assert streamed_row_assets(settings.program("other")) == [], "related items change with a training only"
+    path.write_text(json.dumps({**other, "personalize": {"update_by": "events"}}))
+    with pytest.raises(ProgramError, match=r"personalize\.update_by: is decided in shop\.yaml"):
+        settings.program("other")
+
+
+def test_one_event_is_enough_to_start_recommend(stage_shop: StageShop) -> None:
+    program = stage_shop.write(personalize=EVENTS, schedules={"recommend": None}).program
+    due = schedule(program, "recommend", asset(program, "champion"), *streamed_row_assets(program))
+    assert isinstance(due, AssetAny)
+    assert len(due.objects) == 2

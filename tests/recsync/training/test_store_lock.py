@@ -40,6 +40,18 @@ def test_a_run_has_the_lock_until_airflow_is_done_with_it(context: Any) -> None:
     assert context.store(LockStore).acquire(FULL, everything_runs) is None
 
 
+def test_a_run_may_give_the_lock_back_before_its_end_and_gives_nobody_elses(context: Any) -> None:
+    store = context.store(LockStore)
+    store.acquire(UPDATE, everything_runs)
+    store.release(FULL)
+    assert store.acquire(FULL, everything_runs) is not None
+    store.release(UPDATE)
+    assert store.read() is None
+    assert store.acquire(FULL, everything_runs) is None
+    store.release(UPDATE)
+    assert store.acquire(UPDATE, everything_runs).same_run(FULL)
+
+
 def test_a_cleared_task_begins_nothing_beside_the_run_that_came_after(context: Any) -> None:
     context.store(LockStore).acquire(FULL, everything_runs)
     with pytest.raises(RetriableError, match=r"run run-2 of shop_train_full, since .* Nothing is begun"):

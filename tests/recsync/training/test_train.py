@@ -71,6 +71,14 @@ def test_a_full_run_imports_each_snapshot_and_registers_its_jobs_first(shop: Sta
     assert {kind: last.until for kind, last in state.full.items()} == {EVENTS: FIVE, ITEMS: FIVE}
 
 
+def test_imports_of_interactions_publish_the_figures_of_a_metric_attribution(shop: StageShop) -> None:
+    metrics = [{"name": "purchases", "event": "purchase"}]
+    shop.write(datasets={"items": {}}, personalize={"attribution": {"metrics": metrics}})
+    events, items = import_jobs("shop", full(shop, "first"), DATASETS)
+    assert events["publish_attribution_metrics"] is True
+    assert "publish_attribution_metrics" not in items
+
+
 def test_only_datasets_with_other_rows_are_imported_again(shop: StageShop) -> None:
     first = full(shop, "first")
     jobs = import_jobs("shop", first, DATASETS)

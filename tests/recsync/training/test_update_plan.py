@@ -10,10 +10,10 @@ from stage_shop import SOLUTION_ARN, StageShop
 
 from recsync.imports import store
 from recsync.imports.dataset_state import DatasetState, LastFull
-from recsync.imports.plans import ImportJob, PendingImports, read_plan
+from recsync.imports.plans import ImportJob, PendingImports, StreamPlan, read_plan
 from recsync.imports.store import ImportStore
 from recsync.program import DatasetType
-from recsync.training.update_plan import NothingToTrain, plan_update
+from recsync.training.update_plan import NothingToTrain, plan_stream, plan_update
 
 EVENTS, ITEMS = DatasetType.INTERACTIONS, DatasetType.ITEMS
 FULL_UNTIL = datetime(2026, 11, 22, 5, tzinfo=UTC)
@@ -48,6 +48,47 @@ def test_nothing_is_trained_before_the_first_full_training(stage_shop: StageShop
     stage_shop.write(personalize={"recipe": "aws-user-personalization-v2"})
     with pytest.raises(NothingToTrain, match=r"aws-user-personalization-v2 knows no trainingMode=UPDATE"):
         plan()
+
+
+def test_any_row_is_worth_a_stream_whatever_the_recipe(stage_shop: StageShop) -> None:
+    v2 = {"recipe": "aws-user-personalization-v2", "update_by": "events"}
+    stage_shop.write(personalize=v2, datasets={"items": {}})
+    with pytest.raises(NothingToTrain, match="no FULL import yet"):
+        plan_stream("shop", "run", NOW)
+    stage_shop.context.store(ImportStore).change(
+        lambda _: DatasetState({EVENTS: LastFull(FULL_UNTIL), ITEMS: LastFull(FULL_UNTIL)})
+    )
+    stage_shop.publish(NEXT, {EVENTS: events(1), ITEMS: ["i1,fruit"]})
+    with pytest.raises(NothingToTrain, match="no champion yet"):
+        plan_stream("shop", "run", NOW)
+    stage_shop.promote("1")
+    published = stage_shop.publish(AFTER_NEXT, {EVENTS: events(2)})
+    document = plan_stream("shop", "run", NOW)
+    planned = StreamPlan.from_json(document)
+    assert plan_stream("shop", "run", NOW) == document
+    assert planned.rows == {"interactions": 3, "items": 1}
+    assert [len(planned.taken[kind]) for kind in (EVENTS, ITEMS)] == [2, 1]
+    bucket = stage_shop.context.bucket
+    assert bucket.get(planned.taken[EVENTS][1].key) == bucket.get(published.objects[EVENTS].key)
+    store = stage_shop.context.store(ImportStore)
+    for kind, taken in planned.taken.items():
+        store.change(lambda now, kind=kind, taken=taken: now.after_increment(kind, taken))  # type: ignore[misc]  # bound now
+    with pytest.raises(NothingToTrain, match="Nothing is pending"):
+        plan_stream("shop", "run", NOW)
+
+
+def test_of_a_streamed_interval_only_rows_that_arrived_late_are_streamed_again(stage_shop: StageShop) -> None:
+    stage_shop.write(personalize={"update_by": "events"})
+    trained(stage_shop)
+    stage_shop.publish(NEXT, {EVENTS: events(3)})
+    first = StreamPlan.from_json(plan_stream("shop", "run", NOW))
+    store = stage_shop.context.store(ImportStore)
+    store.change(lambda now: now.after_increment(EVENTS, first.taken[EVENTS]))
+    stage_shop.publish(NEXT, {EVENTS: [*events(3), "late,i1,9"]})
+    again = StreamPlan.from_json(plan_stream("shop", "next", NOW))
+    assert again.rows == {"interactions": 1}
+    body = stage_shop.context.bucket.get(again.taken[EVENTS][0].key) or b""
+    assert body.decode().splitlines()[1:] == ["late,i1,9"]
 
 
 def test_too_few_interactions_wait(stage_shop: StageShop) -> None:
