@@ -9,8 +9,16 @@ from typing import Any
 
 from recsync.context import StageContext
 from recsync.errors import FatalError
-from recsync.evaluation.gate import Metrics, evaluate, shown
+from recsync.evaluation.gate import (
+    Metrics,
+    OnlineResult,
+    evaluate,
+    of_challenger,
+    of_retraining,
+    shown,
+)
 from recsync.evaluation.store import Candidate, Champion, ChampionStore, Comparison, ComparisonStore
+from recsync.experiments.store import LiftStore
 from recsync.program import Gate, names
 from recsync.program.recipes import RECIPES
 
@@ -36,7 +44,8 @@ def compare(
     """
     context = StageContext.of(program_name)
     program = context.program
-    champion = comparable(context, context.store(ChampionStore).read())
+    former = context.store(ChampionStore).read()
+    champion = comparable(context, former)
     candidates = [
         Candidate(
             name,
@@ -44,12 +53,16 @@ def compare(
             versions.get(name) or "",
             figures := metrics.get(name),
             dict(settings),
-            refusals(program.gate, figures, baseline_metrics, champion, program.gate_metric),
+            (
+                *refusals(program.gate, figures, baseline_metrics, champion, program.gate_metric),
+                *filter(None, [ask_online(context, name, versions.get(name) or "", former).refusal]),
+            ),
         )
         for name, (recipe, settings) in solutions.items()
     ]
     metric, promote_best = program.gate_metric, program.personalize.promote_best
-    chosen = best(candidates, metric) if promote_best else candidates[0]
+    renewed = _solution(former) if program.gate.online else None
+    chosen = best(candidates, metric, renewed) if promote_best else candidates[0]
     context.store(ComparisonStore).write(
         Comparison(
             run, datetime.now(UTC).isoformat(), metric, chosen.name, tuple(candidates), baseline_metrics
@@ -95,9 +108,39 @@ def refusals(
     return tuple(evaluate(gate, Metrics(metrics, baseline), champion, default_metric).refusals)
 
 
-def best(candidates: Sequence[Candidate], metric: str | None) -> Candidate:
-    """Return the best of those that pass; the first, the program's own, when none does or all are equal."""
+def ask_online(
+    context: StageContext, challenger: str, solution_version_arn: str, champion: Champion | None
+) -> OnlineResult:
+    """Ask the program's experiment about a version, if ``gate.online`` does.
+
+    :param challenger: name of the challenger that the version belongs to; empty: the program's own solution.
+    """
+    gate, experiment = context.program.gate.online, context.program.experiment
+    if gate is None:
+        return OnlineResult()
+    report = context.store(LiftStore).latest(experiment.name) if experiment else None
+    now = datetime.now(UTC)
+    renews = champion is None or solution_version_arn.rsplit("/", 1)[0] == _solution(champion)
+    if renews or not challenger:
+        return of_retraining(gate, experiment, report, now)
+    return of_challenger(gate, experiment, report, challenger, now)
+
+
+def _solution(champion: Champion | None) -> str:
+    return champion.solution_version_arn.rsplit("/", 1)[0] if champion else ""
+
+
+def best(candidates: Sequence[Candidate], metric: str | None, renewed: str | None = None) -> Candidate:
+    """Return the best candidate that passes; the first one, the program's own, when none passes or all are equal.
+
+    :param renewed: with ``gate.online``, the champion's solution. A challenger that passes is proven better than it and
+        takes precedence; next comes a new version of the champion's solution.
+    """
     passing = [each for each in candidates if not each.refusals and (each.metrics or {}).get(metric or "")]
+    if renewed:
+        of_champion = [each for each in passing if each.solution_version_arn.startswith(f"{renewed}/")]
+        proven = [each for each in passing if each.name and each not in of_champion]
+        passing = proven or of_champion or passing
     # max() takes the first of equals.
     return max(passing, key=lambda each: (each.metrics or {})[metric or ""], default=candidates[0])
 

@@ -13,11 +13,11 @@ from airflow_personalize.resource import State, state_of, status_of
 from airflow_personalize.resources import SOLUTION_VERSION
 from recsync.context import StageContext
 from recsync.errors import FatalError, PromotionRefusedError
-from recsync.evaluation.comparison import comparable
+from recsync.evaluation.comparison import ask_online, comparable
 from recsync.evaluation.gate import Metrics, evaluate
-from recsync.evaluation.store import Champion, ChampionStore, PromotionOutcome
+from recsync.evaluation.store import Champion, ChampionStore, ComparisonStore, PromotionOutcome
 from recsync.program import names
-from recsync.program.recipes import RECIPES
+from recsync.program.recipes import NDCG_25, RECIPES
 
 
 def full_version_of(solution_version_arn: str, history: Sequence[Champion]) -> Champion | None:
@@ -88,6 +88,9 @@ def update_blocker(program_name: str) -> str | None:
 
 log = logging.getLogger(__name__)
 
+# A version is evaluated in the run that compared it; a cleared task may be some runs late.
+_COMPARISONS = 5
+
 
 def evaluate_version(
     program_name: str,
@@ -135,7 +138,40 @@ def evaluate_version(
     if result.refusals:
         advice = f"Look at the data, or change gate in the program file.\n{result.table()}"
         _refuse(context, candidate, former, "; ".join(result.refusals), advice)
-    return {"candidate": asdict(candidate), "champion": _arn(former), "table": result.table()}
+    asked = ask_online(context, _challenger(context, solution_version_arn), solution_version_arn, former)
+    if asked.refusal:
+        _refuse(context, candidate, former, asked.refusal)
+    if asked.note:
+        log.info("%s", asked.note)
+    table = "\n\n".join(filter(None, (result.table(), asked.note)))
+    return {"candidate": asdict(candidate), "champion": _arn(former), "table": table}
+
+
+def _challenger(context: StageContext, solution_version_arn: str) -> str:
+    """Find the challenger of a solution version in the last comparisons; empty: the program's own solution."""
+    candidates = (
+        each for made in context.store(ComparisonStore).newest(_COMPARISONS) for each in made.candidates
+    )
+    return next((each.name for each in candidates if each.solution_version_arn == solution_version_arn), "")
+
+
+def beside(program_name: str, metrics: dict[str, float], baseline_metrics: dict[str, float] | None) -> str:
+    """Write the gate's metric of a version beside the champion's and the baseline's: ``NDCG 0.455 beside 0.438``."""
+    context = StageContext.of(program_name)
+    metric, champion = context.program.gate_metric, context.store(ChampionStore).read()
+    if metric is None or metric not in metrics:
+        return "a version without a figure to compare"
+    name = "NDCG" if metric == NDCG_25 else metric.replace("_", " ")
+    text = f"{name} {metrics[metric]:.3f}"
+    if champion and (former := champion.metrics.get(metric)) is not None:
+        text += f" beside {former:.3f}"
+    floor = (baseline_metrics or {}).get(metric)
+    return text if floor is None else f"{text}, baseline {floor:.3f}"
+
+
+def short(solution_version_arn: str) -> str:
+    """Return the name of a solution and its version's, without region and account."""
+    return "/".join(solution_version_arn.split("/")[-2:])
 
 
 def promote(program_name: str, judged: dict[str, Any], approved_by: str = "") -> dict[str, Any]:

@@ -23,9 +23,6 @@ class PromotionOutcome(StrEnum):
     REJECTED = "rejected"
 
 
-_MAKES_CHAMPION = frozenset({PromotionOutcome.PROMOTED, PromotionOutcome.ROLLED_BACK})
-
-
 @dataclass(frozen=True)
 class Champion:
     """One evaluated solution version; the last one promoted, or rolled back to, is the champion.
@@ -53,6 +50,11 @@ class Champion:
     def parse(cls, entry: dict[str, Any]) -> Champion:
         """Read one entry."""
         return cls(**{**entry, "outcome": PromotionOutcome(entry.get("outcome", PromotionOutcome.PROMOTED))})
+
+    @property
+    def makes_champion(self) -> bool:
+        """Whether the version became champion in this evaluation."""
+        return self.outcome in {PromotionOutcome.PROMOTED, PromotionOutcome.ROLLED_BACK}
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class ChampionStore:
 
 
 def _champions(evaluated: Sequence[Champion]) -> list[Champion]:
-    return [entry for entry in evaluated if entry.outcome in _MAKES_CHAMPION]
+    return [entry for entry in evaluated if entry.makes_champion]
 
 
 def _versions(champion: Champion) -> tuple[str, str]:

@@ -1,0 +1,1 @@
+"""Experiments: assignment of people to arms, and statistics of the arms."""

@@ -1,0 +1,1 @@
+"""Lift: the outcomes of an experiment's arms compared with its control."""
