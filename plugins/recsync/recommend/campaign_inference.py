@@ -118,6 +118,11 @@ def ask(program_name: str, plan: dict[str, Any], campaign_arn: str) -> str:
 
 
 def _ask(context: StageContext, plan: dict[str, Any], campaign_arn: str) -> None:
+    if not (plan.get("experiment") or {}).get("is_champion_asked", True):
+        log.info(
+            "No one in the audience gets the campaign's items in this experiment, so the campaign is not called"
+        )
+        return
     settings, uri = context.program.personalize, context.bucket.uri("")
     output, asked = plan["output"].removeprefix(uri), plan["input"].removeprefix(uri)
     connections = settings.campaign.connections

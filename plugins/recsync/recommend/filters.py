@@ -208,7 +208,7 @@ def add_values(connection: duckdb.DuckDBPyConnection, lines: Path, values: Path,
 def make_room(program_name: str, plan: dict[str, Any]) -> dict[str, str]:
     """Delete former filters before a run's own is created, so that their number stays below the service's limit.
 
-    :param plan: of ``recommend.prepare``.
+    :param plan: of ``prepare.prepare``.
     :returns: arguments of the filter: ``name``, ``expression`` and ``dataset_group_arn``.
     """
     retire_filters(program_name, plan["solution_version_arn"], plan["filter"]["name"])

@@ -18,12 +18,14 @@ from braze_client.identifiers import IDENTIFIER_MEMBERS, Identifier
 from braze_client.payloads import CATALOG_ID
 from recsync.context import StageContext
 from recsync.errors import FatalError
+from recsync.program import Recommendations
 from recsync.program.intervals import Interval
 from recsync.recommend.filters import keep_values
 from recsync.recommend.lists import catalog as items
 from recsync.recommend.lists.audience import (
     AUDIENCE,
     OPTIONAL,
+    keep_strata,
     normalized,
     sort_audience,
     with_person,
@@ -35,6 +37,7 @@ from recsync.recommend.lists.catalog import ItemCatalog
 from recsync.recommend.lists.history import write_events, write_past_lists
 from recsync.recommend.lists.output_staging import Source
 from recsync.recommend.store import RecommendationsStore
+from recsync.storage import machine
 from recsync.storage.bucket import Bucket
 from recsync.storage.duck import opened
 from recsync.suppression.store import PERSON, USER, Suppression, read_suppression
@@ -44,6 +47,8 @@ from recsync.warehouse.program_sql import interactions_query, read_named_query, 
 
 log = logging.getLogger(__name__)
 
+# Local disk for each byte of the audience as it was read: rows that DuckDB sorts on disk are not compressed.
+_SORTED_COPIES = 9
 _IDS = ("user_id", *sorted(IDENTIFIER_MEMBERS), "item_id")
 
 
@@ -54,6 +59,7 @@ def read_audience(
     *,
     items: Path | None = None,
     values: Path | None = None,
+    strata: Path | None = None,
     with_suppressed: bool = False,
 ) -> int:
     """Write the people of ``audience.sql`` to a local file, sorted, each row once.
@@ -63,6 +69,7 @@ def read_audience(
 
     :param items: where to write the column ``item_id`` with its users, in the query's order (``PAIRS``).
     :param values: where to write each person's values of the program's filter (``VALUES``).
+    :param strata: where to write ``user_id`` and ``stratum``, the column that the experiment's shares hold within.
     :param with_suppressed: include suppressed people, for an erasure.
     :returns: the number of people.
     """
@@ -88,15 +95,21 @@ def read_audience(
     raw = target.with_suffix(".raw")
     chosen = context.program.filters.recommend
     taken = _filter_columns(chosen.values, returned, name) if values and chosen else {}
-    columns += [column for column in dict.fromkeys(taken.values()) if column not in columns]
-    with hook.read(query, columns, name=name, ids=_IDS) as rows:
+    stratum = _stratum_column(context, returned, name) if strata else ""
+    columns += [
+        column for column in dict.fromkeys((*taken.values(), stratum)) if column and column not in columns
+    ]
+    with hook.read(query, columns, name=name, ids=_IDS, in_order=items is not None) as rows:
         batches: Iterable[pa.RecordBatch] = (with_person(batch, identifier) for batch in rows.batches)
         if not with_suppressed and (suppression := read_suppression(context)):
             batches = _not_suppressed(batches, suppression)
         if values and taken:
             kinds = {placeholder: rows.columns[column].kind for placeholder, column in taken.items()}
             batches = keep_values(batches, taken, kinds, values, name=name)
+        if strata:
+            batches = keep_strata(batches, stratum, strata)
         write_audience(batches, raw, name=name, person=person)
+    machine.check_disk(target.parent, _SORTED_COPIES * raw.stat().st_size, f"Sorting the audience of {name}")
     with opened(target.parent) as connection:
         people = sort_audience(connection, raw, target)
         if items:
@@ -120,6 +133,17 @@ def _filter_columns(values: Mapping[str, str], returned: Collection[str], name: 
             "value. Return it, or correct the program file."
         )
     return {placeholder: column.casefold() for placeholder, column in values.items()}
+
+
+def _stratum_column(context: StageContext, returned: Collection[str], name: str) -> str:
+    experiment = context.program.experiment
+    column = (experiment.stratify_by if experiment else None) or ""
+    if column.casefold() not in returned:
+        raise FatalError(
+            f"{name} returns no column {column}, within whose values the shares of the experiment hold "
+            "(experiment.stratify_by). Return it, or correct the program file."
+        )
+    return column.casefold()
 
 
 def read_catalog(context: StageContext, moment: datetime, run: str) -> ItemCatalog:
@@ -170,9 +194,11 @@ def _items_of(hook: Warehouse, sql: str, moment: datetime, catalog: ItemCatalog)
     return found[:-1]
 
 
-def read_events(context: StageContext, moment: datetime, target: Path) -> Path | None:
+def read_events(
+    context: StageContext, moment: datetime, target: Path, policy: Recommendations
+) -> Path | None:
     """Write recent purchases to a local file; None when neither a rule nor the fallback needs them."""
-    program, policy = context.program, context.program.recommendations
+    program = context.program
     if not policy.history_days:
         return None
     interval = Interval(moment - timedelta(days=policy.history_days), moment)
@@ -304,8 +330,6 @@ def _users(
                 found = suppression.mask(USER, users)
                 found |= suppression.mask(PERSON, normalized(users, identifier))
                 users = users.filter(pa.array(~found))
-            nothing = [
-                pa.nulls(len(users), AUDIENCE.field(column).type) for column in ("priority", "segment")
-            ]
-            people = normalized(users, identifier)
-            yield pa.RecordBatch.from_arrays([users, people, *nothing], schema=AUDIENCE)
+            known = {"user_id": users, "external_id": normalized(users, identifier)}
+            columns = [known.get(field.name, pa.nulls(len(users), field.type)) for field in AUDIENCE]
+            yield pa.RecordBatch.from_arrays(columns, schema=AUDIENCE)

@@ -1,11 +1,11 @@
-"""Prepare inference for the audience, then build and publish lists from its output."""
+"""Build people's lists from the output of a recommend run's jobs, or from an existing output, and publish them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
-from contextlib import closing
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,13 +14,12 @@ from typing import Any
 from braze_client.identifiers import Identifier
 from recsync import settings
 from recsync.context import StageContext
-from recsync.costs import budget, estimate, usage
+from recsync.costs import usage
 from recsync.errors import FatalError
-from recsync.evaluation.store import Champion, ChampionStore
 from recsync.program import names
-from recsync.program.recipes import RECIPES
-from recsync.recommend.filters import active_filter
-from recsync.recommend.job_inputs import output_mapping_of, write_inputs, write_segment_of_audience
+from recsync.recommend import list_tasks
+from recsync.recommend.arm_jobs import ArmPlan, arms_of, give_arms
+from recsync.recommend.job_outputs import output_keys, output_mapping_of
 from recsync.recommend.list_inputs import (
     open_files,
     open_objects,
@@ -31,13 +30,15 @@ from recsync.recommend.list_inputs import (
     read_past_lists,
     sources,
 )
+from recsync.recommend.lists.arms import Arms
 from recsync.recommend.lists.batch_output import output_names
-from recsync.recommend.lists.build import build_lists
+from recsync.recommend.lists.build import ArmOutput, build_lists
 from recsync.recommend.lists.catalog import BAD_ID, DUPLICATE, ItemCatalog
 from recsync.recommend.lists.list_partition import ListsReport
 from recsync.recommend.lists.output_mapping import OutputMapping, by_user
-from recsync.recommend.lists.output_staging import Source
+from recsync.recommend.lists.output_staging import STAGED_SHARE, Source
 from recsync.recommend.store import PUSH_PREFIX, RecommendationsManifest, RecommendationsStore
+from recsync.storage import machine
 from recsync.storage.bucket import Bucket
 from recsync.storage.duck import work_folder
 from recsync.suppression.store import read_suppression
@@ -45,131 +46,44 @@ from recsync.suppression.store import read_suppression
 log = logging.getLogger(__name__)
 
 _LEFT_OUT = "left_out.parquet"
-
-
-def prepare_segment(program_name: str, run_id: str, created_at: datetime) -> dict[str, Any]:
-    """Write the input of the segment job that limits the audience.
-
-    :returns: arguments of the job.
-    """
-    context = StageContext.of(program_name)
-    version, owner = _champion(context).segment_version_arn, context.program.model_owner.name
-    if not version:
-        raise FatalError(
-            f"The champion of {owner} was trained before the program had an audience.segment; run {owner}_train_full."
-        )
-    run = names.run_key(run_id, created_at.isoformat())
-    with work_folder() as folder:
-        digest = write_segment_of_audience(context, run, created_at, folder)
-    segment = context.program.audience.segment
-    people = segment.users_per_item if segment else 0
-    job = {
-        "job": names.job_name(program_name, "segment", f"{run_id}{digest}{version}{people}"),
-        "solution_version_arn": version,
-        "input": context.bucket.uri(context.keys.segment_input(run)),
-        "output": context.bucket.uri(context.keys.segment_output(run)),
-        "role_arn": settings.role_arn_of(context.program),
-    }
-    budget.check_budget(context, run, estimate.audience_segment(context, job))
-    return job
-
-
-def prepare(
-    program_name: str, run_id: str, created_at: datetime, segment_job_arn: str | None = None
-) -> dict[str, Any]:
-    """Read the audience, write the job's input, and plan the run, so that each retry does the same.
-
-    :param segment_job_arn: the segment job of this run, where the program limits its audience by one.
-    """
-    context = StageContext.of(program_name)
-    usage.record_usage(context, segment_job_arn)
-    champion_arn = _champion(context).solution_version_arn
-    run = names.run_key(run_id, created_at.isoformat())
-    with work_folder() as folder:
-        found_in = context.keys.segment_output(run) if segment_job_arn else None
-        people, digest = write_inputs(context, run, created_at, folder, found_in=found_in)
-    log.info("The audience of %s holds %d people", program_name, people)
-    chosen = active_filter(context.program, created_at)
-    # The name depends on the input: a cleared run with another audience, champion, filter or settings must neither
-    # adopt the former job's output nor be refused because that job differs.
-    config = _job_config(context, champion_arn)
-    settled = f"{context.program.personalize.results}{config}"
-    asked_of = f"{run_id}{digest}{champion_arn}{chosen.name if chosen else ''}{settled}"
-    job = names.job_name(program_name, "recommend", asked_of)
-    # Responses of a campaign are kept in parts, so each input needs a separate folder.
-    asked = context.program.personalize.recipe_spec.inference_mode == "campaign"
-    output = context.keys.batch_output(f"{run}-{job.rsplit('-', 1)[-1]}" if asked else run)
-    plan = {
-        "run": run,
-        "created_at": created_at.isoformat(),
-        "job": job,
-        "solution_version_arn": champion_arn,
-        "input": context.bucket.uri(context.keys.batch_input(run)),
-        "output": context.bucket.uri(output),
-        "role_arn": settings.role_arn_of(context.program),
-        "config": config,
-        "users": people,
-        "filter": asdict(chosen) if chosen else None,
-        "campaign": names.campaign_name(context.program),
-        "campaign_arn": f"{champion_arn.rsplit(':', 1)[0]}:campaign/{names.campaign_name(context.program)}",
-    }
-    budget.check_budget(context, run, estimate.inference(context, plan))
-    return plan
-
-
-def _job_config(context: StageContext, champion_arn: str) -> dict[str, Any] | None:
-    """Return the job settings for the champion's recipe, which may be a challenger's."""
-    personalize = context.program.personalize
-    recipe = names.recipe_of_version(context.program, champion_arn)
-    return personalize.job_config_of(RECIPES[recipe] if recipe else personalize.recipe_spec)
-
-
-def _champion(context: StageContext) -> Champion:
-    champion, name, personalize = (
-        context.store(ChampionStore).read(),
-        context.program.model_owner.name,
-        context.program.personalize,
-    )
-    if champion is None:
-        raise FatalError(f"Program {name} has no champion; run {name}_train_full first.")
-    recipe, wanted = (
-        names.recipe_of_version(context.program, champion.solution_version_arn),
-        personalize.recipe,
-    )
-    if recipe and RECIPES[recipe].input_type is not personalize.recipe_spec.input_type:
-        raise FatalError(
-            f"The champion of {name} is of {recipe}, which cannot be asked as personalize.recipe {wanted} is; run "
-            f"{name}_train_full first, or take the former recipe until it has run."
-        )
-    return champion
+_AUDIENCE_COPIES = 10
+_NO_JOBS: Mapping[str, Sequence[str]] = {}
+_NO_OUTPUTS: Mapping[str, ArmOutput] = {}
 
 
 def build_and_publish_lists(
-    program_name: str, plan: dict[str, Any], batch_inference_job_arn: str, second_job_arn: str | None = None
+    program_name: str,
+    plan: dict[str, Any],
+    job_arns: Sequence[str],
+    second_job_arns: Sequence[str] = (),
+    arm_job_arns: Mapping[str, Sequence[str]] = _NO_JOBS,
+    *,
+    is_built: bool = False,
 ) -> dict[str, Any]:
-    """Build each person's list from the job's output, and publish the lists with the catalog.
+    """Build each person's list from the outputs of the jobs, and publish the lists with the catalog.
 
     Every person of the audience gets a row: a list, or the reason for having none.
 
-    :param second_job_arn: the job for the questions that the first one did not answer; None without one.
+    :param job_arns: the jobs or the campaign of the champion; none when no one in the audience gets it.
+    :param second_job_arns: the jobs for the questions that the first ones did not answer.
+    :param arm_job_arns: the jobs of each arm with another model.
+    :param is_built: whether the tasks of :mod:`list_tasks` have built the lists.
     :returns: the manifest, for the asset event.
     """
     context, run = StageContext.of(program_name), plan["run"]
-    moment = datetime.fromisoformat(plan["created_at"])
-    prefix = plan["output"].removeprefix(context.bucket.uri(""))
-    keys = sources(context.bucket, prefix)
-    if second_job_arn:
-        usage.record_usage(context, second_job_arn)
-        keys += sources(context.bucket, context.keys.second_output(run))
+    moment, experiment = datetime.fromisoformat(plan["created_at"]), ArmPlan.of(plan)
+    store = context.store(RecommendationsStore)
+    if is_built and list_tasks.is_published(context, run):
+        # This task was killed while it removed what the tasks shared.
+        list_tasks.remove_spool(context, run)
+        return asdict(store.manifest(run))
+    usage.record_usage(context, *second_job_arns)
     with work_folder() as folder:
-        audience = folder / "audience.parquet"
-        if context.bucket.etag(context.keys.audience(run)) is None:
-            raise FatalError(f"The audience of run {run} is gone from S3; start a new run.")
-        context.bucket.download(context.keys.audience(run), audience)
-        catalog = read_catalog(context, moment, run)
-        outputs = open_objects(context.bucket, keys)
-        mapping = output_mapping_of(context, run, folder)
-        report = _build(context, outputs, audience, catalog, moment, folder, mapping=mapping)
+        if is_built:
+            report, catalog = list_tasks.collect(context, run)
+            _log(report)
+        else:
+            report, catalog = _build_of_run(context, plan, experiment, len(second_job_arns), folder)
         _check_complete(context, report, plan["output"])
         manifest = _manifest(
             report,
@@ -179,17 +93,52 @@ def build_and_publish_lists(
             plan["output"],
             identifier=context.program.braze.known_by,
             solution_version_arn=plan["solution_version_arn"],
-            batch_inference_job_arn=batch_inference_job_arn,
+            batch_inference_job_arn=", ".join(job_arns),
             filter_expression=(plan.get("filter") or {}).get("expression", ""),
+            arms=experiment,
         )
         log.info("%s", manifest.rules_text)
-        context.store(RecommendationsStore).publish(
-            manifest, folder / "lists.parquet", catalog.table, folder / _LEFT_OUT
-        )
+        if not is_built:
+            lists, left_out = folder / "lists.parquet", folder / _LEFT_OUT
+            store.put_lists(run, range(manifest.files), manifest.files, lists, left_out)
+        store.finish(manifest, catalog.table)
     # A campaign is booked while it is asked: it may be gone by now.
     if context.program.personalize.recipe_spec.inference_mode != "campaign":
-        usage.record_usage(context, batch_inference_job_arn)
+        usage.record_usage(context, *job_arns, *(arn for arns in arm_job_arns.values() for arn in arns))
+    if is_built:
+        list_tasks.remove_spool(context, run)
     return asdict(manifest)
+
+
+def _build_of_run(
+    context: StageContext, plan: dict[str, Any], experiment: ArmPlan | None, second_jobs: int, folder: Path
+) -> tuple[ListsReport, ItemCatalog]:
+    """Build the lists of a run in this task, into ``folder``."""
+    run, moment = plan["run"], datetime.fromisoformat(plan["created_at"])
+    is_asked = experiment is None or experiment.is_champion_asked
+    keys = output_keys(context, plan, second_jobs) if is_asked else []
+    audience = folder / "audience.parquet"
+    if context.bucket.etag(context.keys.audience(run)) is None:
+        raise FatalError(f"The audience of run {run} is gone from S3; start a new run.")
+    context.bucket.download(context.keys.audience(run), audience)
+    size = sum(context.bucket.size_bytes(key) or 0 for key in keys)
+    # The audience is uncompressed when it is split, and its people are in the lists as well.
+    needed = int(size * STAGED_SHARE) + _AUDIENCE_COPIES * audience.stat().st_size
+    machine.check_disk(folder, needed, "Building the lists")
+    catalog = read_catalog(context, moment, run)
+    outputs = open_objects(context.bucket, keys)
+    mapping = output_mapping_of(context, run, folder) if is_asked else by_user
+    with closing(outputs), ExitStack() as opened_outputs:
+        of_arms = {}
+        for arm, job in experiment.jobs.items() if experiment else ():
+            lines = open_objects(context.bucket, output_keys(context, job))
+            opened_outputs.callback(lines.close)
+            of_arms[arm] = ArmOutput(lines, output_mapping_of(context, run, folder, arm))
+        report = _build(
+            context, outputs, audience, catalog, moment, folder,
+            mapping=mapping, arms=experiment.arms if experiment else None, of_arms=of_arms,
+        )  # fmt: skip
+    return report, catalog
 
 
 def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
@@ -206,8 +155,11 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
     with work_folder() as folder:
         audience = folder / "audience.parquet"
         catalog = read_catalog(context, moment, run)
-        known = read_audience(context, moment, audience)
-        report = _build(context, outputs(), audience, catalog, moment, folder)
+        strata = folder / "strata.parquet" if _has_strata(context) else None
+        known = read_audience(context, moment, audience, strata=strata)
+        arms = _arms_of_output(context)
+        people_by_arm = give_arms(context, run, moment, audience, folder, strata) if known else {}
+        report = _build(context, outputs(), audience, catalog, moment, folder, arms=arms)
         if not report.matched:
             suppression = read_suppression(context)
             people = people_of_output(outputs(), audience, suppression, context.program.braze.known_by)
@@ -216,7 +168,8 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
                 "taken to know them by the same ids",
                 context.program.sql_file("audience"), uri, known, people,
             )  # fmt: skip
-            report = _build(context, outputs(), audience, catalog, moment, folder, segmented=False)
+            people_by_arm = give_arms(context, run, moment, audience, folder, strata)
+            report = _build(context, outputs(), audience, catalog, moment, folder, segmented=False, arms=arms)
         _check_complete(context, report, uri)
         if not report.lists and report.unreadable and not report.matched:
             raise FatalError(
@@ -232,12 +185,24 @@ def publish_output(program_name: str, uri: str) -> RecommendationsManifest:
         # Rules of later runs look these people up by user_id.
         context.bucket.upload(context.keys.audience(run), audience)
         identifier = context.program.braze.known_by
-        manifest = _manifest(report, catalog, run, moment, uri, identifier=identifier)
+        experiment = ArmPlan(arms, people_by_arm or {}, {}) if arms else None
+        manifest = _manifest(report, catalog, run, moment, uri, identifier=identifier, arms=experiment)
         log.info("%s", manifest.rules_text)
         context.store(RecommendationsStore).publish(
             manifest, folder / "lists.parquet", catalog.table, folder / _LEFT_OUT
         )
     return manifest
+
+
+def _arms_of_output(context: StageContext) -> Arms | None:
+    """Return the arms for an existing output, which then serves every arm with a model."""
+    arms = arms_of(context.program)
+    return replace(arms, models=frozenset()) if arms else None
+
+
+def _has_strata(context: StageContext) -> bool:
+    experiment = context.program.experiment
+    return bool(experiment and experiment.stratify_by)
 
 
 def _outputs(context: StageContext, uri: str) -> Callable[[], Generator[Source]]:
@@ -268,10 +233,13 @@ def _build(
     *,
     segmented: bool = True,
     mapping: OutputMapping = by_user,
+    arms: Arms | None = None,
+    of_arms: Mapping[str, ArmOutput] = _NO_OUTPUTS,
 ) -> ListsReport:
-    events = read_events(context, moment, folder / "events.parquet")
-    past_lists, notes = read_past_lists(context, moment, folder, catalog)
     policy = context.program.recommendations
+    needed = arms.needed(policy) if arms else policy
+    events = read_events(context, moment, folder / "events.parquet", needed)
+    past_lists, notes = read_past_lists(context, moment, folder, catalog)
     if not segmented:
         known = tuple(tier for tier in policy.fallback if tier != "popular_in_segment")
         policy = policy.model_copy(update={"fallback": known})
@@ -288,10 +256,17 @@ def _build(
             past_lists=past_lists,
             mapping=mapping,
             left_out=folder / _LEFT_OUT,
-            with_scores=policy.rules.needs_scores
-            or any(attribute.source == "scores" for attribute in context.program.braze.attributes),
+            arms=arms,
+            arm_outputs=of_arms,
+            with_scores=context.program.needs_scores,
+            people_per_file=settings.people_per_file(),
         )
     report.notes = notes
+    _log(report)
+    return report
+
+
+def _log(report: ListsReport) -> None:
     if report.unknown_users:
         log.info("%d lines are of people outside the audience", report.unknown_users)
     if report.repeated:
@@ -300,7 +275,6 @@ def _build(
         log.warning("%d people are not answered: %s", people, reason)
     for reason, people in report.suppressed.most_common():
         log.warning("%d people get no list: %s", people, reason)
-    return report
 
 
 def _check_complete(context: StageContext, report: ListsReport, output: str) -> None:
@@ -328,7 +302,16 @@ def _manifest(
     solution_version_arn: str = "",
     batch_inference_job_arn: str = "",
     filter_expression: str = "",
+    arms: ArmPlan | None = None,
 ) -> RecommendationsManifest:
+    of_arms: dict[str, Any] = {}
+    if arms:
+        of_arms = {
+            "experiment": arms.arms.experiment,
+            "arms": arms.people,
+            "held_out": tuple(sorted(arms.arms.nothing)),
+            "versions": arms.versions(solution_version_arn) if solution_version_arn else {},
+        }
     return RecommendationsManifest(
         run=run,
         identifier=identifier.tag,
@@ -356,4 +339,6 @@ def _manifest(
         unreadable_lines=report.unreadable,
         source=source,
         notes=tuple(report.notes),
+        files=report.files,
+        **of_arms,
     )

@@ -19,11 +19,19 @@ from recsync.recommend.lists.catalog import positions_in
 from recsync.recommend.lists.list_partition import LISTS
 from recsync.storage.bucket import Bucket
 from recsync.storage.keys import Keys
+from recsync.storage.list_files import (
+    LEFT_OUT,
+    file_of,
+    join_files,
+    part_keys,
+    published_keys,
+)
+from recsync.storage.list_files import (
+    LISTS as LIST_FILES,
+)
 
 # Prefix of runs that were published by hand from an existing batch output; the rest of the name sorts like others.
 PUSH_PREFIX = "push-"
-# Prefix of the empty runs that a retirement publishes; no other push may take them for the newest.
-RETIRE_PREFIX = "retire-"
 _MANIFEST = "/manifest.json"
 
 
@@ -33,6 +41,7 @@ class RecommendationsManifest:
 
     :param created_at: ISO 8601; a push never writes recommendations older than what it sent last.
     :param solution_version_arn: empty, as is the job's, when the run was published from an existing output.
+    :param batch_inference_job_arn: of the job or campaign; several are separated by ``, ``.
     :param users: people in the audience; each has one row.
     :param lists: of them with a list.
     :param suppressed: reason -> people without a list.
@@ -58,6 +67,11 @@ class RecommendationsManifest:
     :param leave_catalog: whether a delivery leaves the Braze catalog as it is.
     :param identifier: how the lists name the people: :attr:`braze_client.identifiers.Identifier.tag`.
     :param filter: the filter expression that the job was asked with; empty: none, or it is not known.
+    :param experiment: name of the experiment; empty: none. People outside it get the champion.
+    :param arms: people of the audience by arm.
+    :param held_out: the arms that get nothing.
+    :param versions: solution version ARN by arm that gets a model.
+    :param files: number of files that the lists are in.
     """
 
     run: str
@@ -88,6 +102,11 @@ class RecommendationsManifest:
     leave_catalog: bool = False
     identifier: str = EXTERNAL_ID.tag
     filter: str = ""
+    experiment: str = ""
+    arms: dict[str, int] = field(default_factory=dict)
+    held_out: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    files: int = 1
 
     @property
     def rules_text(self) -> str:
@@ -115,13 +134,27 @@ class RecommendationsStore:
     ) -> None:
         """Write lists and catalog, then the manifest that makes them visible.
 
-        :param lists: Parquet file of ``LISTS`` with the metadata of ``positions_in``.
+        :param lists: Parquet file of ``LISTS`` with the metadata of ``positions_in``; several where the manifest says
+            so, as ``build.file_of`` names them.
         :param catalog: ``CATALOG``.
-        :param left_out: Parquet file of ``LEFT_OUT``.
+        :param left_out: Parquet file of ``LEFT_OUT``, in as many files.
         """
-        if left_out:
-            self.bucket.upload(self.left_out_key(manifest.run), left_out)
-        self.bucket.upload(self.lists_key(manifest.run), lists)
+        self.put_lists(manifest.run, range(manifest.files), manifest.files, lists, left_out)
+        self.finish(manifest, catalog)
+
+    def put_lists(
+        self, run: str, numbers: range, files: int, lists: Path, left_out: Path | None = None
+    ) -> None:
+        """Write some files of lists, which no one reads before the manifest is there."""
+        for what, path in ((LEFT_OUT, left_out), (LIST_FILES, lists)):
+            if path is None:
+                continue
+            for number in numbers:
+                key = part_keys(self.keys, run, what, files)[number]
+                self.bucket.upload(key, file_of(path, number, files))
+
+    def finish(self, manifest: RecommendationsManifest, catalog: pa.Table) -> None:
+        """Write the catalog, then the manifest that makes the run visible."""
         self.bucket.put_table(self._catalog(manifest.run), catalog)
         self.bucket.put_json(self.keys.recommendations_manifest(manifest.run), asdict(manifest))
 
@@ -141,7 +174,7 @@ class RecommendationsStore:
             for key in self.bucket.keys(self.keys.all_recommendations)
             if key.endswith(_MANIFEST)
         )
-        return [run for run in runs if not run.startswith(RETIRE_PREFIX)]
+        return [run for run in runs if not run.startswith(names.RETIRE_PREFIX)]
 
     def manifest(self, run: str) -> RecommendationsManifest:
         """Read the manifest of a run.
@@ -154,7 +187,7 @@ class RecommendationsStore:
                 f"Run {run} published no recommendations; run {self.keys.program}_recommend first."
             )
         # JSON has no tuples; manifests written before the field have none.
-        tuples = {name: tuple(document.get(name, ())) for name in ("keep_attributes", "notes")}
+        tuples = {name: tuple(document.get(name, ())) for name in ("keep_attributes", "notes", "held_out")}
         return RecommendationsManifest(**{**document, **tuples})
 
     def runs_since(self, moment: datetime, *, before: datetime) -> list[str]:
@@ -186,21 +219,45 @@ class RecommendationsStore:
         return target
 
     def download(self, run: str, target: Path) -> pa.Table:
-        """Read the lists of a published run into a Parquet file of ``LISTS``, and return their ``CATALOG``.
+        """Read the lists of a published run into one Parquet file of ``LISTS``, and return their ``CATALOG``.
 
         :raises FatalError: when one of them is missing, or when they do not belong together.
         """
-        lists = self.lists_key(run)
-        if self.bucket.etag(lists) is None:
-            raise self._missing(lists)
-        catalog = self.catalog(run)
-        self.bucket.download(lists, target)
-        if not _fit(target, catalog):
-            # A run that is cleared writes lists and catalog anew, one after the other.
-            raise FatalError(
-                f"{self.bucket.uri(lists)} was not made for the catalogue beside it; {self._again}."
-            )
+        catalog, files = self.download_files(run, target)
+        join_files(files, target)
         return catalog
+
+    def download_files(self, run: str, target: Path) -> tuple[pa.Table, list[Path]]:
+        """Read the lists of a published run as :meth:`download` does, into as many files as they were written in.
+
+        :param target: path of the only file; of several the numbers are added to its name.
+        :returns: the ``CATALOG``, and the files in the order of their rows.
+        """
+        keys, files = self.lists_keys(run), []
+        if missing := next((key for key in keys if self.bucket.etag(key) is None), None):
+            raise self._missing(missing)
+        catalog = self.catalog(run)
+        for number, key in enumerate(keys):
+            path = file_of(target, number, len(keys))
+            self.bucket.download(key, path)
+            if not _fit(path, catalog):
+                # A run that is cleared writes lists and catalog anew, one after the other.
+                raise FatalError(
+                    f"{self.bucket.uri(key)} was not made for the catalogue beside it; {self._again}."
+                )
+            files.append(path)
+        return catalog, files
+
+    def download_rows(self, run: str, target: Path) -> Path | None:
+        """Read the lists of a run as they are, whether or not the catalog is there; None when they are gone."""
+        keys = self.lists_keys(run)
+        if any(self.bucket.etag(key) is None for key in keys):
+            return None
+        files = [file_of(target, number, len(keys)) for number in range(len(keys))]
+        for key, path in zip(keys, files, strict=True):
+            self.bucket.download(key, path)
+        join_files(files, target)
+        return target
 
     def catalog(self, run: str) -> pa.Table:
         """Read the catalog (``CATALOG``) of a published run.
@@ -212,11 +269,17 @@ class RecommendationsStore:
             raise self._missing(self._catalog(run))
         return catalog
 
-    def lists_key(self, run: str) -> str:
-        return f"{self.keys.recommendations(run)}lists.parquet"
+    def lists_keys(self, run: str) -> list[str]:
+        """Return the objects with the lists of a run, in the order of their rows."""
+        return self._published_keys(run, LIST_FILES)
 
-    def left_out_key(self, run: str) -> str:
-        return self.keys.run_part(run, "left_out")
+    def left_out_keys(self, run: str) -> list[str]:
+        """Return the objects that say what the rules left out; a row for each row of the lists."""
+        return self._published_keys(run, LEFT_OUT)
+
+    def _published_keys(self, run: str, what: str) -> list[str]:
+        manifest = self.bucket.get_json(self.keys.recommendations_manifest(run))
+        return published_keys(self.keys, run, what, manifest)
 
     def _catalog(self, run: str) -> str:
         return f"{self.keys.recommendations(run)}catalogue.parquet"
@@ -234,22 +297,28 @@ class RecommendationsStore:
 def _fit(lists: Path, catalog: pa.Table) -> bool:
     """Return whether lists were made for a catalog; bring those of an earlier release into the shape of ``LISTS``.
 
-    They hold ids instead of positions, and may lack columns.
+    They may lack columns, and the oldest hold ids instead of positions.
     """
     with pq.ParquetFile(lists) as file:
         metadata, names = file.metadata.metadata or {}, file.schema_arrow.names
-        if "item_ids" not in names:
-            return all(metadata.get(k.encode()) == v.encode() for k, v in positions_in(catalog).items())
+        with_ids = "item_ids" in names
+        if not with_ids and any(
+            metadata.get(k.encode()) != v.encode() for k, v in positions_in(catalog).items()
+        ):
+            return False
+        if set(LISTS.names) <= set(names):
+            return True
         item_ids, written = catalog["item_id"].combine_chunks(), lists.with_suffix(".written")
         with pq.ParquetWriter(written, LISTS, compression="zstd") as writer:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
-                ids = table["item_ids"].combine_chunks()
-                positions = pc.index_in(ids.values, value_set=item_ids)
-                if positions.null_count:
-                    return False
                 columns = {name: table[name] for name in names if name in LISTS.names}
-                columns["items"] = pa.ListArray.from_arrays(ids.offsets, positions)
+                if with_ids:
+                    ids = table["item_ids"].combine_chunks()
+                    positions = pc.index_in(ids.values, value_set=item_ids)
+                    if positions.null_count:
+                        return False
+                    columns["items"] = pa.ListArray.from_arrays(ids.offsets, positions)
                 nothing = {field.name: pa.nulls(len(table), field.type) for field in LISTS}
                 writer.write_table(pa.table({**nothing, **columns}).cast(LISTS))
     written.replace(lists)

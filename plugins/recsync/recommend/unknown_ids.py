@@ -9,21 +9,22 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from recsync.alerts.message import send
 from recsync.context import StageContext
 from recsync.errors import FatalError
-from recsync.export.checks.spool import among
+from recsync.export.checks.spool import Buckets, HashSpool
+from recsync.export.dataset import exported_ids
 from recsync.export.store import ExportStore, ReportStore
 from recsync.program import DatasetType, Event, Program
 from recsync.program.data import Checks, Level
 from recsync.program.recipes import InputType
 from recsync.recommend.lists.catalog import ItemCatalog
-from recsync.storage.hashes import Hashes, string_hashes
+from recsync.storage.duck import work_folder
+from recsync.storage.hash_files import HashFile
+from recsync.storage.hashes import string_hashes
 
 log = logging.getLogger(__name__)
 
@@ -55,16 +56,16 @@ class UnknownIds:
 
     @classmethod
     def of(
-        cls, what: What, sql: str, columns: Iterable[pa.Array], known: Hashes, usual: float | None
+        cls, what: What, sql: str, columns: Iterable[pa.Array], known: HashFile, usual: float | None
     ) -> UnknownIds:
-        """Count the ids with hashes that are not in ``known``.
-
-        :param known: hashes of the exported ids, sorted.
-        """
-        ids = unknown = 0
+        """Count the ids with hashes that are not in ``known``, the exported ids."""
+        # Sorted on disk first, so that the file of known ids is read once and not for each column.
+        spool, ids = HashSpool(known.path.with_suffix(f".{what}")), 0
         for column in columns:
-            ids += len(column)
-            unknown += int((~among(known, string_hashes(column))).sum())
+            hashes = string_hashes(column)
+            spool.add(hashes, Buckets.of(hashes))
+            ids += len(hashes)
+        unknown = sum(int(counts[~known.among(hashes)].sum()) for hashes, counts in spool.groups())
         return cls(what, sql, ids, unknown, usual)
 
     def level(self, checks: Checks) -> Level:
@@ -112,17 +113,19 @@ def check_known_ids(context: StageContext, run: str, audience: Path, catalog: It
     item_kind = DatasetType.ACTIONS if input_type is InputType.ACTIONS else DatasetType.ITEMS
     earlier = _earlier(context, run)
     found = []
-    users = None if input_type in _WITHOUT_USERS else known_ids(context, DatasetType.USERS)
-    if users is not None:
-        batches = pq.ParquetFile(audience).iter_batches(columns=["user_id"])
-        columns = (batch["user_id"] for batch in batches)
-        usual = _usual(earlier, "audience", checks.drift.min_exports)
-        found.append(UnknownIds.of("audience", context.program.sql_file("audience"), columns, users, usual))
-    items = known_ids(context, item_kind)
-    if items is not None:
-        usual = _usual(earlier, "catalog", checks.drift.min_exports)
-        sql = context.program.sql_file("catalogue")
-        found.append(UnknownIds.of("catalog", sql, [catalog.item_ids], items, usual))
+    with work_folder() as work:
+        users = None if input_type in _WITHOUT_USERS else known_ids(context, DatasetType.USERS, work)
+        if users is not None:
+            batches = pq.ParquetFile(audience).iter_batches(columns=["user_id"])
+            columns = (batch["user_id"] for batch in batches)
+            usual = _usual(earlier, "audience", checks.drift.min_exports)
+            sql = context.program.sql_file("audience")
+            found.append(UnknownIds.of("audience", sql, columns, users, usual))
+        items = known_ids(context, item_kind, work)
+        if items is not None:
+            usual = _usual(earlier, "catalog", checks.drift.min_exports)
+            sql = context.program.sql_file("catalogue")
+            found.append(UnknownIds.of("catalog", sql, [catalog.item_ids], items, usual))
     key = context.keys.known_ids_report(run)
     context.bucket.put_json(key, {one.what: one.to_json() for one in found})
     drifted = [one for one in found if one.drift_level(checks) != "note"]
@@ -138,22 +141,21 @@ def check_known_ids(context: StageContext, run: str, audience: Path, catalog: It
         )
 
 
-def known_ids(context: StageContext, kind: DatasetType) -> NDArray[np.uint64] | None:
+def known_ids(context: StageContext, kind: DatasetType, work: Path) -> HashFile | None:
     """Return the hashed ids of the last snapshot and the intervals since; None when they were not kept.
 
     Users and items without a dataset are taken from the interactions.
+
+    :param work: folder for the file.
     """
     last = context.store(ExportStore).newest_full()
     own = kind in context.program.dataset_types
     source, of = (kind, None) if own else (DatasetType.INTERACTIONS, kind)
     if last is None or source not in last.objects:
         return None
-    snapshot = context.store(ReportStore).ids(last.objects[source].key, of=of)
-    if snapshot is None:
+    if not context.store(ReportStore).keeps_ids(last.objects[source].key, of=of):
         return None
-    return np.unique(
-        np.concatenate([snapshot, *context.store(ReportStore).ids_since(source, last.interval.end, of=of)])
-    )
+    return exported_ids(context, source, last, work / f"{kind.folder}.known", of=of)
 
 
 def _earlier(context: StageContext, run: str) -> list[dict[str, Any]]:

@@ -111,7 +111,8 @@ def test_lists_of_other_programs_and_of_the_last_days_are_read_by_user(
 def test_the_audience_is_read_without_the_suppressed(small_shop: SmallShop, tmp_path: Path) -> None:
     target, context = tmp_path / "audience.parquet", small_shop.context
     assert read_audience(context, NOW, target) == 2
-    assert rows_of(target)[0] == {"user_id": "u1", "external_id": "b-u1", "priority": None, "segment": None}
+    nothing = dict.fromkeys(("priority", "segment", "arm"))
+    assert rows_of(target)[0] == {"user_id": "u1", "external_id": "b-u1", **nothing}
 
     context.store(SuppressionStore).add(["u1"])
     assert read_audience(context, NOW, target) == 1
@@ -155,7 +156,8 @@ def test_a_bad_catalog_is_refused_and_its_report_says_where(small_shop: SmallSho
 
 def test_purchases_are_read_only_where_a_rule_needs_them(small_shop: SmallShop, tmp_path: Path) -> None:
     target = tmp_path / "events.parquet"
-    assert read_events(small_shop.context, NOW, target) is None
+    policy = small_shop.context.program.recommendations
+    assert read_events(small_shop.context, NOW, target, policy) is None
     assert not target.exists()
     with duckdb.connect(str(tmp_path / "shop.duckdb")) as warehouse:
         warehouse.execute("CREATE TABLE sales (u text, i text, sold timestamp)")
@@ -167,7 +169,8 @@ def test_purchases_are_read_only_where_a_rule_needs_them(small_shop: SmallShop, 
     )
     rules = {"not_bought_in_days": 30}
     small_shop.write_program(recommendations={"length": 2, "rules": rules})
-    assert read_events(small_shop.context, NOW, target) == target
+    policy = small_shop.context.program.recommendations
+    assert read_events(small_shop.context, NOW, target, policy) == target
     assert [row["item_id"] for row in rows_of(target)] == ["i1"]
 
 

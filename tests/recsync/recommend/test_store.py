@@ -11,13 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsync.errors import FatalError
-from recsync.forget.erase_objects import erase_object
-from recsync.forget.erasure_rules import Identity, Redaction
+from recsync.forget.erasure_rules import Redaction
+from recsync.forget.one_object import ObjectVersion, erase_from_object, put_directly
+from recsync.forget.people import Identity, People
 from recsync.recommend.lists.catalog import CATALOG, positions_in
 from recsync.recommend.lists.list_partition import LISTS
 from recsync.recommend.store import RecommendationsManifest, RecommendationsStore
 from recsync.storage.bucket import Bucket
 from recsync.storage.keys import Keys
+from recsync.storage.list_files import list_writer
 
 CATALOGUE = pa.table({"item_id": ["1", "2"], "fields": ["{}", "{}"]}, schema=CATALOG)
 
@@ -112,7 +114,11 @@ def test_lists_of_an_erased_person_still_belong_to_their_catalogue(
 ) -> None:
     put(bucket, keys, lists_for(CATALOGUE), CATALOGUE)
     key = f"{keys.recommendations('run')}lists.parquet"
-    assert erase_object(bucket, key, Redaction.TABLE, "erasure", Identity("b", ("b",))) == 1
+    found = ObjectVersion(key, bucket.etag(key) or "", 0, Redaction.TABLE)
+    result = erase_from_object(
+        bucket, found, People({"request": Identity("b", ("b",))}), put_directly(bucket)
+    )
+    assert result.removed == {"request": 1}
     RecommendationsStore(bucket, keys).download("run", tmp_path / "lists.parquet")
     assert pq.read_table(tmp_path / "lists.parquet")["external_id"].to_pylist() == ["a"]
 
@@ -135,8 +141,48 @@ def test_lists_of_earlier_releases_are_read_as_those_of_today(
     assert table.select(["external_id", "tier", "reason"]).to_pylist() == [
         {name: row[name] for name in ("external_id", "tier", "reason")} for row in rows
     ]
+    assert table["put_by"].to_pylist() == [None] * 3
+    # Later ones have positions, and neither arms nor what put the items there.
+    without_arms = lists_for(CATALOGUE).drop_columns(["arm", "put_by"])
+    put(bucket, keys, without_arms, CATALOGUE)
+    RecommendationsStore(bucket, keys).download("run", tmp_path / "lists.parquet")
+    table = pq.read_table(tmp_path / "lists.parquet")
+    assert table.schema.equals(LISTS)
+    assert table.drop_columns(["arm", "put_by"]).to_pylist() == without_arms.to_pylist()
+    put(bucket, keys, without_arms, CATALOGUE.slice(1))
+    with pytest.raises(FatalError, match="was not made for the catalogue beside it"):
+        RecommendationsStore(bucket, keys).download("run", tmp_path / "lists.parquet")
     put(bucket, keys, earlier, CATALOGUE.slice(0, 1))
     with pytest.raises(
         FatalError, match="was not made for the catalogue beside it; run shop_recommend again"
     ):
         RecommendationsStore(bucket, keys).download("run", tmp_path / "lists.parquet")
+
+
+def test_lists_in_several_files_are_read_as_one(bucket: Bucket, keys: Keys, tmp_path: Path) -> None:
+    store, whole, run = RecommendationsStore(bucket, keys), lists_for(CATALOGUE), "20261122T050000-aa"
+    for number in range(2):
+        with list_writer(tmp_path / f"lists-{number:03d}.parquet", whole.schema) as writer:
+            writer.write_table(whole.slice(number, 1))
+            writer.add_key_value_metadata(positions_in(CATALOGUE))
+    store.publish(replace(manifest(run), files=2), tmp_path / "lists.parquet", CATALOGUE)
+    assert [key.rsplit("/", 1)[-1] for key in store.lists_keys(run)] == [
+        "lists-000.parquet",
+        "lists-001.parquet",
+    ]
+    assert [key.rsplit("/", 1)[-1] for key in store.left_out_keys(run)][1] == "left_out-001.parquet"
+    target = tmp_path / "again.parquet"
+    assert store.download(run, target) == CATALOGUE
+    assert pq.read_table(target)["external_id"].to_pylist() == ["a", "b"]
+    assert store.download_rows(run, target) == target
+    assert pq.read_table(target)["external_id"].to_pylist() == ["a", "b"]
+    assert [path.name for path in store.download_files(run, target)[1]] == [
+        "again-000.parquet",
+        "again-001.parquet",
+    ]
+    bucket.delete(store.lists_keys(run)[1])
+    assert store.download_rows(run, target) is None
+    with pytest.raises(
+        FatalError, match=r"lists-001\.parquet is missing although its manifest was published"
+    ):
+        store.download(run, target)

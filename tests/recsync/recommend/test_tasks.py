@@ -10,7 +10,7 @@ from airflow.sdk import DAG, task
 from airflow_personalize.resources import CAMPAIGN
 from recsync.dag_kit import DEFAULT_ARGS
 from recsync.program.parse import parse_program
-from recsync.recommend.tasks import run_inference
+from recsync.recommend.tasks import jobs_of, run_inference
 
 
 @pytest.mark.parametrize(
@@ -28,16 +28,46 @@ def test_a_second_job_asks_what_the_first_did_not_answer(recipe: str, wanted: bo
         "recommendations": {"ask_again": wanted, "min_length": 1},
     }
 
-    @task(multiple_outputs=True)
-    def prepare() -> dict[str, str]:
+    @task
+    def prepare() -> list[dict[str, str]]:
         """Stand where the DAG's own task stands."""
-        return {}
+        return []
 
     with DAG("shop_recommend", schedule=None, default_args=DEFAULT_ARGS) as dag:
         run_inference(parse_program("shop", fields), prepare())
     assert sorted(name for name in dag.task_ids if name.startswith("batch")) == jobs
     if wanted:
         assert dag.get_task(jobs[1]).upstream_task_ids >= {"ask_again"}
+
+
+def test_each_arm_with_a_model_of_its_own_has_a_job_of_its_own() -> None:
+    arms = {
+        "best": {"share": 0.5, "gets": "champion"},
+        "sims": {"share": 0.2, "gets": {"challenger": "sims"}},
+        "wine": {"share": 0.1, "gets": {"program": "wine"}},
+        "popular": {"share": 0.1, "gets": "popular"},
+        "out": {"share": 0.1, "gets": "nothing"},
+    }
+    challengers = {"sims": {"recipe": "aws-popularity-count"}}
+    fields = {
+        "braze": {"attribute": "recs"},
+        "personalize": {"challengers": challengers},
+        "experiment": {"name": "autumn", "arms": arms},
+    }
+
+    @task
+    def prepare() -> list[dict[str, str]]:
+        """Stand where the DAG's own task stands."""
+        return []
+
+    with DAG("shop_recommend", schedule=None, default_args=DEFAULT_ARGS) as dag:
+        asked = run_inference(parse_program("shop", fields), prepare())
+    assert [*asked.arms] == ["sims", "wine"]
+    for arm in asked.arms:
+        job = dag.get_task(f"batch_inference_arm_{arm}")
+        assert job.upstream_task_ids == {f"ask_arm_{arm}"}
+    assert dag.get_task("batch_inference").upstream_task_ids == {"prepare"}
+    assert not [name for name in dag.task_ids if "popular" in name or "out" in name]
 
 
 def test_the_deletion_of_a_campaign_is_tried_for_longer_than_its_creation_may_take() -> None:
@@ -54,3 +84,23 @@ def test_the_deletion_of_a_campaign_is_tried_for_longer_than_its_creation_may_ta
     delays = [min(delete.retry_delay * 2**number, delete.max_retry_delay) for number in range(delete.retries)]
     assert delete.is_teardown
     assert sum(delays, timedelta()) > timedelta(seconds=CAMPAIGN.patience_seconds)
+
+
+def test_a_plan_has_the_arguments_of_each_of_its_jobs() -> None:
+    shared = {"solution_version_arn": "arn:version", "role_arn": "arn:role", "config": None}
+    first = {"job": "a", "input": "s3://b/1-of-2/in", "output": "s3://b/1-of-2/out/"}
+    second = {"job": "b", "input": "s3://b/2-of-2/in", "output": "s3://b/2-of-2/out/"}
+    (former,) = jobs_of({**shared, **first})
+    assert former == {
+        "job_name": "a",
+        "solution_version_arn": "arn:version",
+        "input_path": "s3://b/1-of-2/in",
+        "output_path": "s3://b/1-of-2/out/",
+        "role_arn": "arn:role",
+    }
+    plan = {**shared, **first, "config": {"x": 1}, "parts": [first, second]}
+    assert [(job["job_name"], job["batch_inference_job_config"]) for job in jobs_of(plan)] == [
+        ("a", {"x": 1}),
+        ("b", {"x": 1}),
+    ]
+    assert jobs_of({**plan, "experiment": {"is_champion_asked": False}}) == []

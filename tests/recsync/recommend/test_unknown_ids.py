@@ -41,7 +41,7 @@ def test_ids_that_no_export_knows_stop_the_run(small_shop: SmallShop, tmp_path: 
     context, audience = small_shop.context, tmp_path / "audience.parquet"
     read_audience(context, NOW, audience)
     catalog = read_catalog(context, NOW, RUN)
-    assert known_ids(context, DatasetType.USERS) is None
+    assert known_ids(context, DatasetType.USERS, tmp_path) is None
     check_known_ids(context, RUN, audience, catalog)  # nothing to compare with
     assert context.bucket.get_json(context.keys.known_ids_report(RUN)) == {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +23,14 @@ AUDIENCE = pa.schema(
         ("external_id", pa.string()),
         ("priority", pa.float64()),
         ("segment", pa.string()),
+        # Of the program's experiment; NULL for people outside it.
+        ("arm", pa.string()),
     ]
 )
 OPTIONAL = ("external_id", "priority", "segment")
 """Columns that ``audience.sql`` may leave out."""
+STRATA = pa.schema([("user_id", pa.string()), ("stratum", pa.string())])
+"""Each person's stratum in an experiment with ``stratify_by``."""
 SEEDED = AUDIENCE.append(pa.field("item_id", pa.string()))
 """An audience as read, with the items that lists are made from: one row per person and item."""
 
@@ -90,7 +94,9 @@ def write_audience(
     """
     with pq.ParquetWriter(target, SEEDED, compression="zstd") as writer:
         for batch in batches:
-            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            # The experiment sets the column arm, whatever the query returns.
+            named = zip(batch.schema.names, batch.columns, strict=True)
+            columns = {name: column for name, column in named if name != "arm"}
             for ids in (columns["user_id"], columns["external_id"]):
                 if ids.null_count or pc.any(pc.equal(ids, "")).as_py():
                     raise FatalError(
@@ -103,6 +109,15 @@ def write_audience(
                 for field in SEEDED
             ]
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=SEEDED))
+
+
+def keep_strata(batches: Iterable[pa.RecordBatch], column: str, target: Path) -> Iterator[pa.RecordBatch]:
+    """Pass on the rows of ``audience.sql`` and write each person's stratum (``STRATA``)."""
+    with pq.ParquetWriter(target, STRATA, compression="zstd") as writer:
+        for batch in batches:
+            columns = [batch["user_id"], batch[column].cast(pa.string())]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=STRATA))
+            yield batch
 
 
 def _numbers(texts: pa.Array, name: str) -> pa.Array:

@@ -3,7 +3,8 @@
 {"input":{"userId":"4638"},"output":{"recommendedItems":["63992","115149"],"scores":[0.015,0.013]},"error":null}
 
 ``parse_fast`` finds the ids of such lines by the places of their quotes, and checks every byte that it relies on. A
-block with any other line goes to a JSON parser. ``scores`` is read only on request.
+block with any other line goes to a JSON parser. ``scores`` is read only on request. Items are read as hashes of their
+ids: copying the ids would take longer than all the rest.
 
 The lines come in any order; ``error`` and ``scores`` may be absent; a job can be ACTIVE with failed lines.
 https://docs.aws.amazon.com/personalize/latest/dg/batch-data-upload.html
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 
 from recsync.errors import FatalError
 from recsync.storage.csv_text import ByteStream
+from recsync.storage.hashes import Hashes, overlapping_words, string_hashes, text_hashes
 from recsync.warehouse.values import MAX_FLOAT
 
 # Measured: smaller blocks pay for their calls, larger ones only cost memory.
@@ -38,13 +40,13 @@ _BOM = b"\xef\xbb\xbf"
 LINES = pa.schema(
     [
         ("user_id", pa.string()),
-        ("item_ids", pa.list_(pa.string())),
+        ("items", pa.list_(pa.uint64())),
         ("error", pa.string()),
         ("scores", pa.list_(pa.float32())),
     ]
 )
-"""One row per line; ``item_ids`` means nothing where ``error`` is set. ``scores`` is as in the line, so there may be
-more or fewer than items; NULL when none were read."""
+"""One row per line; ``items`` are hashes of ids (``string_hashes``), without meaning if ``error`` is set. ``scores``
+is as in the line, so there may be more or fewer than items; NULL when none were read."""
 USER, ITEM = "userId", "itemId"
 """Members of ``input`` that say whose line it is: ``LINES`` calls it ``user_id`` whichever it is."""
 # Amazon Personalize writes one <input>.out per input object, and an object _CHECK beside them.
@@ -93,7 +95,7 @@ Places = NDArray[np.int64]
 def parse_fast(
     block: bytes, key: str = "userId", *, with_scores: bool = False
 ) -> tuple[pa.StringArray, pa.ListArray, pa.ListArray | None] | None:
-    """Read user ids, item ids and scores; None when any line is not of the usual form.
+    """Read user ids, hashes of item ids, and scores; None when any line is not of the usual form.
 
     :param block: whole lines, each with its line end.
     :param key: the only member of ``input``.
@@ -101,48 +103,55 @@ def parse_fast(
     begin = _BEGIN.format(key=key).encode()
     if b"\\" in block or not block.endswith(b"\n"):
         return None
-    data = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(data == _NEWLINE)
-    quotes = np.flatnonzero(data == _QUOTE)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    # The quotes of line n are quotes[first[n]:first[n + 1]].
-    first = np.concatenate([np.searchsorted(quotes, starts), [len(quotes)]])
-    counts = np.diff(first) - _BEFORE - _AFTER
-    if counts.min(initial=0) < 0 or (counts < 2).any() or (counts % 2).any():
+    data, words = np.frombuffer(block, np.uint8), overlapping_words(block)
+    # Of the bytes up to a quote, usual lines hold only quotes and line ends.
+    marks = np.flatnonzero(data <= _QUOTE)
+    found = data.take(marks)
+    is_end = found == _NEWLINE
+    known = is_end | (found == _QUOTE)
+    if not known.all():
+        marks, is_end = marks[known], is_end[known]
+    # The marks of line n are marks[first[n]:last[n] + 1]: its quotes, and its end.
+    last = np.flatnonzero(is_end)
+    first = np.concatenate([[0], last[:-1] + 1])
+    counts = last - first - _BEFORE - _AFTER
+    if (counts < 2).any() or (counts % 2).any():
         return None
-    user_end, item_begin = quotes[first[:-1] + 5], quotes[first[:-1] + _BEFORE]
-    item_end = quotes[first[1:] - _AFTER - 1]
+    ends = marks[last]
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    user_end, item_begin = marks[first + 5], marks[first + _BEFORE]
+    item_end = marks[last - _AFTER - 1]
     if not (
-        _stands(data, starts, begin)
-        and _stands(data, user_end, _MIDDLE)
+        _stands(words, starts, begin)
+        and _stands(words, user_end, _MIDDLE)
         and (user_end > starts + len(begin)).all()
         and np.array_equal(item_begin, user_end + len(_MIDDLE) - 1)
-        and _stands(data, item_end, _SCORES)
-        and _stands(data, ends - len(_END), _END)
+        and _stands(words, item_end, _SCORES)
+        and _stands(words, ends - len(_END), _END)
     ):
         return None
-    # Without the quotes of the keys, the rest is one pair per item.
-    inner = np.ones(len(quotes), np.bool_)
+    # Without the quotes of the keys and the line ends, the rest is one pair per item.
+    inner = np.ones(len(marks), np.bool_)
     for offset in range(_BEFORE):
-        inner[first[:-1] + offset] = False
-    for offset in range(_AFTER):
-        inner[first[1:] - 1 - offset] = False
-    opening, closing = quotes[inner].reshape(-1, 2).T
-    lists = np.concatenate([[0], np.cumsum(counts // 2)])
-    joined = np.ones(len(opening), np.bool_)
-    joined[lists[:-1]] = False
-    before = closing[:-1][joined[1:]]
-    if not ((opening[joined] == before + 2).all() and (data[before + 1] == _COMMA).all()):
+        inner[first + offset] = False
+    for offset in range(_AFTER + 1):
+        inner[last - offset] = False
+    opening, closing = marks[inner].reshape(-1, 2).T
+    # All but the last item of each list have a comma and the next one behind them; the last have what _SCORES says.
+    followed = len(opening) - len(ends)
+    if (
+        np.count_nonzero(opening[1:] - closing[:-1] == 2) != followed
+        or np.count_nonzero(data.take(closing + 1) == _COMMA) != followed
+    ):
         return None
     users = _texts(data, starts + len(begin), user_end)
-    items = _texts(data, opening + 1, closing)
     if not block.isascii():
         try:
-            users.validate(full=True)
-            items.validate(full=True)
-        except pa.ArrowInvalid:
+            block.decode()
+        except UnicodeDecodeError:
             return None
-    offsets = pa.array(lists.astype(np.int32))
+    items = pa.array(text_hashes(words, opening + 1, closing - opening - 1))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts // 2)]).astype(np.int32))
     if not with_scores:
         return users, pa.ListArray.from_arrays(offsets, items), None
     scores = _parse_scores(block, item_end + len(_SCORES), ends - len(_END), counts // 2)
@@ -166,12 +175,18 @@ def _parse_scores(block: bytes, starts: Places, ends: Places, counts: Places) ->
     return scores.combine_chunks() if finite and len(scores) == counts.sum() else None
 
 
-def _stands(data: Bytes, places: Places, text: bytes) -> bool:
-    """Return whether the text is at each of the positions."""
-    if int(places[0]) < 0 or int(places[-1]) + len(text) > len(data):
+def _stands(words: Hashes, places: Places, text: bytes) -> bool:
+    """Return whether a text of at least 8 bytes is at each of the ascending positions.
+
+    :param words: ``overlapping_words`` of the block, one more than it has bytes.
+    """
+    if int(places[0]) < 0 or int(places[-1]) + len(text) >= len(words):
         return False
-    wanted = np.frombuffer(text, np.uint8)
-    return bool((np.lib.stride_tricks.sliding_window_view(data, len(text))[places] == wanted).all())
+    for at in (*range(0, len(text) - 8, 8), len(text) - 8):
+        wanted = np.frombuffer(text[at : at + 8], "<u8")
+        if not (words[places + at] == wanted).all():
+            return False
+    return True
 
 
 def _texts(data: Bytes, starts: Places, ends: Places) -> pa.StringArray:
@@ -280,8 +295,17 @@ def read_block(block: bytes, key: str = USER, *, with_scores: bool = False) -> B
             found.append(line)
         else:
             unreadable.append(line)
-    values = {name: [getattr(line, name) for line in found] for name in LINES.names}
-    return BlockLines(pa.RecordBatch.from_pydict(values, schema=LINES), tuple(unreadable), line_ends)
+    values = {name: [getattr(line, name) for line in found] for name in ("user_id", "error", "scores")}
+    item_ids = pa.array([line.item_ids for line in found], pa.list_(pa.string()))
+    columns = pa.RecordBatch.from_pydict({**values, "items": _hashed(item_ids)}, schema=LINES)
+    return BlockLines(columns, tuple(unreadable), line_ends)
+
+
+def _hashed(item_ids: pa.ListArray) -> pa.ListArray:
+    """Replace the ids of lists by their hashes; a list that is NULL becomes an empty one."""
+    lengths = pc.list_value_length(item_ids).fill_null(0).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(string_hashes(item_ids.flatten())))
 
 
 def _read_columns(data: bytes, key: str, *, with_scores: bool) -> pa.RecordBatch | None:
@@ -311,7 +335,7 @@ def _read_columns(data: bytes, key: str, *, with_scores: bool) -> pa.RecordBatch
     scores = pa.nulls(len(user_ids), LINES.field("scores").type)
     if with_scores:
         scores = pc.struct_field(table["output"], "scores").combine_chunks()
-    return pa.RecordBatch.from_arrays([user_ids, item_ids, error, scores], schema=LINES)
+    return pa.RecordBatch.from_arrays([user_ids, _hashed(item_ids), error, scores], schema=LINES)
 
 
 def read_lines(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from braze_client.payloads import (
 from recsync.program import Rules
 from recsync.program.data import Checks
 from recsync.program.recommendations import Limit, RuleColumn
-from recsync.storage.hashes import Hashes, string_hashes
+from recsync.storage.hashes import POSITIONS_IN, Hashes, HashIndex, column_digest, string_hashes
 from recsync.warehouse.column_types import Kind
 from recsync.warehouse.values import converter, parts
 from recsync.warehouse.values import moment as time_of
@@ -153,8 +152,7 @@ def positions_in(catalog: pa.Table) -> dict[str, str]:
 
     :param catalog: ``CATALOG``.
     """
-    item_ids = string_hashes(catalog["item_id"].combine_chunks())
-    return {"catalog": hashlib.blake2b(item_ids.tobytes(), digest_size=16).hexdigest()}
+    return {POSITIONS_IN: column_digest(catalog["item_id"].combine_chunks())}
 
 
 # Between the number of a column and a value of it.
@@ -212,21 +210,15 @@ class ItemCatalog:
 
     def positions(self, item_ids: pa.Array) -> NDArray[np.int32]:
         """Find items by id; -1 for an unknown one."""
-        if len(self) <= len(item_ids):
-            found = pc.index_in(item_ids, value_set=self.item_ids)
-            return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int32)
-        # index_in makes its table of the whole catalog in each call: 50 ms for 200,000 items, for each block of lines.
-        hashes, order = self._sorted_hashes
-        wanted = string_hashes(item_ids)
-        places = np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)
-        return np.where(hashes[places] == wanted, order[places], np.int32(-1))
+        return self.positions_of(string_hashes(item_ids))
+
+    def positions_of(self, hashes: Hashes) -> NDArray[np.int32]:
+        """Find items by the hash of their id (``string_hashes``); -1 for an unknown one."""
+        return self._index.find(hashes)
 
     @cached_property
-    def _sorted_hashes(self) -> tuple[Hashes, NDArray[np.int32]]:
-        """The sorted hashes of the ids, and the position of each."""
-        hashes = string_hashes(self.item_ids)
-        order = np.argsort(hashes).astype(np.int32)
-        return hashes[order], order
+    def _index(self) -> HashIndex:
+        return HashIndex(string_hashes(self.item_ids))
 
 
 def read_catalog(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 import duckdb
 import numpy as np
@@ -16,7 +18,6 @@ from numpy.typing import NDArray
 
 from recsync.program import Recommendations
 from recsync.recommend.lists.catalog import ItemCatalog
-from recsync.recommend.lists.output_staging import Partitions
 from recsync.recommend.lists.rules import Lists, ragged
 from recsync.storage.duck import quoted_path
 from recsync.warehouse.values import WHOLE_NUMBER
@@ -59,14 +60,13 @@ class Similar:
 
 @dataclass(frozen=True)
 class History:
-    """The purchases that rules and fallback use; unused parts are None or empty.
+    """What rules and fallback use of all purchases; unused parts are None or empty.
 
     :param bought_since: Unix seconds; items bought later are dropped from lists.
     :param fallback_since: Unix seconds; later purchases feed the fallback.
     :param pools: by member of ``Rules``, the items for its share of a list, what most people bought first.
     """
 
-    purchases: Partitions
     bought_since: int | None
     fallback_since: int
     popular: NDArray[np.int32]
@@ -74,6 +74,42 @@ class History:
     popular_in_segment: Lists
     similar: Similar | None
     pools: Mapping[str, NDArray[np.int32]]
+
+    def save(self, target: Path) -> None:
+        """Write a file of numpy arrays, for tasks that build lists elsewhere."""
+        times = {"bought_since": self.bought_since, "fallback_since": self.fallback_since}
+        texts = json.dumps({**times, "segments": self.segments.to_pylist(), "pools": [*self.pools]})
+        similar = self.similar
+        of_similar = vars(similar) if similar else {}
+        arrays = {
+            "texts": np.frombuffer(texts.encode(), np.uint8),
+            "popular": self.popular,
+            "popular_in_segment": self.popular_in_segment,
+            **{f"pool-{number}": pool for number, pool in enumerate(self.pools.values())},
+            **{f"similar-{name}": values for name, values in of_similar.items()},
+        }
+        with target.open("wb") as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def load(cls, source: Path) -> Self:
+        """Read it back."""
+        with np.load(source, allow_pickle=False) as arrays:
+            texts = json.loads(arrays["texts"].tobytes())
+            similar = {
+                name.removeprefix("similar-"): arrays[name]
+                for name in arrays.files
+                if name.startswith("similar-")
+            }
+            return cls(
+                texts["bought_since"],
+                texts["fallback_since"],
+                arrays["popular"],
+                pa.array(texts["segments"], pa.string()),
+                arrays["popular_in_segment"],
+                Similar(**similar) if similar else None,
+                {rule: arrays[f"pool-{number}"] for number, rule in enumerate(texts["pools"])},
+            )
 
 
 def write_events(batches: Iterable[pa.RecordBatch], target: Path, event_types: tuple[str, ...] = ()) -> int:
@@ -100,19 +136,20 @@ def write_events(batches: Iterable[pa.RecordBatch], target: Path, event_types: t
     return written
 
 
-def read_history(
+def summarise(
     connection: duckdb.DuckDBPyConnection,
     events: Path,
     audience: Path,
     catalog: ItemCatalog,
     policy: Recommendations,
     moment: datetime,
-    parts: int,
     folder: Path,
-) -> History:
+) -> tuple[History, Path]:
     """Prepare what the policy needs from a file of events (``EVENTS``) before ``moment``.
 
     Only items of the catalog count, whoever bought them.
+
+    :returns: the summary of all purchases, and a Parquet file of ``PURCHASES``.
     """
     compact = _compact(connection, events, catalog, policy, folder)
     fallback_since = _since(moment, policy.fallback_days)
@@ -121,7 +158,6 @@ def read_history(
     days = policy.rules.not_bought_in_days
     segments, in_segment = _popular_in_segment(connection, policy)
     history = History(
-        Partitions(connection, folder / "purchases", PURCHASES, parts),
         None if days is None else _since(moment, days),
         fallback_since,
         _popular(connection, policy),
@@ -130,8 +166,7 @@ def read_history(
         _similar(connection, len(catalog), policy),
         _pools(connection, catalog, policy),
     )
-    history.purchases.fill([compact])
-    return history
+    return history, compact
 
 
 def _compact(

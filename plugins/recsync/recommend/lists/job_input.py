@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/personalize/latest/dg/batch-data-upload.html
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,6 @@ from recsync.storage.duck import quoted_path
 PAIRS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("place", pa.int64())])
 """Users and items of a query, in its order; ``user_id`` is empty where an item is for all users."""
 
-# "Maximum total size of all input files": https://docs.aws.amazon.com/personalize/latest/dg/limits.html
-MAX_INPUT_BYTES = 1_000_000_000
 # Seeds per user: more only make the lists longer to merge.
 MAX_SEEDS = 20
 # Rows aggregated into lists at a time: DuckDB cannot spill lists.
@@ -220,16 +218,6 @@ def keep_found(connection: duckdb.DuckDBPyConnection, audience: Path, found: Pat
     return int(pq.read_metadata(audience).num_rows)
 
 
-def check_size(path: Path) -> None:
-    """Raise FatalError when an input is too large for one job."""
-    size_bytes = path.stat().st_size
-    if size_bytes > MAX_INPUT_BYTES:
-        raise FatalError(
-            f"The job's input has {size_bytes / 10**9:.1f} GB; Amazon Personalize takes {MAX_INPUT_BYTES // 10**9} GB. "
-            "Ask about fewer people in one program, or rank shorter lists."
-        )
-
-
 @dataclass(frozen=True)
 class Questions:
     """The number of questions of a job, and how many its output does not answer."""
@@ -255,15 +243,15 @@ _REASONS: tuple[tuple[Callable[[Questions], bool], str], ...] = (
 
 def write_unanswered(
     connection: duckdb.DuckDBPyConnection,
-    questions: Path,
+    questions: Sequence[Path],
     outputs: Iterable[Source],
     input_type: InputType,
     target: Path,
     work: Path,
 ) -> Questions:
-    """Write the lines of a job's input that its output does not answer, sorted.
+    """Write the lines of the jobs' inputs that their outputs do not answer, sorted.
 
-    :param questions: the job's input.
+    :param questions: the inputs of the jobs.
     :param work: an existing folder.
     """
     answered = work / "answered.parquet"
@@ -272,7 +260,7 @@ def write_unanswered(
             writer.write_batch(pa.RecordBatch.from_arrays([keys], schema=_KEYS))
     connection.execute(
         f"CREATE TEMP TABLE questions AS SELECT json, {_KEY} AS key "
-        f"FROM read_ndjson_objects({quoted_path(questions)})"
+        f"FROM read_ndjson_objects([{', '.join(map(quoted_path, questions))}])"
     )
     connection.execute(
         "CREATE TEMP TABLE unanswered AS SELECT json, key FROM questions "

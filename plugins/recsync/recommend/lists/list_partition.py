@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,14 @@ from recsync.recommend.lists.history import History, similar_items
 from recsync.recommend.lists.left_out import LeftOut
 from recsync.recommend.lists.output_staging import Lines, dedupe_lines
 from recsync.recommend.lists.rules import (
+    PERSONAL,
+    PUT_BY,
     UNKNOWN,
     Candidates,
     ListRules,
     Lists,
     Past,
+    PutBy,
     Scores,
     Tier,
     UserItems,
@@ -30,7 +33,7 @@ from recsync.recommend.lists.rules import (
     fill,
     ragged,
 )
-from recsync.recommend.lists.selection import Selection
+from recsync.recommend.lists.selection import SelectedLists, Selection
 
 LISTS = pa.schema(
     [
@@ -42,6 +45,8 @@ LISTS = pa.schema(
         ("priority", pa.float64()),
         ("segment", pa.string()),
         ("unanswered", pa.string()),
+        ("arm", pa.string()),
+        ("put_by", pa.list_(pa.string())),
     ]
 )
 """The published lists: one row per person; without a list ``items`` is empty and ``reason`` says why.
@@ -50,16 +55,16 @@ LISTS = pa.schema(
 item without a score; the whole list is NULL where no scores were read. ``tier`` is the furthest source used:
 ``personal`` or a tier of the fallback; empty without a list. ``unanswered`` says why the job has no answer for a person
 it was asked about, else it is empty. Such a person keeps the list in Braze for some days; ``items`` is what follows
-then.
+then. ``arm`` is the person's arm of the program's experiment, NULL outside it. ``put_by`` is parallel to ``items``: a
+member of ``rules.PUT_BY`` for each, what put it there; NULL in files of versions that did not record it.
 """
-PERSONAL = "personal"
 NO_LINE = "the batch output has no line for this person"
 FAILED = "the batch output has an error for this person"
 NOT_ASKED = "no candidate, seed or segment leads to this person"
 
 _NO_LISTS: Mapping[str, pa.Table] = {}
 # Places of a matrix of lists; bounds the memory whatever the lengths of the lists.
-_MAX_PLACES = 2_000_000
+_MAX_PLACES = 250_000
 # People filled from the fallback at a time, for the same reason.
 _FILLED_PEOPLE = 10_000
 
@@ -86,6 +91,7 @@ class ListsReport:
     :param repeated: further answers of a user, equal to the first one.
     :param conflicts: users of whom two answers differ.
     :param unreadable: lines without a readable user.
+    :param files: number of files of lists.
     :param notes: what the rules could not look at, for people.
     """
 
@@ -105,6 +111,7 @@ class ListsReport:
     repeated: int = 0
     conflicts: int = 0
     unreadable: int = 0
+    files: int = 0
     notes: list[str] = field(default_factory=list)
 
     def __iadd__(self, part: ListsReport) -> Self:
@@ -112,6 +119,20 @@ class ListsReport:
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(part, each.name))
         return self
+
+
+class BuiltPartition(NamedTuple):
+    """The rows of some people.
+
+    :param lists: ``LISTS``, texts as dictionaries.
+    :param used: which items of the catalog they hold; shape (items).
+    :param left_out: ``LEFT_OUT``; None when it is not recorded.
+    """
+
+    lists: pa.Table
+    used: NDArray[np.bool_]
+    report: ListsReport
+    left_out: pa.Table | None
 
 
 def build_partition(
@@ -124,15 +145,16 @@ def build_partition(
     asked: pa.Table | None,
     past_lists: Mapping[str, pa.Table] = _NO_LISTS,
     *,
+    is_asked: bool = True,
     explained: bool = False,
-) -> tuple[pa.Table, NDArray[np.bool_], ListsReport, pa.Table | None]:
+) -> BuiltPartition:
     """Make the rows of some people.
 
     :param people: ``AUDIENCE``; ``lines``: ``STAGED`` or ``SCORED``; ``purchases``: ``PURCHASES``; of the same users.
     :param asked: users of the job input, besides those with a line; None: all.
     :param past_lists: by member of ``Rules``, the lists (``history.PAST_LISTS``) with the items to leave out.
+    :param is_asked: whether these people have a job; false in popular arms.
     :param explained: whether to record what the rules leave out.
-    :returns: ``LISTS`` (texts as dictionaries), which items of the catalog they hold, the figures, and ``LEFT_OUT``.
     """
     named = people["user_id"].combine_chunks().dictionary_encode()
     users = named.indices.to_numpy().astype(np.int64)
@@ -144,22 +166,24 @@ def build_partition(
     selection = Selection(policy, ListRules(policy.rules, catalog), history.pools if history else {})
     rules = selection.rules
     left_out = LeftOut.of(len(users), with_entries=explained)
-    lists, scores, own, dropped = _personal(found, users, selection, past, left_out)
-    expected = found.found | (_named(asked, named.dictionary) if asked is not None else True)
+    lists, put_by, scores, own, dropped = _personal(found, users, selection, past, left_out)
+    expected = found.found | (_named(asked, named.dictionary) if asked is not None else is_asked)
     short = ~own | (np.count_nonzero(lists >= 0, axis=1) < policy.shortest)
     unanswered = short & (found.failed | (expected & ~found.found))[users]
     last = np.zeros(len(lists), np.int8)
     if history and policy.fallback:
         segments = pc.index_in(people["segment"].combine_chunks(), value_set=history.segments)
         codes = segments.fill_null(-1).to_numpy().astype(np.int64)
-        few = np.flatnonzero(short)
+        few, numbers = np.flatnonzero(short), np.array([0, *map(PUT_BY.index, policy.fallback)], np.int8)
         for start in range(0, len(few), _FILLED_PEOPLE):
             block = few[start : start + _FILLED_PEOPLE]
             tiers = [_tier(name, history, bought, users[block], codes[block]) for name in policy.fallback]
             here = LeftOut.of(len(block))
-            lists[block], last[block] = fill(
+            lists[block], given = fill(
                 lists[block], users[block], tiers, rules, past, here, among=selection.uncapped
             )
+            last[block] = given.max(axis=1)
+            put_by[block] = np.where(given > 0, numbers[given], put_by[block])
             left_out.bits[block] |= here.bits
             if explained:
                 left_out.seeds += [
@@ -167,10 +191,13 @@ def build_partition(
                 ]
     # A list needs other items than promoted and new ones.
     lists[(np.count_nonzero(lists >= 0, axis=1) < policy.shortest) | (~own & (last == 0))] = -1
-    lists, scores, missed = selection.finish(lists, scores)
-    lineless = np.where(expected, 1, 3)
+    lists, put_by, scores, missed = selection.finish(lists, put_by, scores)
+    lineless = np.where(expected, 1, 3) if is_asked else np.full(len(expected), 4)
     why = np.where(unanswered, np.where(found.found, 2, 1)[users], np.where(found.found, 4, lineless)[users])
-    table, used, report = _publishable(people, lists, scores, last, unanswered, why, policy, catalog)
+    sources, reasons = ("", PERSONAL, *policy.fallback), _reasons(policy)
+    table, used, report = publishable(
+        people, lists, put_by, scores, last, unanswered, why, sources, reasons, catalog
+    )
     report.dropped, report.missed = dropped, missed
     costs = left_out.bits[np.count_nonzero(lists >= 0, axis=1) < policy.length]
     for name, bit in rules.bits.items():
@@ -183,7 +210,11 @@ def build_partition(
     report.unknown_users = found.unknown_users
     report.repeated, report.conflicts = found.repeated, found.conflicts
     why_not = left_out.table(table["external_id"].combine_chunks()) if explained else None
-    return table, used, report, why_not
+    return BuiltPartition(table, used, report, why_not)
+
+
+def _reasons(policy: Recommendations) -> tuple[str, ...]:
+    return "", NO_LINE, FAILED, NOT_ASKED, f"fewer than {policy.shortest} items that may be mailed"
 
 
 def _named(users: pa.Table, names: pa.Array) -> NDArray[np.bool_]:
@@ -241,14 +272,14 @@ def _personal(
     selection: Selection,
     past: Past,
     left_out: LeftOut,
-) -> tuple[Lists, Scores | None, NDArray[np.bool_], Counter[str]]:
+) -> SelectedLists:
     """Apply the rules to each person's own list.
 
     :param left_out: by person, records what the rules drop.
-    :returns: lists, scores, whether a list has items of the person's own, and the number of dropped items by rule.
     """
     rules, length, own = selection.rules, selection.policy.length, np.zeros(len(users), np.bool_)
     lists, dropped = np.full((len(users), length), -1, np.int32), Counter[str]()
+    put_by = np.zeros(lists.shape, np.int8)
     scores = None if lines.scores is None else np.full(lists.shape, np.nan, np.float32)
     lengths = lines.lengths[users]
     for start, end in _row_blocks(lengths, 0, len(users)):
@@ -268,7 +299,7 @@ def _personal(
         candidates.lists, broken = rules.apply(candidates, costs, ordered=ordered)
         dropped.update(broken)
         if selection.is_needed:
-            block, of_block, own[start:end], broken = selection.choose(candidates, costs)
+            block, put_by[start:end], of_block, own[start:end], broken = selection.choose(candidates, costs)
             dropped.update(broken)
         else:
             others = [] if of_block is None else [of_block]
@@ -278,7 +309,7 @@ def _personal(
         if scores is not None and of_block is not None:
             scores[start:end, : block.shape[1]] = np.where(block >= 0, of_block, np.nan)
         lists[start:end, : block.shape[1]] = block
-    return lists, scores, own, dropped
+    return SelectedLists(lists, put_by, scores, own, dropped)
 
 
 def _row_blocks(lengths: NDArray[np.int64], start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -315,19 +346,22 @@ def _tier(
     return Tier(ranked, rows, recent)
 
 
-def _publishable(
+def publishable(
     people: pa.Table,
     lists: Lists,
+    put_by: PutBy,
     scores: Scores | None,
     last: NDArray[np.int8],
     unanswered: NDArray[np.bool_],
     why: NDArray[np.int64],
-    policy: Recommendations,
+    tiers: Sequence[str],
+    reasons: Sequence[str],
     catalog: ItemCatalog,
 ) -> tuple[pa.Table, NDArray[np.bool_], ListsReport]:
     """Make the rows.
 
-    :param why: number of the reason for which each person would have no list.
+    :param last: by person, the position in ``tiers`` of the furthest tier used, less 1.
+    :param why: by person, the number in ``reasons`` of the reason for which there would be no list.
     """
     held = lists >= 0
     sizes = np.count_nonzero(held, axis=1)
@@ -340,20 +374,20 @@ def _publishable(
     else:
         values = scores[held]
         score_lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, mask=np.isnan(values)))
-    tiers = ["", PERSONAL, *policy.fallback]
-    reasons = ["", NO_LINE, FAILED, NOT_ASKED, f"fewer than {policy.shortest} items that may be mailed"]
     coded = {
         "tier": (np.where(sizes > 0, last + 1, 0), tiers),
         "reason": (np.where(sizes > 0, 0, why), reasons),
         "unanswered": (np.where(unanswered, why, 0), reasons),
     }
     columns = {
-        name: pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int8)), pa.array(texts))
+        name: pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int8)), pa.array(texts, pa.string()))
         for name, (codes, texts) in coded.items()
     }
-    columns |= {name: people[name].combine_chunks() for name in ("external_id", "priority", "segment")}
+    columns |= {name: people[name].combine_chunks() for name in ("external_id", "priority", "segment", "arm")}
     items = pa.ListArray.from_arrays(pa.array(offsets), pa.array(lists[held]))
+    named = pa.DictionaryArray.from_arrays(pa.array(put_by[held]), pa.array(PUT_BY, pa.string()))
     columns |= {"items": items, "scores": score_lists}
+    columns["put_by"] = pa.ListArray.from_arrays(items.offsets, named)
     tier, reason, missing = (_counts(codes, texts) for codes, texts in coded.values())
     report = ListsReport(len(lists), tier.total(), reason, tier, missing)
     return pa.table([columns[name] for name in LISTS.names], LISTS.names), used, report

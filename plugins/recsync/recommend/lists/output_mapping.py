@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,13 +20,12 @@ from recsync.recommend.lists.output_staging import (
     NOBODY,
     SCORED,
     STAGED,
-    Partitions,
-    Parts,
     Source,
     StagedOutput,
     dedupe_lines,
     stage_output,
 )
+from recsync.recommend.lists.partitions import Partitions, Parts, rows_of
 from recsync.recommend.lists.rules import Lists, compact, ragged, repeated
 
 SEEDS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("place", pa.int32())])
@@ -49,18 +47,24 @@ class MappingContext:
     :param people: the audience, split into ``parts``.
     :param folder: an existing folder for staged data.
     :param with_scores: whether to read the scores, where a list comes from one line.
+    :param inside: the partitions whose lists are built; None: all.
     """
 
-    connection: duckdb.DuckDBPyConnection
     catalog: ItemCatalog
     people: Parts
     parts: int
     folder: Path
     with_scores: bool = False
+    inside: range | None = None
+
+    @property
+    def lines_schema(self) -> pa.Schema:
+        """Return the schema of lines about users."""
+        return SCORED if self.with_scores else STAGED
 
     def partitions(self, name: str, schema: pa.Schema) -> Partitions:
         """Make partitions of the same users as those of ``people``."""
-        return Partitions(self.connection, self.folder / name, schema, self.parts)
+        return Partitions(self.folder / name, schema, self.parts, self.inside)
 
 
 class OutputMapping(Protocol):
@@ -72,8 +76,20 @@ class OutputMapping(Protocol):
 
 def by_user(outputs: Iterable[Source], mapping: MappingContext) -> StagedOutput:
     """Give each line to its user; the job was asked about every user."""
-    schema = SCORED if mapping.with_scores else STAGED
-    return stage_output(outputs, mapping.catalog, mapping.partitions("output", schema))
+    return stage_output(outputs, mapping.catalog, mapping.partitions("output", mapping.lines_schema))
+
+
+def by_staged_lines(lines: Parts, asked: Path | None = None) -> OutputMapping:
+    """Give each line to its user, where other tasks have read and split the output.
+
+    :param asked: Parquet file of ``ASKED``: whom the job was asked about; None: about every user.
+    """
+
+    def map_lines(outputs: Iterable[Source], mapping: MappingContext) -> StagedOutput:
+        named = mapping.partitions("asked", ASKED).fill(rows_of([asked])) if asked else None
+        return StagedOutput(lines, named)
+
+    return map_lines
 
 
 def by_some_users(asked: Path) -> OutputMapping:
@@ -84,7 +100,7 @@ def by_some_users(asked: Path) -> OutputMapping:
 
     def map_lines(outputs: Iterable[Source], mapping: MappingContext) -> StagedOutput:
         staged = by_user(outputs, mapping)
-        staged.asked = mapping.partitions("asked", ASKED).fill([asked])
+        staged.asked = mapping.partitions("asked", ASKED).fill(rows_of([asked]))
         return staged
 
     return map_lines
@@ -111,14 +127,14 @@ def by_seed(seeds: Path) -> OutputMapping:
 
 def for_everybody(outputs: Iterable[Source], mapping: MappingContext) -> StagedOutput:
     """Give the only line to every user."""
-    staged = _stage_items(outputs, mapping, SCORED if mapping.with_scores else STAGED)
+    staged = _stage_items(outputs, mapping, mapping.lines_schema)
     staged.lines = _EverybodysLine(mapping.people, _each_once(staged.lines.read(0).combine_chunks()))
     return staged
 
 
 def _stage_items(outputs: Iterable[Source], mapping: MappingContext, schema: pa.Schema) -> StagedOutput:
     """Stage lines about items in one partition, which is memory-mapped."""
-    lines = Partitions(mapping.connection, mapping.folder / "output", schema, 1)
+    lines = Partitions(mapping.folder / "output", schema, 1)
     return stage_output(outputs, mapping.catalog, lines, key=ITEM)
 
 

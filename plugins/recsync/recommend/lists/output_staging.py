@@ -7,113 +7,22 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import TypeVar
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsync.privacy import withhold, withhold_literals
 from recsync.recommend.lists.batch_output import USER, BlockLines, cut_blocks, read_block
 from recsync.recommend.lists.catalog import ItemCatalog
+from recsync.recommend.lists.partitions import Partitions, Parts
 from recsync.recommend.lists.rules import ragged
+from recsync.storage import machine
 from recsync.storage.csv_text import ByteStream
 
 log = logging.getLogger(__name__)
-# One partition of people is joined, ruled and written at a time; about one row group of the result.
-PEOPLE_PER_PARTITION = 100_000
-# A partition is one open file while it is written; the usual limit is 1,024 for a process.
-MAX_PARTITIONS = 256
-# Rows collected before they are split, so that each partition gets more than a few at a time.
-_BUFFER_ROWS = 100_000
-_FILE_ROWS = 65_536
-
-
-def partitions_for(people: int, per_partition: int) -> int:
-    """Return the number of partitions of an audience."""
-    return min(MAX_PARTITIONS, max(1, -(-people // per_partition)))
-
-
-class Parts(Protocol):
-    """Rows with a ``user_id``, by partition."""
-
-    def read(self, part: int) -> pa.Table:
-        """Read one partition."""
-
-
-class Partitions:
-    """Write rows with a ``user_id`` once, then read them by partition.
-
-    The same user is in the same partition of everything that one ``connection`` split into as many ``parts``.
-    """
-
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, folder: Path, schema: pa.Schema, parts: int
-    ) -> None:
-        folder.mkdir(parents=True)
-        self._connection, self.schema = connection, schema
-        self._paths = [folder / f"{part}.arrow" for part in range(parts)]
-        self._writers = [pa.ipc.new_file(str(path), schema) for path in self._paths]
-        self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self._flush()
-        for writer in self._writers:
-            writer.close()
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Write some rows."""
-        self._waiting.append(batch)
-        self._waiting_rows += batch.num_rows
-        if self._waiting_rows >= _BUFFER_ROWS:
-            self._flush()
-
-    def fill(self, files: Iterable[Path]) -> Self:
-        """Write the rows of Parquet files, in their order, and no others."""
-        with self:
-            for path in files:
-                for batch in pq.ParquetFile(path).iter_batches(_FILE_ROWS, columns=self.schema.names):
-                    self.add(batch.select(self.schema.names).cast(self.schema))
-        return self
-
-    def read(self, part: int) -> pa.Table:
-        """Read one partition, in the order in which its rows were written."""
-        with pa.memory_map(str(self._paths[part])) as source:
-            return pa.ipc.open_file(source).read_all()
-
-    def _flush(self) -> None:
-        table = pa.Table.from_batches(self._waiting, schema=self.schema)
-        self._waiting, self._waiting_rows = [], 0
-        if len(self._writers) == 1:
-            self._writers[0].write_table(table)
-            return
-        keys = table.select(["user_id"])
-        hashed = self._connection.from_arrow(keys).project(
-            f"(hash(user_id) % {len(self._writers)})::USMALLINT"
-        )
-        (parts,) = hashed.fetchnumpy().values()
-        order = np.argsort(parts, kind="stable")
-        table = table.combine_chunks().take(pa.array(order))
-        ends = np.cumsum(np.bincount(parts, minlength=len(self._writers)))
-        start = 0
-        for writer, end in zip(self._writers, ends.tolist(), strict=True):
-            if end > start:
-                writer.write_table(table.slice(start, end - start))
-            start = end
-
-
 Source = tuple[str, ByteStream]
 """Name of an object, for the log, and its bytes."""
 
@@ -122,10 +31,8 @@ STAGED = pa.schema([("user_id", pa.string()), ("items", pa.list_(pa.int32())), (
 SCORED = STAGED.append(pa.field("scores", pa.list_(pa.float32())))
 """The same where scores are read; as long as ``items``, NaN for an item without a score."""
 
-# The two cores of a small Airflow worker; most of the work releases Python's lock.
-THREADS = 2
-# Blocks that the threads read ahead; bounds the memory.
-_BLOCKS_AHEAD = 2 * THREADS
+# Bytes on the local disk for each byte of an output, at most: ids and positions, and scores where they are read.
+STAGED_SHARE = 0.5
 # A broken file should not flood the log.
 _LOGGED_LINES = 20
 _LOGGED_REASONS = 5
@@ -163,6 +70,10 @@ class StagedOutput:
     questions: tuple[int, int] | None = None
     unreadable: int = 0
 
+    def read(self, part: int) -> tuple[pa.Table, pa.Table | None]:
+        """Read the lines and the input users of one partition; None instead of the users means all."""
+        return self.lines.read(part), None if self.asked is None else self.asked.read(part)
+
 
 def stage_output(
     sources: Iterable[Source], catalog: ItemCatalog, lines: Partitions, *, key: str = USER
@@ -181,19 +92,20 @@ def stage_output(
         failed = pc.is_valid(block.columns["error"])
         return block, _staged(block, failed, catalog, with_scores=with_scores), _reasons(block, failed)
 
-    with ThreadPoolExecutor(THREADS) as threads, lines:
+    ahead = 2 * machine.cpus()
+    with ThreadPoolExecutor(ahead // 2) as threads, lines:
         for name, stream in sources:
             unreadable = lines_before = 0
             reasons: Counter[str] = Counter()
-            for block, batch, why in in_order(threads, read, cut_blocks(stream)):
+            for block, batch, why in in_order(threads, read, cut_blocks(stream), ahead):
                 for line in block.unreadable[: max(0, _LOGGED_LINES - unreadable)]:
                     log.error("%s line %d: %s", name, lines_before + line.line, line.reason)
                 unreadable += len(block.unreadable)
                 lines_before += block.line_ends
                 lines.add(batch)
                 reasons += why
-            for reason, count in reasons.most_common(_LOGGED_REASONS):
-                log.error("%s: at least %d lines have the error: %s", name, count, reason)
+            for reason, times in reasons.most_common(_LOGGED_REASONS):
+                log.error("%s: at least %d lines have the error: %s", name, times, reason)
             if unreadable > _LOGGED_LINES:
                 log.error("%s: %d unreadable lines, of which %d are named", name, unreadable, _LOGGED_LINES)
             staged.unreadable += unreadable
@@ -203,14 +115,14 @@ def stage_output(
 def _staged(
     block: BlockLines, failed: pa.BooleanArray, catalog: ItemCatalog, *, with_scores: bool
 ) -> pa.RecordBatch:
-    """Replace item ids by catalog positions; a failed line has none."""
-    item_ids = block.columns["item_ids"]
+    """Replace items by catalog positions; a failed line has none."""
+    items = block.columns["items"]
     if failed.true_count:
-        item_ids = pc.if_else(failed, None, item_ids)
-    lengths = pc.list_value_length(item_ids).fill_null(0).to_numpy()
-    offsets = np.zeros(len(item_ids) + 1, np.int32)
+        items = pc.if_else(failed, None, items)
+    lengths = pc.list_value_length(items).fill_null(0).to_numpy()
+    offsets = np.zeros(len(items) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    lists = [pa.array(catalog.positions(item_ids.flatten()))]
+    lists = [pa.array(catalog.positions_of(items.flatten().to_numpy()))]
     if with_scores:
         scores = block.columns["scores"]
         known = pc.equal(pc.list_value_length(scores), pa.array(lengths)).fill_null(False)
@@ -232,9 +144,7 @@ def _reasons(block: BlockLines, failed: pa.BooleanArray) -> Counter[str]:
     return Counter(withhold_literals(withhold(reason, [user]))[:_REASON_LENGTH] for user, reason in found)
 
 
-def in_order(
-    threads: Executor, work: Callable[[T], R], things: Iterable[T], ahead: int = _BLOCKS_AHEAD
-) -> Iterator[R]:
+def in_order(threads: Executor, work: Callable[[T], R], things: Iterable[T], ahead: int) -> Iterator[R]:
     """Process things in threads and yield the results in order, reading at most ``ahead`` things ahead."""
     waiting: deque[Future[R]] = deque()
     for thing in things:

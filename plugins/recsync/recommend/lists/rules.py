@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsync.program import Rules
-from recsync.program.recommendations import Limit
+from recsync.program.recommendations import FallbackTier, Limit
 from recsync.recommend.lists.catalog import ItemCatalog, ItemValues
 from recsync.recommend.lists.left_out import LeftOut
 
@@ -24,6 +24,12 @@ Lists = NDArray[np.int32]
 """[people, places]: catalog positions, -1 where there is none."""
 Scores = NDArray[np.float32]
 """[people, places]: scores of the items of ``Lists``, NaN where there is none."""
+PutBy = NDArray[np.int8]
+"""[people, places]: what put the items of ``Lists`` there, as numbers in ``PUT_BY``; 0 where there is none."""
+
+PERSONAL = "personal"
+PUT_BY = (PERSONAL, "promoted", "new_items_share", *get_args(FallbackTier))
+"""What puts an item into a list: the person's own answer, a member of ``Rules`` with a share, or a fallback tier."""
 
 UNKNOWN, OUT_OF_STOCK, BOUGHT, LISTED, MAILED, LOW_SCORE, DUPLICATE, PROMOTED = (
     "not in the catalogue", "out of stock", "bought", "not_in", "mailed", "score below min_score", "duplicate",
@@ -315,19 +321,19 @@ def fill(
     targets: NDArray[np.int64] | None = None,
     among: NDArray[np.bool_] | None = None,
 ) -> tuple[Lists, NDArray[np.int8]]:
-    """Fill compact lists up to their width; a row's number is the person's in the tiers.
+    """Fill compact lists up to their width with allowed items; a row has the same number as its person in the tiers.
 
     :param users: for each row, the user as ``past`` numbers them.
     :param left_out: by row, gets the bits of the rules that dropped items; which ones is not recorded.
     :param targets: fill each list up to a number of items instead.
     :param among: by position, the items that may be taken; None: all.
-    :returns: the lists, and for each the number (from 1) of the last tier that gave it an item, 0 for none.
+    :returns: the lists, and by place the number (from 1) of the tier that gave the item, 0 for none.
     """
-    lists, last = lists.copy(), np.zeros(len(lists), np.int8)
+    lists, given = lists.copy(), np.zeros(lists.shape, np.int8)
     length = lists.shape[1]
     counts = np.count_nonzero(lists >= 0, axis=1)
     for number, tier in enumerate(tiers, start=1):
-        page = 0
+        page, before = 0, counts.copy()
         while len(short := np.flatnonzero(counts < (length if targets is None else targets))):
             offered = tier.candidates(short, page)
             if not offered.shape[1]:
@@ -344,7 +350,9 @@ def fill(
                 filled = np.minimum(filled, targets[short])
                 packed = np.where(np.arange(length) < filled[:, None], packed, -1)
             lists[short] = packed
-            last[short[filled > counts[short]]] = number
             counts[short] = filled
             page += 1
-    return lists, last
+        longer = np.flatnonzero(counts > before)
+        places, first, end = np.arange(length), before[longer, None], counts[longer, None]
+        given[longer] = np.where((places >= first) & (places < end), number, given[longer])
+    return lists, given

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from recsync.errors import FatalError
 from recsync.privacy import withhold
 from recsync.recommend.lists.output_mapping import MappingContext, OutputMapping, staged_lines
-from recsync.recommend.lists.output_staging import NOBODY, STAGED, Partitions, Source, StagedOutput
+from recsync.recommend.lists.output_staging import NOBODY, STAGED, Source, StagedOutput
+from recsync.recommend.lists.partitions import Partitions
 from recsync.recommend.lists.rules import ragged
 from recsync.storage.batch_lines import parse_answer
 from recsync.storage.csv_text import ByteStream

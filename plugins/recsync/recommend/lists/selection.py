@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,11 @@ from recsync.program import Recommendations
 from recsync.recommend.lists.left_out import LeftOut
 from recsync.recommend.lists.rules import (
     PROMOTED,
+    PUT_BY,
     Candidates,
     ListRules,
     Lists,
+    PutBy,
     Scores,
     Tier,
     compact_all,
@@ -45,6 +48,21 @@ class Share:
     count: int
     capped: bool
     pool: NDArray[np.int32]
+
+
+class SelectedLists(NamedTuple):
+    """Lists that were chosen.
+
+    :param scores: None when the candidates have none.
+    :param is_own: by row, whether the list has own candidates.
+    :param dropped: number of dropped items by rule.
+    """
+
+    lists: Lists
+    put_by: PutBy
+    scores: Scores | None
+    is_own: NDArray[np.bool_]
+    dropped: Counter[str]
 
 
 @dataclass(frozen=True)
@@ -79,31 +97,32 @@ class Selection:
         capped = [share.items for share in self.shares if share.capped]
         return ~np.logical_or.reduce(capped) if capped else None
 
-    def choose(
-        self, rows: Candidates, left_out: LeftOut
-    ) -> tuple[Lists, Scores | None, NDArray[np.bool_], Counter[str]]:
+    def choose(self, rows: Candidates, left_out: LeftOut) -> SelectedLists:
         """Choose each list from the person's own candidates, and from the pools what its shares are short of.
 
         :param rows: candidates that may be mailed, in the order of the answer; -1 where there is none.
         :param left_out: records what the rules drop.
-        :returns: lists, their scores, whether a list has own candidates, and the number of dropped items by rule.
         """
         block = _Block(self, rows, left_out)
         for share in self.shares:
             items = share.items if share.capped or self.uncapped is None else share.items & self.uncapped
+            before = block.sizes
             block.take(items, block.missing(share), capped=share.capped)
             block.fill_from_pool(share)
+            block.mark_from(before, PUT_BY.index(share.rule))
         block.take(self.uncapped, self.policy.length - block.sizes)
         if self.shares:
             block.order()
         has_own = np.any(block.is_own, axis=1)
-        return block.lists, block.chosen_scores(), has_own, block.dropped
+        return SelectedLists(block.lists, block.put_by, block.chosen_scores(), has_own, block.dropped)
 
-    def finish(self, lists: Lists, scores: Scores | None) -> tuple[Lists, Scores | None, Counter[str]]:
+    def finish(
+        self, lists: Lists, put_by: PutBy, scores: Scores | None
+    ) -> tuple[Lists, PutBy, Scores | None, Counter[str]]:
         """Put promoted items where the program wants them, and count lists that miss a share by its rule."""
         missed: Counter[str] = Counter()
         if not self.is_needed:
-            return lists, scores, missed
+            return lists, put_by, scores, missed
         sizes = np.count_nonzero(lists >= 0, axis=1)
         for share in self.shares:
             held = np.count_nonzero(share.items[lists] & (lists >= 0), axis=1)
@@ -113,11 +132,11 @@ class Selection:
         promoted = self.policy.rules.promoted
         if promoted and promoted.positions:
             order = places_of(self.shares[0].items[lists] & (lists >= 0), promoted.positions)
-            others = [] if scores is None else [np.take_along_axis(scores, order, axis=1)]
-            moved = np.take_along_axis(lists, order, axis=1)
-            lists, *others = compact_all(moved, self.policy.length, *others)
+            matrices = (lists, put_by) if scores is None else (lists, put_by, scores)
+            moved = [np.take_along_axis(each, order, axis=1) for each in matrices]
+            lists, put_by, *others = compact_all(moved[0], self.policy.length, *moved[1:])
             scores = others[0] if others else None
-        return lists, scores, missed
+        return lists, put_by, scores, missed
 
 
 class _Block:
@@ -135,6 +154,7 @@ class _Block:
         self._done = np.zeros(self._own.shape, np.bool_)
         self.lists: Lists = np.full((people, self._length), -1, np.int32)
         self.places: Places = np.full((people, self._length), -1, np.int64)
+        self.put_by: PutBy = np.zeros((people, self._length), np.int8)
         self.dropped: Counter[str] = Counter()
 
     @property
@@ -232,6 +252,15 @@ class _Block:
         behind = self._width + np.arange(self._length)
         self.places = np.where((self.lists >= 0) & (self.places < 0), behind, self.places)
 
+    def mark_from(self, before: NDArray[np.int64], number: int) -> None:
+        """Record what put the last items of each list there: until they are ordered, lists only grow at their end.
+
+        :param before: by row, the number of items that the list had.
+        :param number: in ``PUT_BY``.
+        """
+        places = np.arange(self._length)
+        self.put_by[(places >= before[:, None]) & (places < self.sizes[:, None])] = number
+
     def order(self) -> None:
         """Order the own candidates as if they had been chosen at once; those of pools follow."""
         self._reorder(np.where(self.places < 0, np.iinfo(np.int64).max, self.places))
@@ -257,6 +286,7 @@ class _Block:
         order = np.argsort(keys, axis=1, kind="stable")
         self.lists = np.take_along_axis(self.lists, order, axis=1)
         self.places = np.take_along_axis(self.places, order, axis=1)
+        self.put_by = np.take_along_axis(self.put_by, order, axis=1)
 
     def chosen_scores(self) -> Scores | None:
         """Return the scores of the chosen items, NaN for those without one."""

@@ -93,6 +93,8 @@ class Reference:
         self.left_out: dict[str, Counter[tuple[str, str]]] = {}
         self.costs: dict[str, set[str]] = {}
         self.seeds: dict[str, list[str]] = {}
+        # By id in Braze, what put each item of the list there.
+        self.put_by: dict[str, dict[str, str]] = {}
         self.lines: dict[str, list[str] | str] = {}
         for user_id, line in world.lines:
             if isinstance(line, list) or user_id not in self.lines:
@@ -114,12 +116,14 @@ class Reference:
         self.mine = self.left_out.setdefault(person.external_id, Counter())
         self.costs[person.external_id] = costs
         self.seeds[person.external_id] = []
+        self.put: dict[str, str] = self.put_by.setdefault(person.external_id, {})
         tier, rules = "personal", self.policy.rules
         if rules.boost or rules.diversity or rules.shares:
             chosen, has_own = self.selected(person, answer, costs)
         else:
             chosen = self.filtered(person, answer, costs)[: self.policy.length]
             has_own = bool(chosen)
+            self.put |= dict.fromkeys(chosen, "personal")
         unanswered = "" if isinstance(line, list) else self.reason(line)
         filled = False
         if len(chosen) < self.policy.shortest or not has_own:
@@ -135,6 +139,7 @@ class Reference:
                     if len(chosen) < self.policy.length and not broken:
                         chosen.append(item_id)
                         tier, filled = name, True
+                        self.put[item_id] = name
         if not (has_own or filled) or len(chosen) < self.policy.shortest:
             chosen = []
         if len(chosen) < self.policy.length:
@@ -190,7 +195,7 @@ class Reference:
         chosen: list[str] = []
         done: set[str] = set()
 
-        def take(fits: Callable[[str], bool], wanted: int, *, capped: bool = False) -> None:
+        def take(fits: Callable[[str], bool], wanted: int, rule: str, *, capped: bool = False) -> None:
             offered = [i for i in own if i not in done and fits(i)] if wanted or capped else []
             good: list[str] = []
             for item_id in offered:
@@ -204,6 +209,7 @@ class Reference:
                 good.remove(item_id)
                 done.add(item_id)
                 chosen.append(item_id)
+                self.put[item_id] = rule
             for item_id in good if capped else ():
                 self.drop("promoted", costs, item_id)
 
@@ -219,12 +225,14 @@ class Reference:
             def wanted(count: int = count, fits: Callable[[str], bool] = fits) -> int:
                 return max(0, min(count - sum(map(fits, chosen)), length - len(chosen)))
 
-            take(fits_only, wanted(), capped=name == "promoted")
+            rule = {"promoted": "promoted", "new": "new_items_share"}[name]
+            take(fits_only, wanted(), rule, capped=name == "promoted")
             if own or self.policy.fallback:
                 for item_id in self.pool(name):
                     if wanted() and fits_only(item_id) and not self.broken(person, item_id, chosen):
                         chosen.append(item_id)
-        take(other, length - len(chosen))
+                        self.put[item_id] = rule
+        take(other, length - len(chosen), "personal")
         mine = sorted((i for i in chosen if i in value and i in done), key=own.index)
         pooled = [i for i in chosen if i not in mine]
         ordered: list[str] = []

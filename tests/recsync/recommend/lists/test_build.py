@@ -264,6 +264,7 @@ def test_lists_are_those_of_the_reference(world: World, chosen: Recommendations,
             own = [score for score in row["scores"] or [] if score is not None]
             assert own == [score for score in of_item if score is not None][: len(own)]
         who = row["external_id"]
+        assert row["put_by"] == [reference.put_by[who][item] for item in row["items"]]
         assert row["left_out"] == reference.left_out[who]
         assert row["all_rules"] == reference.costs[who]
         assert row["seeds"] == reference.seeds[who]

@@ -113,10 +113,3 @@ def test_a_segment_job_takes_so_many_questions(tmp_path: Path, attributes: bool,
     for wrong in (rows, []):
         with pytest.raises(FatalError, match=rf"returns {len(wrong)} .*takes 1 to {most}"):
             job_input.write_segments(wrong, target, attributes=attributes, name="s.sql")
-
-
-def test_an_input_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_input, "MAX_INPUT_BYTES", 10)
-    (tmp_path / "lines.json").write_text("x" * 11)
-    with pytest.raises(FatalError, match="Ask about fewer people"):
-        job_input.check_size(tmp_path / "lines.json")

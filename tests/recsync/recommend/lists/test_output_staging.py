@@ -5,22 +5,24 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pytest
 
+from recsync.recommend.lists import output_staging
+from recsync.recommend.lists.batch_output import cut_blocks
 from recsync.recommend.lists.catalog import ItemCatalog
 from recsync.recommend.lists.output_staging import (
     SCORED,
     STAGED,
-    Partitions,
     dedupe_lines,
     in_order,
-    partitions_for,
     stage_output,
 )
+from recsync.recommend.lists.partitions import Partitions
+from recsync.storage import machine
 
 CATALOG = ItemCatalog(pa.table({"item_id": ["a", "b"], "fields": ["{}", "{}"]}))
 LINES = (
@@ -31,32 +33,9 @@ LINES = (
 )
 
 
-def test_a_user_is_in_the_same_partition_of_everything(tmp_path: Path) -> None:
-    schema = pa.schema([("user_id", pa.string()), ("n", pa.int64())])
-    users = [f"u{n}" for n in range(100)]
-    connection = duckdb.connect()
-    with (
-        Partitions(connection, tmp_path / "a", schema, 4) as first,
-        Partitions(connection, tmp_path / "b", schema, 4) as second,
-    ):
-        first.add(pa.record_batch({"user_id": users, "n": range(100)}, schema))
-        for user in reversed(users):
-            second.add(pa.record_batch({"user_id": [user], "n": [0]}, schema))
-    parts = [(set(first.read(n)["user_id"].to_pylist()), second.read(n)) for n in range(4)]
-    assert sum(len(found) for found, _ in parts) == 100
-    for n, (found, other) in enumerate(parts):
-        assert found == set(other["user_id"].to_pylist())
-        assert first.read(n)["n"].to_pylist() == sorted(first.read(n)["n"].to_pylist())
-
-
-@pytest.mark.parametrize(("people", "parts"), [(0, 1), (100, 1), (101, 2), (10**9, 256)])
-def test_an_audience_is_split_by_its_size(people: int, parts: int) -> None:
-    assert partitions_for(people, 100) == parts
-
-
 @pytest.mark.parametrize("schema", [STAGED, SCORED])
 def test_items_are_staged_by_their_positions(tmp_path: Path, schema: pa.Schema) -> None:
-    lines = Partitions(duckdb.connect(), tmp_path / "output", schema, 1)
+    lines = Partitions(tmp_path / "output", schema, 1)
     staged = stage_output([("a.out", io.BytesIO(LINES + b"<html>\n"))], CATALOG, lines)
     rows = {row["user_id"]: row for row in staged.lines.read(0).to_pylist()}
     assert {user: row["items"] for user, row in rows.items()} == {
@@ -71,6 +50,40 @@ def test_items_are_staged_by_their_positions(tmp_path: Path, schema: pa.Schema) 
         # More scores than items belong to none of them.
         scores = {user: [x if x == x else None for x in row["scores"]] for user, row in rows.items()}
         assert scores == {"1": [0.5, 0.25, 0.125], "2": [None], "3": [], "4": [None, 0.25]}
+
+
+def test_an_object_after_one_with_errors_is_read_only_a_few_blocks_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(machine.THREADS, "1")
+    monkeypatch.setattr(output_staging, "cut_blocks", partial(cut_blocks, block_bytes=200))
+    failed = b"".join(b'{"input":{"userId":"f%d"},"error":"no such user"}\n' % n for n in range(100))
+    good = b"".join(
+        b'{"input":{"userId":"g%d"},"output":{"recommendedItems":["a"]},"error":null}\n' % n
+        for n in range(100)
+    )
+    most_ahead = 0
+
+    class Counted(io.BytesIO):
+        reads = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            nonlocal most_ahead
+            self.reads += 1
+            most_ahead = max(most_ahead, self.reads - lines.added)
+            return super().read(size)
+
+    class CountedPartitions(Partitions):
+        added = 0
+
+        def add(self, batch: pa.RecordBatch) -> None:
+            self.added += batch["user_id"][0].as_py().startswith("g")
+            super().add(batch)
+
+    lines = CountedPartitions(tmp_path / "output", STAGED, 1)
+    stage_output([("a.out", io.BytesIO(failed)), ("b.out", Counted(good))], CATALOG, lines)
+    assert len(lines.read(0)) == 200
+    assert most_ahead <= 6
 
 
 def test_results_come_in_the_order_of_the_work() -> None:

@@ -77,6 +77,12 @@ def shop_lists(
     return {row["external_id"]: row["items"] for row in rows}, report
 
 
+def put_by(folder: Path) -> dict[str, list[str]]:
+    """Read what put the items of each list there."""
+    table = pq.read_table(folder / "lists.parquet")
+    return dict(zip(table["external_id"].to_pylist(), table["put_by"].to_pylist(), strict=True))
+
+
 def held(lists: dict[str, list[str]], items: set[str]) -> set[int]:
     return {len(items.intersection(listed)) for listed in lists.values()}
 
@@ -89,6 +95,10 @@ def test_everybody_has_the_share_of_promoted_items_and_no_name_twice(tmp_path: P
     for items in lists.values():
         assert len({NAMES[item] for item in items}) == 12
         assert [place for place, item in enumerate(items, start=1) if item in PROMOTED] == [2, 5]
+    for user, rules in put_by(tmp_path).items():
+        other = "personal" if user >= "u0100" else "popular"
+        # An own item, too, that the share took.
+        assert rules == [other, "promoted", other, other, "promoted", *[other] * 7]
     # The pool offers what most people bought first, so those without promoted items of their own get the same.
     without = [lists[f"u{n:04}"][1:5:3] for n in range(100)]
     assert all(pair == without[0] for pair in without)
@@ -109,6 +119,15 @@ def test_a_share_of_new_items_is_the_least_and_goes_with_the_others(tmp_path: Pa
     assert held(lists, PROMOTED) == {3}
     assert min(held(lists, NEW)) == 3
     assert report.missed == {}
+    for user, rules in put_by(tmp_path).items():
+        by_rule = {
+            name: {i for i, rule in zip(lists[user], rules, strict=True) if rule == name} for name in rules
+        }
+        assert by_rule["promoted"] == PROMOTED.intersection(lists[user])
+        # New items that are promoted count for both shares.
+        assert len(by_rule.get("new_items_share", ())) == 3 - len(by_rule["promoted"] & NEW)
+        assert by_rule.get("new_items_share", set()) <= NEW
+        assert set(rules) <= {"promoted", "new_items_share", "personal" if user >= "u0100" else "popular"}
 
 
 def test_a_share_without_enough_items_is_told(tmp_path: Path) -> None:

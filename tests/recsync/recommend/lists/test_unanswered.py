@@ -19,8 +19,9 @@ Json = dict[str, Any]
 def unanswered(
     folder: Path, input_type: InputType, questions: list[Json], lines: list[bytes]
 ) -> tuple[Questions, list[Json]]:
-    asked = folder / "questions.json"
-    asked.write_text("".join(json.dumps(question, ensure_ascii=False) + "\n" for question in questions))
+    asked = [folder / "questions-1.json", folder / "questions-2.json"]
+    for path, part in zip(asked, (questions[::2], questions[1::2]), strict=True):
+        path.write_text("".join(json.dumps(question, ensure_ascii=False) + "\n" for question in part))
     half = len(lines) // 2
     outputs = [
         ("a", io.BytesIO(b"\n".join(lines[:half]))),
