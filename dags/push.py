@@ -6,7 +6,7 @@ Brings Braze in step with published recommendations.
 * **approve** asks a person before a large delivery, if the program file says so.
 * **deliver** writes the catalog, then a canary share of the users, then the others; users who left the audience
   lose the attributes. Every user of the audience is counted exactly once: sent, unchanged, removed, rejected,
-  dead-lettered, suppressed, deferred or kept. A retry goes on where the killed try stopped.
+  dead-lettered, suppressed, deferred, kept or held out. A retry goes on where the killed try stopped.
 * **verify** reads a sample back, and writes again what Braze lost.
 
 It runs whenever recommendations are published, and delivers the newest; those published during a run are delivered by
@@ -59,13 +59,18 @@ for program in programs("push", __file__):
             allow_removals="{{ params.allow_removals }}",
         )
         deliver = BrazeDeliverOperator(task_id="deliver", program=program.name, delivery=DELIVERY)
-        verify = BrazeVerifyDeliveryOperator(task_id="verify", program=program.name, delivery=DELIVERY)
+        verify = BrazeVerifyDeliveryOperator(
+            task_id="verify",
+            program=program.name,
+            delivery=DELIVERY,
+            outlets=[asset(program, "deliveries")] if program.tables else [],
+        )
         above_users = program.braze.delivery.approve_above_users
         if above_users is None:
             plan >> deliver >> verify
         else:
             approve = BrazeApproveDeliveryOperator(
-                task_id="approve", plan=plan.output, above_users=above_users
+                task_id="approve", program=program.name, plan=plan.output, above_users=above_users
             )
             plan >> approve >> deliver >> verify
         start_once(dag, program, "push")

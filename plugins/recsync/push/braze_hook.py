@@ -14,7 +14,7 @@ from braze_client.client import BrazeClient
 from braze_client.rate_plan import RatePlan
 from braze_client.transport import AiohttpTransport
 from recsync.errors import FatalError
-from recsync.settings import connection
+from recsync.settings import connection, pace_redis_url
 
 
 class BrazeHook(BaseHook):
@@ -84,7 +84,9 @@ class BrazeHook(BaseHook):
             )
         transport = AiohttpTransport(host, key, connections=self.rate_plan.connections)
         plan = replace(self.rate_plan, max_tries=max_tries) if max_tries else self.rate_plan
-        return BrazeClient(transport, workspace=host.rstrip("/"), secret=key, plan=plan)
+        return BrazeClient(
+            transport, workspace=host.rstrip("/"), secret=key, plan=plan, pace_redis_url=pace_redis_url()
+        )
 
     def get_conn(self) -> BrazeClient:
         """Return a client, under the name that Airflow's hooks use."""

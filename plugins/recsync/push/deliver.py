@@ -6,6 +6,7 @@ A retry reads from the ledger which rows are settled and which may have been sen
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import random
@@ -28,6 +29,7 @@ from braze_client.identifiers import MAX_EXPORT_IDS, Identifier
 from recsync.context import StageContext
 from recsync.costs.usage import record_delivery
 from recsync.errors import DELIBERATE, FatalError
+from recsync.program.names import RETIRE_PREFIX
 from recsync.push import closing
 from recsync.push.accounts import UNKNOWN_TO_BRAZE, DeliveryAccount, is_unknown
 from recsync.push.braze_hook import BrazeHook
@@ -39,8 +41,7 @@ from recsync.push.sending import MIN_REJECTED, CircuitBreaker, Sender
 from recsync.push.store import Deliveries, LastSent, PlanManifest, TakenOverError
 from recsync.push.write_ahead_log import WriteAheadLog
 from recsync.push.writes import open_batches, rows_of_newcomers, taken_lists
-from recsync.recommend.store import RETIRE_PREFIX
-from recsync.storage.duck import work_folder
+from recsync.storage.duck import modest_allocator, work_folder
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def deliver(program_name: str, delivery: str) -> DeliveryReport:
         raise TakenOverError(
             f"Delivery {delivery} was closed in favour of {ledger.closed_by}, which is newer."
         )
-    with work_folder() as folder:
+    with work_folder() as folder, modest_allocator():
         deliveries.download(delivery, folder)
         closing.forget(context, manifest, folder)
         work = _Delivery(context, manifest, ledger, number, folder, token)
@@ -145,6 +146,8 @@ class _Delivery:
         async with BrazeHook(self._braze.connection).client() as client:
             await self._sync_catalog(client)
             await self._send(client)
+            # Return what the calls used: sending and counting need their memory one after the other.
+            pa.system_memory_pool().release_unused()
             account = closing.settle(self._context, self._manifest, self._ledger, self._folder)
             retired = await self._retire(account)
             await self._publish_status(client)
@@ -177,6 +180,8 @@ class _Delivery:
             check=partial(self._deliveries.check, delivery),
             answers=client.answers,
         )
+        # The half million objects of Airflow's modules stay: the garbage collector need not visit them while calls run.
+        gc.freeze()
         writing = asyncio.create_task(journal.run())
         sending = asyncio.create_task(self._send_everything(client, journal))
         try:
@@ -189,6 +194,7 @@ class _Delivery:
             await asyncio.wait((sending,))
             journal.close()
             await writing
+            gc.unfreeze()
             self._number, self._told = journal.number, client.answers - journal.untold
         journal.raise_error()
 
@@ -307,7 +313,7 @@ class _Delivery:
         """Delete the Braze catalog's items that left the program's, once no list points at them."""
         if self._catalog is None or not (waiting := len(self._catalog.retired())):
             return 0
-        left_behind = account.holdouts + account.left_audience_kept
+        left_behind = account.left_behind + account.left_audience_kept
         if left_behind:
             log.warning(
                 "%d items have left the catalog and stay in Braze for now: %d people could not be written and may "
@@ -342,7 +348,7 @@ class _Delivery:
         return DeliveryReport(
             delivery=self._manifest.delivery,
             recommendations=self._manifest.recommendations,
-            **{name: value for name, value in vars(account).items() if name != "holdouts"},
+            **{name: value for name, value in vars(account).items() if name != "left_behind"},
             resent=self._ledger.resent,
             tries=self._ledger.tries,
             answers=dict(self._ledger.answers + (client.answers - self._told)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ from recsync.push.plan_format import STATE
 from recsync.push.rendering import Elements, Lists, read_values
 from recsync.recommend.lists.list_partition import LISTS
 
-# Rows per batch: some ten megabytes with lists of ten, and long enough for numpy.
-CHUNK_ROWS = 50_000
+# Rows per batch: some megabytes with lists of ten, and long enough for numpy.
+CHUNK_ROWS = 25_000
 _STATE_TYPES = {"kept_since": "BIGINT", "confirmed_at": "BIGINT"}
+# The columns of lists that the comparison looks at, and those of them with few values.
+_WANTED = ("external_id", "reason", "priority", "unanswered")
+_REPEATED = ("reason", "unanswered")
 # DuckDB sorts NaN above all numbers.
 _BY_PRIORITY = "nullif(priority, 'nan'::DOUBLE) DESC NULLS LAST"
 
@@ -40,7 +43,8 @@ class PlanInputs:
     :param refresh_seconds: from which age on the date of an unchanged list is written again; None: never.
     :param oldest: remove the lists that were confirmed before these Unix seconds, and compare nothing; None: compare.
     :param resync: treat every fingerprint of the state as unknown, so that every user is written.
-    :param run: the recommendations' manifest: the texts in it, by field.
+    :param run: the recommendations' manifest: the texts in it, and the texts by arm, by field.
+    :param held_out: arms of held-out people, who get no list and lose an existing one.
     :param identifier: of the people in ``lists`` and ``state``.
     """
 
@@ -55,13 +59,17 @@ class PlanInputs:
     refresh_seconds: int | None = None
     oldest: int | None = None
     resync: bool = False
-    run: Mapping[str, str] = field(default_factory=dict)
+    run: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
+    held_out: tuple[str, ...] = ()
     identifier: Identifier = EXTERNAL_ID
 
-    def list_batches(self) -> Iterator[pa.RecordBatch]:
-        """Read the users and what their attributes are made from; the rows are numbered through all batches."""
-        columns = {"external_id", *(attribute.source.column for attribute in self.braze.written)}
-        with pq.ParquetFile(self.lists, memory_map=True) as file:
+    def list_batches(self, *others: str) -> Iterator[pa.RecordBatch]:
+        """Read the users, what their attributes are made from, and other columns.
+
+        The rows are numbered through all batches.
+        """
+        columns = {"external_id", *others, *(c for a in self.braze.written for c in a.source.columns)}
+        with pq.ParquetFile(self.lists, read_dictionary=_REPEATED) as file:
             yield from file.iter_batches(
                 CHUNK_ROWS, columns=[name for name in LISTS.names if name in columns]
             )
@@ -81,15 +89,23 @@ class WantedLists:
 
 
 def fingerprint_lists(inputs: PlanInputs, elements: Elements, wanted: Path) -> WantedLists:
-    """Write row and fingerprints of every list: one column per attribute of the program, null without a value."""
+    """Write every row and its fingerprints: one column per attribute of the program, null without a value.
+
+    The rows are written again, because DuckDB would need memory for a join with the lists by their row.
+    """
     used = np.zeros(len(elements.keys), dtype=np.bool_)
     attributes = inputs.braze.written
     filled = np.zeros(len(attributes), dtype=np.int64)
     columns = [(_column(number), pa.uint64()) for number in range(len(attributes))]
-    schema = pa.schema([("row", pa.int64()), *columns])
+    named = [*_WANTED, "arm"] if inputs.held_out else _WANTED
+    types = {**dict.fromkeys(named, pa.string()), "priority": pa.float64()}
+    types |= dict.fromkeys(_REPEATED, pa.dictionary(pa.int32(), pa.string()))
+    schema = pa.schema([("row", pa.int64()), *columns, *((name, types[name]) for name in named)])
     first = 0
-    with pq.ParquetWriter(wanted, schema, compression="none") as writer:
-        for batch in inputs.list_batches():
+    with pq.ParquetWriter(
+        wanted, schema, compression="none", use_dictionary=[*_REPEATED, "arm"], write_statistics=False
+    ) as writer:
+        for batch in inputs.list_batches(*named):
             lists = Lists.of(batch.column("items"), elements)
             used[lists.positions] = True
             empty = np.diff(lists.offsets) == 0
@@ -98,6 +114,7 @@ def fingerprint_lists(inputs: PlanInputs, elements: Elements, wanted: Path) -> W
                 digests, missing = read_values(attribute, batch, lists, inputs.run).fingerprints()
                 arrays.append(pa.array(digests, mask=missing | empty))
             filled += [len(batch) - array.null_count for array in arrays[1:]]
+            arrays += [batch[name] for name in named]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
             first += len(batch)
     without = [a.name for a, values in zip(attributes, filled, strict=True) if filled[0] and not values]
@@ -111,7 +128,7 @@ def _column(number: int) -> str:
 def compare(
     database: duckdb.DuckDBPyConnection, inputs: PlanInputs, work: Path, without: frozenset[str] = frozenset()
 ) -> None:
-    """Create the table ``person``: every user of the audience or of the state, and what changes.
+    """Create the view ``person`` of a file: every user of the audience or of the state, and what changes.
 
     ``kept_since`` is null for users with an answer in the batch output; ``kept``: the user keeps the list.
     One join per attribute and no aggregate over lists: joins spill to disk, and most states know one attribute.
@@ -120,10 +137,9 @@ def compare(
     """
     columns = {attribute.name: _column(n) for n, attribute in enumerate(inputs.braze.written)}
     database.execute(
-        f"CREATE VIEW people AS SELECT l.external_id, l.reason, l.priority, w.row, {', '.join(columns.values())}, "
-        "coalesce(l.unanswered, '') AS unanswered "
-        f"FROM read_parquet('{inputs.lists}', file_row_number = true) l "
-        f"JOIN read_parquet('{work / 'wanted.parquet'}') w ON w.row = l.file_row_number"
+        f"CREATE VIEW people AS SELECT external_id, reason, priority, row, {', '.join(columns.values())}, "
+        "coalesce(unanswered, '') AS unanswered, "
+        f"{_is_held_out(inputs.held_out)} AS held_out FROM read_parquet('{work / 'wanted.parquet'}')"
     )
     if inputs.state is None:
         database.register("state", STATE.empty_table())
@@ -166,13 +182,24 @@ def compare(
         f"AND {inputs.moment} - {since} < {inputs.keep_seconds} "
         f"AND ({shown}.fingerprint IS NOT NULL OR NOT ({has_list})))"
     )
+    held = " OR ".join(f"{a.alias}.present" for a in joined)
+    # A table would be held in memory, up to DuckDB's limit; a file is read a few columns at a time.
+    person = work / "person.parquet"
     database.execute(
-        f"CREATE TABLE person AS SELECT {who} AS external_id, p.row, p.external_id IS NOT NULL AS in_audience, "
+        f"COPY (SELECT {who} AS external_id, p.row, p.external_id IS NOT NULL AS in_audience, "
         f"{has_list} AS has_list, p.reason, p.priority, p.unanswered, coalesce({kept}, false) AS kept, "
         f"CASE WHEN {kept} THEN {since} WHEN p.unanswered <> '' THEN 0 END AS kept_since, "
+        f"coalesce(p.held_out, false) AS held_out, coalesce({held}, false) AS had_list, "
         f"CASE WHEN {kept} THEN NULL WHEN {changed} THEN list_concat({entries}) END AS changes, "
         f"coalesce({has_list} AND {due}, false) AS only_date FROM people p{joins}"
+        f") TO '{person}' (FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1000)"
     )
+    database.execute(f"CREATE VIEW person AS SELECT * FROM read_parquet('{person}')")
+
+
+def _is_held_out(arms: Sequence[str]) -> str:
+    """Return the SQL expression for whether a person of the lists is in one of these arms."""
+    return f"coalesce(arm IN ({', '.join(map(_literal, arms))}), false)" if arms else "false"
 
 
 UNKNOWN_AGE = "the age of the list is not known before the next push"
@@ -189,9 +216,10 @@ def expire(database: duckdb.DuckDBPyConnection, inputs: PlanInputs) -> None:
     database.execute(f"CREATE VIEW state AS {state}")
     gone = "list({attribute: attribute, fingerprint: NULL::UBIGINT} ORDER BY attribute)"
     database.execute(
-        "CREATE TABLE person AS SELECT external_id, NULL::BIGINT AS row, true AS in_audience, "
+        "CREATE TEMP TABLE person AS SELECT external_id, NULL::BIGINT AS row, true AS in_audience, true AS had_list, "
         f"NOT coalesce(confirmed < {inputs.oldest}, false) AS has_list, '' AS reason, NULL::DOUBLE AS priority, "
-        f"'{UNKNOWN_AGE}' AS unanswered, confirmed IS NULL AS kept, NULL::BIGINT AS kept_since, false AS only_date, "
+        f"'{UNKNOWN_AGE}' AS unanswered, confirmed IS NULL AS kept, NULL::BIGINT AS kept_since, "
+        "false AS held_out, false AS only_date, "
         f"CASE WHEN confirmed < {inputs.oldest} THEN gone END AS changes "
         f"FROM (SELECT external_id, max(confirmed_at) AS confirmed, {gone} AS gone FROM state GROUP BY external_id)"
     )
@@ -237,11 +265,7 @@ class _JoinedAttribute:
     @property
     def table(self) -> str:
         columns = "external_id, fingerprint, kept_since, confirmed_at, true AS present"
-        return f"(SELECT {columns} FROM state WHERE attribute = {self._literal}) {self.alias}"
-
-    @property
-    def _literal(self) -> str:
-        return "'" + self.name.replace("'", "''") + "'"
+        return f"(SELECT {columns} FROM state WHERE attribute = {_literal(self.name)}) {self.alias}"
 
     @property
     def differs(self) -> str:
@@ -253,24 +277,29 @@ class _JoinedAttribute:
 
     @property
     def change(self) -> str:
-        return f"[{{attribute: {self._literal}, fingerprint: {self.wanted}}}]"
+        return f"[{{attribute: {_literal(self.name)}, fingerprint: {self.wanted}}}]"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def choose(database: duckdb.DuckDBPyConnection, inputs: PlanInputs) -> None:
-    """Create the tables ``deferred`` (ids over the cap) and ``canary`` (rows that go first)."""
+    """Create tables of changes: ``deferred`` is over the cap, ``todo`` is not, and ``canary`` is sent first."""
     order = f"has_list, only_date, {_BY_PRIORITY}, hash(external_id), external_id"
     offset = "LIMIT 0" if inputs.cap is None else f"OFFSET {int(inputs.cap)}"
     database.execute(
-        f"CREATE TABLE deferred AS SELECT external_id FROM person WHERE changes IS NOT NULL ORDER BY {order} {offset}"
+        "CREATE TEMP TABLE deferred AS SELECT external_id FROM person "
+        f"WHERE changes IS NOT NULL ORDER BY {order} {offset}"
     )
     database.execute(
-        "CREATE VIEW todo AS SELECT * FROM person WHERE changes IS NOT NULL "
+        "CREATE TEMP TABLE todo AS SELECT * FROM person WHERE changes IS NOT NULL "
         "AND external_id NOT IN (SELECT external_id FROM deferred)"
     )
     writes = value(database, "SELECT count(*) FROM todo WHERE has_list")
     share = int(np.ceil(writes * inputs.canary_share))
     database.execute(
-        "CREATE TABLE canary AS SELECT row FROM todo WHERE has_list "
+        "CREATE TEMP TABLE canary AS SELECT row FROM todo WHERE has_list "
         f"ORDER BY hash(external_id), external_id LIMIT {share}"
     )
 

@@ -29,6 +29,7 @@ from recsync.context import StageContext
 from recsync.costs.budget import check_budget
 from recsync.costs.estimate import delivery_charges
 from recsync.errors import FatalError
+from recsync.program.names import RETIRE_PREFIX
 from recsync.push import plan_format
 from recsync.push.accounts import Outcome
 from recsync.push.braze_hook import BrazeHook
@@ -38,8 +39,8 @@ from recsync.push.plan_format import PARTS, UNANSWERED_FILE, PlanFigures
 from recsync.push.rendering import Elements
 from recsync.push.store import Deliveries, LastSent, LastSentState, Newest, PlanManifest
 from recsync.push.writes import WriteCounts, write_lists, write_removals
-from recsync.recommend.store import RETIRE_PREFIX, RecommendationsManifest, RecommendationsStore
-from recsync.storage import duck
+from recsync.recommend.store import RecommendationsManifest, RecommendationsStore
+from recsync.storage import duck, machine
 from recsync.storage.duck import modest_allocator, work_folder
 from recsync.suppression.store import PERSON, read_suppression
 
@@ -260,7 +261,11 @@ def _inputs(
         moment=int(datetime.fromisoformat(recommendations.created_at).timestamp()),
         keep_seconds=policy.keep_days * _DAY_SECONDS,
         refresh_seconds=None if policy.warn_age is None else int(policy.warn_age.total_seconds()),
-        run={name: text for name, text in vars(recommendations).items() if isinstance(text, str)},
+        run={
+            **{name: text for name, text in vars(recommendations).items() if isinstance(text, str)},
+            "versions": recommendations.versions,
+        },
+        held_out=recommendations.held_out,
     )
 
 
@@ -303,7 +308,9 @@ def plan_files(inputs: PlanInputs, target: Path, work: Path) -> PlanFigures:
         )  # fmt: skip
     items = inputs.catalogue.append_column("used", pa.array(wanted.used))
     pq.write_table(items, target / "items.parquet", compression="zstd")
-    with modest_allocator(), duck.opened(work) as database:
+    # 20 million people do not fit into DuckDB's default of 256 MB.
+    memory = machine.duckdb_memory()
+    with modest_allocator(), duck.opened(work, memory_limit=memory) as database:
         if inputs.oldest is None:
             compare(database, inputs, work, wanted.without)
         else:
@@ -323,7 +330,7 @@ def _write(
         "COPY ("
         "SELECT external_id, "
         f"  CASE WHEN kept THEN '{Outcome.KEPT}' WHEN has_list THEN '{Outcome.UNCHANGED}' "
-        f"    ELSE '{Outcome.SUPPRESSED}' END AS outcome, "
+        f"    WHEN held_out THEN '{Outcome.HELD_OUT}' ELSE '{Outcome.SUPPRESSED}' END AS outcome, "
         "  CASE WHEN kept THEN unanswered WHEN has_list THEN '' ELSE coalesce(reason, '') END AS reason "
         "  FROM person WHERE changes IS NULL "
         f"UNION ALL SELECT external_id, '{Outcome.DEFERRED}', 'over the cap of the program file' "
@@ -336,23 +343,34 @@ def _write(
         f"TO '{target / UNANSWERED_FILE}' (FORMAT parquet, COMPRESSION zstd)"
     )
     settled = f"read_parquet('{target / 'settled.parquet'}')"
-    losing = "FROM person WHERE changes IS NOT NULL AND NOT has_list"
+    losing = "changes IS NOT NULL AND NOT has_list AND NOT held_out"
+    audience, had_list, lose, lose_outside = rows_of(
+        database,
+        "SELECT count(*) FILTER (in_audience), count(*) FILTER (had_list), "
+        f"count(*) FILTER ({losing}), count(*) FILTER ({losing} AND NOT in_audience) FROM person",
+    )[0]
+    removals, left_audience, refreshed, held_out = rows_of(
+        database,
+        "SELECT count(*) FILTER (in_audience AND NOT has_list), count(*) FILTER (NOT in_audience), "
+        "count(*) FILTER (only_date), count(*) FILTER (held_out) FROM todo",
+    )[0]
     reasons = f"SELECT reason, count(*) FROM {settled} WHERE reason <> '' GROUP BY 1 ORDER BY 2 DESC, 1"
     return PlanFigures(
-        audience=value(database, "SELECT count(*) FROM person WHERE in_audience"),
+        audience=audience,
         rows={part: tally.rows[part] for part in PARTS},
         writes=tally.writes,
-        removals=value(database, "SELECT count(*) FROM todo WHERE in_audience AND NOT has_list"),
-        left_audience=value(database, "SELECT count(*) FROM todo WHERE NOT in_audience"),
+        removals=removals,
+        left_audience=left_audience,
         settled=dict(rows_of(database, f"SELECT outcome, count(*) FROM {settled} GROUP BY 1 ORDER BY 1")),
         reasons=dict(rows_of(database, reasons)),
         data_points=tally.data_points,
         object_bytes=tally.object_bytes,
-        had_list=value(database, "SELECT count(DISTINCT external_id) FROM state"),
-        losing=value(database, f"SELECT count(*) {losing}"),
-        losing_outside=value(database, f"SELECT count(*) {losing} AND NOT in_audience"),
+        had_list=had_list,
+        losing=lose,
+        losing_outside=lose_outside,
         deferred=value(database, "SELECT count(*) FROM deferred"),
-        refreshed=value(database, "SELECT count(*) FROM todo WHERE only_date"),
+        refreshed=refreshed,
+        held_out=held_out,
     )
 
 

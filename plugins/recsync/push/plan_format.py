@@ -21,6 +21,8 @@ WRITES = pa.schema(
         ("object", pa.binary()),
         ("data_points", pa.int64()),
         ("changes", CHANGES),
+        # Reason for removing the attributes, written to the account; null: none.
+        ("reason", pa.string()),
     ]
 )
 SETTLED = pa.schema([("external_id", pa.string()), ("outcome", pa.string()), ("reason", pa.string())])
@@ -54,10 +56,11 @@ class PlanFigures:
     :param reasons: users without a list, and users who cannot be sent, by reason.
     :param object_bytes: of all rendered writes.
     :param had_list: users who have a list by the last-sent state.
-    :param losing: those of them who lose it, over a cap or not.
+    :param losing: those of them who lose it, over a cap or not; held-out people are not counted.
     :param losing_outside: those of them who are no longer in the audience.
     :param deferred: users over a cap, those outside the audience among them.
     :param refreshed: users who get nothing but the date of their unchanged list; a data point each.
+    :param held_out: users who lose the attributes because an experiment holds them out; not among ``losing``.
     """
 
     audience: int
@@ -74,6 +77,7 @@ class PlanFigures:
     losing_outside: int = 0
     deferred: int = 0
     refreshed: int = 0
+    held_out: int = 0
 
     @property
     def total_rows(self) -> int:

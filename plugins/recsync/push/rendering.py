@@ -246,7 +246,11 @@ class Texts:
         return np.ones(len(self.codes), dtype=np.int64)
 
 
-def read_values(attribute: Attribute, batch: pa.RecordBatch, lists: Lists, run: Mapping[str, str]) -> Values:
+Run = Mapping[str, "str | Mapping[str, str]"]
+"""The fields of a recommendations manifest: texts, and texts by arm."""
+
+
+def read_values(attribute: Attribute, batch: pa.RecordBatch, lists: Lists, run: Run) -> Values:
     """Read an attribute of the people of a batch.
 
     :param batch: rows of the published ``lists.parquet``.
@@ -259,9 +263,23 @@ def read_values(attribute: Attribute, batch: pa.RecordBatch, lists: Lists, run: 
     if source.kind == "numbers":
         return Numbers.of(batch.column(source.column))
     if source.column in batch.schema.names:
-        return Texts.of(batch.column(source.column).fill_null(""), source)
+        column = batch.column(source.column).fill_null("")
+        if source.has_blanks:
+            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+        return Texts.of(column, source)
+    if source.by_arm and run.get(source.by_arm):
+        return Texts.of(_by_arm(batch.column("arm"), run, source), source)
     value = pa.scalar(run.get(source.column) or None, pa.string())
     return Texts.of(pa.repeat(value, len(batch)), source)
+
+
+def _by_arm(arms: pa.Array, run: Run, source: Source) -> pa.Array:
+    """Look up the value of each person's arm; people outside the experiment have the field of the whole run."""
+    found = run[source.by_arm]
+    assert isinstance(found, Mapping)
+    values = {"": run.get(source.column) or None, **found}
+    rows = pc.index_in(arms.fill_null(""), value_set=pa.array(list(values), pa.string()))
+    return pa.array(list(values.values()), pa.string()).take(rows)
 
 
 def _render_lists(offsets: NDArray[np.int64], elements: pa.Array) -> pa.Array:

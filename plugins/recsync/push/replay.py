@@ -6,12 +6,14 @@ The letters are JSON lines and may be edited: ``object`` is sent and fingerprint
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from braze_client.identifiers import EXTERNAL_ID, Identifier, named_in
@@ -24,17 +26,20 @@ from recsync.push.plan import delivery_name, publish_plan
 from recsync.push.plan_format import PARTS, SETTLED, WRITES, PlanFigures
 from recsync.push.rendering import NO_ATTRIBUTES, attribute_fingerprint
 from recsync.push.store import Deliveries, LastSent, PlanManifest
+from recsync.recommend.store import RecommendationsStore
 from recsync.storage import duck
 from recsync.storage.duck import work_folder
 from recsync.suppression.store import PERSON, read_suppression
 
 _SHOWN_PROBLEMS = 10
+_NOBODY: Mapping[str, str] = {}
 
 
 def replay(program_name: str, delivery: str, *, dag_run: str, dry_run: bool = False) -> PlanManifest:
     """Plan to send a delivery's dead letters again, as they are on S3 now.
 
-    Users written by a newer delivery are skipped, and so are lists with items that left the catalog.
+    Users written by a newer delivery are skipped, and so are lists with items that left the catalog, and lists of users
+    whom an experiment holds out by now.
 
     :raises FatalError: when it has none, when a line is broken, or while another delivery is open.
     """
@@ -63,7 +68,8 @@ def replay(program_name: str, delivery: str, *, dag_run: str, dry_run: bool = Fa
     items = known_items(context, catalog) if catalog else None
     with work_folder() as work:
         table = last_sent.download(state, work / "state.parquet")
-        figures = plan_replay(letters, delivery, table, items, work / "plan", work)
+        held_out = _held_out(context, work) if any(not letter.removal for letter in letters) else {}
+        figures = plan_replay(letters, delivery, table, items, work / "plan", work, held_out=held_out)
         manifest = publish_plan(
             context,
             figures,
@@ -160,30 +166,49 @@ def plan_replay(
     items: Collection[str] | None,
     target: Path,
     work: Path,
+    *,
+    held_out: Mapping[str, str] = _NOBODY,
 ) -> PlanFigures:
     """Write the plan's files into ``target``.
 
     :param replayed: the delivery of the letters; users written by a newer one are skipped.
     :param state: the last-sent state.
     :param items: ids in the Braze catalog; None when there is no catalog.
+    :param held_out: people whom an experiment holds out by now, each with the reason; they get no list.
     """
     newer = _newer(state, replayed, work)
     rows: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS}
     settled = []
     for letter in letters:
-        reason = _obstacle(letter, newer, items)
+        why_out = "" if letter.removal else held_out.get(letter.external_id, "")
+        reason = why_out or _obstacle(letter, newer, items)
         if not reason:
             rows["removals" if letter.removal else "rest"].append(_row(letter))
         elif letter.in_audience:
-            settled.append(
-                {"external_id": letter.external_id, "outcome": Outcome.SUPPRESSED, "reason": reason}
-            )
+            outcome = Outcome.HELD_OUT if why_out else Outcome.SUPPRESSED
+            settled.append({"external_id": letter.external_id, "outcome": outcome, "reason": reason})
     (target / "writes").mkdir(parents=True, exist_ok=True)
     for part, written in rows.items():
         pq.write_table(pa.Table.from_pylist(written, WRITES), target / "writes" / f"{part}.parquet")
     pq.write_table(pa.Table.from_pylist(settled, SETTLED), target / "settled.parquet")
     pq.write_table(pa.table({"item_id": [], "fields": [], "used": []}), target / "items.parquet")
-    return _figures(rows, [row["reason"] for row in settled])
+    return _figures(rows, settled)
+
+
+def _held_out(context: StageContext, work: Path) -> dict[str, str]:
+    """Return the people whom the newest lists hold out, each with the reason, by external id."""
+    store = context.store(RecommendationsStore)
+    run = store.latest_run()
+    manifest = store.manifest(run) if run else None
+    if not manifest or not manifest.held_out:
+        return {}
+    store.download(manifest.run, work / "lists.parquet")
+    table = pq.read_table(
+        work / "lists.parquet",
+        columns=["external_id", "reason"],
+        filters=pc.field("arm").isin(manifest.held_out),
+    )
+    return dict(zip(table["external_id"].to_pylist(), table["reason"].to_pylist(), strict=True))
 
 
 def _newer(state: Path | None, replayed: str, work: Path) -> Mapping[str, str]:
@@ -225,6 +250,7 @@ def _row(letter: Letter) -> dict[str, Any]:
         "object": dumps(letter.payload),
         "data_points": sum(_points(value) for value in letter.attributes.values()),
         "changes": changes,
+        "reason": None,
     }
 
 
@@ -233,18 +259,19 @@ def _points(value: list[Any] | str | None) -> int:
     return sum(map(len, objects)) if objects else 1
 
 
-def _figures(rows: Mapping[str, list[dict[str, Any]]], reasons: list[str]) -> PlanFigures:
+def _figures(rows: Mapping[str, list[dict[str, Any]]], settled: list[dict[str, Any]]) -> PlanFigures:
     written = [row for part in rows.values() for row in part]
     inside = [row for row in written if row["in_audience"]]
     removals = sum(row["removal"] for row in inside)
+    outcomes, reasons = (Counter(row[column] for row in settled) for column in ("outcome", "reason"))
     return PlanFigures(
-        audience=len(inside) + len(reasons),
+        audience=len(inside) + len(settled),
         rows={part: len(rows[part]) for part in PARTS},
         writes=len(inside) - removals,
         removals=removals,
         left_audience=len(written) - len(inside),
-        settled={Outcome.SUPPRESSED.value: len(reasons)} if reasons else {},
-        reasons={reason: reasons.count(reason) for reason in sorted(set(reasons))},
+        settled={outcome.value: people for outcome, people in outcomes.items()},
+        reasons=dict(sorted(reasons.items())),
         data_points=sum(row["data_points"] for row in written),
         object_bytes=sum(len(row["object"]) for row in written),
     )

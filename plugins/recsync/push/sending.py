@@ -180,7 +180,7 @@ class Sender:
             self._unclear_in_a_row += 1
             if self._unclear_in_a_row >= OUTAGE_CALLS:
                 raise
-            self._unclear.append(_Unclear(batch, error, self._clear))
+            self._unclear.append(_Unclear(batch.without(()), error, self._clear))
             return ()
         self._answered(batch, result)
         if result.is_readable:

@@ -209,7 +209,7 @@ class Deliveries:
         return PlanManifest(**{**document, "figures": figures, "estimate": estimate})
 
     def accounts_key(self, delivery: str) -> str:
-        return f"{self.keys.delivery(delivery)}accounts.parquet"
+        return self.keys.accounts(delivery)
 
     def newest(self) -> str:
         """Return the name of the newest planned delivery.

@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import WithholdsRecords
+from recsync.notes import PageLink, link_to, note
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,6 +37,7 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("recommendations", "plan_only", "replay", "resync", "allow_removals")
+    operator_extra_links = (PageLink(),)
     ui_color = "#ffe3d8"
 
     def __init__(
@@ -78,6 +80,9 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
                 )
             except SupersededError as error:
                 raise AirflowSkipException(str(error)) from None
+        page = f"/deliveries/{self.program}/{manifest.delivery}"
+        planned = f"{manifest.figures.writes:,} lists and {manifest.figures.removals:,} removals planned"
+        note(f"dry run: {planned}" if dry_run else planned, page=page, of_run=dry_run)
         cost = delivery_cost(self.program, manifest.delivery, manifest.estimate.data_points)
         return {**summary(manifest), "cost": cost}
 
@@ -85,17 +90,20 @@ class BrazePlanDeliveryOperator(WithholdsRecords, BaseOperator):
 class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
     """Ask for approval, with the plan's figures, before a large delivery or one that removes many lists.
 
+    :param program: name of the program.
     :param plan: the plan's figures, as the planning task returned them. (templated)
     :param above_users: ask when more users than this would be written.
     :param response_timeout: after this the task fails, and nothing is delivered. Default: 24 hours.
     """
 
     template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "plan")
+    operator_extra_links = (PageLink(),)
     ui_color = "#ffe3d8"
 
     def __init__(
         self,
         *,
+        program: str,
         plan: Any,
         above_users: int,
         response_timeout: timedelta = _RESPONSE_TIMEOUT,
@@ -104,6 +112,7 @@ class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
         super().__init__(
             subject="Deliver recommendations to Braze?", body="", response_timeout=response_timeout, **kwargs
         )
+        self.program = program
         self.plan = plan
         self.above_users = above_users
 
@@ -111,12 +120,10 @@ class BrazeApproveDeliveryOperator(WithholdsRecords, ApprovalOperator):
         if self.plan["dry_run"]:
             raise AirflowSkipException("A dry run delivers nothing, so there is nothing to approve.")
         if self.plan["people"] <= self.above_users and not self.plan.get("brake"):
-            self.log.info(
-                "%s people are written, no more than %s: nobody is asked",
-                self.plan["people"],
-                self.above_users,
-            )
+            people, limit = self.plan["people"], self.above_users
+            note(f"{people:,} people to write, no more than {limit:,}: no approval needed", of_run=False)
             return None
+        link_to(f"/deliveries/{self.program}/{self.plan['delivery']}")
         self.body = _question(self.plan)
         return super().execute(context)
 
@@ -129,6 +136,7 @@ class BrazeDeliveryBaseOperator(WithholdsRecords, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("delivery",)
+    operator_extra_links = (PageLink(),)
     ui_color = "#ffe3d8"
 
     def __init__(self, *, program: str, delivery: str, **kwargs: Any) -> None:
@@ -148,11 +156,12 @@ class BrazeDeliverOperator(BrazeDeliveryBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from recsync.push.deliver import DryRunError, deliver
 
+        link_to(f"/deliveries/{self.program}/{self.delivery}")
         try:
             report = deliver(self.program, self.delivery)
         except DryRunError as error:
             raise AirflowSkipException(str(error)) from None
-        self.log.info("Delivery %s: %s", report.delivery, report.outcomes)
+        note(_sentence(report.outcomes))
         return asdict(report)
 
 
@@ -167,11 +176,26 @@ class BrazeVerifyDeliveryOperator(BrazeDeliveryBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from recsync.push.verify import verify
 
-        return verify(self.program, self.delivery, dag_run=context["run_id"])
+        link_to(f"/deliveries/{self.program}/{self.delivery}")
+        found = verify(self.program, self.delivery, dag_run=context["run_id"])
+        if found["skipped"]:
+            note(f"no one was read back: {found['skipped'].rstrip('.')}")
+        elif found["drifted"]:
+            note(f"{found['drifted']:,} people differed and were written again")
+        else:
+            note(f"{found['read_back']:,} people read back, all as sent", of_run=False)
+        return found
 
 
 def _is_true(value: str | bool) -> bool:
     return str(value).lower() == "true"
+
+
+def _sentence(outcomes: dict[str, int]) -> str:
+    """Write the people by outcome: sent and rejected always, other outcomes only when not 0."""
+    always = ("sent", "rejected")
+    shown = [name for name in outcomes if name in always or outcomes[name]]
+    return ", ".join(f"{outcomes[name]:,} {name.replace('_', ' ')}" for name in shown)
 
 
 def _question(plan: dict[str, Any]) -> str:
@@ -179,6 +203,7 @@ def _question(plan: dict[str, Any]) -> str:
         "people of the audience": plan["audience"],
         "get another list": plan["writes"],
         "lose their list": plan["removals"],
+        **({"of them held out by the experiment": plan["held_out"]} if plan.get("held_out") else {}),
         "outside the audience, lose their list": plan["left_audience"],
         "requests": plan["requests"],
         "minutes at the rate limit": plan["minutes"],

@@ -29,7 +29,8 @@ from recsync.storage.duck import work_folder
 log = logging.getLogger(__name__)
 
 # Most of the sample was just written; the rest shows whether older values are still there.
-STRATA = {Outcome.SENT: 0.6, Outcome.REMOVED: 0.2, Outcome.UNCHANGED: 0.2}
+# Held-out people must have no values: one from another writer would contaminate the experiment.
+STRATA = {Outcome.SENT: 0.6, Outcome.REMOVED: 0.1, Outcome.UNCHANGED: 0.2, Outcome.HELD_OUT: 0.1}
 # One drifted user in the sample means more outside it: all users written are read back in up to this many calls, so
 # 50,000 by external_id or alias, and 1,000 by an identifier that Braze looks up one at a time.
 READ_ALL_CALLS = 1_000

@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recsync.errors import RetriableError
 from recsync.push.ledger import EntryKind, Ledger, LedgerEntry, Refusal, Status, ranges
 
@@ -15,10 +18,12 @@ from recsync.push.ledger import EntryKind, Ledger, LedgerEntry, Refusal, Status,
 _CALLS_PER_ENTRY = 8
 _SECONDS_PER_ENTRY = 1.0
 # At a high rate, rows for this many seconds are reserved ahead: writing an entry takes about 10 ms, in which all
-# connections would wait. After a kill everything reserved is sent again, so at a low rate, where this is less than
-# two calls, nothing is reserved ahead.
-_AHEAD_SECONDS = 0.1
-_SPARE_CALLS = 2
+# connections would wait, so the next entry is written when half of them are used up. After a kill everything reserved
+# is sent again, so at a low rate, where this is at most five calls, nothing is reserved ahead.
+_AHEAD_SECONDS = 0.25
+# As many calls as Braze allows in that time.
+_MOST_AHEAD_CALLS = 250
+_SPARE_CALLS = 5
 
 
 class WriteAheadLog:
@@ -50,14 +55,14 @@ class WriteAheadLog:
         self._answers = Counter[str]() if answers is None else answers
         self._told = Counter[str]()
         self.until = len(ledger.statuses)
-        self._wanted: set[int] = set()
+        self._wanted: list[NDArray[np.int64]] = []
         self._next = 0
         self._ahead_calls = 0
         self._asked_calls = 0
         self._asked_rows = 0
         self._asked_at = 0.0
         self._calls = 0
-        self._taken: list[int] = []
+        self._taken: list[Sequence[int]] = []
         self._rejected: list[Refusal] = []
         self._dead: list[Refusal] = []
         self._wake = asyncio.Event()
@@ -72,8 +77,8 @@ class WriteAheadLog:
         self._asked_calls += 1
         self._asked_rows += len(rows)
         self._next = max(self._next, rows[-1] + 1)
-        while missing := self._ledger.unreserved(rows):
-            self._wanted.update(missing)
+        while len(missing := self._ledger.unreserved(rows)):
+            self._wanted.append(missing)
             written = self._written
             self._wake.set()
             await written.wait()
@@ -83,11 +88,11 @@ class WriteAheadLog:
         self, taken: Sequence[int], rejected: Sequence[Refusal] = (), dead: Sequence[Refusal] = ()
     ) -> None:
         """Record the results of reserved rows."""
-        self._taken.extend(taken)
+        self._taken.append(taken)
         self._rejected.extend(rejected)
         self._dead.extend(dead)
         self._calls += 1
-        if self._calls >= max(_CALLS_PER_ENTRY, self._ahead_calls):
+        if self._calls >= max(_CALLS_PER_ENTRY, self._ahead_calls // 2):
             self._wake.set()
 
     async def run(self) -> None:
@@ -140,13 +145,13 @@ class WriteAheadLog:
             EntryKind.PROGRESS,
             datetime.now(UTC).isoformat(),
             by=self._token,
-            sending=ranges([*self._wanted.union(self._ahead())]),
+            sending=ranges([*self._wanted, self._ahead()]),
             taken=ranges(self._taken),
             rejected=tuple(self._rejected),
             dead=tuple(self._dead),
             answers=dict(answers),
         )
-        self._wanted = set()
+        self._wanted = []
         self._taken, self._rejected, self._dead, self._calls = [], [], [], 0
         self._writing = True
         await asyncio.to_thread(self._append, self.number, entry)
@@ -157,7 +162,7 @@ class WriteAheadLog:
         self._announce()
         return True
 
-    def _ahead(self) -> list[int]:
+    def _ahead(self) -> NDArray[np.int64]:
         """Reserve rows ahead, based on the recent rate of calls."""
         now = asyncio.get_running_loop().time()
         calls, rows = self._asked_calls, self._asked_rows
@@ -165,10 +170,12 @@ class WriteAheadLog:
         pace = calls / max(now - self._asked_at, 0.001) if self._asked_at else 0.0
         self._asked_at = now
         # Shrink slowly, so that one late entry does not make all connections wait for the next.
-        self._ahead_calls = max(int(self._ahead_calls * 0.8), int(pace * _AHEAD_SECONDS) - _SPARE_CALLS, 0)
+        wanted = min(int(pace * _AHEAD_SECONDS), _MOST_AHEAD_CALLS) - _SPARE_CALLS
+        self._ahead_calls = max(int(self._ahead_calls * 0.8), wanted, 0)
         end = min(self.until, self._next + self._ahead_calls * rows // max(calls, 1))
         ahead = self._ledger.unreserved(range(self._next, max(end, self._next)))
-        return [row for row in ahead if self._ledger.statuses[row] == Status.OPEN]
+        still_open: NDArray[np.int64] = ahead[self._ledger.statuses[ahead] == Status.OPEN]
+        return still_open
 
     def raise_error(self) -> None:
         if self.error is not None:

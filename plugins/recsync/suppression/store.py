@@ -58,7 +58,7 @@ class Suppression:
         return hmac.digest(self.salt, f"{kind}:{value}".encode(), "sha256").hex()
 
     def with_ids(self, user_ids: Iterable[str], external_ids: Iterable[str]) -> Self:
-        """Return the list with one more person."""
+        """Return the list with more people."""
         return replace(
             self,
             users=self.users | {self.digest(USER, one) for one in user_ids},
@@ -161,7 +161,7 @@ class SuppressionStore:
         return self._document.get()
 
     def add(self, user_ids: Iterable[str] = (), external_ids: Iterable[str] = ()) -> Suppression:
-        """Add one person; adding again changes nothing.
+        """Add people by one change of the object; adding again changes nothing.
 
         :returns: the list as it is now, with its salt also when it was empty.
         """

@@ -30,6 +30,9 @@ RUN = {
     "created_at": "2026-02-01T00:30:00.250000+01:00",
     "solution_version_arn": "arn:aws:personalize:eu:1:solution/shop/4f1e",
 }
+# The arm of held-out people, and an arm with a model of its own.
+OUT, OWN = "out", "own"
+OWN_VERSION = "arn:aws:personalize:eu:1:solution/other/77"
 UNKNOWN = object()
 """Something may have been written, nobody knows what."""
 
@@ -45,9 +48,12 @@ class Person:
     unanswered: str = ""
     segment: str | None = None
     scores: tuple[float | None, ...] | None = None
+    arm: str | None = None
 
     @property
     def reason(self) -> str:
+        if self.arm == OUT:
+            return "held out by experiment autumn"
         return "" if self.items else "nothing fit to mail"
 
 
@@ -72,6 +78,7 @@ class Case:
     refresh_seconds: int | None = None
     confirmed: Mapping[str, int] = field(default_factory=dict)
     manifest: Mapping[str, str] = field(default_factory=lambda: dict(RUN))
+    has_versions: bool = False
 
     def is_kept(self, external_id: str) -> bool:
         """Say whether somebody without an answer keeps the list that Braze has."""
@@ -98,13 +105,15 @@ class Case:
                 return numbers(person.scores) if self.has_scores else None
             case "tier":
                 return person.tier or ""
+            case "arm":
+                return person.arm or None
             case "generated_at":
                 return "2026-01-31T23:30:00Z" if self.manifest["created_at"] else None
             case "version":
-                return (
-                    self.manifest["solution_version_arn"].removeprefix("arn:aws:personalize:eu:1:solution/")
-                    or None
-                )
+                arn = self.manifest["solution_version_arn"]
+                if self.has_versions and person.arm:
+                    arn = OWN_VERSION if person.arm == OWN else ""
+                return arn.removeprefix("arn:aws:personalize:eu:1:solution/") or None
         raise ValueError(source)
 
     def wanted(self, external_id: str) -> dict[str, Any]:
@@ -191,6 +200,8 @@ class Case:
             "segment": [p.segment for p in people],
             "unanswered": [p.unanswered for p in people],
             "scores": [p.scores if self.has_scores else None for p in people],
+            "arm": [p.arm for p in people],
+            "put_by": [None] * len(people),
         }
         pq.write_table(pa.Table.from_pydict(columns, LISTS), folder / "lists.parquet", row_group_size=4)
         fields = [json.dumps(dict(item), ensure_ascii=False) for item in self.items.values()]
@@ -206,7 +217,8 @@ class Case:
         inputs = PlanInputs(
             self.braze, lists, catalogue, state, self.cap, self.canary_share, self.moment, self.keep_seconds,
             refresh_seconds=self.refresh_seconds,
-            run=self.manifest,
+            run={**self.manifest, "versions": {OWN: OWN_VERSION} if self.has_versions else {}},
+            held_out=(OUT,),
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(comparison, "CHUNK_ROWS", self.chunk_rows)
@@ -341,7 +353,7 @@ FIELD_VALUES = st.one_of(
 PRIORITIES = st.one_of(st.none(), st.sampled_from([-1.5, 0.0, 2.0, 1e300, math.nan]))
 
 
-SOURCE_NAMES = st.sampled_from(["scores", "generated_at", "version"])
+SOURCE_NAMES = st.sampled_from(["scores", "arm", "generated_at", "version"])
 # Few different ones, so that many are equal.
 SCORES = st.one_of(
     st.none(), st.sampled_from([0.0, 0.5, 0.0117211, 1.0, math.nan]), st.floats(0, 1, width=32)
@@ -361,9 +373,11 @@ def brazes(draw: st.DrawFn) -> Braze:
     )
 
 
-def listed(entries: list[tuple[str, float | None]], *, scored: bool, **rest: Any) -> Person:
+def listed(entries: list[tuple[str, float | None]], *, scored: bool, arm: str | None, **rest: Any) -> Person:
+    if arm == OUT:
+        return Person(arm=arm, priority=rest["priority"])
     scores = tuple(score for _, score in entries) if scored else None
-    return Person(tuple(item for item, _ in entries), scores=scores, **rest)
+    return Person(tuple(item for item, _ in entries), scores=scores, arm=arm, **rest)
 
 
 @st.composite
@@ -380,15 +394,17 @@ def cases(draw: st.DrawFn, *, capped: bool = True) -> Case:
         tier=st.sampled_from(["personal", "popular", 'sim"ilar', None]),
         priority=PRIORITIES,
         unanswered=st.sampled_from(["", "", "no line"]),
+        arm=st.sampled_from([None, "", OWN, "popular", OUT]),
     )
     people = draw(st.dictionaries(IDS, person, max_size=14))
     run = {**RUN, "solution_version_arn": draw(st.sampled_from(["", RUN["solution_version_arn"]]))}
     case = Case(braze, people, items, has_scores=draw(st.booleans()), manifest=run)
+    case = replace(case, has_versions=draw(st.booleans()))
     # Of somebody: exactly what is wanted, another list, another attribute, nobody knows, or nothing.
     values = st.one_of(st.just(UNKNOWN), st.lists(st.text(max_size=3), max_size=3))
     attributes = st.dictionaries(
         st.sampled_from(
-            ["recs", "recs_tier", "old_recs", "recs_scores", "recs_version", "recs_generated_at"]
+            ["recs", "recs_tier", "old_recs", "recs_scores", "recs_version", "recs_generated_at", "recs_arm"]
         ),
         st.one_of(values, st.text(max_size=3)),
     )

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -128,11 +129,16 @@ class Kit:
         priorities: Mapping[str, float] | None = None,
         unanswered: Mapping[str, str] | None = None,
         scores: Mapping[str, Sequence[float | None]] | None = None,
+        arms: Mapping[str, str] | None = None,
+        held_out: str = "",
+        versions: Mapping[str, str] | None = None,
     ) -> str:
         """Publish recommendations as if a batch inference job had run.
 
         :param run: begins with a number, the day of the run.
         :param unanswered: why the job has no answer for somebody.
+        :param arms: of an experiment, by person; those of the arm ``held_out`` have an empty list.
+        :param versions: of the manifest: ARN by arm.
         """
         from recsync.recommend.lists.catalog import positions_in
         from recsync.recommend.lists.list_partition import LISTS
@@ -143,11 +149,20 @@ class Kit:
             "external_id": names,
             "items": [[list(items).index(item) for item in lists[name]] for name in names],
             "tier": [(tiers or {}).get(name, "personal") if lists[name] else "" for name in names],
-            "reason": ["" if lists[name] else "nothing fit to mail" for name in names],
+            "reason": [
+                "held out by experiment autumn"
+                if held_out and (arms or {}).get(name) == held_out
+                else ""
+                if lists[name]
+                else "nothing fit to mail"
+                for name in names
+            ],
             "priority": [(priorities or {}).get(name) for name in names],
             "segment": [None] * len(names),
             "unanswered": [(unanswered or {}).get(name, "") for name in names],
             "scores": [(scores or {}).get(name) for name in names],
+            "arm": [(arms or {}).get(name) for name in names],
+            "put_by": [[(tiers or {}).get(name, "personal")] * len(lists[name]) for name in names],
         }
         catalogue = pa.table(
             {"item_id": list(items), "fields": [json.dumps(dict(fields)) for fields in items.values()]}
@@ -165,6 +180,10 @@ class Kit:
             tiers={},
             dropped={},
             identifier=self.context.program.braze.known_by.tag,
+            experiment="autumn" if arms else "",
+            arms=dict(Counter((arms or {}).values())),
+            held_out=(held_out,) if held_out else (),
+            versions=dict(versions or {}),
         )
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "lists.parquet"

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from delivery_reference import Case, Person, Planned, cases, data_points, digest, state_rows
+from delivery_reference import OUT, Case, Person, Planned, cases, data_points, digest, state_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +20,7 @@ from recsync.errors import FatalError
 from recsync.program import Braze
 from recsync.push.accounts import DeliveryAccount, Outcome, dead_letters, merge_state, settle
 from recsync.push.ledger import EntryKind, Ledger, LedgerEntry, Refusal, Status, ranges
+from recsync.push.plan_format import PARTS
 from recsync.push.replay import parse_letters, plan_replay
 
 GONE = "external_id is not an existing user"
@@ -33,7 +34,7 @@ def ledger_of(statuses: list[Status], reason: str, permitted: int) -> Ledger:
         EntryKind.PROGRESS,
         "now",
         permitted=permitted,
-        taken=ranges(rows[Status.TAKEN]),
+        taken=ranges([rows[Status.TAKEN]]),
         rejected=tuple(Refusal(row, reason) for row in rows[Status.REJECTED]),
         dead=tuple(Refusal(row, reason) for row in rows[Status.DEAD]),
     )
@@ -152,7 +153,7 @@ def check_account(
     kept = (Outcome.REJECTED, Outcome.DEAD_LETTERED, Outcome.DEFERRED, Outcome.KEPT)
     left = {row["external_id"] for row, f in zip(writes, fates, strict=True) if f in kept}
     left |= {row["external_id"] for row in planned.settled if row["outcome"] in kept}
-    assert account.holdouts == len(left & case.shown.keys())
+    assert account.left_behind == len(left & case.shown.keys())
 
 
 def check_letters(planned: Planned, ledger: Ledger, fates: list[Outcome]) -> None:
@@ -257,7 +258,36 @@ def test_what_braze_refused_stays_what_it_was(tmp_path: Path) -> None:
     ledger = ledger_of([Status.REJECTED], "bad", 1)
     assert merge(planned, ledger) == {("a", "recs"): digest(["0"])}
     account = count(planned, ledger)
-    assert (account.holdouts, account.reasons, account.data_points) == (1, {"bad": 1}, 0)
+    assert (account.left_behind, account.reasons, account.data_points) == (1, {"bad": 1}, 0)
+
+
+def test_who_is_held_out_loses_the_list_once_and_is_then_left_alone(tmp_path: Path) -> None:
+    out = {who: Person(arm=OUT) for who in ("had", "gone", "new")}
+    case = Case(IDS, {**out, "in": Person(("1",))}, {"1": {}}, {w: {"recs": ["0"]} for w in ("had", "gone")})
+    planned = case.run(tmp_path / "1")
+    assert (planned.figures.held_out, planned.figures.losing, planned.figures.removals) == (2, 0, 2)
+    fates = {"had": Status.TAKEN, "gone": Status.REJECTED, "in": Status.TAKEN}
+    ledger = ledger_of([fates[row["external_id"]] for row in planned.writes], GONE, 3)
+    account = count(planned, ledger)
+    assert {name: people for name, people in account.outcomes.items() if people} == {
+        "sent": 1, "removed": 2, "held_out": 1,
+    }  # fmt: skip
+    why = "held out by experiment autumn"
+    assert account.reasons == {why: 3}
+    rows = pq.read_table(tmp_path / "1" / "accounts.parquet").to_pylist()
+    assert {row["external_id"]: row["reason"] for row in rows} == {**dict.fromkeys(out, why), "in": ""}
+    # A plan of the release before, which knew no reasons, is settled too.
+    for part in PARTS:
+        path = planned.path / "writes" / f"{part}.parquet"
+        pq.write_table(pq.read_table(path).drop_columns(["reason"]), path)
+    assert count(planned, ledger).outcomes == account.outcomes
+    merge_state(
+        planned.inputs.state, planned.path, planned.figures, ledger, "d-1", tmp_path / "state", tmp_path
+    )
+    again = tmp_path / "2"
+    again.mkdir()
+    second = case.plan(again, planned.inputs.lists, planned.inputs.catalogue, tmp_path / "state")
+    assert (second.figures.total_rows, second.figures.settled) == (0, {"held_out": 3, "unchanged": 1})
 
 
 def test_somebody_who_is_no_braze_user_any_more_is_removed(tmp_path: Path) -> None:

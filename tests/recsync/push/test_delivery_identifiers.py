@@ -199,9 +199,9 @@ def test_of_profiles_that_share_an_address_one_has_the_list_and_that_is_right(ki
 
 
 def test_a_retirement_removes_by_the_identifier_that_was_written(kit: Kit) -> None:
+    from recsync.program.names import RETIRE_PREFIX
     from recsync.push.deliver import deliver
     from recsync.push.plan import plan
-    from recsync.recommend.store import RETIRE_PREFIX
 
     old = Crowd(kit, "external_id", 3)
     old.write_program()

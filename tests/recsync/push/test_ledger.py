@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -80,8 +81,8 @@ def histories(draw: st.DrawFn) -> tuple[Reference, list[LedgerEntry]]:
                 EntryKind.PROGRESS,
                 MOMENT,
                 "try",
-                sending=ranges(list(sending)),
-                taken=ranges(settled[Status.TAKEN]),
+                sending=ranges([list(sending)]),
+                taken=ranges([settled[Status.TAKEN]]),
                 rejected=tuple(Refusal(row, reason) for row in settled[Status.REJECTED]),
                 dead=tuple(Refusal(row, reason) for row in settled[Status.DEAD]),
                 answers=answers,
@@ -102,7 +103,7 @@ def test_a_ledger_says_what_happened_to_every_row(history: tuple[Reference, list
     assert ledger.reasons == reference.reasons
     assert (ledger.resent, ledger.tries) == (reference.resent, reference.tries)
     assert ledger.answers == reference.answers
-    assert ledger.unreserved(range(ROWS)) == [row for row in range(ROWS) if row not in reference.now]
+    assert ledger.unreserved(range(ROWS)).tolist() == [row for row in range(ROWS) if row not in reference.now]
     assert ledger.open_rows.tolist() == [row for row in range(ROWS) if row not in reference.statuses]
     assert ledger.under_way == len(reference.under_way)
     dead = {row for row, status in reference.statuses.items() if status == Status.DEAD}
@@ -118,14 +119,35 @@ def test_entries_survive_json(history: tuple[Reference, list[LedgerEntry]]) -> N
         assert LedgerEntry.parse(json.loads(json.dumps(entry.as_json()))) == entry
 
 
-@given(st.sets(st.integers(0, 80)), st.randoms(use_true_random=False))
-def test_ranges_hold_exactly_the_rows_and_are_as_few_as_can_be(rows: set[int], random: Any) -> None:
+@given(st.sets(st.integers(0, 80)), st.randoms(use_true_random=False), st.integers(0, 80))
+def test_ranges_hold_exactly_the_rows_and_are_as_few_as_can_be(rows: set[int], random: Any, cut: int) -> None:
     shuffled = list(rows)
     random.shuffle(shuffled)
-    found = ranges(shuffled)
+    found = ranges([shuffled[:cut], shuffled[cut:]])
     assert [row for first, end in found for row in range(first, end)] == sorted(rows)
     assert all(before[1] < after[0] for before, after in pairwise(found))
     assert all(first < end for first, end in found)
+
+
+def test_ranges_join_calls_that_touch_or_come_twice() -> None:
+    calls = [
+        range(75, 150),
+        [150],
+        range(75),
+        range(75, 150),
+        range(140, 145),
+        range(160, 160),
+        range(170, 175),
+    ]
+    assert ranges(calls) == ((0, 151), (170, 175))
+
+
+@pytest.mark.parametrize("rows", [range(2, 6), [2, 3, 4, 5]])
+def test_only_rows_that_this_try_has_not_reserved_are_missing(rows: Sequence[int]) -> None:
+    ledger = Ledger.of(8, [LedgerEntry(EntryKind.PROGRESS, MOMENT, sending=((0, 4),))])
+    assert ledger.unreserved(rows).tolist() == [4, 5]
+    ledger.apply(LedgerEntry(EntryKind.PROGRESS, MOMENT, sending=((4, 8),)))
+    assert ledger.unreserved(rows).tolist() == []
 
 
 def test_a_closed_ledger_names_who_closed_it() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from delivery_reference import UNKNOWN, Case, Person, Planned, cases, digest, state_rows
+from delivery_reference import OUT, UNKNOWN, Case, Person, Planned, cases, digest, state_rows
 from hypothesis import given, settings
 
 from braze_client.payloads import MAX_VALUE_BYTES
@@ -52,7 +52,8 @@ def test_after_everything_was_taken_the_same_plan_has_nothing_to_write(case: Cas
         assert second.figures.total_rows == 0
         kept = [who for who in case.people if case.is_kept(who)]
         outcomes = Counter(row["outcome"] for row in second.settled)
-        assert outcomes.keys() <= {"unchanged", "suppressed", "kept"}
+        assert outcomes.keys() <= {"unchanged", "suppressed", "kept", "held_out"}
+        assert outcomes["held_out"] == sum(person.arm == OUT for person in case.people.values())
         assert outcomes["kept"] == len(kept)
         assert outcomes["unchanged"] == sum(case.has_list(who) for who in case.people if who not in kept)
 
@@ -68,6 +69,8 @@ def check_rows(case: Case, planned: Planned) -> None:
             assert row["data_points"] == case.points(who)
             assert row["in_audience"] == (who in case.people)
             assert row["removal"] == (part == "removals") == (not case.has_list(who))
+            is_out = case.people.get(who, Person()).arm == OUT
+            assert row["reason"] == ("held out by experiment autumn" if is_out else None)
 
 
 def check_partition(case: Case, planned: Planned) -> None:
@@ -81,7 +84,8 @@ def check_partition(case: Case, planned: Planned) -> None:
             assert outcome == "deferred" or (outcome == "rejected" and case.is_too_large(who))
         else:
             person = case.people[who]
-            nothing = ("unchanged", "") if case.has_list(who) else ("suppressed", person.reason)
+            without = "held_out" if person.arm == OUT else "suppressed"
+            nothing = ("unchanged", "") if case.has_list(who) else (without, person.reason)
             assert (outcome, reason) == (("kept", person.unanswered) if case.is_kept(who) else nothing)
     assert {who for who in written if who not in case.people} <= case.todo()
 
@@ -116,6 +120,10 @@ def check_figures(case: Case, planned: Planned) -> None:
     assert figures.data_points == sum(row["data_points"] for row in writes)
     assert figures.object_bytes == sum(len(row["object"]) for row in writes)
     assert figures.audience == figures.writes + figures.removals + sum(figures.settled.values())
+    gone = {who for who in case.todo() if not case.has_list(who)}
+    out = {who for who in gone if case.people.get(who, Person()).arm == OUT}
+    assert figures.losing == len(gone - out)
+    assert figures.held_out == len(out & {row["external_id"] for row in writes})
 
 
 def used_items(planned: Planned) -> set[str]:

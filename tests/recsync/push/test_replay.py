@@ -105,6 +105,17 @@ def test_at_most_ten_problems_are_shown() -> None:
     assert str(raised.value).count("letters, line") == 10
 
 
+def test_a_letter_of_somebody_who_is_held_out_by_now_is_not_sent_unless_it_removes(tmp_path: Path) -> None:
+    letters = [Letter(who, letter(who), in_audience=True) for who in ("a", "b")]
+    letters.append(Letter("c", letter("c", recs=None), in_audience=True))
+    why = "held out by experiment autumn"
+    figures = plan_replay(
+        letters, "d-1", None, None, tmp_path / "plan", tmp_path, held_out={"a": why, "c": why}
+    )
+    assert (figures.settled, figures.reasons, figures.audience) == ({"held_out": 1}, {why: 1}, 3)
+    assert (figures.rows["rest"], figures.rows["removals"]) == (1, 1)
+
+
 def test_an_empty_file_plans_nothing(tmp_path: Path) -> None:
     figures, writes, settled = plan(tmp_path, parse_letters(b"\n", name="x"))
     assert (figures.total_rows, figures.audience, writes, settled) == (0, 0, {}, {})

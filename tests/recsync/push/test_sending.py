@@ -110,7 +110,7 @@ class World:
             raise BrazeRefused("nobody in it", status=400, errors=())
         assert before_sending is not None
         await before_sending()
-        assert not self.ledger().unreserved(rows), "sent before it was reserved"
+        assert not len(self.ledger().unreserved(rows)), "sent before it was reserved"
         assert len(set(rows)) == len(rows) <= self.batch_rows
         self.calls.append(rows)
         for _ in range(self.random.randrange(4)):
