@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import json
 
 import pytest
 from small_shop import SmallShop
@@ -41,7 +40,7 @@ def test_one_erasure_is_for_all_programs_over_the_same_data(
     assert last_lines(capsys, 1) == ["shop"]
 
 
-def test_airflow_gets_the_name_only_and_the_certificate_is_printed(
+def test_airflow_gets_no_name_and_no_id_and_the_certificate_is_printed(
     small_shop: SmallShop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The name follows from the salted id, so a first request tells it.
@@ -58,9 +57,7 @@ def test_airflow_gets_the_name_only_and_the_certificate_is_printed(
     enter(monkeypatch, "ann\n")
     small_shop.arguments("forget_user", "run", "shop")
     assert forget_user.main() == 0
-    *words, conf = command.read_text().splitlines()
-    assert words == ["dags", "test", "shop_forget", "--conf"]
-    assert json.loads(conf) == {"request": name}
+    assert command.read_text().splitlines() == ["dags", "test", "shop_forget"]
     uri = context.bucket.uri(context.keys.certificate(name, "20261123T050000", ".txt"))
     assert last_lines(capsys, 2) == ["newer", uri]
 
@@ -88,4 +85,24 @@ def test_an_empty_id_is_an_error_and_starts_nothing(
 
 def test_before_the_end_of_an_erasure_there_is_no_certificate(small_shop: SmallShop) -> None:
     with pytest.raises(FatalError, match="Erasure 0123 of shop has no certificate yet"):
-        forget_user.certificate("shop", "0123")
+        forget_user.certificates("shop", ["0123"])
+
+
+def test_of_many_people_the_first_certificate_and_the_place_of_the_others_are_printed(
+    small_shop: SmallShop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enter(monkeypatch, "".join(f"u{n}\n" for n in range(11)) + "u3\tof-u3\n")
+    small_shop.arguments("forget_user", "request", "shop")
+    assert forget_user.main() == 0
+    names = last_lines(capsys, 11)
+    context = small_shop.context
+    for name in names:
+        context.bucket.put(context.keys.certificate(name, "20261122T050000", ".txt"), f"of {name}".encode())
+    context.bucket.put(context.keys.batch_certificate("batch-1", "20261122T050000", ".txt"), b"11 people")
+    enter(monkeypatch, "\n".join(names))
+    small_shop.arguments("forget_user", "certificates", "shop")
+    assert forget_user.main() == 0
+    printed = capsys.readouterr().out
+    assert "11 people\n11 certificates are in" in printed
+    assert f"of {names[0]}" in printed
+    assert f"of {names[1]}" not in printed

@@ -1,328 +1,243 @@
-"""Erase one person from every object of the programs over the data, and update the manifests.
+"""Erase people from every object of the programs over the data, and update the manifests.
 
-A rewritten object is recognised by its ETag alone, so a retry after a kill updates the manifests that are still old.
+Each object that may name one of them is read once, however many people are erased. The object index says which objects
+cannot name them; a retry after a kill resumes from it.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
 import logging
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
+from typing import Any, Self
 
 from recsync.context import StageContext
 from recsync.errors import RetriableError
-from recsync.export.manifest import ExportedObject, Manifest
-from recsync.export.report_page import page
-from recsync.export.store import ExportStore
-from recsync.forget import erasure_rules
-from recsync.forget.erasure_rules import ERASED, Identity, Redaction, RowCounts, area_of, redaction_of
-from recsync.forget.request import Erasure, read_erasure
-from recsync.imports.dataset_state import DatasetState
-from recsync.imports.store import ImportStore
-from recsync.program import DatasetType
+from recsync.experiments.store import enrolment_tables
+from recsync.forget.batch import ErasureBatch, read_batch
+from recsync.forget.erasure_rules import Redaction, area_of, redaction_of
+from recsync.forget.object_ids import IdHashes, ids_of_document
+from recsync.forget.object_index import ObjectIndex
+from recsync.forget.one_object import ErasureResult, ObjectVersion, erase_from_object
+from recsync.forget.staged import StagedObjects, part_of, put_staged, update_manifests
 from recsync.push.closing import close
 from recsync.push.store import Deliveries, LastSent
-from recsync.recommend.lists.batch_output import unpacked
-from recsync.storage.bucket import Bucket
-from recsync.storage.csv_text import ByteStream, records
-from recsync.storage.hashes import string_hashes
-from recsync.storage.object_writer import object_writer
+from recsync.storage.keys import ALL_EXPERIMENTS
 
 log = logging.getLogger(__name__)
 
 _STEP = "objects"
 _THREADS = 8
-_BLOCK_BYTES = 4 * 1024 * 1024
-# A run that began before the suppression may still write; it writes each object once or twice.
-_TRIES = 5
+# Work that a kill may lose. Writing the index of a large bucket takes a while: spend at most a tenth of the time on it.
+_SECONDS_BETWEEN_SAVES = 60.0
+_SAVES = 10
+# An object that another run writes again and again is staged again.
+_ROUNDS = 5
 
 
-def erase_objects(program_name: str, name: str, *, last_look: bool = False) -> dict[str, Any]:
-    """Rewrite every object that names the person; objects that an earlier try rewrote need nothing.
+@dataclass
+class Counts:
+    """Objects checked and rows removed so far.
 
-    :param last_look: a later repetition: a delivery that is open now began after the suppression, and is not closed.
-    :returns: how many objects and rows, by area of the bucket.
+    :param people: request name -> objects and rows by area of the bucket.
+    :param swapped: staged objects that are counted already, in case a retry meets them again.
     """
-    erasure = read_erasure(program_name, name)
-    context = erasure.context
-    if not last_look:
-        for each in context.over_data:
-            _close_delivery(each, erasure.name)
-    names = [each.program.name for each in context.over_data]
-    found = ((key, redaction_of(name, key)) for name in names for key in context.bucket.keys(f"{name}/"))
-    redactions = [(key, redaction) for key, redaction in found if redaction]
-    objects, rows = _erase_all(erasure, redactions)
-    updated = update_manifests(context)
-    former = erasure.steps().get(_STEP, {"objects": {}, "rows": {}, "manifests": 0, "looked_at": 0})
-    result = {
-        "objects": dict(Counter(former["objects"]) + objects),
-        "rows": dict(Counter(former["rows"]) + rows),
-        "manifests": former["manifests"] + updated,
-        "looked_at": max(former["looked_at"], len(redactions)),
-    }
-    erasure.record_step(_STEP, result)
-    log.info("Erasure %s: %s", name, result)
-    return result
+
+    looked_at: int = 0
+    read: int = 0
+    read_bytes: int = 0
+    rewritten: int = 0
+    manifests: int = 0
+    people: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    swapped: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, document: dict[str, Any] | None) -> Self:
+        """Read it back; a run that began before batches counted one person only."""
+        return cls(**document) if document and "people" in document else cls()
+
+    def add(self, area: str, removed: Mapping[str, int]) -> None:
+        """Count the rows that one object lost."""
+        self.rewritten += 1
+        for name, rows in removed.items():
+            of_person = self.people.setdefault(name, {"objects": {}, "rows": {}})
+            of_person["objects"][area] = of_person["objects"].get(area, 0) + 1
+            of_person["rows"][area] = of_person["rows"].get(area, 0) + rows
+
+    def totals(self) -> dict[str, Any]:
+        """Return the sums over all people, without request names."""
+        rows: Counter[str] = Counter()
+        for of_person in self.people.values():
+            rows.update(of_person["rows"])
+        figures = ("looked_at", "read", "read_bytes", "rewritten", "manifests")
+        return {**{name: getattr(self, name) for name in figures}, "rows": dict(rows)}
 
 
-def _close_delivery(context: StageContext, erasure: str) -> None:
+def erase_objects(program_name: str, name: str) -> dict[str, Any]:
+    """Rewrite every object that names one of the people. Cleaned exports are staged, not replaced yet.
+
+    Needs no lock: trainings read none of the objects that it replaces.
+
+    :returns: :meth:`Counts.totals`.
+    """
+    batch = read_batch(program_name, name)
+    for each in batch.context.over_data:
+        _close_delivery(each, batch.name)
+    sweep = Sweep(batch)
+    sweep.run()
+    return sweep.counts.totals()
+
+
+def replace_exports(program_name: str, name: str, *, again: bool = False) -> dict[str, Any]:
+    """Replace exports by their staged versions, update manifests, and sweep objects written since the first sweep.
+
+    Needs the lock of the dataset group. A second call, after the deletion job, erases what runs from before the
+    suppression wrote meanwhile.
+
+    :param again: this is the second call: manifests are read only if an export was replaced.
+    """
+    batch = read_batch(program_name, name)
+    sweep = Sweep(batch)
+    for _ in range(_ROUNDS):
+        sweep.run()
+        if sweep.swap(manifests=not again):
+            return sweep.counts.totals()
+    raise RetriableError(
+        f"Other runs rewrote exports of {program_name} in each of {_ROUNDS} rounds. Clear this task when they ended."
+    )
+
+
+def _close_delivery(context: StageContext, batch: str) -> None:
     """Close an unfinished delivery, so that its results are in the last-sent state before that is rewritten."""
     state, _ = context.store(LastSent).read()
     if state.open_delivery:
         plan = context.store(Deliveries).plan(state.open_delivery)
-        close(context, plan, by=f"forget-{erasure}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+        close(context, plan, by=f"forget-{batch}-{datetime.now(UTC):%Y%m%dT%H%M%S}")
 
 
-def _erase_all(
-    erasure: Erasure, redactions: list[tuple[str, Redaction]]
-) -> tuple[Counter[str], Counter[str]]:
-    objects: Counter[str] = Counter()
-    rows: Counter[str] = Counter()
+class Sweep:
+    """Erase the people of a batch from the objects of all programs over the data.
 
-    def erase_one(found: tuple[str, Redaction]) -> tuple[str, int]:
-        # The certificate names the area of an object; for other programs over the same data, the program too.
-        program = found[0].split("/", 1)[0]
-        own = program == erasure.context.program.name
-        area = area_of(program, found[0]) if own else f"{program}/{area_of(program, found[0])}"
-        return area, erase_object(erasure.context.bucket, *found, erasure.name, erasure.identity)
-
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for area, removed in threads.map(erase_one, redactions):
-            if removed:
-                objects[area] += 1
-                rows[area] += removed
-    return objects, rows
-
-
-def update_manifests(context: StageContext) -> int:
-    """Publish rewritten objects again, and update the import state.
-
-    :returns: how many manifests were updated.
+    :ivar counts: of the run, over all its tries.
     """
-    keys = context.keys
-    folders = (f"{keys.program}/exports/", keys.all_full, keys.all_imports)
-    etags = {entry["Key"]: entry["ETag"] for folder in folders for entry in context.bucket.listed(folder)}
-    digests: dict[str, str] = {}
-    updated = sum(
-        _update_manifest(context, key, etags, digests)
-        for key in etags
-        if key.startswith(keys.export_manifests)
-        or (key.startswith(keys.all_full) and key.endswith("/manifest.json"))
-    )
-    context.store(ImportStore).change(lambda state: _with_new_digests(state, etags, digests))
-    return updated
 
+    def __init__(self, batch: ErasureBatch) -> None:
+        self._batch = batch
+        self._owner = batch.context
+        probes = batch.people.probes
+        self._indexes = {
+            each.program.name: ObjectIndex(each.bucket, each.keys.erasure_index, probes, batch.mark)
+            for each in batch.context.over_data
+        }
+        self._staged = StagedObjects(batch)
+        self.counts = Counts.of(batch.steps().get(_STEP))
+        self._present: set[str] = set()
+        self._saved_at, self._seconds = time.monotonic(), 0.0
 
-def _update_manifest(
-    context: StageContext, key: str, etags: Mapping[str, str], digests: dict[str, str]
-) -> bool:
-    body, etag = context.bucket.get_with_etag(key)
-    if body is None:
-        return False
-    manifest = Manifest.from_json(json.loads(body))
-    objects = dict(manifest.objects)
-    for kind, exported in manifest.objects.items():
-        if exported.etag and etags.get(exported.key, exported.etag) != exported.etag:
-            objects[kind] = _described(context, exported, etags[exported.key])
-            digests[exported.digest] = objects[kind].digest
-    if objects == manifest.objects:
-        return False
-    document = json.dumps(Manifest(manifest.interval, objects).to_json(), indent=1, sort_keys=True)
-    if context.bucket.put_if(key, document.encode(), etag=etag) is None:
-        log.info("%s was published by an export just now, and is not updated.", context.bucket.uri(key))
-    return True
+    def run(self) -> None:
+        """Read the objects that may name one of the people, and replace or stage them."""
+        listed, staged = self._list(), self._staged.parts()
+        wanted = [
+            one
+            for one in listed
+            if self._index(one.key).may_hold(one.key, one.etag) and part_of(one.key, one.etag) not in staged
+        ]
+        self.counts.looked_at = max(self.counts.looked_at, len(listed))
+        log.info(
+            "Batch %s: %d of %d objects may name one of %d people, %.1f MB.",
+            self._batch.name, len(wanted), len(listed), len(self._batch.requests),
+            sum(one.size_bytes for one in wanted) / 1e6,
+        )  # fmt: skip
+        bucket, people, put = self._owner.bucket, self._batch.people, put_staged(self._batch)
+        with ThreadPoolExecutor(_THREADS) as threads:
+            for number, result in enumerate(
+                threads.map(lambda one: erase_from_object(bucket, one, people, put), wanted), 1
+            ):
+                self._record(result)
+                if time.monotonic() - self._saved_at > max(_SECONDS_BETWEEN_SAVES, _SAVES * self._seconds):
+                    log.info("Batch %s: %d of %d objects are read.", self._batch.name, number, len(wanted))
+                    self.save()
+        self.save()
 
+    def swap(self, *, manifests: bool) -> bool:
+        """Put staged objects in place and update the manifests.
 
-def _described(context: StageContext, exported: ExportedObject, etag: str) -> ExportedObject:
-    """Describe a rewritten object; the digest is of its bytes, so the next export compares its rows."""
-    # Without the header; every record ends with a line feed.
-    digest, rows, size = hashlib.blake2b(digest_size=16), -1, 0
-    for lines in records(context.store(ExportStore).blocks(exported.key, etag)):
-        rows += len(lines)
-        size += sum(len(line) + 1 for line in lines)
-        for line in lines:
-            digest.update(line + b"\n")
-    return replace(exported, etag=etag, rows=max(rows, 0), size_bytes=size, digest=digest.hexdigest())
+        :param manifests: update them even if nothing is staged, for a retry after a kill.
+        :returns: False if another run rewrote some of the originals: sweep again.
+        """
+        staged = self._staged.read()
+        swapped = self._staged.swap_all(staged)
+        if staged or manifests:
+            self.counts.manifests += update_manifests(self._owner, swapped, self._record_manifest)
+        for one in swapped:
+            if one.part not in self.counts.swapped:
+                self.counts.add(self._area(one.key), one.removed)
+            self._index(one.key).move(self._batch.staged_key(one.part), one.key, one.etag)
+        # Saved before they are deleted, so that a retry after a kill counts none twice.
+        self.counts.swapped = [one.part for one in swapped]
+        self.save()
+        self._staged.delete_all()
+        return len(swapped) == len(staged)
 
+    def save(self) -> None:
+        """Write the indexes and the counts, so that a retry goes on from here."""
+        began = time.monotonic()
+        for index in self._indexes.values():
+            index.save(self._present)
+        self._batch.record_step(_STEP, asdict(self.counts))
+        self._saved_at = time.monotonic()
+        self._seconds = self._saved_at - began
 
-def _with_new_digests(
-    state: DatasetState, etags: Mapping[str, str], digests: Mapping[str, str]
-) -> DatasetState:
-    """Refer to the rewritten objects: their rows are what the datasets hold after the deletion."""
-    full = {}
-    for kind, last in state.full.items():
-        etag = etags.get(last.snapshot, last.etag) if last.etag else last.etag
-        full[kind] = replace(last, etag=etag, digest=digests.get(last.digest, last.digest))
-    intervals = {
-        key: {DatasetType(kind).value: digests.get(one, one) for kind, one in known.items()}
-        for key, known in state.intervals.items()
-    }
-    return replace(state, full=full, intervals=intervals)
+    def _list(self) -> list[ObjectVersion]:
+        bucket, names = self._owner.bucket, list(self._indexes)
+        entries = {entry["Key"]: entry for name in names for entry in bucket.listed(f"{name}/")}
+        tables = set(enrolment_tables(self._owner, names))
+        of_tables = bucket.listed(ALL_EXPERIMENTS) if tables else ()
+        entries |= {entry["Key"]: entry for entry in of_tables if entry["Key"] in tables}
+        self._present = set(entries)
+        redactions = {
+            key: Redaction.TABLE if key in tables else redaction_of(key.split("/", 1)[0], key)
+            for key in entries
+        }
+        return [
+            ObjectVersion(key, entries[key]["ETag"], entries[key]["Size"], redaction)
+            for key, redaction in redactions.items()
+            if redaction
+        ]
 
+    def _record(self, result: ErasureResult) -> None:
+        found = result.version
+        if found is None:
+            return
+        self.counts.read += 1
+        self.counts.read_bytes += found.size_bytes
+        key = found.key
+        if result.removed and found.redaction is Redaction.ROWS:
+            key = self._batch.staged_key(part_of(found.key, found.etag))
+        elif result.removed:
+            self.counts.add(self._area(key), result.removed)
+        if result.etag:
+            self._index(found.key).put(key, result.etag, result.ids)
+            self._present.add(key)
 
-def erase_object(bucket: Bucket, key: str, redaction: Redaction, erasure: str, identity: Identity) -> int:
-    """Rewrite an object without a person, if it names them.
+    def _record_manifest(self, key: str, etag: str, body: bytes) -> None:
+        """Index a manifest that was just updated, so that the next sweep need not read it."""
+        found = IdHashes(self._batch.people.probes)
+        ids_of_document(body, found)
+        if not found.is_hit:
+            self._index(key).put(key, etag, found.hashes())
 
-    :param erasure: name of the erasure; replaces the ids in rows that are counted by their position.
-    :returns: how many rows, lines or values named them.
-    :raises RetriableError: when another run keeps writing it.
-    """
-    for _ in range(_TRIES):
-        with suppress(_ChangedError):
-            return _Object(bucket, key, bucket.etag(key)).erase(redaction, erasure, identity)
-    raise RetriableError(f"Another run changed {bucket.uri(key)} in each of {_TRIES} attempts; retry.")
+    def _index(self, key: str) -> ObjectIndex:
+        return self._indexes.get(key.split("/", 1)[0], self._indexes[self._owner.program.name])
 
-
-class _ChangedError(Exception):
-    """Another run wrote the object since it was read."""
-
-
-@dataclass(frozen=True)
-class _Object:
-    """One version of an object; only that version is replaced, so that another run's rows are not lost."""
-
-    bucket: Bucket
-    key: str
-    etag: str | None
-
-    def erase(self, redaction: Redaction, erasure: str, identity: Identity) -> int:
-        if self.etag is None:
-            return 0
-        match redaction:
-            case Redaction.TABLE:
-                return self._erase_table(identity)
-            case Redaction.STAND_IN:
-                return self._erase_table(identity, stand_in=f"{ERASED}-{erasure}")
-            case Redaction.HASHES:
-                return self._erase_hash(identity)
-            case _ if not self._occurs(identity):
-                return 0
-            case Redaction.WHOLE:
-                self.bucket.delete(self.key)
-                return 1
-            case Redaction.ROWS:
-                return self._rewrite(lambda stream, n: erasure_rules.csv_without_person(stream, identity, n))
-            case Redaction.LINES if not self._is_document():
-                return self._rewrite(
-                    lambda stream, n: erasure_rules.json_without_person(_lines(stream), identity, n)
-                )
-            case Redaction.PAGE:
-                return self._erase_page(identity)
-            case _:
-                return self._erase_document(identity)
-
-    def _put(self, body: bytes) -> None:
-        if self.bucket.put_if(self.key, body, etag=self.etag) is None:
-            raise _ChangedError
-
-    def _check_unchanged(self) -> None:
-        """Check right before a multipart upload, which S3 cannot make conditional."""
-        if self.bucket.etag(self.key) != self.etag:
-            raise _ChangedError
-
-    def _blocks(self) -> Iterator[bytes]:
-        return _read(unpacked(self.key, self.bucket.stream(self.key)))
-
-    def _occurs(self, identity: Identity) -> bool:
-        overlap = max(map(len, identity.spellings)) - 1
-        end = b""
-        for block in self._blocks():
-            if identity.occurs(end + block):
-                return True
-            end = (end + block)[-overlap:] if overlap else b""
-        return False
-
-    def _is_document(self) -> bool:
-        """Return whether it is one JSON document of several lines; JSON lines may be called .json too."""
-        if self.key.endswith((".out", ".jsonl", ".gz")):
-            return False
-        try:
-            json.loads(next(_lines(self._blocks()), b""))
-        except ValueError:
-            return True
-        return False
-
-    def _rewrite(self, redact: Callable[[Iterator[bytes], RowCounts], Iterator[bytes]]) -> int:
-        counts = RowCounts()
-        with TemporaryDirectory(prefix="recsync-erasure-") as folder:
-            local = Path(folder) / "object"
-            opener = gzip.open if self.key.endswith(".gz") else open
-            with opener(local, "wb") as file:
-                for block in redact(self._blocks(), counts):
-                    file.write(block)
-            if not counts.removed:
-                return 0
-            self._check_unchanged()
-            with local.open("rb") as written, object_writer(self.bucket, self.key) as target:
-                for block in _read(written):
-                    target.write(block)
-        return counts.removed
-
-    def _erase_page(self, identity: Identity) -> int:
-        body = self.bucket.get(self.key) or b""
-        report = self.bucket.get_json(f"{self.key.removesuffix('.html')}.json")
-        cleaned = (
-            page(erasure_rules.document_without(report, identity))
-            if report
-            else identity.redacted(body.decode())
-        ).encode()
-        if cleaned == body:
-            return 0
-        self._put(cleaned)
-        return 1
-
-    def _erase_document(self, identity: Identity) -> int:
-        document = json.loads(self.bucket.get(self.key) or b"")
-        cleaned = erasure_rules.document_without(document, identity)
-        cleaned = {} if cleaned is None else cleaned
-        if cleaned == document:
-            return 0
-        self._put(json.dumps(cleaned, indent=1, sort_keys=True).encode())
-        return 1
-
-    def _erase_table(self, identity: Identity, stand_in: str = "") -> int:
-        with TemporaryDirectory(prefix="recsync-erasure-") as folder:
-            source, target = Path(folder) / "source.parquet", Path(folder) / "target.parquet"
-            self.bucket.download(self.key, source)
-            counts = erasure_rules.parquet_without_person(source, target, identity, stand_in=stand_in)
-            if counts.removed:
-                self._check_unchanged()
-                self.bucket.upload(self.key, target)
-        return counts.removed
-
-    def _erase_hash(self, identity: Identity) -> int:
-        """Remove the hash of the user's id from a file of hashes of the users' ids."""
-        if "/users" not in self.key:
-            return 0
-        hashes = np.frombuffer(self.bucket.get(self.key) or b"", dtype="<u8")
-        kept = hashes[~np.isin(hashes, string_hashes(pa.array([identity.user_id], pa.string())))]
-        if len(kept) < len(hashes):
-            self._put(kept.tobytes())
-        return len(hashes) - len(kept)
-
-
-def _read(stream: ByteStream) -> Iterator[bytes]:
-    while block := stream.read(_BLOCK_BYTES):
-        yield block
-
-
-def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for block in blocks:
-        *whole, rest = (rest + block).split(b"\n")
-        yield from (line + b"\n" for line in whole)
-    if rest:
-        yield rest
+    def _area(self, key: str) -> str:
+        """Return the area that the certificate counts an object under, with the program unless it is the owner."""
+        if key.startswith(ALL_EXPERIMENTS):
+            return "experiments"
+        program = key.split("/", 1)[0]
+        area = area_of(program, key)
+        return area if program == self._owner.program.name else f"{program}/{area}"

@@ -1,92 +1,74 @@
-"""The request of an erasure: the only object that holds the person's ids as plain text."""
+"""Erasure requests: the queue of the next run, one object per person. No other object keeps the ids."""
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from recsync.context import StageContext
-from recsync.errors import FatalError
-from recsync.forget.erasure_rules import Identity
-from recsync.program.intervals import Interval
-from recsync.recommend.list_inputs import read_audience
+from recsync.errors import FatalError, RetriableError
+from recsync.forget.people import Identity
 from recsync.recommend.lists.audience import normalized_one
+from recsync.storage.bucket import Bucket
 from recsync.suppression.store import USER, Suppression, SuppressionStore
-from recsync.warehouse.program_sql import read_query
-
-log = logging.getLogger(__name__)
 
 _NAME_CHARACTERS = 16
-_REQUEST, _STEPS, _INPUT = "request.json", "done.json", "input/users.csv"
+_REQUEST = "request.json"
+_THREADS = 8
+_TRIES = 5
 
 
 @dataclass(frozen=True)
-class Erasure:
-    """One erasure in progress, of all programs over the data.
+class Request:
+    """One person to erase from all programs over the data.
 
-    :param context: of the owner of the data.
-    :param name: the beginning of the user's hash; Airflow and Amazon Personalize see this name instead of an id.
+    :param name: the beginning of the user's hash; Airflow sees such names instead of ids.
     :param requested_at: ISO 8601.
     :param in_run_conf: the id was given as a DAG parameter, so that Airflow's metadata database holds it.
+    :param etag: of the object; a request that was made again, with another id in Braze, has another one.
     """
 
-    context: StageContext
     name: str
     identity: Identity
     requested_at: str
     in_run_conf: bool = False
+    etag: str = ""
 
-    @property
-    def input_key(self) -> str:
-        """The object that the data deletion job reads."""
-        return self._key(_INPUT)
-
-    def steps(self) -> dict[str, Any]:
-        """Read the results of completed steps."""
-        return self.context.bucket.get_json(self._key(_STEPS)) or {}
-
-    def record_step(self, step: str, result: Any) -> None:
-        """Record the result of a step; the tasks of a run are sequential, so there is no other writer."""
-        self.context.bucket.put_json(self._key(_STEPS), {**self.steps(), step: result})
-
-    def clean_up(self) -> None:
-        """Delete the objects of the erasure; its certificate stays."""
-        for part in (_INPUT, _REQUEST, _STEPS):
-            self.context.bucket.delete(self._key(part))
-
-    def write(self) -> None:
-        """Write the request."""
-        document = {
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON document."""
+        return {
             "identity": self.identity.to_json(),
             "requested_at": self.requested_at,
             "in_run_conf": self.in_run_conf,
         }
-        self.context.bucket.put(self._key(_REQUEST), json.dumps(document).encode())
 
-    def _key(self, part: str) -> str:
-        return self.context.keys.erasure(self.name, part)
+    @classmethod
+    def from_json(cls, name: str, document: dict[str, Any], etag: str = "") -> Request:
+        """Read it back."""
+        identity = Identity.from_json(document["identity"])
+        return cls(name, identity, document["requested_at"], document["in_run_conf"], etag)
 
 
 def request_erasure(
     program_name: str, user_id: str, *, external_id: str = "", in_run_conf: bool = False
 ) -> str:
-    """Write the request to erase a user, and suppress the id at once.
+    """Request the erasure of one user; see :func:`request_erasures`."""
+    return request_erasures(program_name, [(user_id, external_id)], in_run_conf=in_run_conf)[0]
 
-    :param external_id: the identifier in Braze, for a user whom no audience contains any more.
-    :returns: the name of the erasure, which is no id.
+
+def request_erasures(
+    program_name: str, people: Iterable[tuple[str, str]], *, in_run_conf: bool = False
+) -> list[str]:
+    """Suppress users, by one write of each program's suppression list, and queue requests to erase them.
+
+    :param people: ``user_id`` and the identifier in Braze, which is empty unless no audience contains the user any
+        more.
+    :returns: the names of the requests, which are hashes and no ids, in the order of the users.
     """
-    if not user_id.strip():
-        raise FatalError("The user_id of the person to forget is empty. Give the user_id of the warehouse.")
     context = StageContext.of(program_name)
     if (owner := context.program.data) is not None:
         raise FatalError(
@@ -94,78 +76,88 @@ def request_erasure(
             "erases from all programs over the data."
         )
     identifier = context.program.braze.known_by
-    external_ids = [normalized_one(external_id, identifier)] if external_id else []
-    suppression = _suppress(context, user_id, external_ids)
-    name = suppression.digest(USER, user_id)[:_NAME_CHARACTERS]
-    identity = Identity(user_id).with_external_ids(external_ids)
-    Erasure(context, name, identity, datetime.now(UTC).isoformat(timespec="seconds"), in_run_conf).write()
-    return name
+    identities: dict[str, Identity] = {}
+    for user_id, external_id in people:
+        if not user_id.strip():
+            raise FatalError(
+                "The user_id of the person to forget is empty. Give the user_id of the warehouse."
+            )
+        given = [normalized_one(external_id, identifier)] if external_id else []
+        identities[user_id] = identities.get(user_id, Identity(user_id)).with_external_ids(given)
+    # One at least: an empty change would leave the list without its key.
+    if not identities:
+        raise FatalError("No user_id is given. Write the user_ids of the warehouse, one a line.")
+    suppression = suppress(context, identities.values())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    requests = [
+        Request(suppression.digest(USER, user_id)[:_NAME_CHARACTERS], identity, now, in_run_conf)
+        for user_id, identity in identities.items()
+    ]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(lambda request: _queue(context, request), requests))
+    return [request.name for request in requests]
 
 
-def suppress(program_name: str, name: str) -> Erasure:
-    """Look up all ids of the person and suppress them, so that nothing new is written about them."""
-    erasure = read_erasure(program_name, name)
-    user_id = erasure.identity.user_id
-    found = {one for context in erasure.context.over_data for one in external_ids_of(context, user_id)}
-    erasure = replace(erasure, identity=erasure.identity.with_external_ids(found))
-    external_ids = erasure.identity.external_ids
-    _suppress(erasure.context, user_id, external_ids)
-    erasure.write()
-    log.info("Erasure %s: the person is suppressed, with %d ids in Braze.", name, len(external_ids))
-    return erasure
-
-
-def _suppress(context: StageContext, user_id: str, external_ids: Iterable[str]) -> Suppression:
-    """Suppress a person in every program over the data, so that each still knows when its data becomes its own.
+def suppress(context: StageContext, identities: Iterable[Identity]) -> Suppression:
+    """Suppress people in every program over the data, so that a program that later gets its own data keeps them out.
 
     :returns: the owner's list.
     """
-    ids = list(external_ids)
-    owner, *_ = [each.store(SuppressionStore).add([user_id], ids) for each in context.over_data]
+    people = list(identities)
+    users = [one.user_id for one in people]
+    external_ids = [each for one in people for each in one.external_ids]
+    owner, *_ = [each.store(SuppressionStore).add(users, external_ids) for each in context.over_data]
     return owner
 
 
-def read_erasure(program_name: str, name: str) -> Erasure:
-    """Read an erasure in progress.
-
-    :raises FatalError: when it has ended, or never began.
-    """
-    context = StageContext.of(program_name)
-    document = context.bucket.get_json(context.keys.erasure(name, _REQUEST))
-    if document is None:
-        raise FatalError(
-            f"There is no request {name} of {program_name}: it has ended (see {context.keys.erasures}certificates/), "
-            "or was never made. Make a new one with make forget."
-        )
-    identity = Identity.from_json(document["identity"])
-    return Erasure(context, name, identity, document["requested_at"], document["in_run_conf"])
-
-
-def external_ids_of(context: StageContext, user_id: str) -> set[str]:
-    """Look up a user's ids in Braze, in all audiences on S3 and in the warehouse's audience of now.
-
-    Where ``audience.sql`` returns no ``external_id``, it is the ``user_id``.
-    """
-    found = set()
-    for key in context.bucket.keys(context.keys.all_recommendations):
-        if key.endswith("/audience.parquet") and (body := context.bucket.get(key)):
-            found |= _external_ids_in(BytesIO(body), user_id)
-    moment = datetime.now(UTC)
-    hook = context.warehouse()
-    name, query = read_query(context.program, "audience", Interval.until(moment), hook)
-    returned = {column.name.casefold() for column in hook.columns(query, name=name)}
-    if context.program.braze.identifier == "external_id" and "external_id" not in returned:
-        return found | {user_id}
-    with TemporaryDirectory(prefix="recsync-erasure-") as folder:
-        target = Path(folder) / "audience.parquet"
-        # The person is suppressed already.
-        read_audience(context, moment, target, with_suppressed=True)
-        return found | _external_ids_in(target, user_id)
+def _queue(context: StageContext, request: Request) -> None:
+    """Write a request. If one is open already, keep its time and add the new ids."""
+    key = _key(context, request.name)
+    for _ in range(_TRIES):
+        former = read_request(context, request.name)
+        merged = request
+        if former is not None:
+            merged = replace(
+                former,
+                identity=former.identity.with_external_ids(request.identity.external_ids),
+                in_run_conf=former.in_run_conf or request.in_run_conf,
+            )
+        if merged == former:
+            return
+        body = json.dumps(merged.to_json()).encode()
+        if context.bucket.put_if(key, body, etag=former.etag if former else None) is not None:
+            return
+    raise RetriableError(
+        f"Other processes changed {context.bucket.uri(key)} in each of {_TRIES} attempts; retry."
+    )
 
 
-def _external_ids_in(source: BytesIO | Path, user_id: str) -> set[str]:
-    try:
-        table = pq.read_table(source, columns=["user_id", "external_id"])
-    except ValueError as error:
-        raise FatalError(f"An audience on S3 is not what recsync wrote ({error}).") from None
-    return {one for one in table.filter(pc.field("user_id") == user_id)["external_id"].to_pylist() if one}
+def read_request(context: StageContext, name: str) -> Request | None:
+    """Read an open request; None when it has ended, or was never made."""
+    body, etag = context.bucket.get_with_etag(_key(context, name))
+    return None if body is None else Request.from_json(name, json.loads(body), etag or "")
+
+
+def read_requests(context: StageContext, names: Sequence[str]) -> list[Request]:
+    """Read requests by name, the oldest first; skip those that are not open."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        found = threads.map(lambda name: read_request(context, name), names)
+        return sorted(filter(None, found), key=lambda request: (request.requested_at, request.name))
+
+
+def is_open(context: StageContext, name: str) -> bool:
+    """Return whether a request waits for a run, or for the end of the one that took it."""
+    return context.bucket.etag(_key(context, name)) is not None
+
+
+def delete_request(bucket: Bucket, context: StageContext, request: Request) -> None:
+    """Delete a request, with objects that earlier releases kept beside it, unless it was made again since."""
+    key = _key(context, request.name)
+    if bucket.etag(key) not in (request.etag, None):
+        return
+    for each in bucket.keys(context.keys.erasure(request.name, "")):
+        bucket.delete(each)
+
+
+def _key(context: StageContext, name: str) -> str:
+    return context.keys.erasure(name, _REQUEST)

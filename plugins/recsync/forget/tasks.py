@@ -1,13 +1,12 @@
-"""Erase one person in Braze and Amazon Personalize, and certify the erasure."""
+"""Erase people in Braze and Amazon Personalize, and certify their erasure."""
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import logging
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,226 +20,202 @@ from braze_client.payloads import dumps
 from recsync import settings
 from recsync.context import StageContext
 from recsync.errors import DELIBERATE, RetriableError
-from recsync.forget.erase_objects import erase_objects
-from recsync.forget.request import Erasure, read_erasure
+from recsync.forget.batch import ErasureBatch, delete_folder, read_batch, steps_of
+from recsync.forget.certificate import OF_TABLES, OTHERS, Certificate, batch_certificate, batch_text
+from recsync.forget.erase_objects import Counts
+from recsync.forget.request import Request
 from recsync.program import names
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.store import LastSent
 from recsync.recommend.lists.audience import is_usable
 from recsync.suppression.store import USER, SuppressionStore
 
-_BRAZE_STEP, _PERSONALIZE_STEP = "braze", "personalize"
+log = logging.getLogger(__name__)
+
+_THREADS = 8
+_BRAZE_STEP, _PERSONALIZE_STEP, _CERTIFIED = "braze", "personalize", "certified"
 # Braze applies a deletion within five minutes at the most: https://www.braze.com/docs/api/endpoints/user_data/post_user_delete
 _LOOKS, _SECONDS_BETWEEN_LOOKS = 8, 2.0
 
 
 def forget_in_braze(program_name: str, name: str) -> dict[str, Any]:
-    """Delete the profile, or only recsync's attributes, as ``erasure.braze`` says.
+    """Delete the profiles, or only recsync's attributes, as ``erasure.braze`` says.
 
     :raises RetriableError: while Braze still shows them; a retry deletes and checks again.
     """
-    erasure = read_erasure(program_name, name)
-    mode = erasure.context.program.erasure.braze
-    external_ids = list(erasure.identity.external_ids)
-    result: dict[str, Any] = {"mode": mode, "profiles": len(external_ids), "gone": None}
-    if external_ids and mode != "nothing":
+    batch = read_batch(program_name, name)
+    mode = batch.context.program.erasure.braze
+    people = list(batch.people.persons)
+    result: dict[str, Any] = {"mode": mode, "profiles": len(people), "gone": None}
+    if people and mode != "nothing":
         # Programs over the same data may write to several workspaces, and name people by other identifiers.
-        for each in erasure.context.over_data:
-            asyncio.run(_forget(each, erasure, profile=mode == "profile"))
+        for each in batch.context.over_data:
+            asyncio.run(_forget(each, people, profile=mode == "profile"))
         result["gone"] = True
-    erasure.record_step(_BRAZE_STEP, result)
+    batch.record_step(_BRAZE_STEP, result)
     return result
 
 
-async def _forget(context: StageContext, erasure: Erasure, *, profile: bool) -> None:
+async def _forget(context: StageContext, people: Sequence[str], *, profile: bool) -> None:
     braze = context.program.braze
     attributes = braze.attribute_names
-    parts = list(_parts(context, erasure))
+    parts = list(_parts(context, people))
     empty = {"_update_existing_only": True, **dict.fromkeys(attributes)}
     async with BrazeHook(braze.connection).client() as client:
-        for by, people in parts:
-            if profile and by.can_delete:
-                await client.delete_users(people, by)
-                continue
-            # Braze may refuse a request in which every user is unknown: name known profiles only. Several profiles
-            # may have one address, and a write reaches one of them: each is named by its braze_id.
+        # By the identifier that names a profile; several profiles may have one address, and a write reaches one of
+        # them: each is named by its braze_id.
+        found: dict[Identifier, dict[str, None]] = {}
+        for by, some in parts:
             named = by if by.can_delete else BRAZE_ID
-            known = await client.export_users(people, [named.profile_field], by)
-            found = [one for shown in known for one in named.people_of(shown)]
-            for first in range(0, len(found), MAX_DELETE_IDS):
-                chunk = found[first : first + MAX_DELETE_IDS]
+            if profile and by.can_delete:
+                known = list(some)
+            else:
+                # Braze may refuse a request in which every user is unknown: name known profiles only.
+                shown = await client.export_users(some, [named.profile_field], by)
+                known = [one for each in shown for one in named.people_of(each)]
+            found.setdefault(named, {}).update(dict.fromkeys(known))
+        for named, known_people in found.items():
+            size = MAX_DELETE_IDS if profile else client.plan.objects_per_call
+            for chunk in _chunks(list(known_people), size):
                 if profile:
                     await client.delete_users(chunk, named)
                 else:
                     await client.track_attributes([dumps({**named.object_of(one), **empty}) for one in chunk])
         for _ in range(_LOOKS):
-            shown = []
-            for by, people in parts:
-                shown += await client.export_users(people, [by.profile_field, "custom_attributes"], by)
-            if not any(profile or set(attributes) & set(one.get("custom_attributes") or {}) for one in shown):
+            still = []
+            for by, some in parts:
+                shown = await client.export_users(some, [by.profile_field, "custom_attributes"], by)
+                if any(profile or set(attributes) & set(one.get("custom_attributes") or {}) for one in shown):
+                    still.append((by, some))
+            if not still:
                 return
+            parts = still
             await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
     raise RetriableError("Braze accepted the deletion and still shows the profile; a retry checks again.")
 
 
-def _parts(context: StageContext, erasure: Erasure) -> Iterator[tuple[Identifier, list[str]]]:
-    """Yield the ids of the person for one call each, by every identifier that the program ever used."""
+def _parts(context: StageContext, external_ids: Sequence[str]) -> Iterator[tuple[Identifier, list[str]]]:
+    """Yield the ids of people for one call each, by every identifier that the program ever used."""
     state, _ = context.store(LastSent).read()
     used = (context.program.braze.known_by.tag, state.identifier, *state.former_identifiers)
     # Before the first delivery the state names the default.
     tags = dict.fromkeys(used if state.table or state.former_identifiers else used[:1])
     for by in map(Identifier.parse, tags):
-        ids = pa.array(erasure.identity.external_ids, pa.string())
+        ids = pa.array(external_ids, pa.string())
         people = ids.filter(is_usable(ids, by)).to_pylist()
-        yield from ((by, people[n : n + by.per_export]) for n in range(0, len(people), by.per_export))
+        yield from ((by, chunk) for chunk in _chunks(people, by.per_export))
+
+
+def _chunks(values: Sequence[str], size: int) -> Iterator[list[str]]:
+    yield from (list(values[n : n + size]) for n in range(0, len(values), size))
 
 
 def deletion_job(program_name: str, name: str, run_id: str) -> dict[str, Any] | None:
     """Write the job's input and return its arguments; None while the program has no dataset group."""
-    erasure = read_erasure(program_name, name)
-    context = erasure.context
+    batch = read_batch(program_name, name)
+    context = batch.context
     hook = PersonalizeHook(aws_conn_id=context.program.aws)
     group = names.dataset_group_name(context.program)
     arns = [found["datasetGroupArn"] for found in hook.listed(DATASET_GROUP) if found["name"] == group]
     if not arns:
         return None
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([["USER_ID"], [erasure.identity.user_id]])
-    context.bucket.put(erasure.input_key, text.getvalue().encode())
+    context.bucket.put(batch.input_key, batch.input_body)
     return {
         "job": names.job_name(program_name, "forget", f"{run_id}{name}"),
         "dataset_group_arn": arns[0],
-        "location": context.bucket.uri(erasure.input_key),
+        "location": context.bucket.uri(batch.input_key),
         "role_arn": settings.role_arn_of(context.program),
     }
 
 
 def record_deletion_job(program_name: str, name: str, job_arn: str) -> None:
     """Record the job's result for the certificate."""
-    erasure = read_erasure(program_name, name)
-    client: Any = PersonalizeHook(aws_conn_id=erasure.context.program.aws).get_conn()
+    batch = read_batch(program_name, name)
+    client: Any = PersonalizeHook(aws_conn_id=batch.context.program.aws).get_conn()
     job = client.describe_data_deletion_job(dataDeletionJobArn=job_arn)["dataDeletionJob"]
-    erasure.record_step(_PERSONALIZE_STEP, {"job": job["jobName"], "deleted": job.get("numDeleted")})
-
-
-log = logging.getLogger(__name__)
-
-_BRAZE = {
-    "profile": "Braze: the profile was deleted ({profiles} id(s)), and a read confirmed it.",
-    "attributes": "Braze: what recsync wrote was removed from {profiles} profile(s), and a read confirmed it.",
-    "nothing": "Braze: not changed, as erasure.braze says; delete the profile there.",
-}
-_OTHERS = (
-    "Warehouse: recsync reads it and changes nothing there; delete the person in its tables, views and backups.",
-    "Braze: e-mails that were sent, Currents exports and segments downloaded by people are outside of recsync.",
-)
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What one erasure removed; it holds no id.
-
-    :param program: the owner of the data.
-    :param person: the keyed hash of the ``user_id``, as in the suppression list.
-    :param s3: objects and rows by area, manifests updated, objects looked at.
-    :param personalize: the data deletion job and how many records it deleted; None without a dataset group.
-    :param remains: what may still hold data of the person, and until when.
-    :param others: what recsync cannot do.
-    :param sharers: the other programs over the data, which the erasure covers too.
-    """
-
-    program: str
-    erasure: str
-    person: str
-    requested_at: str
-    completed_at: str
-    s3: dict[str, Any]
-    personalize: dict[str, Any] | None
-    braze: dict[str, Any]
-    remains: tuple[str, ...]
-    others: tuple[str, ...]
-    sharers: tuple[str, ...] = ()
-
-    def text(self) -> str:
-        """Format it as text."""
-        lines = [
-            f"Certificate of erasure {self.erasure}, program {', '.join([self.program, *self.sharers])}",
-            "",
-            f"Person (keyed hash of the id): {self.person}",
-            f"Requested {self.requested_at}, completed {self.completed_at}",
-            "",
-            "Removed",
-            f"  S3: {self.s3['looked_at']:,} objects were looked at.",
-        ]
-        areas = [
-            f"    {area}: {rows:,} row(s) or value(s) in {self.s3['objects'][area]:,} object(s)"
-            for area, rows in sorted(self.s3["rows"].items())
-        ]
-        lines += areas or ["    nothing named the person"]
-        lines += [f"  {self._personalize()}", f"  {self._braze()}", ""]
-        for title, entries in (("Remains", self.remains), ("For others to do", self.others)):
-            lines += [title, *(f"  - {entry}" for entry in entries or ("nothing",)), ""]
-        return "\n".join(lines)
-
-    def _personalize(self) -> str:
-        if self.personalize is None:
-            return "Amazon Personalize: the program has no dataset group there."
-        deleted = self.personalize["deleted"]
-        count = "" if deleted is None else f"; {deleted:,} record(s) deleted"
-        return f"Amazon Personalize: data deletion job {self.personalize['job']}{count}"
-
-    def _braze(self) -> str:
-        if not self.braze["profiles"]:
-            return "Braze: no id of the person is known there."
-        return _BRAZE[self.braze["mode"]].format(**self.braze)
+    batch.record_step(_PERSONALIZE_STEP, {"job": job["jobName"], "deleted": job.get("numDeleted")})
 
 
 def certify(program_name: str, name: str, job_arn: str | None) -> str:
-    """Erase once more what runs from before the suppression wrote; then write the certificate and clean up.
+    """Write a certificate for each person and one for the batch; then delete the requests. Again after a kill.
 
-    :returns: the S3 URI of the certificate as text; the JSON document has the same name.
+    :returns: the S3 URI of the batch's certificate as text; the JSON document has the same name.
     """
-    if former := _certified(StageContext.of(program_name), name):
+    context = StageContext.of(program_name)
+    steps = steps_of(context, name)
+    if not steps and (former := _certified(context, name)):
+        # The last objects of the batch were about to be deleted when the try before was killed, or are.
+        delete_folder(context, name)
         return former
+    batch = read_batch(program_name, name)
+    if _CERTIFIED in steps:
+        batch.clean_up()
+        return str(steps[_CERTIFIED])
     if job_arn:
         record_deletion_job(program_name, name, job_arn)
-    erase_objects(program_name, name, last_look=True)
-    erasure = read_erasure(program_name, name)
-    steps = erasure.steps()
-    context, now = erasure.context, datetime.now(UTC)
-    certificate = Certificate(
-        program=program_name,
-        erasure=name,
-        person=context.store(SuppressionStore).read().digest(USER, erasure.identity.user_id),
-        requested_at=erasure.requested_at,
-        completed_at=now.isoformat(timespec="seconds"),
-        s3=steps["objects"],
-        personalize=steps.get("personalize"),
-        braze=steps["braze"],
-        remains=_remains(erasure),
-        others=_OTHERS,
-        sharers=tuple(each.program.name for each in context.over_data[1:]),
-    )
-    stamp = f"{now:%Y%m%dT%H%M%S}"
-    context.bucket.put_json(context.keys.certificate(name, stamp, ".json"), asdict(certificate))
-    key = context.keys.certificate(name, stamp, ".txt")
-    context.bucket.put(key, certificate.text().encode())
-    erasure.clean_up()
-    log.info("%s", certificate.text())
-    return context.bucket.uri(key)
+    # The time is kept first: a retry writes the same objects.
+    if "completed_at" not in batch.steps():
+        batch.record_step("completed_at", datetime.now(UTC).isoformat(timespec="seconds"))
+    certificates = _certificates(batch)
+    bucket, keys = batch.context.bucket, batch.context.keys
+    stamp = f"{datetime.fromisoformat(certificates[0].completed_at):%Y%m%dT%H%M%S}"
+
+    def write(one: Certificate) -> None:
+        bucket.put_json(keys.certificate(one.erasure, stamp, ".json"), asdict(one))
+        bucket.put(keys.certificate(one.erasure, stamp, ".txt"), one.text().encode())
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(write, certificates))
+    sums = Counts.of(batch.steps()["objects"]).totals()
+    document = batch_certificate(certificates, sums, places=bucket.uri(f"{keys.erasures}certificates/"))
+    bucket.put_json(keys.batch_certificate(name, stamp, ".json"), document)
+    key = keys.batch_certificate(name, stamp, ".txt")
+    bucket.put(key, batch_text(document).encode())
+    batch.record_step(_CERTIFIED, bucket.uri(key))
+    batch.clean_up()
+    log.info("%s", batch_text(document))
+    return bucket.uri(key)
+
+
+def _certificates(batch: ErasureBatch) -> list[Certificate]:
+    context, steps = batch.context, batch.steps()
+    counts = Counts.of(steps["objects"])
+    suppression = context.store(SuppressionStore).read()
+    has_tables = any(each.program.tables for each in context.over_data)
+    versioned = _versioned(batch)
+    nothing: dict[str, dict[str, int]] = {"objects": {}, "rows": {}}
+    return [
+        Certificate(
+            program=context.program.name,
+            erasure=request.name,
+            person=suppression.digest(USER, request.identity.user_id),
+            requested_at=request.requested_at,
+            completed_at=steps["completed_at"],
+            s3={
+                **counts.people.get(request.name, nothing),
+                "manifests": counts.manifests,
+                "looked_at": counts.looked_at,
+            },
+            personalize=steps.get(_PERSONALIZE_STEP),
+            braze={**steps[_BRAZE_STEP], "profiles": len(request.identity.external_ids)},
+            remains=_remains(request, context, versioned=versioned),
+            others=(*OTHERS, *([OF_TABLES] if has_tables else [])),
+            sharers=tuple(each.program.name for each in context.over_data[1:]),
+            batch=batch.name,
+            people=len(batch.requests),
+        )
+        for request in batch.requests
+    ]
 
 
 def _certified(context: StageContext, name: str) -> str | None:
-    """Return the certificate of an earlier try that was killed during or after the clean-up."""
-    if context.bucket.etag(context.keys.erasure(name, "request.json")) is not None:
-        return None
-    certificates = context.bucket.keys(context.keys.certificate("", "", "").removesuffix("-"))
-    found = [key for key in certificates if key.endswith(f"-{name}.txt")]
+    """Return the newest certificate of a batch."""
+    folder = context.keys.batch_certificate("", "", "").removesuffix("-")
+    found = [key for key in context.bucket.keys(folder) if key.endswith(f"-{name}.txt")]
     return context.bucket.uri(found[-1]) if found else None
 
 
-def _remains(erasure: Erasure) -> tuple[str, ...]:
-    context = erasure.context
+def _remains(request: Request, context: StageContext, *, versioned: bool) -> tuple[str, ...]:
     found = [
         f"Amazon Personalize: models trained before hold the person until the next FULL training "
         f"({context.program.name}_train_full) and until old solutions are deleted ({context.program.name}_maintain). "
@@ -248,12 +223,12 @@ def _remains(erasure: Erasure) -> tuple[str, ...]:
         f"The suppression list {context.bucket.uri(context.keys.state('suppression.json'))} keeps keyed hashes of the "
         "person's ids, so that exports and audiences leave the person out while the warehouse still has them.",
     ]
-    if erasure.in_run_conf:
+    if request.in_run_conf:
         found.append(
             "Airflow: the id was given as a parameter of this DAG run and is in its configuration; delete the run "
             "in the Airflow UI. make forget passes no id to Airflow."
         )
-    if _versioned(erasure):
+    if versioned:
         found.append(
             f"S3: the bucket {context.bucket.name} keeps former versions of objects; let its life-cycle rule expire "
             "noncurrent versions, or delete them."
@@ -261,9 +236,9 @@ def _remains(erasure: Erasure) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _versioned(erasure: Erasure) -> bool:
+def _versioned(batch: ErasureBatch) -> bool:
     try:
-        return erasure.context.bucket.keeps_versions()
+        return batch.context.bucket.keeps_versions()
     except DELIBERATE:
         log.warning(
             "It is unknown whether the bucket keeps former versions: the role may not read its versioning."

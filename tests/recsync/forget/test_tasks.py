@@ -16,7 +16,8 @@ from kit import Servers, servers
 
 from recsync.errors import RetriableError
 from recsync.forget import tasks
-from recsync.forget.request import read_erasure, request_erasure
+from recsync.forget.batch import read_batch
+from recsync.forget.request import request_erasure
 
 ARN = "arn:aws:personalize:us-east-1:123456789012:data-deletion-job/shop-forget"
 
@@ -48,7 +49,7 @@ def forget(shop: SmallShop, mode: str, external_id: str = "ann") -> dict[str, An
     shop.write_program(erasure={"braze": mode})
     name = request_erasure("shop", "u-ann", external_id=external_id)
     result = tasks.forget_in_braze("shop", name)
-    assert read_erasure("shop", name).steps() == {"braze": result}
+    assert read_batch("shop", name).steps() == {"braze": result}
     return result
 
 
@@ -81,13 +82,14 @@ def test_a_profile_that_braze_still_shows_is_retried(small_shop: SmallShop, braz
 
 
 def test_the_deletion_job_reads_the_one_user(small_shop: SmallShop, local_personalize: Any) -> None:
-    name = request_erasure("shop", 'ann, "7"')
+    """In the dialect of Amazon Personalize, which marks quotes with a backslash."""
+    name = request_erasure("shop", 'ann, "7"\\')
     assert tasks.deletion_job("shop", name, "run-1") is None
     group = local_personalize.create_dataset_group(name="shop")["datasetGroupArn"]
     job = tasks.deletion_job("shop", name, "run-1")
     assert job is not None
-    key = read_erasure("shop", name).input_key
-    assert small_shop.context.bucket.get(key) == b'USER_ID\n"ann, ""7"""\n'
+    key = read_batch("shop", name).input_key
+    assert small_shop.context.bucket.get(key) == b'USER_ID\n"ann, \\"7\\"\\\\"\n'
     assert (job["dataset_group_arn"], job["location"]) == (group, small_shop.context.bucket.uri(key))
     assert job["role_arn"] == ROLE_ARN
     again, other = tasks.deletion_job("shop", name, "run-1"), tasks.deletion_job("shop", name, "run-2")
@@ -102,4 +104,4 @@ def test_the_result_of_the_job_is_recorded(small_shop: SmallShop, aws_json_serve
     name = request_erasure("shop", "u1")
     tasks.record_deletion_job("shop", name, ARN)
     assert aws_json_server.requests("DescribeDataDeletionJob") == [{"dataDeletionJobArn": ARN}]
-    assert read_erasure("shop", name).steps() == {"personalize": {"job": "shop-forget", "deleted": 3}}
+    assert read_batch("shop", name).steps() == {"personalize": {"job": "shop-forget", "deleted": 3}}

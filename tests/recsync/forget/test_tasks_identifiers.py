@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "push"))
 from kit import Servers, servers
 
 from recsync.forget import tasks
-from recsync.forget.request import read_erasure, request_erasure, suppress
+from recsync.forget.batch import suppress_batch, take_open_requests
+from recsync.forget.request import request_erasure
 from recsync.push.store import LastSent
 from recsync.suppression.store import PERSON, SuppressionStore
 
@@ -100,8 +101,7 @@ def test_a_person_is_erased_by_the_former_identifier_too(small_shop: SmallShop, 
     state, etag = store.read()
     store.replace(replace(state, identifier="email", former_identifiers=("external_id",)), etag)
     name = request_erasure("shop", "u-ann", external_id="ann-2")
-    erasure = read_erasure("shop", name)
-    replace(erasure, identity=erasure.identity.with_external_ids(["nobody@example.com"])).write()
+    assert request_erasure("shop", "u-ann", external_id="nobody@example.com") == name
     assert tasks.forget_in_braze("shop", name)["gone"]
     assert shown(braze).keys() == {"ann", "alias", "bob"}
 
@@ -109,7 +109,8 @@ def test_a_person_is_erased_by_the_former_identifier_too(small_shop: SmallShop, 
 def test_the_address_of_the_audience_is_found_and_suppressed(small_shop: SmallShop, braze: Servers) -> None:
     small_shop.write_program(braze={"attribute": "recs", "identifier": "email"})
     small_shop.write_sql("audience", "SELECT user_id, user_id || '@Example.com' AS email FROM people")
-    erasure = suppress("shop", request_erasure("shop", "u1"))
-    assert erasure.identity.external_ids == ("u1@example.com",)
+    request_erasure("shop", "u1")
+    (request,) = suppress_batch("shop", take_open_requests("shop", "run-1")).requests
+    assert request.identity.external_ids == ("u1@example.com",)
     suppression = small_shop.context.store(SuppressionStore).read()
     assert suppression.contains(PERSON, "u1@example.com")

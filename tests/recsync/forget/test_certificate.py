@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recsync.forget.tasks import Certificate
+from recsync.forget.certificate import Certificate, batch_certificate, batch_text
 
 FOUND = Certificate(
     program="shop",
@@ -36,3 +36,16 @@ def test_what_was_not_found_is_said_too() -> None:
     assert "nothing named the person" in text
     assert "the program has no dataset group there" in text
     assert "no id of the person is known there" in text
+
+
+def test_the_certificate_of_a_run_has_the_sums_and_says_where_the_others_are() -> None:
+    people = [replace(FOUND, erasure=name, batch="batch-1", people=2) for name in ("0123", "4567")]
+    assert "7 record(s) of all 2 people of batch-1 deleted" in people[0].text()
+    sums = {"looked_at": 1200, "read": 30, "read_bytes": 2_000_000, "rewritten": 4, "rows": {"exports": 6}}
+    document = batch_certificate(people, sums, places="s3://b/shop/erasure/certificates/")
+    assert document["erasures"] == ["0123", "4567"]
+    assert document["braze"] == {"mode": "profile", "profiles": 2}
+    text = batch_text(document)
+    assert text.startswith("2 people were erased from shop in one run, batch-1")
+    assert "1,200 objects, 30 of them read (2.0 MB), 4 rewritten; rows: exports 6" in text
+    assert "s3://b/shop/erasure/certificates/" in text
