@@ -1,0 +1,1 @@
+"""Tables for others: deliveries, lists and more as partitioned Parquet with stable schemas."""
