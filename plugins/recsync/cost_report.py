@@ -16,7 +16,7 @@ from typing import Any
 
 from recsync import settings
 from recsync.context import StageContext
-from recsync.costs.estimate import prices
+from recsync.costs.estimate import prices, training
 from recsync.costs.ledger import CostLedger, Month, UsageEntry, month_of
 from recsync.costs.prices import (
     MONTH_PATTERN,
@@ -27,6 +27,8 @@ from recsync.costs.prices import (
     format_money,
     format_quantity,
 )
+from recsync.costs.update_costs import UpdateCosts, compare
+from recsync.costs.usage import rows_of_full
 from recsync.errors import DELIBERATE, FATAL
 from recsync.maintain.reconcile_costs import reconcile
 from recsync.program.files import program_files
@@ -38,6 +40,7 @@ from recsync.training.tuning import solution_names
 class Bill:
     """One month of one program.
 
+    :param updates: what its updates cost, and would have cost the other way; None without any.
     :param share: its cost when imports and trainings that several programs use are divided equally among them; None
         when it shares nothing, or another program's file is broken.
     """
@@ -47,6 +50,7 @@ class Bill:
     ledger: Month
     budget: Budget
     share: float | None = None
+    updates: UpdateCosts | None = None
 
     @property
     def used(self) -> dict[UsageKind, float]:
@@ -66,6 +70,7 @@ class Bill:
             "expected": listed.cost(self.ledger.used()) - listed.cost(used),
             "budget": self.budget.monthly,
             "share": self.share,
+            "updates": self.updates.as_json() if self.updates else None,
         }
 
 
@@ -93,6 +98,8 @@ def _bill(bill: Bill, prices: Prices) -> Iterator[str]:
         yield f"  {'with its share of the data':<26}{'':>16}{format_money(bill.share, currency):>18}"
     if expected := listed.cost(bill.ledger.used()) - total:
         yield f"  {'expected by runs under way':<26}{'':>16}{format_money(expected, currency):>18}"
+    for what, amount in bill.updates.lines(currency) if bill.updates else ():
+        yield f"  {what:<42}{amount:>18}"
     if limit := bill.budget.monthly:
         yield f"  {'budget':<26}{f'{total / limit:.0%} used':>16}{format_money(limit, currency):>18}"
     if points := bill.budget.data_points_per_month:
@@ -151,6 +158,16 @@ class DataCosts:
         return (program,)
 
 
+def share_of(context: StageContext, month: str) -> float | None:
+    """Return the cost of one program with its share of shared data; None when it shares none.
+
+    :raises FatalError: when the file of another program over the data is broken.
+    """
+    if len(settings.names_over_data(context.program)) == 1:
+        return None
+    return DataCosts.of(context, month).share_of(context.program.name, prices().of(month))
+
+
 def main() -> int:
     """Record missing usage and print the bills; exit status 1 after an error."""
     parser = argparse.ArgumentParser(prog="python -m recsync.cost_report", description=__doc__)
@@ -202,17 +219,34 @@ def _bills(name: str, month: str, *, every: bool) -> Iterator[Bill]:
         sys.stderr.write(f"{name}: missing usage was not looked up: {error}\n")
     for each in sorted({*context.store(CostLedger).months(), month}) if every else [month]:
         ledger = context.store(CostLedger).read(each).without_stale_estimates(now)
-        yield Bill(name, each, ledger, context.program.budget, _share(context, each))
+        yield Bill(
+            name, each, ledger, context.program.budget, _share(context, each), _updates(context, each, ledger)
+        )
+
+
+def _updates(context: StageContext, month: str, ledger: Month) -> UpdateCosts | None:
+    """Compare the updates of a month with the other way; the owner of the data alone updates it."""
+    if context.program.data is not None:
+        return None
+    recipe, listed = context.program.personalize.recipe_spec, prices()
+    mode = "UPDATE" if recipe.update else "FULL"
+    one = training(
+        ledger.entries.values(),
+        recipe=recipe.name,
+        mode=mode,
+        rows=rows_of_full(context),
+        what=f"{mode} trainings",
+        job="",
+        assumed_hours=listed.assumed.training_hours,
+    )
+    return compare(ledger.recorded(), listed.of(month), one)
 
 
 def _share(context: StageContext, month: str) -> float | None:
-    name = context.program.name
-    if len(settings.names_over_data(context.program)) == 1:
-        return None
     try:
-        return DataCosts.of(context, month).share_of(name, prices().of(month))
+        return share_of(context, month)
     except FATAL as error:
-        sys.stderr.write(f"{name}: its share of the data is not known: {error}\n")
+        sys.stderr.write(f"{context.program.name}: its share of the data is not known: {error}\n")
         return None
 
 

@@ -12,6 +12,7 @@ from recsync.context import StageContext
 from recsync.costs import usage
 from recsync.costs.ledger import CostLedger, UsageEntry, month_of
 from recsync.costs.prices import Charge, Prices, UsageKind, read_prices
+from recsync.costs.update_costs import STREAMED_PER_IMPORTED_BYTE
 from recsync.program.recipes import InputType
 
 _SECONDS_PER_HOUR = 3600
@@ -34,7 +35,7 @@ def recent_entries(context: StageContext) -> list[UsageEntry]:
     ]
 
 
-def imports(context: StageContext, jobs: Iterable[Mapping[str, str]]) -> list[Charge]:
+def imports(context: StageContext, jobs: Iterable[Mapping[str, Any]]) -> list[Charge]:
     """Estimate import jobs, from the arguments of the import operator."""
     return [
         Charge(
@@ -45,6 +46,23 @@ def imports(context: StageContext, jobs: Iterable[Mapping[str, str]]) -> list[Ch
             "the size of the objects",
         )
         for job in jobs
+    ]
+
+
+def streaming(context: StageContext, objects: Mapping[str, str]) -> list[Charge]:
+    """Estimate the streaming of objects.
+
+    :param objects: name of each in the ledger -> its key.
+    """
+    return [
+        Charge(
+            UsageKind.INGESTED_BYTES,
+            (context.bucket.size_bytes(key) or 0) * STREAMED_PER_IMPORTED_BYTE,
+            f"streaming of {name.partition('/')[2]}",
+            name,
+            f"{STREAMED_PER_IMPORTED_BYTE:g} x the size of the object",
+        )
+        for name, key in objects.items()
     ]
 
 
@@ -139,10 +157,16 @@ def _scaled_hours(entry: UsageEntry, rows: int | None) -> float:
 def inference(context: StageContext, plan: Mapping[str, Any]) -> list[Charge]:
     """Estimate the inference of a recommend run.
 
-    :param plan: of the run: its ``input``, ``job`` and ``campaign``.
+    :param plan: of the run: its ``input``, ``job`` and ``campaign``; ``parts`` where several jobs take the input.
     """
-    personalize, lines = context.program.personalize, usage.count_lines(context, plan["input"])
-    recipe = personalize.recipe_spec
+    if len(plan.get("parts", ())) > 1:
+        return [
+            charge
+            for part in plan["parts"]
+            for charge in inference(context, {**plan, **part, "parts": [part]})
+        ]
+    personalize, recipe = context.program.personalize, context.program.personalize.recipe_spec
+    lines = plan.get("lines") or usage.count_lines(context, plan["input"])
     if recipe.inference_mode == "campaign":
         rate = personalize.campaign.requests_per_second
         calls = 1 if recipe.input_type is InputType.NOTHING else lines

@@ -28,8 +28,9 @@ class UsageEntry:
     :param name: of the job, solution version or delivery.
     :param of: what it belongs to: the ARN of a dataset, a solution or a solution version.
     :param recipe: of a training.
-    :param mode: ``FULL``, ``UPDATE`` or ``HPO`` of a training, ``FULL`` or ``INCREMENTAL`` of an import.
-    :param rows: interactions that a training had; None when unknown.
+    :param mode: ``FULL``, ``UPDATE`` or ``HPO`` of a training, ``FULL`` or ``INCREMENTAL`` of an import,
+        ``STREAM`` of streamed rows.
+    :param rows: interactions that a training had, or streamed rows; None when unknown.
     :param expected: an estimate; counts until the usage is recorded, or for two days.
     """
 

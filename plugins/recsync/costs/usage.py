@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 HPO = "HPO"
 """The mode of a training that searches for hyperparameters."""
+STREAM = "STREAM"
+"""The mode of rows that were streamed instead of imported."""
 INCOMPLETE = "not complete"
 """The note of a delivery that was recorded before its report was written."""
 
@@ -145,6 +147,20 @@ def record_imports(context: StageContext, jobs: Iterable[Mapping[str, str]]) -> 
             continue
         done = (t for t in tries if billed(t) and first_name(t["jobName"]) == first_name(job["name"]))
         record_usage(context, *(str(each["datasetImportJobArn"]) for each in done))
+
+
+def record_stream(context: StageContext, name: str, owner: str, *, rows: int, size_bytes: int) -> None:
+    """Record the bodies of the calls that streamed one object, which are billed like imported objects.
+
+    :param name: ``<run>/<dataset>/<interval>``.
+    :param owner: ARN of the dataset; of interactions, the tracking id.
+    """
+    at = datetime.now(UTC).isoformat()
+    entry = UsageEntry(UsageKind.INGESTED_BYTES, size_bytes, at, name=name, of=owner, mode=STREAM, rows=rows)
+    try:
+        _add(context, f"{STREAM.lower()}/{name}", entry)
+    except Exception as error:  # ruff: ignore[blind-except] - as the module says
+        log.warning("The streamed rows of %s are not recorded: %s", name, error)
 
 
 def record_delivery(context: StageContext, delivery: str, data_points: int, *, note: str = "") -> None:
