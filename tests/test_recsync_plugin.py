@@ -30,6 +30,10 @@ def test_what_is_registered():
     apps, _ = plugins_manager.get_fastapi_plugins()
     assert [app["url_prefix"] for app in apps] == ["/recsync"]
     assert [(v["destination"], v["href"]) for v in view["external_views"]] == [
-        ("nav", f"recsync/{page}") for page in ("reports", "models", "deliveries", "preview", "explain")
+        ("nav", f"recsync/{page}")
+        for page in ("reports", "models", "deliveries", "experiments", "costs", "preview", "explain")
     ]
-    assert any("ExportReportLink" in link for link in view["operator_extra_links"])
+    links = " ".join(view["operator_extra_links"])
+    assert "ExportReportLink" in links
+    assert "PageLink" in links
+    assert any("RunNoteListener" in listener for listener in view["listeners"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +17,16 @@ from botocore.exceptions import BotoCoreError
 from fastapi import Depends, HTTPException, Request
 
 from recsync import settings
-from recsync.errors import RecsyncError
+from recsync.context import StageContext
+from recsync.errors import FatalError, RecsyncError
 from recsync.export.link import report_route
 from recsync.export.report_page.templates import environment
 from recsync.program.files import program_files
 
 # Their messages name the problem: a broken program file, a missing connection, a bucket that denies access.
 NOT_READ = (RecsyncError, AirflowException, BotoCoreError)
+# Documents are read at the same time: one by one, a page of deliveries takes seconds.
+READERS = 8
 _MAX_FORM_BYTES = 64_000
 _ENVIRONMENT = environment(Path(__file__).parent)
 _ENVIRONMENT.filters["report_route"] = report_route
@@ -148,6 +152,41 @@ def data_owner(program: str) -> str | None:
         return settings.program(program).data
     except RecsyncError:
         return None
+
+
+@contextmanager
+def document_errors() -> Generator[None]:
+    """Turn parsing errors of a stored document into an error that a page can show.
+
+    :raises FatalError: without content of the document.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise FatalError(
+            f"A document on S3 is damaged, or of another version: {type(error).__name__} in "
+            f"{Path(place.filename).name}, line {place.lineno}."
+        ) from None
+
+
+def card(program: str, read: Callable[[StageContext], dict[str, Any]]) -> dict[str, Any]:
+    """Read what a page shows of one program; a problem is shown in its place and does not hide other programs."""
+    try:
+        with document_errors():
+            return {"title": program, "program": program, **read(StageContext.of(program))}
+    except NOT_READ as error:
+        return {"title": program, "program": program, "problem": str(error)}
+
+
+@contextmanager
+def or_bad_gateway(what: str) -> Generator[None]:
+    """Answer 502 when the page's document cannot be read."""
+    try:
+        with document_errors():
+            yield
+    except NOT_READ as error:
+        raise HTTPException(HTTPStatus.BAD_GATEWAY, f"The {what} could not be read. {error}") from error
 
 
 def program_links(title: str, route: str, programs: Sequence[str], address: str) -> str:

@@ -5,7 +5,9 @@ They show counts and reasons of the reports that the push stores, and no person'
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -15,19 +17,44 @@ from fastapi.responses import HTMLResponse
 
 from recsync.context import StageContext
 from recsync.errors import FatalError
-from recsync.export.link import MOUNT
-from recsync.export.report_page.templates import number
-from recsync.freshness.removal import REMOVAL_PREFIX
-from recsync.push.accounts import Outcome
+from recsync.export.report_page.templates import duration, number, share
+from recsync.notes import MOUNT
+from recsync.program.names import REMOVAL_PREFIX, RETIRE_PREFIX
 from recsync.push.store import Deliveries, LastSent, PlanManifest
-from recsync.recommend.store import PUSH_PREFIX, RETIRE_PREFIX
-from recsync.ui.access import NOT_READ, Address, Program, Programs, render
+from recsync.recommend.store import (
+    PUSH_PREFIX,
+    RecommendationsManifest,
+    RecommendationsStore,
+)
+from recsync.ui.access import (
+    READERS,
+    Address,
+    Program,
+    Programs,
+    card,
+    document_errors,
+    or_bad_gateway,
+    render,
+)
+from recsync.ui.charts import Chart, Point, over_time
 from recsync.ui.mount import DELIVERIES
 
 router = APIRouter(prefix=DELIVERIES, default_response_class=HTMLResponse)
 _TITLE = "Deliveries"
 _LATEST, _OF_PROGRAM = 5, 50
-_THREADS = 8
+_DRAWN = 30
+# What each outcome means, in the order in which charts stack them, with its colour.
+MEANINGS = {
+    "sent": ("Braze took the new list", "var(--s1)"),
+    "unchanged": ("Braze has the same list already: no request, no data point", "var(--s6)"),
+    "kept": ("no new answer for the person, who keeps the list that Braze has", "var(--s4)"),
+    "held_out": ("held out by an experiment: nothing is written", "var(--s3)"),
+    "suppressed": ("no list, and nothing in Braze", "var(--line)"),
+    "deferred": ("over a limit of the program file; a later delivery writes them", "var(--s8)"),
+    "removed": ("no list any more; Braze took the removal", "var(--s2)"),
+    "rejected": ("Braze refused the person, or does not know them", "var(--s5)"),
+    "dead_lettered": ("no clear answer of Braze; the next delivery writes them again", "var(--s7)"),
+}
 _REPAIR = "/repair-"  # of push/verify.py
 # Prefix of the run that a delivery is of -> the stage that made it, and what it is.
 _OTHERS = {
@@ -46,43 +73,120 @@ def overview(programs: Programs, address: Address) -> str:
 
 @router.get("/{program}")
 def newest(program: Program, address: Address) -> str:
-    """List a program's newest deliveries."""
-    above = [(_TITLE, f"{address}{DELIVERIES}")]
-    card = _card(program, address, _OF_PROGRAM)
-    return render("deliveries.html", f"{_TITLE} of {program}", trail=above, cards=[card])
+    """List a program's newest deliveries, and draw their trend."""
+    found = _card(program, address, _OF_PROGRAM)
+    return render(
+        "deliveries.html",
+        f"{_TITLE} of {program}",
+        trail=[(_TITLE, f"{address}{DELIVERIES}")],
+        cards=[found | {"title": "Newest deliveries"}],
+        charts=_trends(found.get("deliveries", ())[:_DRAWN]),
+    )
 
 
 @router.get("/{program}/{delivery}")
 def delivery(program: Program, delivery: str, address: Address) -> str:
-    """Show one delivery."""
-    try:
+    """Show one delivery. It reads reports only, so its size does not depend on the audience's."""
+    with or_bad_gateway("delivery"):
         context = StageContext.of(program)
         store = context.store(Deliveries)
-        if delivery not in store.names():
+        open_delivery = context.store(LastSent).read()[0].open_delivery
+        shown = _shown(store, delivery, open_delivery, address) if delivery in store.names() else None
+        if shown is None:
             raise HTTPException(
                 HTTPStatus.NOT_FOUND,
                 f"Program {program} has no such delivery: it was not planned, or it was removed since.",
             )
-        shown = _shown(store, delivery, context.store(LastSent).read()[0].open_delivery, address)
+        lists = _lists(context, shown["plan"].recommendations)
         uri = store.uri(delivery)
-    except NOT_READ as error:
-        raise HTTPException(HTTPStatus.BAD_GATEWAY, f"The delivery could not be read. {error}") from error
     above = (_TITLE, f"{address}{DELIVERIES}"), (program, f"{address}{DELIVERIES}/{program}")
-    return render("delivery.html", f"{program} · delivery", trail=above, shown=shown, uri=uri)
+    return render(
+        "delivery.html",
+        f"{program} · delivery",
+        trail=above,
+        shown=shown,
+        lists=lists,
+        uri=uri,
+        meanings=MEANINGS,
+    )
 
 
 def _card(program: str, address: str, limit: int) -> dict[str, Any]:
-    """Read a program's newest deliveries; a problem does not hide other programs."""
-    try:
-        context = StageContext.of(program)
+    """Read a program's newest deliveries."""
+
+    def read(context: StageContext) -> dict[str, Any]:
         store, state = context.store(Deliveries), context.store(LastSent).read()[0]
         names = store.names()[: -limit - 1 : -1]
-        # One by one, a page of deliveries takes seconds.
-        with ThreadPoolExecutor(_THREADS) as threads:
+        with ThreadPoolExecutor(READERS) as threads:
             found = threads.map(lambda name: _shown(store, name, state.open_delivery, address), names)
-            return {"title": program, "deliveries": [each for each in found if each]}
-    except NOT_READ as error:
-        return {"title": program, "problem": str(error)}
+            return {"deliveries": [each for each in found if each]}
+
+    return card(program, read)
+
+
+def _lists(context: StageContext, run: str) -> dict[str, Any] | None:
+    """Read tiers, rules and arms from the recommendations' manifest; None when it was removed."""
+    try:
+        with document_errors():
+            manifest: RecommendationsManifest = context.store(RecommendationsStore).manifest(run)
+    except FatalError:
+        return None  # a removal, or removed since, or written by a newer version
+    rules = sorted({*manifest.dropped, *manifest.short, *manifest.missed})
+    return {
+        "manifest": manifest,
+        "tiers": _bars(manifest.tiers),
+        "arms": _bars(manifest.arms),
+        "rules": [
+            (rule, *(counts.get(rule) for counts in (manifest.dropped, manifest.short, manifest.missed)))
+            for rule in rules
+        ],
+    }
+
+
+def _bars(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Lay out counts for a table of bars, the largest first."""
+    total, largest = sum(counts.values()), max(counts.values(), default=0)
+    return [
+        {
+            "name": name,
+            "count": n,
+            "percent": 100 * n / largest if largest else 0,
+            "share": share(n / total) if total else "",
+        }
+        for name, n in sorted(counts.items(), key=lambda pair: -pair[1])
+    ]
+
+
+def _trends(deliveries: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """Draw the outcomes, the data points and the age of the lists of complete deliveries."""
+    complete = [each for each in deliveries if each["report"] and not each["plan"].dry_run]
+    used = [name for name in MEANINGS if any(each["outcomes"].get(name) for each in complete)]
+    outcomes = [Point(each["at"], _words(name), each["outcomes"][name]) for name in used for each in complete]
+    points = [Point(each["at"], "data points", each["report"]["data_points"]) for each in complete]
+    ages = [Point(each["at"], "age", each["age"] / 3600) for each in complete if each["age"] is not None]
+    charts = (
+        over_time(
+            "People by outcome", outcomes, unit="People", mark="bars", when="Delivery",
+            colours={_words(name): colour for name, (_, colour) in MEANINGS.items()},
+        ),
+        over_time("Data points", points, unit="Data points", mark="bars", when="Delivery"),
+        over_time(
+            "Age of the recommendations when the delivery was planned", ages, unit="Hours", when="Delivery",
+            write=lambda hours: duration(hours * 3600), axis="~f",
+        ),
+    )  # fmt: skip
+    return [chart for chart in charts if chart]
+
+
+def _words(outcome: str) -> str:
+    return outcome.replace("_", "-")
+
+
+def _age(plan: PlanManifest) -> float | None:
+    """Return the age of the recommendations when the delivery was planned, in seconds; None without recommendations."""
+    if not plan.moment:
+        return None
+    return max(0.0, datetime.fromisoformat(plan.created_at).timestamp() - plan.moment)
 
 
 def _shown(store: Deliveries, name: str, open_delivery: str, address: str) -> dict[str, Any] | None:
@@ -101,9 +205,8 @@ def _shown(store: Deliveries, name: str, open_delivery: str, address: str) -> di
         "state": _state(plan, is_sent=report is not None, is_open=name == open_delivery),
         "plan": plan,
         "report": report,
-        "outcomes": {outcome.value: report["outcomes"].get(outcome, 0) for outcome in Outcome}
-        if report
-        else {},
+        "outcomes": {name: report["outcomes"].get(name, 0) for name in MEANINGS} if report else {},
+        "age": _age(plan),
         "requests": sum(report["answers"].values()) if report else None,
         "verification": _verification(checked or {}),
         "page": f"{address}{DELIVERIES}/{program}/{name}",

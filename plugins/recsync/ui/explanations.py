@@ -16,8 +16,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from recsync.context import StageContext
 from recsync.errors import DELIBERATE
 from recsync.explain.explain import explain
-from recsync.explain.explanation import Explanation
-from recsync.explain.text import facts, named, score_text
+from recsync.explain.explanation import Explanation, facts, named, put_by_text, score_text
 from recsync.explain.without_list import csv_lines
 from recsync.recommend.store import RecommendationsStore
 from recsync.ui.access import (
@@ -100,7 +99,13 @@ def _page(
 
 def _shown(found: Explanation) -> dict[str, Any]:
     items = [
-        {"position": place, "item_id": item.item_id, "name": item.name, "score": score_text(item, found)}
+        {
+            "position": place,
+            "item_id": item.item_id,
+            "name": item.name,
+            "put_by": put_by_text(item),
+            "score": score_text(item, found),
+        }
         for place, item in enumerate(found.items, 1)
     ]
     return {

@@ -10,12 +10,14 @@ import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from recsync.export.link import MOUNT, REPORTS
+from recsync.export.link import REPORTS
+from recsync.notes import MOUNT
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 EXPLAIN, MODELS, DELIVERIES, PREVIEW = "/explain", "/models", "/deliveries", "/preview"
+COSTS, EXPERIMENTS = "/costs", "/experiments"
 
 
 class LazyApp:
@@ -50,6 +52,8 @@ EXTERNAL_VIEWS: list[dict[str, Any]] = [
         ("Exports", REPORTS, "recsync-export-reports"),
         ("Models", MODELS, "recsync-models"),
         ("Deliveries", DELIVERIES, "recsync-deliveries"),
+        ("Experiments", EXPERIMENTS, "recsync-experiments"),
+        ("Costs", COSTS, "recsync-costs"),
         ("Preview", PREVIEW, "recsync-preview"),
         ("Why", EXPLAIN, "recsync-explain"),
     )

@@ -13,8 +13,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-# The samples of the page's own tests.
+# The samples of the page's own tests, and the documents of thirty days.
 sys.path.insert(0, str(Path(__file__).parents[1] / "export" / "report_page"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "examples" / "pages"))
 
 BUCKET = "report-pages"
 # Where a proxy puts Airflow.

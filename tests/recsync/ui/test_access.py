@@ -6,6 +6,7 @@ import pytest
 import report_samples as samples
 
 REPORTS = "/recsync/reports"
+PAGES = ("reports", "models", "deliveries", "costs", "experiments")
 KEY = "grocery/exports/reports/interactions/2025-11-15T0000Z.json"
 PAGE = f"{REPORTS}/{KEY.removesuffix('.json')}"
 
@@ -32,7 +33,8 @@ def test_who_may_not_read_the_export_dag_reads_nothing(visit, report, monkeypatc
         return False
 
     monkeypatch.setattr(get_auth_manager(), "is_authorized_dag", refuse)
-    assert visit(PAGE).status_code == visit(f"{REPORTS}/grocery").status_code == 403
+    pages = [PAGE, *(f"/recsync/{page}/grocery" for page in PAGES)]
+    assert [visit(page).status_code for page in pages] == [403] * len(pages)
     overview = visit(REPORTS)
     assert overview.status_code == 200
     assert "696,067" not in overview.text

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import random
+import time
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from botocore.client import BaseClient
+from documents import delivery
 
 from recsync.push.accounts import Outcome
 from recsync.push.deliver import DeliveryReport
 from recsync.push.plan_format import Estimate, PlanFigures
 from recsync.push.store import PlanManifest
 from recsync.push.verify import Verification
+from recsync.storage.keys import Keys
+from recsync.ui.deliveries import MEANINGS
 
-DELIVERIES = "/recsync/deliveries"
+BUCKET, DELIVERIES = "report-pages", "/recsync/deliveries"
 RUN = "20261122T050000-0a1b2c3d"
 FIRST, SECOND, DRY = (f"20261122T0{hour}0000000000-{RUN}" for hour in (5, 6, 7))
 FIGURES = PlanFigures(
@@ -136,3 +146,73 @@ def test_what_is_not_there(visit, delivered, monkeypatch):
 
 def test_nothing_delivered_yet(visit):
     assert "Nothing was delivered yet." in visit(f"{DELIVERIES}/grocery").text
+
+
+def test_each_outcome_has_a_meaning_and_a_colour():
+    assert {outcome.value for outcome in Outcome} <= MEANINGS.keys()
+
+
+def test_the_trend_over_deliveries(visit, put):
+    for day in (20, 21, 22):
+        for key, document in delivery(
+            Keys("grocery"), datetime(2026, 11, day, 5, 30, tzinfo=UTC), 2_507, random.Random(day)
+        ):
+            put(key, document)
+    page = visit(f"{DELIVERIES}/grocery").text
+    assert page.count("<svg") == 3
+    assert "Bars of sent, unchanged" in page
+    assert "held-out" in page
+    newest = next(text for text in page.split("<tr>") if "2026-11-22" in text and "new lists" in text)
+    assert '<td class="n">250</td>' in newest
+
+
+def test_one_delivery_with_tiers_rules_arms_and_the_age_of_its_lists(visit, put):
+    for key, document in delivery(
+        Keys("grocery"), datetime(2026, 11, 22, 5, 30, tzinfo=UTC), 2_507, random.Random(1)
+    ):
+        put(key, document)
+    name = visit(f"{DELIVERIES}/grocery").text.split(f"{DELIVERIES}/grocery/")[1].partition('"')[0]
+    page = visit(f"{DELIVERIES}/grocery/{name}").text
+    assert "held out by an experiment" in page
+    (rule,) = (text for text in page.split("<tr>") if ">distinct<" in text)
+    assert "9,316" in rule
+    assert ">14<" in rule
+    (arm,) = (text for text in page.split("<tr>") if ">holdout<" in text)
+    assert ">250<" in arm
+    assert "age of the recommendations" in page
+
+
+def test_a_page_reads_small_documents_only_whatever_the_audience(visit, put, s3, monkeypatch):
+    """A million people's accounts and writes are beside the reports, and no page reads them."""
+    size = 1_000_000 if os.environ.get("RECSYNC_LONG_TESTS") else 1_000
+    keys, read = Keys("grocery"), list[str]()
+    for key, document in delivery(keys, datetime(2026, 11, 22, 5, 30, tzinfo=UTC), size, random.Random(1)):
+        put(key, document)
+        if key.endswith("plan.json"):
+            name = document["delivery"]
+    people = pa.table({"external_id": [f"p{n}" for n in range(size)], "outcome": ["sent"] * size})
+    body = pa.BufferOutputStream()
+    pq.write_table(people, body)
+    tables = [f"{keys.delivery(name)}{part}.parquet" for part in ("accounts", "writes/rest", "settled")]
+    for key in tables:
+        s3.put_object(Bucket=BUCKET, Key=key, Body=body.getvalue().to_pybytes())
+    call = BaseClient._make_api_call
+
+    def noted(self, operation, arguments):
+        if operation == "GetObject":
+            read.append(arguments["Key"])
+        return call(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", noted)
+    visit(f"{DELIVERIES}/grocery")  # the first chart of a process takes half a second more
+    seconds = []
+    for page in (f"{DELIVERIES}/grocery/{name}", f"{DELIVERIES}/grocery"):
+        began = time.monotonic()
+        answer = visit(page)
+        seconds.append(time.monotonic() - began)
+        assert answer.status_code == 200
+    for key in tables:
+        s3.delete_object(Bucket=BUCKET, Key=key)
+    assert max(seconds) < 2, seconds
+    assert read
+    assert [key for key in read if not key.endswith(".json")] == []

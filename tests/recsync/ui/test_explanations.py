@@ -41,7 +41,8 @@ def asked(monkeypatch):
         return [
             Explanation(
                 program, person, "external_id", person, f"b-{person}", run=run, in_audience=True,
-                items=(Item("i1", "<One>", 0.25),), with_scores=True, left_out={"bought": (Item("i2", "Two"),)},
+                items=(Item("i1", "<One>", 0.25, "new_items_share"), Item("i3")), with_scores=True,
+                left_out={"bought": (Item("i2", "Two"),)},
             )
             for person in people
         ]  # fmt: skip
@@ -62,6 +63,8 @@ def test_who_may_start_the_push_sees_why(send, asked, role, caplog):
         "&lt;One&gt;",
         "0.2500000",
         "i2  Two",
+        "<td>new_items_share</td>",
+        "<td>not recorded</td>",
     ):
         assert shown in answer.text
     assert ">c-17\nc-18\n</textarea>" in answer.text
