@@ -12,7 +12,7 @@ from pathlib import Path
 
 from recsync.errors import DELIBERATE
 from recsync.explain.explain import explain
-from recsync.explain.text import as_text
+from recsync.explain.explanation import as_text
 from recsync.explain.without_list import csv_lines
 
 

@@ -1,25 +1,30 @@
-"""Explain one person's list from the records of the newest run, of its delivery and of Braze."""
+"""Explain one person's list from the records of the newest run, of its delivery and of Braze.
+
+A record is a Parquet object of millions of rows, of which one is read: row groups with statistics that exclude the
+person are skipped; of the others only the column of ids is read, and the other columns only in the person's row group.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from braze_client.identifiers import Identifier
 from recsync.context import StageContext
 from recsync.errors import DELIBERATE
 from recsync.explain.explanation import Delivered, Explanation, Item, Run, SentList
-from recsync.explain.lookup import Found, ParquetObject
-from recsync.freshness.removal import REMOVAL_PREFIX
+from recsync.program.names import REMOVAL_PREFIX
 from recsync.push.accounts import Outcome
 from recsync.push.braze_hook import BrazeHook
 from recsync.push.read_back import shown_fingerprint
@@ -27,6 +32,7 @@ from recsync.push.store import Deliveries, LastSent, LastSentState
 from recsync.recommend.lists.audience import normalized_one
 from recsync.recommend.lists.left_out import names_in
 from recsync.recommend.store import RecommendationsManifest, RecommendationsStore
+from recsync.storage.bucket import Bucket
 from recsync.suppression.store import PERSON, USER, read_suppression
 
 _READERS = 6
@@ -95,6 +101,8 @@ class _Explainer:
             ]
             for each in work:
                 found = replace(found, **each.result())
+        if found.run and manifest:
+            found = replace(found, run=replace(found.run, version=_version(manifest, found.arm)))
         return replace(found, as_sent=self._as_sent(person, found))
 
     def _who(self, asked: str, identifier: Identifier) -> tuple[str, str]:
@@ -111,24 +119,34 @@ class _Explainer:
         if self._manifest is None:
             return {}
         store, bucket = self.context.store(RecommendationsStore), self.context.bucket
-        columns = ["items", "scores", "tier", "reason", "segment", "unanswered"]
-        with ParquetObject.opened(bucket, store.lists_key(self._run)) as lists:
-            rows = lists.find("external_id", person, columns) if lists else []
+        columns = ["items", "scores", "tier", "reason", "segment", "unanswered", "arm", "put_by"]
+        rows, number = list[Found](), -1
+        keys = store.lists_keys(self._run)
+        while not rows and number + 1 < len(keys):
+            number += 1
+            with ParquetObject.opened(bucket, keys[number]) as lists:
+                rows = lists.find("external_id", person, columns) if lists else []
         if not rows:
             return {}
         row = rows[0].values
-        scores = row.get("scores")
-        pairs = zip(row["items"], scores or [None] * len(row["items"]), strict=True)
+        scores, count = row.get("scores"), len(row["items"])
+        items = zip(row["items"], scores or [None] * count, row.get("put_by") or [""] * count, strict=True)
         return {
             "in_audience": True,
-            "items": tuple(replace(self._item(position), score=score) for position, score in pairs),
+            "items": tuple(
+                replace(self._item(position), score=score, put_by=put_by) for position, score, put_by in items
+            ),
             "with_scores": scores is not None,
-            **{name: row.get(name) or "" for name in ("tier", "reason", "segment", "unanswered")},
-            **self._left_out(person, rows[0]),
+            **{name: row.get(name) or "" for name in ("tier", "reason", "segment", "unanswered", "arm")},
+            **self._left_out(person, number, rows[0]),
         }
 
-    def _left_out(self, person: str, near: Found) -> dict[str, Any]:
-        key = self.context.store(RecommendationsStore).left_out_key(self._run)
+    def _left_out(self, person: str, number: int, near: Found) -> dict[str, Any]:
+        """Return what the rules left out.
+
+        :param number: of the file of lists that the person is in; ``near``: the person's row in it.
+        """
+        key = self.context.store(RecommendationsStore).left_out_keys(self._run)[number]
         with ParquetObject.opened(self.context.bucket, key) as recorded:
             columns = ["items", "rules", "all_rules", "seeds"]
             rows = recorded.find("external_id", person, columns, near) if recorded else []
@@ -220,8 +238,21 @@ class _Explainer:
 
 
 def _run(manifest: RecommendationsManifest) -> Run:
-    version = manifest.solution_version_arn.rpartition(":")[2].removeprefix("solution/")
-    return Run(manifest.run, manifest.created_at, version, manifest.filter, manifest.users, manifest.lists)
+    return Run(
+        manifest.run,
+        manifest.created_at,
+        _version(manifest),
+        manifest.filter,
+        manifest.users,
+        manifest.lists,
+        manifest.experiment,
+    )
+
+
+def _version(manifest: RecommendationsManifest, arm: str = "") -> str:
+    """Return the version of an arm's lists; empty where they are of no model."""
+    arn = manifest.versions.get(arm, "") if arm and manifest.versions else manifest.solution_version_arn
+    return arn.rpartition(":")[2].removeprefix("solution/")
 
 
 def _time_of(delivery: str) -> str:
@@ -238,3 +269,68 @@ def item_of(item_id: str, fields: str) -> Item:
     values: Mapping[str, Any] = json.loads(fields)
     texts = [value for value in (*map(values.get, _NAMES), *values.values()) if isinstance(value, str)]
     return Item(item_id, texts[0] if texts else "")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row.
+
+    :param group: its row group.
+    """
+
+    group: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ParquetObject:
+    """A Parquet object that is read in parts."""
+
+    file: pq.ParquetFile
+
+    @classmethod
+    @contextmanager
+    def opened(cls, bucket: Bucket, key: str) -> Generator[ParquetObject | None]:
+        """Open an object for the block; yield None when it is missing."""
+        stream = bucket.open(key)
+        if stream is None:
+            yield None
+            return
+        with stream, pq.ParquetFile(stream, pre_buffer=True) as file:
+            yield cls(file)
+
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        """The key-value metadata."""
+        return dict(self.file.metadata.metadata or {})
+
+    def find(self, column: str, value: str, columns: Sequence[str], near: Found | None = None) -> list[Found]:
+        """Return the rows with a value.
+
+        :param columns: the columns to return; missing ones are ignored.
+        :param near: the person's row in an object with the same order of rows: its row group is read first.
+        """
+        if (
+            near
+            and near.group < self.file.num_row_groups
+            and (rows := self._rows(near.group, column, value, columns))
+        ):
+            return rows
+        groups = (group for group in range(self.file.num_row_groups) if self._may_hold(group, column, value))
+        return [row for group in groups for row in self._rows(group, column, value, columns)]
+
+    def _may_hold(self, group: int, column: str, value: str) -> bool:
+        index = self.file.schema_arrow.names.index(column)
+        statistics = self.file.metadata.row_group(group).column(index).statistics
+        if statistics is None or not statistics.has_min_max:
+            return True
+        return bool(statistics.min <= value <= statistics.max)
+
+    def _rows(self, group: int, column: str, value: str, columns: Sequence[str]) -> list[Found]:
+        ids = self.file.read_row_group(group, [column])[column]
+        places = pc.indices_nonzero(pc.equal(ids, value)).to_pylist()
+        if not places:
+            return []
+        known = [name for name in columns if name in self.file.schema_arrow.names]
+        rows = self.file.read_row_group(group, known).take(pa.array(places)).to_pylist()
+        return [Found(group, row) for row in rows]

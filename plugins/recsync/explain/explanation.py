@@ -1,8 +1,8 @@
-"""The explanation of one person's list, and its summary in a sentence."""
+"""The explanation of one person's list: its summary in a sentence, and its text for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,14 @@ class Item:
     """An item of a list.
 
     :param name: as the catalog of the run has it; empty when it has none.
+    :param put_by: what put it into the list: ``personal``, a rule with a share or a tier of the fallback; empty when
+        the run did not record it.
     """
 
     item_id: str
     name: str = ""
     score: float | None = None
+    put_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ class Delivered:
 class Run:
     """The recommend run that made the list.
 
+    :param version: of the list, by the person's arm; empty when the list is of no model.
     :param filter: the expression of the filter; empty without one.
+    :param experiment: name of the program's experiment; empty without one.
     """
 
     run: str
@@ -62,6 +67,7 @@ class Run:
     filter: str
     users: int
     lists: int
+    experiment: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class Explanation:
     :param tier: the furthest source of the list: ``personal`` or a tier of the fallback.
     :param reason: why there is no list.
     :param unanswered: why Amazon Personalize has no answer.
+    :param arm: of the experiment; empty outside it.
     :param with_scores: whether the run read scores.
     :param left_out: by rule, the candidates that it left out; None when the run did not record them.
     :param all_rules: the rules that left out a candidate, also one of the fallback.
@@ -100,6 +107,7 @@ class Explanation:
     reason: str = ""
     unanswered: str = ""
     segment: str = ""
+    arm: str = ""
     with_scores: bool = False
     left_out: Mapping[str, tuple[Item, ...]] | None = None
     all_rules: tuple[str, ...] = ()
@@ -156,4 +164,95 @@ _WHAT_BECAME = {
     Outcome.DEAD_LETTERED: "Braze gave no clear answer to the list: {reason}.",
     Outcome.REMOVED: "The list in Braze was removed, because it was too old.",
     Outcome.SUPPRESSED: "Nothing was sent: {reason}.",
+    Outcome.HELD_OUT: "Nothing was sent: {reason}.",
 }
+
+
+_NO_RECORD = "not recorded: the run is of an earlier version"
+
+
+def as_text(found: Explanation) -> str:
+    """Return the explanation of one person."""
+    lines = [found.summary, *(f"  {name:<12} {value}" for name, value in facts(found))]
+    if found.items:
+        lines += ["", "  list"]
+        lines += [
+            f"  {place:>4}  {_item(item)}  {score_text(item, found)}  {put_by_text(item)}"
+            for place, item in enumerate(found.items, 1)
+        ]
+    if found.left_out is None:
+        lines += ["", f"  left out by rules: {_NO_RECORD}"] if found.in_audience else []
+    for rule, items in (found.left_out or {}).items():
+        lines += ["", f"  left out: {rule} ({len(items)})", *(f"        {name}" for name in named(items))]
+    if found.bought:
+        lines += [
+            "",
+            "  last purchases that the fallback started from",
+            *(f"        {_item(i)}" for i in found.bought),
+        ]
+    return "\n".join(lines)
+
+
+def facts(found: Explanation) -> Iterator[tuple[str, str]]:
+    """Yield labels and values about run, delivery and Braze."""
+    if found.user_id:
+        yield "user_id", found.user_id
+    yield found.identifier, found.person
+    if found.run:
+        yield "run", f"{found.run.run}, generated at {found.run.generated_at}"
+        if found.run.experiment:
+            yield "arm", f"{found.arm or 'outside'} of experiment {found.run.experiment}"
+        no_model = "the arm gets no model" if found.arm else "published from an existing batch output"
+        yield "version", found.run.version or f"none: {no_model}"
+        yield "filter", found.run.filter or "none"
+    if found.tier:
+        yield "tier", found.tier + (f", segment {found.segment}" if found.segment else "")
+    if found.unanswered:
+        yield "unanswered", found.unanswered
+    if found.delivered:
+        reason = f": {found.delivered.reason}" if found.delivered.reason else ""
+        yield "delivery", f"{found.delivered.delivery}, {found.delivered.outcome}{reason}"
+    if found.sent:
+        confirmed = found.sent.confirmed_at or "an unknown time"
+        yield "sent", f"{found.sent.at} by {found.sent.delivery}, confirmed by recommendations of {confirmed}"
+    yield "Braze now", braze_text(found)
+
+
+def braze_text(found: Explanation) -> str:
+    """Describe the values in Braze now, and whether they equal those sent."""
+    if found.braze is None:
+        return found.braze_problem
+    same = {True: ", as sent", False: ", NOT what was sent", None: ""}[found.as_sent]
+    shown = ", ".join(f"{name} = {_short(value)}" for name, value in found.braze.items())
+    return f"{shown or 'no attribute of this program'}{same}"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list):
+        ids = [str(one.get("id", "?")) if isinstance(one, dict) else str(one) for one in value]
+        return f"[{', '.join(ids)}]"
+    return str(value)
+
+
+def named(items: Sequence[Item]) -> list[str]:
+    """Return the names of items, and the number of unknown items: their ids were not kept."""
+    unknown = sum(not item.item_id for item in items)
+    return [_item(item) for item in items if item.item_id] + ([f"{unknown} unknown items"] if unknown else [])
+
+
+def _item(item: Item) -> str:
+    return f"{item.item_id}  {item.name}".rstrip()
+
+
+def score_text(item: Item, found: Explanation) -> str:
+    """Return the score of an item of the list, or why it has none."""
+    if not found.with_scores:
+        return "not read"
+    if item.score is not None:
+        return f"{item.score:.7f}"
+    return "none" if item.put_by else "none: fallback or promoted"
+
+
+def put_by_text(item: Item) -> str:
+    """Return what put an item into the list."""
+    return item.put_by or "not recorded"

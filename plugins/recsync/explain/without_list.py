@@ -79,20 +79,21 @@ def _prepare(context: StageContext, database: duckdb.DuckDBPyConnection, work: P
         if each.partition("-")[2] == run
     )
     delivered = next((key for key in accounts if context.bucket.etag(key)), None)
-    sources = {
-        "audience": (context.keys.audience(run), _AUDIENCE),
-        "left_out": (store.left_out_key(run), LEFT_OUT),
-        "accounts": (delivered, _ACCOUNTS),
-        "sent": (state.table, STATE),
+    sources: dict[str, tuple[list[str | None], pa.Schema]] = {
+        "audience": ([context.keys.audience(run)], _AUDIENCE),
+        "left_out": ([*store.left_out_keys(run)], LEFT_OUT),
+        "accounts": ([delivered], _ACCOUNTS),
+        "sent": ([state.table], STATE),
     }
-    for view, (key, schema) in sources.items():
-        path = work / f"{view}.parquet"
-        if key and context.bucket.etag(key):
-            context.bucket.download(key, path)
-        else:
-            pq.write_table(schema.empty_table(), path)
-        database.execute(f"CREATE VIEW {view} AS SELECT * FROM read_parquet('{path}')")
-    rules = names_in(pq.read_metadata(work / "left_out.parquet").metadata or {})
+    for view, (keys, schema) in sources.items():
+        for number, key in enumerate(keys):
+            path = work / f"{view}-{number}.parquet"
+            if key and context.bucket.etag(key):
+                context.bucket.download(key, path)
+            else:
+                pq.write_table(schema.empty_table(), path)
+        database.execute(f"CREATE VIEW {view} AS SELECT * FROM read_parquet('{work / view}-*.parquet')")
+    rules = names_in(pq.read_metadata(work / "left_out-0.parquet").metadata or {})
     database.register(
         "rules", pa.table({"bit": pa.array(range(len(rules)), pa.int64()), "rule": pa.array(rules)})
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,8 +18,6 @@ from recsync.storage.bucket import Bucket
 from recsync.storage.document import Document
 from recsync.storage.duck import work_folder
 from recsync.storage.keys import Keys
-
-log = logging.getLogger(__name__)
 
 # A daily run starts a little earlier or later than the one before.
 _NOTICE_TIME = timedelta(hours=20)
@@ -108,7 +105,6 @@ def check(program_name: str, now: datetime) -> dict[str, Any]:
     program, allowed = context.program, max_age(context)
     state, _ = context.store(LastSent).read()
     ages = measure(context, state, now)
-    log.info("Lists in Braze: %s", ages)
     if not ages.people or not ages.newest:
         return asdict(ages)
     generated = datetime.fromisoformat(ages.newest)

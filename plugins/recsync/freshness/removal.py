@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from braze_client.identifiers import Identifier
 from recsync.context import StageContext
 from recsync.freshness.ages import max_age, measure, was_told
+from recsync.program.names import REMOVAL_PREFIX
 from recsync.push import plan_format
 from recsync.push.closing import close
 from recsync.push.diff import PlanInputs
@@ -28,9 +29,6 @@ from recsync.recommend.lists.list_partition import LISTS
 from recsync.storage.duck import work_folder
 
 log = logging.getLogger(__name__)
-
-# Prefix of the run in the name of such a delivery; no run of recommendations begins with it.
-REMOVAL_PREFIX = "freshness-"
 
 
 def plan_removal(

@@ -48,6 +48,7 @@ class MaintainReport:
     :param orphans: what no program owns; never removed.
     :param idle: campaigns that seem unused.
     :param counts: resource of ``QUOTAS`` -> how many exist.
+    :param attribution: what the metric attribution counted, a line for each metric.
     :param left: what could not be done this time, and why.
     """
 
@@ -61,6 +62,7 @@ class MaintainReport:
     idle: tuple[ReportEntry, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    attribution: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON document."""
@@ -69,10 +71,13 @@ class MaintainReport:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read it back."""
-        fields = {name: document[_MEMBERS.get(name, name)] for name in cls.__dataclass_fields__}
+        members = {name: _MEMBERS.get(name, name) for name in cls.__dataclass_fields__}
+        # Reports of earlier versions have no attribution.
+        fields = {name: document.get(member, ()) for name, member in members.items()}
         for name in _LISTS:
             fields[name] = tuple(ReportEntry(**entry) for entry in fields[name])
-        return cls(**{**fields, "left": tuple(fields["left"])})
+        tuples = {name: tuple(fields[name]) for name in ("left", "attribution")}
+        return cls(**{**fields, **tuples})
 
     @classmethod
     def joined(cls, program: str, run: str, parts: Sequence[MaintainReport]) -> Self:
@@ -102,6 +107,7 @@ class MaintainReport:
         if self.recent:
             lines.append("Recent: " + ", ".join(f"{n} {kind}" for kind, n in sorted(self.recent.items())))
         lines += [f"Quota of {name}: {n} of {QUOTAS[name]}" for name, n in self.counts.items()]
+        lines += [f"Metric attribution: {line}" for line in self.attribution]
         return "\n".join([*lines, *self.left])
 
     @property

@@ -95,6 +95,12 @@ class PersonalizeAccount:
         return [each for each in self.in_group(FILTER) if not _gone(each)]
 
     @cached_property
+    def attributions(self) -> list[dict[str, Any]]:
+        """The program's own metric attribution; CloudWatch bills its metrics while it exists."""
+        own = names.metric_attribution_name(self.program)
+        return [e for e in self.in_group(METRIC_ATTRIBUTION) if e["name"] == own and not _gone(e)]
+
+    @cached_property
     def schemas(self) -> list[AccountResource]:
         """All schemas of the account; they belong to no dataset group."""
         return [_read(SCHEMA, each) for each in self.hook.listed(SCHEMA)]
@@ -166,7 +172,7 @@ def _gone(summary: dict[str, Any]) -> bool:
 def survey(
     context: StageContext, account: PersonalizeAccount, now: datetime, *, solutions: bool = True
 ) -> Decisions:
-    """Decide about the program's solutions, filters and schemas.
+    """Decide about the program's solutions, filters, schemas and metric attribution.
 
     Programs that share data may share solutions, so the owner of the data decides about all of them, and about the
     schemas.
@@ -182,7 +188,19 @@ def survey(
         SOLUTION: _decide_solutions(context, account, now) if solutions else [],
         **filters,
         SCHEMA: decide_unused(schemas, account.used_schemas, days, now),
+        METRIC_ATTRIBUTION: decide_unused(
+            [_read(METRIC_ATTRIBUTION, each) for each in account.attributions],
+            dict.fromkeys(_asked_attributions(account), "the program file asks for it"),
+            days,
+            now,
+        ),
     }
+
+
+def _asked_attributions(account: PersonalizeAccount) -> list[str]:
+    """Return the ARN of the metric attribution if the program file has metrics: a dataset group has one at most."""
+    asked = bool(account.program.attribution.metrics)
+    return [each["metricAttributionArn"] for each in account.attributions] if asked else []
 
 
 def _decide_solutions(
@@ -268,8 +286,12 @@ def find_orphans(account: PersonalizeAccount) -> Iterator[ReportEntry]:
         if not any(owns_schema(each, schema.name) for each in named):
             yield ReportEntry(SCHEMA.noun, schema.name, why)
     for resource in (EVENT_TRACKER, METRIC_ATTRIBUTION):
+        # A dataset group has one event tracker, which update_by: events uses, whoever made it.
+        if resource is EVENT_TRACKER and program.streams:
+            continue
         for each in account.in_group(resource):
-            yield ReportEntry(resource.noun, str(each.get("name")), "no program uses it for its e-mails")
+            if each not in account.attributions:
+                yield ReportEntry(resource.noun, str(each.get("name")), "no program uses it for its e-mails")
 
 
 def idle_campaigns(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Generic, NamedTuple, TypeVar
 
 from recsync.program import DatasetType, Program, names
@@ -20,10 +20,13 @@ FULL = "full"
 BATCH = "batch"
 RECOMMENDATIONS = "recommendations"
 DELIVERIES = "deliveries"
+TABLES = "tables"
 _BY_RUN = frozenset(name for name, prefix in PREFIXES.items() if prefix.expires) - {EXPORTS}
 # Decisions are made from state, so it is never removed here.
 _STATE = "state"
 _DAY = timedelta(days=1)
+# A partition of a table: <table>/date=<day>.
+_PARTITION = re.compile(r"\w+/date=(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?=/)")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class UnitName(NamedTuple):
     """The name of a unit: objects that are kept or removed together.
 
     :param prefix: first folder below the program's, e.g. ``exports``.
-    :param unit: name of the interval, the run or the delivery.
+    :param unit: name of the interval, the run or the delivery; of a table, its partition.
     """
 
     prefix: str
@@ -93,6 +96,9 @@ def unit_of(key: str) -> UnitName | None:
     :param key: with the program's folder.
     """
     _, prefix, *rest = f"{key}//".split("/")
+    if prefix == TABLES:
+        partition = _PARTITION.match("/".join(rest))
+        return UnitName(prefix, partition[0]) if partition else None
     if prefix == EXPORTS:
         interval = next((found for part in rest if (found := _interval(part))), None)
         return UnitName(prefix, interval) if interval else None
@@ -158,7 +164,7 @@ def decide_objects(
     """Decide about each unit."""
     everything = list(units)
     used = {**_newest(everything, settings), **in_use.named}
-    days = {EXPORTS: settings.export_days}
+    days = {EXPORTS: settings.export_days, TABLES: settings.table_days}
     days |= dict.fromkeys((RECOMMENDATIONS, DELIVERIES), max(settings.days, in_use.list_days))
     return [
         _decide_unit(unit, _use_of(unit.name, in_use, used), days.get(unit.name.prefix, settings.days), now)
@@ -180,8 +186,13 @@ def _use_of(name: UnitName, in_use: InUse, used: Mapping[UnitName, str]) -> str 
 def _decide_unit(unit: Unit, use: str | None, days: int, now: datetime) -> RetentionDecision[Unit]:
     if use is not None:
         return RetentionDecision(unit, keep=True, why=use)
-    written = f"last written {unit.modified:%Y-%m-%d}"
-    if now - unit.modified < timedelta(days=days):
+    if unit.name.prefix == TABLES:
+        # By the day of the partition: an erasure rewrites its objects and so renews their time.
+        since = datetime.fromisoformat(unit.name.unit.rpartition("=")[2]).replace(tzinfo=UTC)
+        written = f"of {since:%Y-%m-%d}"
+    else:
+        since, written = unit.modified, f"last written {unit.modified:%Y-%m-%d}"
+    if now - since < timedelta(days=days):
         return RetentionDecision(unit, keep=True, why=f"{written}, less than {days} days ago", recent=True)
     return RetentionDecision(unit, keep=False, why=f"{written}, {days} days or more ago; nothing uses it")
 

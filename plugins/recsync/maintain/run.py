@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from airflow_personalize.hooks.personalize import PersonalizeHook
+from recsync.attribution.reports import attribution_reports, summary_lines
 from recsync.context import StageContext
 from recsync.errors import FATAL, RETRIABLE
+from recsync.experiments.enrolment import end_missing_experiments
+from recsync.experiments.store import OwnExperiment, own_experiments, remove_experiment
 from recsync.maintain import objects, resources
 from recsync.maintain.report import MaintainReport, ReportEntry
+from recsync.maintain.retention import RetentionDecision
 
 log = logging.getLogger(__name__)
 
-_OBJECTS, _RESOURCES = "objects", "resources"
+_OBJECTS, _RESOURCES, _EXPERIMENT = "objects", "resources", "experiment"
 
 
 def remove_objects(program: str, run: str, now: datetime, *, dry_run: bool) -> dict[str, int]:
@@ -27,9 +31,14 @@ def remove_objects(program: str, run: str, now: datetime, *, dry_run: bool) -> d
     """
     context = StageContext.of(program)
     decisions, orphans = objects.survey(context, now)
+    ended = _survey_experiments(context, run, now, dry_run=dry_run)
     part = objects.part_of_report(decisions, orphans, program, run, dry_run=dry_run)
+    part = _with_experiments(part, ended)
     part = _write_joined(context, _OBJECTS, part)
     if not dry_run:
+        for each in ended:
+            if not each.keep:
+                remove_experiment(context, each.subject)
         part = replace(part, left=tuple(objects.remove(context, decisions)))
         _write(context, _OBJECTS, part)
     return {"removed": len(part.removed), "bytes": sum(entry.size_bytes or 0 for entry in part.removed)}
@@ -92,6 +101,8 @@ def report(program: str, run: str) -> str:
     context = StageContext.of(program)
     parts = [part for name in (_OBJECTS, _RESOURCES) if (part := _read(context, run, name))]
     whole = MaintainReport.joined(program, run, parts)
+    if context.program.data is None:
+        whole = replace(whole, attribution=tuple(summary_lines(attribution_reports(context))))
     _write(context, "report", whole)
     log.info("%s", whole.text())
     for line in whole.nearly_full:
@@ -131,3 +142,43 @@ def _write(context: StageContext, name: str, part: MaintainReport) -> None:
 def _read(context: StageContext, run: str, name: str) -> MaintainReport | None:
     document = context.bucket.get_json(context.keys.maintenance(run, name))
     return None if document is None else MaintainReport.from_json(document)
+
+
+def _survey_experiments(
+    context: StageContext, run: str, now: datetime, *, dry_run: bool
+) -> list[RetentionDecision[OwnExperiment]]:
+    """Decide about the experiments that the program runs, or was the last one to run.
+
+    An experiment that is in no program file any more ends now, unless a recommend run ended it before.
+
+    :param dry_run: end nothing.
+    """
+    if not dry_run:
+        end_missing_experiments(context, run, now.isoformat())
+    days = context.program.retention.days
+    return [_decide_experiment(own, own.kept_until(days), days, now) for own in own_experiments(context)]
+
+
+def _decide_experiment(
+    own: OwnExperiment, until: datetime | None, days: int, now: datetime
+) -> RetentionDecision[OwnExperiment]:
+    if until is None:
+        return RetentionDecision(own, keep=True, why="it runs")
+    ended = f"{datetime.fromisoformat(own.experiment.until):%Y-%m-%d}"
+    if until > now:
+        return RetentionDecision(own, keep=True, why=f"ended {ended}, less than {days} days ago", recent=True)
+    return RetentionDecision(own, keep=False, why=f"ended {ended}, {days} days ago or more")
+
+
+def _with_experiments(
+    report: MaintainReport, decisions: Sequence[RetentionDecision[OwnExperiment]]
+) -> MaintainReport:
+    """Add the decisions about experiments to a report."""
+    entries = [(ReportEntry(_EXPERIMENT, each.subject.label, each.why), each) for each in decisions]
+    recent = sum(each.recent for each in decisions)
+    return replace(
+        report,
+        removed=(*report.removed, *(entry for entry, each in entries if not each.keep)),
+        kept=(*report.kept, *(entry for entry, each in entries if each.keep and not each.recent)),
+        recent={**report.recent, **({_EXPERIMENT: recent} if recent else {})},
+    )

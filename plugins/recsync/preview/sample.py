@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,13 @@ class Chosen:
 
     :param person: the person's id in Braze.
     :param reason: why there is no list; empty with one.
+    :param arm: of the program's experiment; empty outside it.
     """
 
     label: str
     person: str
     reason: str = ""
+    arm: str = ""
 
 
 # Label, and the column of _measured that is highest for its person. A person gets one label, the first that fits.
@@ -46,16 +48,21 @@ _WANTED = (
     ("a name twice", "repeated"),
     ("a short list", "short"),
     ("no list", "no_list"),
+    ("held out by the experiment", "held_out"),
 )
 _ROWS = 100_000
+_COLUMNS = ["external_id", "items", "scores", "tier", "reason", "arm"]
 _NO = -np.inf  # the label does not fit
 
 
-def choose(lists: Path, catalog: pa.Table, fields: ItemFields, shown: int) -> list[Chosen]:
+def choose(
+    lists: Path, catalog: pa.Table, fields: ItemFields, shown: int, held_out: Sequence[str] = ()
+) -> list[Chosen]:
     """Return one person for each label that fits anyone.
 
     :param lists: Parquet file of ``LISTS``; ``catalog``: the ``CATALOG`` beside it.
     :param shown: how many items of a list the mail shows.
+    :param held_out: arms of held-out people.
     """
     facts, best = _facts(catalog, fields), {label: list[tuple[float, Chosen]]() for label, _ in _WANTED}
     with pq.ParquetFile(lists) as file:
@@ -66,14 +73,15 @@ def choose(lists: Path, catalog: pa.Table, fields: ItemFields, shown: int) -> li
             ),
             default=0,
         )
-        for batch in file.iter_batches(_ROWS, columns=["external_id", "items", "scores", "tier", "reason"]):
-            measured, rows = _measured(batch, facts, shown, longest), batch.select(["external_id", "reason"])
+        for batch in file.iter_batches(_ROWS, columns=_COLUMNS):
+            measured = _measured(batch, facts, shown, longest, held_out)
+            rows = batch.select(["external_id", "reason", "arm"])
             for label, column in _WANTED:
                 most = np.argsort(-measured[column], kind="stable")[: len(_WANTED)]
                 for index in most[measured[column][most] > _NO]:
-                    person, reason = (value.as_py() for value in (rows[0][index], rows[1][index]))
-                    is_without = measured["no_list"][index] > _NO
-                    chosen = Chosen(label, person, (reason or "") if is_without else "")
+                    person, reason, arm = (column[index].as_py() for column in rows.columns)
+                    is_without = max(measured["no_list"][index], measured["held_out"][index]) > _NO
+                    chosen = Chosen(label, person, (reason or "") if is_without else "", arm or "")
                     best[label].append((float(measured[column][index]), chosen))
     found: dict[str, Chosen] = {}
     for label, _ in _WANTED:
@@ -86,7 +94,11 @@ def choose(lists: Path, catalog: pa.Table, fields: ItemFields, shown: int) -> li
 
 
 def _measured(
-    batch: pa.RecordBatch, facts: Mapping[str, NDArray[np.int64]], shown: int, longest: int
+    batch: pa.RecordBatch,
+    facts: Mapping[str, NDArray[np.int64]],
+    shown: int,
+    longest: int,
+    held_out: Sequence[str],
 ) -> dict[str, NDArray[np.float64]]:
     """Return the value of each person of a batch by label; ``_NO`` where the label does not fit."""
     items, scores = batch.column("items"), batch.column("scores")
@@ -105,6 +117,9 @@ def _measured(
     is_personal = pc.fill_null(pc.equal(batch.column("tier"), "personal"), False).to_numpy(
         zero_copy_only=False
     )
+    is_out = pc.is_in(batch.column("arm"), value_set=pa.array(held_out, pa.string())).to_numpy(
+        zero_copy_only=False
+    )
     first = pc.list_element(
         pc.if_else(pc.greater(pc.list_value_length(scores), 0), scores, pa.scalar(None, scores.type)), 0
     )
@@ -119,7 +134,8 @@ def _measured(
         "name_length": np.where(has_list, over_items("name_length").max(axis=1, initial=0), _NO),
         **{name: np.where(count > 0, count, _NO) for name, count in counts.items()},
         "short": np.where(has_list & (lengths < longest), -lengths, _NO),
-        "no_list": np.where(has_list, _NO, 0.0),
+        "no_list": np.where(has_list | is_out, _NO, 0.0),
+        "held_out": np.where(is_out, 0.0, _NO),
     }
 
 
@@ -143,10 +159,10 @@ def names_in_braze(people: list[str], lists: Path, audience: Path | None) -> dic
                 UNION SELECT typed, min(external_id) FROM typed JOIN audience ON user_id = typed
                 WHERE typed NOT IN (SELECT external_id FROM lists) GROUP BY typed
             )
-            SELECT typed, person, CASE WHEN len(items) > 0 THEN '' ELSE coalesce(reason, '') END
+            SELECT typed, person, CASE WHEN len(items) > 0 THEN '' ELSE coalesce(reason, '') END, coalesce(arm, '')
             FROM named LEFT JOIN lists ON external_id = person"""
         ).fetchall()
-    known = {typed: Chosen(NAMED, person, reason or "") for typed, person, reason in rows}
+    known = {typed: Chosen(NAMED, person, reason or "", arm or "") for typed, person, reason, arm in rows}
     return {person: known.get(person) or Chosen(NAMED, person) for person in people}
 
 

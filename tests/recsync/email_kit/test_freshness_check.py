@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from braze_liquid.template import Template, TemplateSources
-from recsync.email_kit.liquid import freshness_check
+from recsync.email_kit.kit import freshness_check
 from recsync.program import Program
 from recsync.program.files import read_program
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import html
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from babel.numbers import format_currency
 
 from braze_liquid.template import MAX_BLOCK_BYTES, Template, TemplateSources
-from recsync.email_kit.kit import FILES, block_name, kit_files, kit_folder, template_and_blocks
+from recsync.email_kit.kit import FILES, MoneyFormat, block_name, kit_files, kit_folder, template_and_blocks
 from recsync.preview.findings import find
 from recsync.program.braze import SOURCES
 from recsync.program.files import program_files, read_program
@@ -219,13 +221,24 @@ def test_every_attribute_that_can_be_written_is_described():
             "attribute": "recs",
             "catalog": {"name": "items", "fields": FIELDS},
             "attributes": [{"name": f"recs_{name}", "from": name} for name in SOURCES],
-        }
+        },
+        "experiment": {
+            "name": "autumn",
+            "arms": {
+                "best": {"share": 0.875, "gets": "champion"},
+                "out": {"share": 0.1, "gets": "nothing"},
+                "more": {"share": 0.025, "gets": "nothing"},
+            },
+        },
     }
     text = kit_files(parse_program("shop", document, None))["attributes.md"]
     for name in ("recs", *(f"recs_{name}" for name in SOURCES)):
         (row,) = (line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
         assert all(cell.strip() for cell in row.strip("|").split("|"))
     assert "1 when the list changed" in text
+    assert "12.5 % are held out by the experiment `autumn`" in text
+    del document["experiment"], document["braze"]["attributes"]
+    assert "held out" not in kit_files(parse_program("shop", document, None))["attributes.md"]
 
 
 def test_a_template_of_its_own_uses_the_blocks_beside_it(tmp_path):
@@ -257,3 +270,34 @@ def test_a_mail_fits_every_screen_and_is_readable_in_both_modes(tmp_path):
     (tmp_path / "mail.html").write_text(render(program(), items).text)
     (tmp_path / "mails.json").write_text('["mail.html"]')
     assert [faults for faults in take_pictures(tmp_path).values() if faults] == []
+
+
+PRICES = (0, 0.05, 0.5, 1, 2.3, 9.99, 17.8, 19.999, 99.995, 1.005, 12345.6, 1234567.89, "3.5", "12")
+
+
+def written(money: MoneyFormat, price: object) -> str:
+    source = money.liquid("custom_attribute.${price}", "p") + "[{{ p_text }}]"  # ruff: ignore[missing-f-string-syntax]
+    template = Template(source)
+    assert template.problems == ()
+    return template.render({"custom_attributes": {"price": price}}, TemplateSources()).text[1:-1]
+
+
+@pytest.mark.parametrize(
+    ("currency", "locale"),
+    [("USD", "en_US"), ("EUR", "de_DE"), ("EUR", "fr_FR"), ("GBP", "en_GB"), ("JPY", "ja_JP"), ("CHF", "de_CH"),
+     ("SEK", "sv_SE"), ("KWD", "en_US"), ("USD", "de_DE")],
+)  # fmt: skip
+def test_liquid_writes_what_the_unicode_tables_say(currency, locale):
+    money = MoneyFormat.of(currency, locale)
+    for price in PRICES:
+        exact = Decimal(str(price)).quantize(Decimal(1).scaleb(-money.places), "ROUND_HALF_UP")
+        assert written(money, price) == money.text(price) == format_currency(exact, currency, locale=locale)
+
+
+@pytest.mark.parametrize("missing", [None, "", [], "no number"])
+def test_a_missing_price_has_the_amount_0(missing):
+    template = Template(
+        MoneyFormat.of("USD", "en_US").liquid("custom_attribute.${price}", "p") + "{{ p_amount }}"
+    )
+    rendered = template.render({"custom_attributes": {"price": missing}}, TemplateSources())
+    assert (rendered.text, rendered.problems) == ("0", ())

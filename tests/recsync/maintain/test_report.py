@@ -23,6 +23,14 @@ def test_the_document_is_read_back_and_keeps_its_names() -> None:
     assert MaintainReport.from_json(json.loads(json.dumps(OBJECTS.to_json()))) == OBJECTS
 
 
+def test_the_figures_of_a_metric_attribution_are_in_the_text_and_may_be_missing_in_a_document() -> None:
+    told = MaintainReport("shop", "run", dry_run=False, attribution=("sold: 3 after mails of shop",))
+    assert told.text().splitlines()[-1] == "Metric attribution: sold: 3 after mails of shop"
+    document = told.to_json()
+    del document["attribution"]
+    assert MaintainReport.from_json(document).attribution == ()
+
+
 def test_the_parts_are_joined() -> None:
     whole = MaintainReport.joined("shop", "run", [OBJECTS, RESOURCES])
     assert whole.dry_run

@@ -9,7 +9,7 @@ import pytest
 from small_shop import SmallShop
 
 from airflow_personalize.hooks.personalize import PersonalizeHook
-from airflow_personalize.resources import SCHEMA, SOLUTION
+from airflow_personalize.resources import EVENT_TRACKER, METRIC_ATTRIBUTION, SCHEMA, SOLUTION
 from recsync.maintain.report import ReportEntry
 from recsync.maintain.resources import (
     PersonalizeAccount,
@@ -51,6 +51,27 @@ def schemas(small_shop: SmallShop, local_personalize: Any) -> dict[str, str]:
     return arns
 
 
+def test_a_metric_attribution_goes_when_no_file_asks_for_it(
+    small_shop: SmallShop, schemas: dict[str, str], local_personalize: Any
+) -> None:
+    group = local_personalize.list_dataset_groups()["datasetGroups"]
+    shop = next(each["datasetGroupArn"] for each in group if each["name"] == "shop")
+    local_personalize.create_metric_attribution(
+        name="shop",
+        datasetGroupArn=shop,
+        metrics=[{"eventType": "buy", "metricName": "buys", "expression": "SAMPLECOUNT()"}],
+        metricsOutputConfig={"roleArn": "arn:aws:iam::000000000000:role/personalize"},
+    )
+    kept: dict[bool, RetentionDecision[Any]] = {}
+    for asked in (True, False):
+        metrics = [{"name": "buys", "event": "buy"}] if asked else []
+        small_shop.write_program(personalize={"attribution": {"metrics": metrics}})
+        (kept[asked],) = survey(small_shop.context, account_of(small_shop), LATER)[METRIC_ATTRIBUTION]
+        assert not [e for e in find_orphans(account_of(small_shop)) if e.kind == METRIC_ATTRIBUTION.noun]
+    assert (kept[True].keep, kept[False].keep) == (True, False)
+    assert kept[True].why == "the program file asks for it"
+
+
 def test_what_no_program_owns_is_listed_as_an_orphan(small_shop: SmallShop, schemas: dict[str, str]) -> None:
     why = "not named as recsync names its resources"
     assert list(find_orphans(account_of(small_shop))) == [
@@ -60,6 +81,21 @@ def test_what_no_program_owns_is_listed_as_an_orphan(small_shop: SmallShop, sche
     ]
     small_shop.write_program("by-hand")
     assert "dataset group" not in {entry.kind for entry in find_orphans(account_of(small_shop))}
+
+
+def test_an_event_tracker_is_an_orphan_unless_the_program_streams(
+    small_shop: SmallShop, schemas: dict[str, str], local_personalize: Any
+) -> None:
+    (shop,) = (
+        each["datasetGroupArn"]
+        for each in local_personalize.list_dataset_groups()["datasetGroups"]
+        if each["name"] == "shop"
+    )
+    local_personalize.create_event_tracker(name="of-the-web-team", datasetGroupArn=shop)
+    for update_by, expected in (("training", {"of-the-web-team"}), ("events", set())):
+        small_shop.write_program(personalize={"update_by": update_by})
+        found = find_orphans(account_of(small_shop))
+        assert {each.name for each in found if each.kind == EVENT_TRACKER.noun} == expected
 
 
 def test_old_schemas_that_no_dataset_uses_are_removed(

@@ -39,6 +39,10 @@ PREFIX = "arn:aws:personalize:eu-west-1:123456789012:solution/"
         ("shop/exports/staging/items/2026-01-01T0000Z/part.gz", ("exports", "2026-01-01T0000Z")),
         ("shop/full/run/quarantine/items.jsonl", ("full", "run")),
         ("shop/imports/run/interactions/", ("imports", "run")),
+        ("shop/tables/lists/date=2026-01-01/run.parquet", ("tables", "lists/date=2026-01-01")),
+        ("shop/tables/lists/date=soon/run.parquet", None),
+        ("shop/tables/notes.txt", None),
+        ("shop/attribution/Aggregated - FULL - 1.csv", ("attribution", "Aggregated - FULL - 1.csv")),
         ("shop/state/champion.json", None),
         ("shop/exports/interactions/notes.txt", None),
         ("shop/other/thing", None),
@@ -88,6 +92,16 @@ def test_lists_and_what_was_sent_of_them_stay_as_long_as_a_rule_looks_at_them() 
         "batch/a": False,
     }
     assert kept(keys, InUse(exports_since=NOW, list_days=60), modified)["recommendations/a"] is False
+
+
+def test_partitions_of_tables_go_by_their_day_also_when_an_erasure_wrote_them_again() -> None:
+    days = [NOW - timedelta(days=days) for days in (399, 400)]
+    keys = [f"tables/accounts/date={day:%Y-%m-%d}/d.parquet" for day in days]
+    for modified in (OLD, NOW):
+        assert list(kept(keys, InUse(), modified).values()) == [
+            False,
+            True,
+        ]  # sorted by name, the older one first
 
 
 def test_exports_stay_from_the_late_window_on() -> None:

@@ -11,15 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import time_machine
 from moto.server import ThreadedMotoServer
+from small_shop import SmallShop
 
 from personalize_local.server import Server
 from personalize_local.service import Settings
 from recsync.context import StageContext
 from recsync.errors import RetriableError
 from recsync.evaluation.store import Champion, ChampionStore
+from recsync.experiments.enrolment import assign_arms
+from recsync.experiments.store import LayerStore
 from recsync.export.manifest import ExportedObject, Manifest
 from recsync.export.store import ExportStore
 from recsync.imports.dataset_state import DatasetState, LastFull
@@ -27,6 +32,7 @@ from recsync.imports.plans import Taken
 from recsync.imports.store import ImportStore
 from recsync.maintain import run as maintain
 from recsync.maintain.report import QUOTAS
+from recsync.maintain.run import remove_objects
 from recsync.program import DatasetType, names
 from recsync.program.intervals import Interval
 from recsync.push.store import LastSent, Newest
@@ -277,3 +283,34 @@ def test_weeks_stay_within_their_quotas_and_lose_nothing_in_use(services: Callab
         assert weeks._arns("solutions", "solutionArn") == solutions
         look_after("late", datetime.now(UTC))
         weeks.check()
+
+
+NOW = datetime.now(UTC)
+ARMS = {"mailed": {"share": 0.5, "gets": "champion"}, "holdout": {"share": 0.5, "gets": "nothing"}}
+
+
+def test_the_people_of_an_experiment_go_when_it_ended_long_ago(small_shop: SmallShop, tmp_path: Path) -> None:
+    small_shop.write_sql("outcomes", "SELECT 1")
+    small_shop.write_program(experiment={"name": "autumn", "arms": ARMS})
+    audience = tmp_path / "audience.parquet"
+    pq.write_table(pa.table({"user_id": ["u1"], "external_id": ["u1"]}), audience)
+    assign_arms(small_shop.context, "run", NOW - timedelta(days=400), audience, tmp_path)
+    bucket = small_shop.context.bucket
+
+    def run(name: str, days: int, *, dry_run: bool = False) -> tuple[list[str], list[str]]:
+        remove_objects("shop", name, NOW + timedelta(days=days), dry_run=dry_run)
+        part = bucket.get_json(small_shop.context.keys.maintenance(name, "objects"))
+        removed = [entry["name"] for entry in part["removed"] if entry["kind"] == "experiment"]
+        return removed, bucket.keys("_experiments/autumn/autumn/")
+
+    removed, everything = run("a", 0)
+    assert (removed, len(everything)) == ([], 2), "it runs, however old"
+    small_shop.write_program()
+    assert run("b", 1, dry_run=True) == ([], everything)
+    assert small_shop.context.store(LayerStore).document("autumn").get().running, "a dry run ends nothing"
+    assert run("c", 1) == ([], everything)
+    assert small_shop.context.store(LayerStore).document("autumn").get().running == {}
+    assert run("d", 30) == ([], everything), "retention.days are 30"
+    assert run("e", 31, dry_run=True) == (["autumn/autumn"], everything)
+    assert run("f", 31) == (["autumn/autumn"], [])
+    assert bucket.keys("_experiments/") == []

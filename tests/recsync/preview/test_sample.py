@@ -46,6 +46,7 @@ PEOPLE = [
     row("twice", [0, 5, 6]),
     row("short", [0]),
     row("none", []),
+    row("held", [], reason="held out by experiment autumn", arm="out"),
 ]
 
 
@@ -63,7 +64,7 @@ def catalog():
 
 
 def test_one_person_is_chosen_for_each_thing_worth_a_look(lists, catalog):
-    chosen = choose(lists, catalog, FIELDS, shown=2)
+    chosen = choose(lists, catalog, FIELDS, 2, held_out=["out"])
     assert {each.label: each.person for each in chosen} == {
         "best scores": "best",
         "lowest scores": "lowest",
@@ -76,9 +77,13 @@ def test_one_person_is_chosen_for_each_thing_worth_a_look(lists, catalog):
         "a name twice": "twice",
         "a short list": "short",
         "no list": "none",
+        "held out by the experiment": "held",
     }
-    assert chosen[-1].reason == "nothing fit to mail"
-    assert choose(lists, catalog, FIELDS, shown=2) == chosen
+    assert [(each.reason, each.arm) for each in chosen[-2:]] == [
+        ("nothing fit to mail", ""),
+        ("held out by experiment autumn", "out"),
+    ]
+    assert choose(lists, catalog, FIELDS, 2, held_out=["out"]) == chosen
 
 
 def test_only_items_that_the_mail_shows_count(lists, catalog):
