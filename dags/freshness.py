@@ -24,6 +24,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from recsync.airflow_tasks import task
 from recsync.dag_kit import programs, schedule, stage_dag, start_once
+from recsync.notes import link_to, note
 from recsync.push.tasks import BrazeApproveDeliveryOperator, BrazeDeliverOperator
 
 PARAMS = {
@@ -37,10 +38,12 @@ def check(program: str) -> dict[str, Any]:
     """Count the lists by age, and alert when they become old."""
     from recsync.freshness.ages import check
 
-    return check(program, get_current_context()["dag_run"].run_after)
+    ages = check(program, get_current_context()["dag_run"].run_after)
+    note(f"{ages['people']:,} people have a list, {ages['too_old']:,} of them one that is too old")
+    return ages
 
 
-@task(multiple_outputs=True)
+@task(multiple_outputs=True, has_page=True)
 def plan(program: str) -> dict[str, Any]:
     """Plan the removal of the lists that are too old."""
     from recsync.costs.budget import delivery_cost
@@ -62,6 +65,7 @@ def plan(program: str) -> dict[str, Any]:
     )
     if manifest is None:
         raise AirflowSkipException("No list is too old.")
+    link_to(f"/deliveries/{program}/{manifest.delivery}")
     cost = delivery_cost(program, manifest.delivery, manifest.estimate.data_points)
     return {**summary(manifest), "cost": cost}
 
@@ -76,6 +80,8 @@ for program in programs("freshness", __file__):
         check(program.name) >> planned >> deliver
         above_users = program.braze.delivery.approve_above_users
         if above_users is not None:
-            approve = BrazeApproveDeliveryOperator(task_id="approve", plan=planned, above_users=above_users)
+            approve = BrazeApproveDeliveryOperator(
+                task_id="approve", program=program.name, plan=planned, above_users=above_users
+            )
             planned >> approve >> deliver
         start_once(dag, program, "freshness")

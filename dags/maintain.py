@@ -1,8 +1,8 @@
 """### Maintain
 
-Removes objects on S3, and solutions, filters and schemas in Amazon Personalize, that are unused, not needed for a
-rollback and older than the program file's `retention`. Resources that no program owns are only listed, and campaigns
-that may be idle are listed with their price.
+Removes objects on S3, people of experiments that ended, and solutions, filters and schemas in Amazon Personalize, that
+are unused, not needed for a rollback and older than the program file's `retention`. It only lists resources without an
+owner, and campaigns that may be idle, with their price.
 
 With `dry_run` nothing is removed; the log and the report show what would be.
 """
@@ -15,6 +15,7 @@ from airflow.sdk import Param, get_current_context
 
 from recsync.airflow_tasks import task
 from recsync.dag_kit import programs, schedule, stage_dag, start_once
+from recsync.notes import note
 from recsync.task_groups.lock import assert_lock
 
 PARAMS = {"dry_run": Param(False, type="boolean", description="Only report what would be removed.")}
@@ -34,19 +35,26 @@ def this_run() -> dict[str, Any]:
     }
 
 
+def removed_or_not() -> str:
+    """Return the verb of the run's note, which differs in a dry run."""
+    return "would be removed" if get_current_context()["params"]["dry_run"] else "removed"
+
+
 def is_recommending(program: str) -> bool:
     """Return whether a recommend run of a program is active."""
     ti = get_current_context()["ti"]
     return bool(ti.get_dr_count(dag_id=f"{program}_recommend", states=["queued", "running"]))
 
 
-@task
+@task(has_page=True)
 def book(program: str) -> int:
     """Record usage that killed runs did not record, before the objects that show its size are removed."""
     from recsync.context import StageContext
     from recsync.maintain.reconcile_costs import reconcile
 
-    return reconcile(StageContext.of(program))
+    booked = reconcile(StageContext.of(program))
+    note(f"{booked:,} uses recorded that runs had not recorded", page=f"/costs/{program}", of_run=booked > 0)
+    return booked
 
 
 @task(multiple_outputs=False)
@@ -54,7 +62,9 @@ def remove_objects(program: str) -> dict[str, int]:
     """Remove old, unused objects."""
     from recsync.maintain import run
 
-    return run.remove_objects(program, **this_run())
+    found = run.remove_objects(program, **this_run())
+    note(f"{found['removed']:,} objects {removed_or_not()}")
+    return found
 
 
 @task(multiple_outputs=False)
@@ -62,9 +72,11 @@ def remove_resources(program: str) -> dict[str, int]:
     """Remove old, unused solutions, filters and schemas."""
     from recsync.maintain import run
 
-    return run.remove_resources(
+    found = run.remove_resources(
         program, **this_run(), lock=lambda: assert_lock(program), is_recommending=is_recommending
     )
+    note(f"{found['removed']:,} resources {removed_or_not()}")
+    return found
 
 
 @task
@@ -72,7 +84,9 @@ def report(program: str) -> str:
     """Write and log the report."""
     from recsync.maintain import run
 
-    return run.report(program, this_run()["run"])
+    uri = run.report(program, this_run()["run"])
+    note(f"The report is {uri}", of_run=False)
+    return uri
 
 
 for program in programs("maintain", __file__):

@@ -9,10 +9,10 @@ first**.
 
 The run refuses while another run of the program is queued or running. Then, in this order: the program's attributes are
 removed from every Braze user who has them, and its items from its catalog, by a delivery like any other; the dataset
-group goes with all it holds; then the schemas that no other dataset uses; last the objects on S3. What another program
-uses stays: of a program over the data of another one, only its filters and the solutions that no other program needs
-go. The owner of shared data cannot be retired before the programs that use it. The suppression list, the certificates
-of erasures and the cost ledger stay. An interrupted run may be cleared or started again.
+group goes with all it holds; then the schemas that no other dataset uses; last its experiments and its objects on S3.
+What another program uses stays: of a program over the data of another one, only its filters and the solutions that no
+other program needs go. The owner of shared data cannot be retired before the programs that use it. The suppression
+list, the certificates of erasures and the cost ledger stay. An interrupted run may be cleared or started again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_personalize.operators.delete import PersonalizeDeleteDatasetGroupOperator
 from recsync.airflow_tasks import task
 from recsync.dag_kit import optional_text, programs, stage_dag
+from recsync.notes import link_to, note
 from recsync.push.tasks import BrazeDeliverOperator
 from recsync.stages import STAGES
 from recsync.task_groups.lock import acquire_lock
@@ -65,13 +66,14 @@ def confirm(program: str) -> bool:
 
     params = get_current_context()["params"]
     if params["dry_run"]:
+        note("dry run: nothing was removed")
         return False
     if params["confirm"] != program:
         raise FatalError(f"Nothing was removed: give {program} as confirm, or turn dry_run on.")
     return True
 
 
-@task(multiple_outputs=True)
+@task(multiple_outputs=True, has_page=True)
 def plan_removal(program: str) -> dict[str, Any]:
     """Plan the delivery that removes the attributes from all users."""
     from recsync import retire
@@ -80,7 +82,9 @@ def plan_removal(program: str) -> dict[str, Any]:
     refuse_while_running(program)
     run = get_current_context()["dag_run"]
     key = run_key(run.run_id, run.run_after.isoformat())
-    return retire.plan_removal(program, dag_run=run.run_id, run=key, created_at=run.run_after)
+    planned = retire.plan_removal(program, dag_run=run.run_id, run=key, created_at=run.run_after)
+    link_to(f"/deliveries/{program}/{planned['delivery']}")
+    return planned
 
 
 @task
@@ -108,7 +112,9 @@ def remove_objects(program: str) -> int:
     from recsync import retire
 
     refuse_while_running(program)
-    return retire.remove_objects(program)
+    count = retire.remove_objects(program)
+    note(f"{program} is retired: {count:,} objects removed. Delete its program file and its SQL now")
+    return count
 
 
 for program in programs("retire", __file__):

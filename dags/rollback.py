@@ -15,14 +15,16 @@ from airflow.sdk import get_current_context
 
 from recsync.airflow_tasks import task
 from recsync.dag_kit import asset, optional_text, programs, stage_dag
+from recsync.notes import note
 
 PARAMS = {"version": optional_text("ARN of the solution version to go back to; empty: the champion before")}
 
 
-@task(multiple_outputs=False)
+@task(multiple_outputs=False, has_page=True)
 def roll_back(program: str) -> dict[str, Any]:
     """Make a former champion the champion again, which starts recommend."""
     from recsync.evaluation import promotion
+    from recsync.evaluation.promotion import short
 
     context = get_current_context()
     run = context["dag_run"]
@@ -30,6 +32,7 @@ def roll_back(program: str) -> dict[str, Any]:
     champion = promotion.roll_back(program, run.run_id, context["params"]["version"] or "", by)
     for outlet in context["ti"].task.outlets:
         context["outlet_events"][outlet].extra = champion
+    note(f"rolled back to {short(champion['solution_version_arn'])}", page=f"/models/{program}")
     return champion
 
 

@@ -1,6 +1,7 @@
 """### Setup
 
-Creates, or adopts, what the program needs in Amazon Personalize: dataset group, schemas, datasets and solutions.
+Creates, or adopts, what the program needs in Amazon Personalize: dataset group, schemas, datasets and solutions,
+and the metric attribution where `personalize.attribution` has metrics.
 An existing resource that differs from the program file is an error that names each difference.
 
 `train_full` and `train_update` do the same first, so running this by hand is only needed to try a new program file.

@@ -13,15 +13,18 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast, overload
 
+from airflow.providers.common.compat.sdk import task_decorator_factory
+from airflow.providers.standard.decorators.python import _PythonDecoratedOperator
 from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.sdk import task as airflow_task
-from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException, AirflowSkipException
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from jinja2 import TemplateError
 
 from airflow_personalize.defaults import PersonalizeRetryPolicy
 from airflow_personalize.refusals import may_pass
 from recsync.errors import DELIBERATE, FATAL, REJECTED, RETRIABLE, UnexpectedError
+from recsync.notes import PageLink, note_skip, notes_logged_last
 
 # Library errors are here as a safety net: code that catches one should raise a FatalError that says what to do.
 _PERMANENT = (
@@ -97,7 +100,11 @@ def guarded(function: F) -> F:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         with records_withheld():
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except AirflowSkipException as reason:
+                note_skip(str(reason))
+                raise
 
     setattr(run, _GUARDED, True)
     return cast("F", run)
@@ -140,8 +147,30 @@ class WithholdsRecords:
                 setattr(cls, name, guarded(vars(cls)[name]))
 
 
+# Only a subclass can add links and a last log line to a decorated task, and Airflow's class has no public name.
+class _PythonTask(_PythonDecoratedOperator):
+    """Airflow's ``@task``; the log ends with the task's note instead of its return value."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"show_return_value_in_logs": False, **kwargs})
+
+    def execute(self, context: Any) -> Any:
+        """Run the function."""
+        with notes_logged_last():
+            return super().execute(context)
+
+
+class _PythonTaskWithPage(_PythonTask):
+    """The same for a task that links to a page."""
+
+    operator_extra_links = (PageLink(),)
+
+
 class _Task:
-    """Airflow's ``@task``, ``@task(…)`` and ``@task.sensor(…)``, with the function guarded."""
+    """Airflow's ``@task``, ``@task(…)`` and ``@task.sensor(…)``, with the function guarded.
+
+    ``@task(has_page=True)`` links to the page that the function passes to :func:`recsync.notes.note`.
+    """
 
     @overload
     def __call__(self, function: Callable[..., Any]) -> Any: ...
@@ -151,8 +180,11 @@ class _Task:
 
     def __call__(self, function: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
         if function is None:
-            return lambda given: airflow_task(**kwargs)(guarded(given))
-        return airflow_task(guarded(function))
+            kind = _PythonTaskWithPage if kwargs.pop("has_page", False) else _PythonTask
+            return lambda given: task_decorator_factory(
+                python_callable=guarded(given), decorated_operator_class=kind, **kwargs
+            )
+        return task_decorator_factory(python_callable=guarded(function), decorated_operator_class=_PythonTask)
 
     def sensor(self, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]:
         """Make a :func:`patient` sensor of a function."""

@@ -18,6 +18,12 @@ from recsync.warehouse.hooks import Warehouse, warehouse
 StoreT = TypeVar("StoreT")
 
 
+class _S3Hook(S3Hook):
+    def _get_caller(self, target_function_name: str = "execute") -> str:
+        """Name the caller in the user agent without the provider's ``inspect.stack()``, which takes 0.2 s of CPU."""
+        return "recsync"
+
+
 @dataclass(frozen=True)
 class StageContext:
     """One program with its bucket, keys, warehouse and stores."""
@@ -59,7 +65,7 @@ class StageContext:
     @cached_property
     def bucket(self) -> Bucket:
         """Return the program's bucket."""
-        client = S3Hook(aws_conn_id=self.program.aws).get_conn()
+        client = _S3Hook(aws_conn_id=self.program.aws).get_conn()
         return Bucket(client, settings.bucket_of(self.program), self.program.aws)
 
     def warehouse(self) -> Warehouse:

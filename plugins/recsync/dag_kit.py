@@ -25,8 +25,11 @@ from recsync import settings
 from recsync.airflow_tasks import RETRY_POLICY, guarded, task
 from recsync.alerts.failure import FailureNotifier
 from recsync.alerts.late import deadline
+from recsync.notes import note
 from recsync.program import DatasetType, Program
-from recsync.program.files import missing_programs, read_programs, shared_problems
+from recsync.program.files import experiment_problems, missing_programs, read_programs, shared_problems
+from recsync.stages import BY_NAME, POOLS
+from recsync.task_priority import BACKFILLS_LAST
 from recsync.timetables import interval_timetable, trigger_timetable
 
 log = logging.getLogger(__name__)
@@ -53,7 +56,8 @@ def schedule(program: Program, stage: str, *assets: Asset) -> Any:
     # Exports have intervals, so that backfills do.
     timetable = interval_timetable if stage == "export" else trigger_timetable
     due = timetable(cron) if cron else None
-    events: Any = list(assets)
+    # A list of assets would wait for an event of each of them.
+    events: Any = AssetAny(*assets) if len(assets) > 1 else list(assets)
     if uris := program.schedules.after(stage):
         events = AssetAny(*assets, AssetAll(*(upstream_asset(uri) for uri in uris)))
     if due and events:
@@ -119,18 +123,20 @@ def upstream_events(uri: str) -> InletEventsAccessor:
 def programs(stage: str, dag_file: str) -> Iterator[Program]:
     """Yield every sound program that has the stage; for a broken one, make a DAG of this stage that shows the mistakes.
 
-    Programs that write to the same attribute or catalog get a broken push DAG, and a program with rules about a missing
-    program a broken recommend DAG. Their other stages go on, above all exports and erasures; ``preflight`` stops work
-    that would be billed.
+    Programs that write to the same attribute or catalog get a broken push DAG. A program with rules about a missing
+    program, or with an experiment that conflicts with another one, gets a broken recommend DAG. Their other stages go
+    on, above all exports and erasures; ``preflight`` stops work that would be billed.
 
     :param dag_file: the DAG file; ``include/`` beside its folder is used here and by its tasks.
     """
     settings.use_include_beside(dag_file)
     include = settings.include_folder()
     sound, broken = read_programs(include)
-    between = {"push": shared_problems, "recommend": missing_programs}.get(stage)
     problems: dict[str, Sequence[str]] = {name: error.problems for name, error in broken.items()}
-    problems |= between(sound, include) if between else {}
+    between = {"push": (shared_problems,), "recommend": (missing_programs, experiment_problems)}
+    for find in between.get(stage, ()):
+        for name, more in find(sound, include).items():
+            problems[name] = [*problems.get(name, ()), *more]
     for name, found in problems.items():
         _broken_dag(name, stage, "\n".join(found))
     yield from (
@@ -167,7 +173,11 @@ def optional_text(description: str, **schema: Any) -> Param:
 
 
 def _default_args(program: Program, stage: str) -> dict[str, Any]:
-    arguments = {**DEFAULT_ARGS, "execution_timeout": program.task_timeout_hours.of(stage)}
+    arguments = {
+        **DEFAULT_ARGS,
+        **_scheduling(stage),
+        "execution_timeout": program.task_timeout_hours.of(stage),
+    }
     if limit := program.deadline_hours.of(stage):
         # Read only by operators that create jobs of Amazon Personalize.
         arguments["quota_timeout"] = limit
@@ -176,14 +186,47 @@ def _default_args(program: Program, stage: str) -> dict[str, Any]:
     return arguments
 
 
+def _scheduling(stage: str) -> dict[str, Any]:
+    """Return the priority, pool, pod template and concurrency of a stage's tasks, from the table of stages.
+
+    Pools and pod templates are named only if the deployment has them: a task in a missing pool never starts.
+    """
+    row = BY_NAME[stage]
+    found: dict[str, Any] = {"priority_weight": row.weight, "weight_rule": BACKFILLS_LAST}
+    if row.tasks_at_once:
+        found["max_active_tis_per_dag"] = row.tasks_at_once
+    if row.pool and settings.has_pools():
+        found["pool"] = row.pool
+    template = settings.heavy_pod_template()
+    if template and row.pool and POOLS[row.pool].heavy:
+        # A name that other executors ignore; nothing of Kubernetes is imported.
+        found["executor_config"] = {"pod_template_file": template}
+    return found
+
+
 def asset(program: Program, kind: str) -> Asset:
-    """Return the asset that one stage hands to the next: ``exports``, ``champion``, ``drift``, ``recommendations``."""
+    """Return the asset that one stage hands to the next.
+
+    :param kind: ``exports``, ``champion``, ``drift``, ``streamed``, ``recommendations`` or ``deliveries``.
+    """
     return Asset(name=f"{program.name}_{kind}", uri=f"recsync://{program.name}/{kind}")
 
 
 def imported_asset(program: Program, training_mode: str) -> Asset:
     """Return the asset that starts the trainings of programs over the same data, after an import of their owner's."""
     return asset(program, f"{training_mode.lower()}_import")
+
+
+def streamed_asset(program: Program) -> Asset:
+    """Return the asset that starts recommend runs once batch jobs consider newly streamed rows of their data."""
+    return asset(program.data_owner, "streamed")
+
+
+def streamed_row_assets(program: Program) -> list[Asset]:
+    """Return the asset of streamed rows if ``recommend`` follows updates and its recipe considers events."""
+    owner = program.model_owner
+    follows = owner.schedules.recommend_after_update and owner.personalize.recipe_spec.considers_events
+    return [streamed_asset(program)] if program.streams and follows else []
 
 
 def interactions_last(exported: Mapping[str, Any]) -> None:
@@ -209,7 +252,9 @@ def preflight(program: str) -> str:
     """Check what the run needs before anything is billed, as ``make preflight`` does."""
     from recsync.preflight.run import preflight as check
 
-    return check(program)
+    found = check(program)
+    note(found.rstrip("."), of_run=False)
+    return found
 
 
 def _broken_dag(name: str, stage: str, problems: str) -> None:

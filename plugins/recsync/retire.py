@@ -24,18 +24,21 @@ from airflow_personalize.resources import CAMPAIGN, FILTER, SCHEMA, SOLUTION
 from recsync import settings
 from recsync.context import StageContext
 from recsync.errors import FatalError
+from recsync.experiments.store import OwnExperiment, own_experiments, remove_experiment
 from recsync.maintain.objects import Inventory
 from recsync.maintain.resources import PersonalizeAccount, needed_solutions
 from recsync.maintain.retention import ListedObject, owns_filter, owns_schema
 from recsync.program import Program, names
 from recsync.program.files import read_programs, sharers
+from recsync.program.names import RETIRE_PREFIX
 from recsync.push.catalog import known_items
 from recsync.push.plan import plan
 from recsync.push.store import LastSent
 from recsync.recommend.lists.catalog import CATALOG, positions_in
 from recsync.recommend.lists.list_partition import LISTS
-from recsync.recommend.store import RETIRE_PREFIX, RecommendationsManifest, RecommendationsStore
+from recsync.recommend.store import RecommendationsManifest, RecommendationsStore
 from recsync.storage.duck import work_folder
+from recsync.storage.keys import ALL_EXPERIMENTS
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +160,10 @@ class Retirement:
         found = {entry["values"]: entry["counts"] for entry in counted.to_pylist()}
         return Counter({name: people for name, people in found.items() if name not in self.shared.attributes})
 
+    def experiments(self) -> list[OwnExperiment]:
+        """List the experiments that no other program took over."""
+        return own_experiments(self.context)
+
     def objects(self) -> list[ListedObject]:
         """List the objects on S3 to remove, in their order."""
         keys = self.context.keys
@@ -197,6 +204,7 @@ def survey(program_name: str) -> dict[str, Any]:
         "catalog_items": found.catalog_items(),
         "objects": dict(Counter(listed.key.split("/")[1] for listed in objects)),
         "bytes": sum(listed.size_bytes for listed in objects),
+        "experiments": [own.label for own in found.experiments()],
         "shared": shared,
     }
     log.info("%s", _as_text(program_name, result))
@@ -213,6 +221,7 @@ def _as_text(program_name: str, found: Mapping[str, Any]) -> str:
         *([catalog] if found["catalog"] else []),
         *(f"S3: {count:,} objects in {program_name}/{area}/" for area, count in found["objects"].items()),
         f"S3: {found['bytes']:,} bytes",
+        *(f"S3: {ALL_EXPERIMENTS}{name}/, the people of an experiment" for name in found["experiments"]),
         *(f"stays, another program names it: {what}" for what in found["shared"]),
         f"stays: {', '.join(f'{program_name}/{name}' for name in _KEPT)}",
     ]
@@ -286,6 +295,8 @@ def remove_objects(program_name: str) -> int:
     :raises FatalError: when something was written meanwhile; a further run removes it.
     """
     found = Retirement(StageContext.of(program_name))
+    for own in found.experiments():
+        remove_experiment(found.context, own)
     objects, inventory = found.objects(), Inventory(found.context.bucket, found.context.keys)
     head = [listed for listed in objects if listed.key.endswith(_LAST_SENT)]
     kept = [*inventory.remove(head), *inventory.remove([listed for listed in objects if listed not in head])]
@@ -293,8 +304,4 @@ def remove_objects(program_name: str) -> int:
         raise FatalError(
             f"Objects of {program_name} were written while it was retired. Pause its DAGs, and start it again."
         )
-    count = len(objects)
-    log.info(
-        "%s is retired: %d objects removed. Delete its program file and its SQL now.", program_name, count
-    )
-    return count
+    return len(objects)

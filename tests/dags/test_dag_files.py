@@ -22,7 +22,7 @@ from airflow.timetables.base import DataInterval, TimeRestriction
 
 from recsync.airflow_tasks import RETRY_POLICY, is_guarded
 from recsync.program.intervals import Interval
-from recsync.stages import STAGES
+from recsync.stages import POOLS, STAGES
 
 REPO = Path(__file__).resolve().parents[2]
 # The sample program has no optional stage, such as tune, which needs personalize.tuning.
@@ -49,13 +49,40 @@ def scheduled(dag: Any) -> Any:
 
 def test_every_stage_has_a_dag_per_program(bag: DagBag) -> None:
     assert bag.import_errors == {}
-    # The sample program limits the age of lists, and tunes nothing.
-    assert set(bag.dags) == {f"grocery_{stage.name}" for stage in STAGES if stage.name != "tune"}
+    # The sample program limits the age of lists and has an experiment; it tunes nothing and writes no tables.
+    missing = {"tune", "tables"}
+    assert set(bag.dags) == {f"grocery_{stage.name}" for stage in STAGES if stage.name not in missing}
 
 
 def test_the_stages_with_a_lock_wait_for_it(bag: DagBag) -> None:
     locked = {f"grocery_{stage.name}" for stage in STAGES if stage.lock and not stage.optional}
     assert {dag_id for dag_id, dag in bag.dags.items() if "hold" in dag.task_ids} == locked
+
+
+def test_every_task_has_the_pool_and_the_weight_of_its_stage(
+    bag: DagBag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.models.pool import Pool
+
+    monkeypatch.setenv("AIRFLOW__RECSYNC__POOLS", "true")
+    monkeypatch.setenv("AIRFLOW__RECSYNC__HEAVY_POD_TEMPLATE", "/templates/heavy.yaml")
+    for stage in [each for each in STAGES if each.name in {"export", "push", "maintain"}]:
+        for task in DagBag(REPO / "dags" / f"{stage.name}.py").dags[f"grocery_{stage.name}"].tasks:
+            heavy = bool(stage.pool and POOLS[stage.pool].heavy)
+            config = {"pod_template_file": "/templates/heavy.yaml"} if heavy else None
+            found = (
+                task.pool,
+                task.priority_weight,
+                task.max_active_tis_per_dag,
+                task.executor_config or None,
+            )
+            assert found == (stage.pool or Pool.DEFAULT_POOL_NAME, stage.weight, stage.tasks_at_once, config)
+    # Without the setting no pool is named: a task whose pool does not exist never starts.
+    for stage in [each for each in STAGES if f"grocery_{each.name}" in bag.dags]:
+        tasks = bag.dags[f"grocery_{stage.name}"].tasks
+        assert {(task.pool, task.priority_weight) for task in tasks} == {
+            (Pool.DEFAULT_POOL_NAME, stage.weight)
+        }
 
 
 def test_every_task_that_touches_records_withholds_their_content(bag: DagBag) -> None:
@@ -221,7 +248,7 @@ def test_the_page_of_handovers_names_every_asset_with_who_emits_and_who_takes_it
     include: Path,
 ) -> None:
     with (include / "programs" / "grocery.yaml").open("a") as file:
-        file.write("\ntrain_full: {drift: {}}\n")
+        file.write("\ntrain_full: {drift: {}}\ntables: {}\n")
     # Two programs over its data: one with its model, one with a model of its own.
     for name, model in (("winback", "personalize: {model: grocery}"), ("again", "")):
         shutil.copytree(include / "sql" / "grocery", include / "sql" / name)

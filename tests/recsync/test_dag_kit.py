@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 from airflow.sdk import DAG, Asset, AssetAll, AssetAny, AssetOrTimeSchedule, CronTriggerTimetable
 from airflow.sdk.definitions.asset import AssetUriRef
+from stage_shop import StageShop
 
 from recsync.dag_kit import (
     asset,
@@ -104,3 +107,29 @@ def test_a_broken_program_gets_a_dag_that_shows_the_mistakes(
     (told,) = made
     assert told.startswith("shop_export: **The program file must be corrected")
     assert "shop.yaml:1: braze.atribute: unknown field; did you mean attribute?" in told
+
+
+@pytest.mark.parametrize("stage", ["recommend", "push"])
+def test_experiments_that_take_the_people_of_each_other_stop_only_recommend(
+    stage_shop: StageShop, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    made: list[str] = []
+    enter = DAG.__enter__
+    monkeypatch.setattr(DAG, "__enter__", lambda dag: made.append(str(dag.doc_md)) or enter(dag))
+    arms = {"a": {"share": 0.5, "gets": "champion"}, "b": {"share": 0.1, "gets": "nothing"}}
+    shutil.copytree(stage_shop.include / "sql/shop", stage_shop.include / "sql/wine")
+    for name in ("shop", "wine"):
+        (stage_shop.include / "sql" / name / "outcomes.sql").write_text("SELECT 1")
+        content = {
+            "braze": {"attribute": f"recs_{name}"},
+            "datasets": {"interactions": {"schema": "shop/interactions.json"}},
+            "experiment": {"name": f"of-{name}", "layer": "mail", "arms": arms},
+        }
+        (stage_shop.include / "programs" / f"{name}.yaml").write_text(json.dumps(content))
+    found = [program.name for program in programs(stage, str(stage_shop.include / "dags" / "x.py"))]
+    if stage == "push":
+        assert (found, made) == (["shop", "wine"], [])
+        return
+    assert found == []
+    assert len(made) == 2
+    assert all("ask for 1.2 of the people together (shop 0.6, wine 0.6)" in text for text in made)

@@ -12,6 +12,7 @@ from small_shop import SmallShop
 
 from recsync import retire
 from recsync.errors import FatalError
+from recsync.experiments.enrolment import assign_arms
 from recsync.push.plan_format import STATE
 from recsync.push.store import LastSent
 from recsync.suppression.store import SuppressionStore
@@ -127,3 +128,15 @@ def test_the_objects_go_except_what_is_kept_for_good(sent: SmallShop) -> None:
     assert sorted(context.bucket.keys("shop/")) == kept
     assert context.bucket.keys("shop-b/") == ["shop-b/exports/x.csv"]
     assert retire.remove_objects("shop") == 0
+
+
+def test_its_experiments_go_too(sent: SmallShop, schemas: Any, tmp_path: Path) -> None:
+    arms = {"mailed": {"share": 0.5, "gets": "champion"}, "holdout": {"share": 0.5, "gets": "nothing"}}
+    sent.write_sql("outcomes", "SELECT 1")
+    sent.write_program(experiment={"name": "autumn", "layer": "mail", "arms": arms}, braze=BRAZE)
+    audience = tmp_path / "audience.parquet"
+    pq.write_table(pa.table({"user_id": ["u1"], "external_id": ["b-u1"]}), audience)
+    assign_arms(sent.context, "run", datetime.now(UTC), audience, tmp_path)
+    assert retire.survey("shop")["experiments"] == ["mail/autumn"]
+    retire.remove_objects("shop")
+    assert sent.context.bucket.keys("_experiments/") == []

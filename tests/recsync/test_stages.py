@@ -8,7 +8,7 @@ from pathlib import Path
 from recsync.forget.erasure_rules import _RULES
 from recsync.program import DeadlineHours, Schedules
 from recsync.program.operations import TaskTimeoutHours
-from recsync.stages import PREFIXES, STAGES
+from recsync.stages import POOLS, PREFIXES, STAGES
 from stack import chain
 
 REPO = Path(__file__).resolve().parents[2]
@@ -44,3 +44,12 @@ def test_every_key_and_every_rule_of_erasure_is_below_a_prefix_of_a_stage() -> N
     assert {"exports", "maintenance", "state"} <= named <= {*PREFIXES, "state"}
     rules = {name for pattern, _ in _RULES for name in re.findall(r"[a-z]{4,}", pattern.split("/")[0])}
     assert rules - {"parquet", "jsonl", "json"} <= PREFIXES.keys()
+
+
+def test_pools_leave_slots_to_other_tasks_and_to_other_programs() -> None:
+    assert {stage.pool for stage in STAGES if stage.pool} == POOLS.keys()
+    for parallelism in (8, 16, 32):
+        slots = {name: pool.slots(parallelism) for name, pool in POOLS.items()}
+        assert sum(slots.values()) < parallelism
+        limits = [(stage.tasks_at_once, slots[stage.pool]) for stage in STAGES if stage.pool]
+        assert all(limit is None or limit < of for limit, of in limits)
