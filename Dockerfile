@@ -5,7 +5,9 @@ FROM apache/airflow:3.3.2-python3.11 AS recsync
 # Dependencies first: they change less often than the project, and a layer that is unchanged is not built again.
 COPY --chown=airflow:0 requirements.txt constraints.txt /opt/airflow/
 RUN pip install --no-cache-dir --requirement /opt/airflow/requirements.txt --constraint /opt/airflow/constraints.txt
-COPY --chown=airflow:0 deploy/write_password_file.py /opt/airflow/deploy/write_password_file.py
+COPY --chown=airflow:0 deploy/write_password_file.py deploy/create_pools.py /opt/airflow/deploy/
+# A new volume takes its owner from the folder that it covers.
+RUN mkdir -p /opt/airflow/tmp
 COPY --chown=airflow:0 include /opt/airflow/include
 COPY --chown=airflow:0 plugins /opt/airflow/plugins
 COPY --chown=airflow:0 dags /opt/airflow/dags

@@ -23,6 +23,8 @@ NO_SECRETS = {"local-only", "local"}
 UNDOCUMENTED_SETTINGS = {"scheduler": {"num_stuck_in_queued_retries"}}
 RECSYNC_SETTINGS = {
     "bucket", "dataset_groups_quota", "personalize_role_arn", "include_folder", "waiter_delay_seconds", "deferrable",
+    "pools", "heavy_pod_template", "threads", "task_memory_mb", "tasks_per_worker", "pace_redis_url",
+    "batch_jobs_quota", "job_input_bytes", "list_tasks", "people_per_file",
 }  # fmt: skip
 
 
@@ -136,6 +138,13 @@ def service_rules(deployment: Deployment) -> Iterator[str]:
             "test"
         ):
             yield f"{name}: keeps running without a healthcheck"
+        if str(service.get("image")).startswith("recsync:") and service["restart"] != "no":
+            if "mem_limit" not in service:
+                yield f"{name}: has no memory limit"
+            temporary = _environment(service).get("TMPDIR")
+            places = {volume.partition(":")[2] for volume in service.get("volumes", [])}
+            if service["command"] and "celery worker" in service["command"] and temporary not in places:
+                yield f"{name}: TMPDIR is on no volume of its own"
 
 
 def _image(image: str) -> Iterator[str]:
@@ -207,7 +216,7 @@ def _words(command: str | list[str]) -> list[str]:
 
 def _in_shell(line: str) -> Iterator[list[str]]:
     for part in re.split(r"&&|\|\||;", line):
-        words = [word for word in shlex.split(part) if word != "exec"]
+        words = [word for word in shlex.split(part.strip()) if word != "exec"]
         if words[:1] == ["airflow"]:
             yield words[1:]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
+import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +128,12 @@ COMPOSE_MISTAKES = {
         "    logging: *logging\n\n  redis",
         "no restart policy",
     ),
+    "worker without a limit": ("    mem_limit: ${WORKER_MEMORY:-6g}\n", "", "no memory limit"),
+    "spilling into the container": (
+        "airflow-worker-tmp:/opt/airflow/tmp",
+        "airflow-worker-tmp:/opt/airflow/other",
+        "TMPDIR is on no volume",
+    ),
     "default for a secret": (
         "{REDIS_PASSWORD" + REQUIRED + "}@",
         "{REDIS_PASSWORD:-redis}@",
@@ -142,7 +151,7 @@ COMPOSE_MISTAKES = {
     ),
     "fixed secret": ("FERNET_KEY: ${AIRFLOW_FERNET_KEY" + REQUIRED + "}", "FERNET_KEY: abc", "fixed value"),
     "fixed password in an address": (":${REDIS_PASSWORD" + REQUIRED + "}@", ":redis@", "inside an address"),
-    "undocumented variable": ("WORKER_CONCURRENCY:-4", "WORKERS:-4", "WORKERS: not in .env.example"),
+    "undocumented variable": ("WORKER_CONCURRENCY:-4", "SLOTS:-4", "SLOTS: not in .env.example"),
     "no setting of Airflow": (
         "AIRFLOW__API__SECRET_KEY",
         "AIRFLOW__WEBSERVER__SECRET_KEY",
@@ -205,7 +214,12 @@ def test_an_open_dockerignore_is_caught(deployment: Deployment) -> None:
 
 def test_a_setting_of_recsync_is_read_by_recsync() -> None:
     code = "\n".join(path.read_text() for path in (REPO / "plugins").rglob("*.py"))
-    assert [name for name in compose_checks.RECSYNC_SETTINGS if f'"{name}"' not in code] == []
+    # What knows no Airflow reads the variable by its name.
+    assert [
+        name
+        for name in compose_checks.RECSYNC_SETTINGS
+        if f'"{name}"' not in code and f'"AIRFLOW__RECSYNC__{name.upper()}"' not in code
+    ] == []
 
 
 def test_the_image_has_the_versions_that_the_constraints_pin(deployment: Deployment) -> None:
@@ -230,7 +244,7 @@ def test_every_airflow_command_is_one_that_airflow_has(deployment: Deployment, a
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        ("command: scheduler", "command: schedule"),
+        ("exec airflow scheduler", "exec airflow schedule"),
         ("exec airflow api-server", "exec airflow webserver"),
         ("command: triggerer", "command: triggers"),
     ],
@@ -253,7 +267,49 @@ def test_the_scheduler_reads_the_settings_that_airflow_describes_nowhere() -> No
     ] == []
 
 
-def test_no_more_tasks_are_queued_than_the_worker_has_slots(deployment: Deployment) -> None:
+@pytest.mark.parametrize("service", ["airflow-scheduler", "airflow-init"])
+@pytest.mark.parametrize(("workers", "slots"), [("2", "4"), ("3", "8")])
+def test_no_more_tasks_are_queued_than_the_workers_have_slots(
+    service: str, workers: str, slots: str, deployment: Deployment
+) -> None:
     """Or a task that waits for a slot is taken for a lost one after the time-out of queued tasks."""
-    environment = deployment.services["airflow-scheduler"]["environment"]
-    assert environment["AIRFLOW__CORE__PARALLELISM"] == environment["AIRFLOW__CELERY__WORKER_CONCURRENCY"]
+    bash, flag, line = shlex.split(deployment.services[service]["command"].replace("$$", "$"))
+    # What follows the first && sees the figure; print it instead.
+    shown = line.partition("&&")[0] + '&& printf %s "$AIRFLOW__CORE__PARALLELISM"'
+    environ = {"WORKERS": workers, "AIRFLOW__CELERY__WORKER_CONCURRENCY": slots, "PATH": os.environ["PATH"]}
+    done = subprocess.run([bash, flag, shown], env=environ, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == int(workers) * int(slots)
+
+
+def test_the_scheduler_counts_as_many_workers_as_are_started(deployment: Deployment) -> None:
+    worker = deployment.services["airflow-worker"]
+    assert worker["deploy"]["replicas"] == "${WORKERS:-2}"
+    assert all(
+        service["environment"]["WORKERS"] == worker["deploy"]["replicas"]
+        for name, service in deployment.services.items()
+        if name.startswith("airflow-")
+    )
+
+
+def test_pools_are_named_where_they_are_created(deployment: Deployment) -> None:
+    """A task whose pool does not exist never starts."""
+    assert deployment.services["airflow-scheduler"]["environment"]["AIRFLOW__RECSYNC__POOLS"] == "true"
+    migrated, _, rest = deployment.services["airflow-init"]["command"].partition("airflow db migrate && ")
+    assert migrated
+    assert "/opt/airflow/deploy/create_pools.py" in rest
+    assert dict(compose_checks.copies(deployment))["deploy/create_pools.py"] in rest
+
+
+def test_a_worker_removes_what_killed_tasks_left_and_keeps_what_is_new(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    bash, flag, line = shlex.split(deployment.services["airflow-worker"]["command"].replace("$$", "$"))
+    old, new = tmp_path / "recsync-lists-old" / "rows", tmp_path / "recsync-lists-new" / "rows"
+    for path in (old, new):
+        path.parent.mkdir()
+        path.write_text("rows")
+    for path in (old, old.parent):
+        os.utime(path, (time.time() - 3 * 86400,) * 2)
+    environ = {"TMPDIR": str(tmp_path), "PATH": os.environ["PATH"]}
+    subprocess.run([bash, flag, line.partition(";")[0]], env=environ, capture_output=True, check=True)
+    assert list(tmp_path.rglob("rows")) == [new]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import requests
-from compose_checks import Deployment
+from compose_checks import VARIABLE, Deployment
 from container_images import import_images, missing_tools, podman_environment, run
 
 from stack.airflow_api import AirflowApi, wait_for
@@ -59,13 +59,13 @@ class Compose:
         with (self.folder / ".env").open("a") as file:
             file.writelines(f"\n{name}={value}" for name, value in settings.items())
 
-    def container(self, service: str) -> str:
+    def container(self, service: str, number: int = 1) -> str:
         """Give the name of a service's container."""
-        return f"recsync_{service}_1"
+        return f"recsync_{service}_{number}"
 
-    def healthy(self, service: str) -> bool:
+    def healthy(self, service: str, number: int = 1) -> bool:
         """Run a service's health check once."""
-        command = ["podman", "healthcheck", "run", self.container(service)]
+        command = ["podman", "healthcheck", "run", self.container(service, number)]
         return subprocess.run(command, env=self.environ, capture_output=True, check=False).returncode == 0
 
     def up(self, services: Mapping[str, Any]) -> None:
@@ -144,10 +144,15 @@ def test_every_service_passes_its_health_check(
     compose: Compose, api: AirflowApi, deployment: Deployment
 ) -> None:
     for name, service in deployment.services.items():
-        if "healthcheck" in service:
-            wait_for(
-                lambda name=name: compose.healthy(name), f"a healthy {name}", timeout_seconds=START_SECONDS
-            )
+        # Of the worker there are two.
+        replicas = VARIABLE.sub(r"\3", str(service.get("deploy", {}).get("replicas", 1)))
+        for number in range(1, int(replicas) + 1):
+            if "healthcheck" in service:
+                wait_for(
+                    lambda name=name, number=number: compose.healthy(name, number),
+                    f"a healthy {name} {number}",
+                    timeout_seconds=START_SECONDS,
+                )
 
 
 def test_the_chain_runs_from_training_to_braze_through_a_restart_of_redis(
