@@ -43,6 +43,9 @@ class Browser:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._calls = 0
+        self._errors: list[str] = []
+        for domain in ("Log", "Runtime"):
+            self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send one command, and wait for its answer."""
@@ -50,9 +53,16 @@ class Browser:
         self._socket.send(json.dumps({"id": self._calls, "method": method, "params": parameters}))
         while True:
             answer = json.loads(self._socket.recv(timeout=PATIENCE_SECONDS))
+            self._errors += _errors_of(answer)
             if answer.get("id") == self._calls:
                 # A page that navigates during a call answers with an error; the caller tries again.
                 return dict(answer.get("result", {}))
+
+    def errors(self) -> list[str]:
+        """Return the errors in the console since the last call: of scripts, policies and failed requests."""
+        self.call("Runtime.evaluate", expression="0")  # reads what came before it
+        found, self._errors = self._errors, []
+        return found
 
     def evaluate(self, expression: str) -> Any:
         """Give the value of a JavaScript expression in the page."""
@@ -137,6 +147,19 @@ class Browser:
             options |= {"captureBeyondViewport": True, "clip": clip}
         answer = self.call("Page.captureScreenshot", **options)
         path.write_bytes(base64.b64decode(answer["data"]))
+
+
+def _errors_of(event: dict[str, Any]) -> list[str]:
+    """Return the error that an event of the protocol tells of; none for most."""
+    parameters = event.get("params", {})
+    match event.get("method"):
+        case "Log.entryAdded" if parameters["entry"]["level"] == "error":
+            return [f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}".strip()]
+        case "Runtime.exceptionThrown":
+            return [str(parameters["exceptionDetails"].get("text"))]
+        case "Runtime.consoleAPICalled" if parameters["type"] == "error":
+            return [" ".join(str(each.get("value")) for each in parameters["args"])]
+    return []
 
 
 def log_in(browser: Browser, url: str, user: str, password: str) -> None:

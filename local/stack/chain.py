@@ -11,7 +11,7 @@ from stack.errors import WaitTimeoutError
 from stack.runs import ChainError, ProgramRuns, parse_time
 
 STAGES = ("setup", "export", "train_full", "recommend", "push")
-"""The stages of a program with data of its own; train_update exists only for recipes that train in mode UPDATE."""
+"""The stages of a program with data of its own; train_update exists for recipes with UPDATE and with streamed rows."""
 # Of a program that uses the data, or the model too, of another one: the tag of its DAGs -> its stages.
 SHARED_STAGES = {"model: ": ("recommend", "push"), "data: ": ("setup", "train_full", "recommend", "push")}
 # The dag processor finds new files every few seconds here; a busy first start takes longer.
@@ -132,6 +132,14 @@ class Chain(ProgramRuns):
         self.run("recommend", {})
         return self._push()
 
+    def lift(self) -> str:
+        """Compare the arms of the program's experiment; return the verdict, empty without an experiment."""
+        if self.api.dag(self.dag_id("lift")) is None:
+            return ""
+        self.unpause("lift")
+        run = self.run("lift", {})
+        return str(self.api.xcom(self.dag_id("lift"), run["dag_run_id"], "measure") or "")
+
     def leave_to_schedule(self) -> None:
         """Unpause the scheduled stages; the others follow by asset events."""
         exports = ("export",) if "export" in self.stages else ()
@@ -194,11 +202,14 @@ class Chain(ProgramRuns):
         source = self.runs[stage]
         source_run = source["dag_run_id"]
         if self.handovers("recommend", source):
-            champion = self.api.xcom(self.dag_id(stage), source_run, "promote")["solution_version_arn"]
+            # A run that streams rows makes no champion.
+            promoted = self.api.xcom(self.dag_id(stage), source_run, "promote") or {}
+            champion = promoted.get("solution_version_arn")
 
             def consumed_it(run: Json) -> bool:
-                prepared = self.api.xcom(self.dag_id("recommend"), run["dag_run_id"], "prepare") or {}
-                return prepared.get("solution_version_arn") == champion or _began_after(run, source)
+                prepared = self.api.xcom(self.dag_id("recommend"), run["dag_run_id"], "prepare", "plan") or {}
+                is_of_champion = champion and prepared.get("solution_version_arn") == champion
+                return bool(is_of_champion) or _began_after(run, source)
 
             self.follow_handover("recommend", source, consumed_it)
         else:  # this program recommends on its schedule only
@@ -223,7 +234,9 @@ class Chain(ProgramRuns):
         return {**report, "verification": verification or {}}
 
     def _promoted(self, stage: str, run: Json) -> bool:
-        return self.api.xcom(self.dag_id(stage), run["dag_run_id"], "promote") is not None
+        """Return whether a run made a champion, or streamed rows: recommend follows either."""
+        done = (self.api.xcom(self.dag_id(stage), run["dag_run_id"], task) for task in ("promote", "stream"))
+        return any(each is not None for each in done)
 
 
 def _began_after(run: Json, other: Json) -> bool:

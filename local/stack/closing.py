@@ -95,6 +95,42 @@ def quarantine_lines(plan: Plan, program: str) -> list[str]:
     return lines or ["none: there was no full export yet"]
 
 
+def experiment_lines(plan: Plan, program: str, verdict: str) -> list[str]:
+    """Count the people of the newest recommendations by arm, and name the page that compares them.
+
+    :param verdict: of the comparison; empty without one.
+    """
+    if "s3" in plan.replaced:
+        return []
+    newest = newest_manifest(plan, program)
+    if not newest.get("experiment"):
+        return []
+    held_out = set(newest["held_out"])
+    told = "people, held out: no list, no request, no data point"
+    lines = [
+        f"{arm:<15} {people:,} {told if arm in held_out else 'people'}"
+        for arm, people in newest["arms"].items()
+    ]
+    if outside := newest["users"] - sum(newest["arms"].values()):
+        lines.append(f"{'outside':<15} {outside:,} people, who get the champion and are not compared")
+    lines += [verdict] if verdict else []
+    if "airflow" not in plan.replaced:
+        lines.append(f"{plan.url('airflow')}/recsync/experiments/{program}")
+    return _part(f"Experiment {newest['experiment']}", lines)
+
+
+def newest_manifest(plan: Plan, program: str) -> Json:
+    """Read the manifest of the newest published recommendations; empty without any."""
+    s3, bucket = s3_state.client(plan.url("s3")), plan.settings.bucket
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{program}/recommendations/")
+    keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
+    newest = max((key for key in keys if key.endswith("/manifest.json")), default=None)
+    if newest is None:
+        return {}
+    found: Json = json.loads(s3.get_object(Bucket=bucket, Key=newest)["Body"].read())
+    return found
+
+
 def _one_list(plan: Plan, written: Written) -> list[str]:
     """Show the list of the first person, with names from the Braze catalog."""
     sandbox = Sandbox(plan.url("braze"), plan.secrets.braze_api_key)

@@ -23,6 +23,8 @@ LOG_LINES = 25
 FAILED = "Task failed with exception"
 # The asset that starts a stage.
 HANDOVERS = {"recommend": "champion", "push": "recommendations"}
+# With update_by: events, this asset starts recommend instead of a champion.
+STREAMED = "streamed"
 SKIPPING = "Skipping task."  # Airflow's message before the reason
 
 
@@ -88,7 +90,14 @@ class ProgramRuns:
         events = self.api.asset_events(
             source_dag_id=str(source["dag_id"]), source_run_id=str(source["dag_run_id"])
         )
-        return [event for event in events if event["name"] == f"{self.program}_{HANDOVERS[stage]}"]
+        names = {f"{self.program}_{HANDOVERS[stage]}"}
+        streamed = f"{self.program}_{STREAMED}"
+        # A program may leave streamed rows to the schedule of recommend.
+        if stage == "recommend" and streamed in str(
+            self.api.dag_details(self.dag_id(stage)).get("asset_expression")
+        ):
+            names.add(streamed)
+        return [event for event in events if event["name"] in names]
 
     def follow_handover(self, stage: str, source: Json, consumed_it: Callable[[Json], bool]) -> Json:
         """Follow the runs of a stage, oldest first, to the one that consumed the output of `source`.

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from stack import s3_state
-from stack.closing import Written, quarantine_lines, shown_item
+from stack.closing import Written, experiment_lines, quarantine_lines, shown_item
 from stack.console import make_plan
 from stack.parts import Plan
 
@@ -41,6 +41,25 @@ def test_the_rows_that_the_newest_export_left_out_are_counted_with_the_reason(pl
         "items           3 of 60",
         "  shop/items.sql returns 3 row(s) (5%) without TITLE.",
     ]
+
+
+def test_who_is_in_which_arm_and_who_was_held_out_is_said(plan: Plan) -> None:
+    put(plan, "shop/recommendations/20260101T00-a/manifest.json", experiment="old")
+    key = "shop/recommendations/20260102T00-b/manifest.json"
+    arms = {"best": 1700, "out": 200}
+    put(plan, key, experiment="autumn", arms=arms, held_out=["out"], users=2000)
+    assert experiment_lines(plan, "shop", "Too early to say.") == [
+        "",
+        "Experiment autumn",
+        "  best            1,700 people",
+        "  out             200 people, held out: no list, no request, no data point",
+        "  outside         100 people, who get the champion and are not compared",
+        "  Too early to say.",
+        f"  {plan.url('airflow')}/recsync/experiments/shop",
+    ]
+    put(plan, key, experiment="", users=2000)
+    assert experiment_lines(plan, "shop", "") == []
+    assert experiment_lines(plan, "other", "") == []
 
 
 def test_without_an_export_there_is_nothing_to_count(plan: Plan) -> None:

@@ -98,6 +98,13 @@ class Recommender(ABC):
         """
         return self
 
+    def with_items(self, data: TrainingData) -> "Recommender":
+        """Return a recommender with the items of `data` that the training did not know; the weights stay.
+
+        Recipes that ignore items after the training return themselves.
+        """
+        return self
+
     @abstractmethod
     def write(self, folder: Path) -> None:
         """Write the model's files into an existing folder."""

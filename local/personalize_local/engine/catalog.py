@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from personalize_local.engine.impressions import ignored_items
 from personalize_local.engine.inputs import TrainingData
 from personalize_local.engine.interactions import BoolArray, FloatArray, IntArray, Interactions, codes
 
@@ -21,6 +22,7 @@ class Catalog:
 
     `users` counts distinct users, `rows` interactions. `age_days` is relative to the newest interaction; `created` is
     true if it comes from CREATION_TIMESTAMP. `new` is true if an UPDATE training added the item, which has no weights.
+    `ignored` counts the lists with the item that were shown to users who never took it.
     """
 
     item_ids: pa.Array
@@ -29,6 +31,7 @@ class Catalog:
     age_days: FloatArray
     created: BoolArray
     new: BoolArray
+    ignored: IntArray
 
     def __len__(self) -> int:
         """Count the items."""
@@ -49,7 +52,9 @@ class Catalog:
         """Read what :meth:`write` wrote."""
         table = pq.read_table(folder / FILE).combine_chunks()
         ids = table.column("item_ids").chunk(0)
-        return cls(ids, *(table.column(name).to_numpy() for name in table.column_names[1:]))
+        columns = {name: table.column(name).to_numpy() for name in table.column_names[1:]}
+        # Models of earlier versions have no impressions.
+        return cls(ids, **{"ignored": np.zeros(len(ids), dtype=np.int64), **columns})
 
 
 def describe_items(
@@ -75,6 +80,7 @@ def describe_items(
         age_days=age_days,
         created=~np.isnan(created_at),
         new=np.zeros(interactions.num_items, dtype=np.bool_) if known is None else ~known,
+        ignored=ignored_items(data, interactions),
     )
 
 

@@ -1,15 +1,16 @@
 """Explore cold items: insert them into some positions of a list.
 
 The service's formula is unpublished; its cheat sheet says that explorable items get a bonus that falls with
-their interactions, plus noise. Here:
+their interactions and impressions, plus noise. Here:
 
 - An item is cold if it is unknown to the weights, or has fewer than 5 interactions and fewer than a quarter of the
   catalog's mean. A cold item no older than the cut-off is explorable.
 - Every position but the first may be explored. Over the first 25 the expected share is 0.2 x weight, most of it low in
   the list, where it costs least. The former item moves down by one.
 - Half of the explored positions go to items added by an UPDATE, half of the rest to items unknown to the weights with a
-  creation time, the rest to the others. Within a group the chance is proportional to 1 / (1 + interactions). The share
-  of an empty group goes to the next one.
+  creation time, the rest to the others. Within a group the chance is proportional to 1 / (1 + interactions + ignored),
+  where an item is ignored once for each list with it that was shown to a user who never took it (`impressions.py`):
+  a new item that is often shown and never taken gives way to others. The share of an empty group goes to the next one.
 - All noise comes from hashes of user id, position and dataset: the same query gets the same answer.
 - An explored item takes the score of the item it pushes down, so scores never rise along the list.
 """
@@ -85,7 +86,7 @@ def draw_chances(catalog: Catalog, items: IntArray, known: BoolArray) -> FloatAr
     left = 1.0
     for group in groups:
         part = left if group is groups[-1] else left / 2
-        wish = 1 / (1 + catalog.rows[items[group]])
+        wish = 1 / (1 + catalog.rows[items[group]] + catalog.ignored[items[group]])
         chances[group] = part * wish / wish.sum()
         left -= part
     return chances

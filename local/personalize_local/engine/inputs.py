@@ -60,8 +60,8 @@ class TrainingData:
     """Tables of one dataset group at the time of training.
 
     :param interactions: USER_ID and ITEM_ID (string), TIMESTAMP (int64, epoch seconds), no nulls in these
-        three; optional EVENT_TYPE (string) and EVENT_VALUE (float). One row per interaction, any order;
-        rows equal in user, item, time and event type count once.
+        three; optional EVENT_TYPE (string), EVENT_VALUE (float) and IMPRESSION (string, item ids joined with `|`).
+        One row per interaction, any order; rows equal in user, item, time and event type count once.
     :param items: ITEM_ID (string), optional CREATION_TIMESTAMP (int64, epoch seconds, nullable) and metadata
         columns, which are not trained on. None when the dataset group has no Items dataset.
     :param users: USER_ID and metadata, not trained on. None when there is no Users dataset.

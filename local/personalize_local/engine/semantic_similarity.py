@@ -113,4 +113,4 @@ def catalog_of(data: TrainingData, items: pa.Table) -> Catalog:
         created = ~np.isnan(times)
         if created.any():
             age_days = np.nan_to_num((np.nanmax(times) - times) / SECONDS_PER_DAY)
-    return Catalog(item_ids, none, none, age_days, created, np.zeros(len(item_ids), dtype=np.bool_))
+    return Catalog(item_ids, none, none, age_days, created, np.zeros(len(item_ids), dtype=np.bool_), none)

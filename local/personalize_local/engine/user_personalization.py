@@ -96,6 +96,11 @@ class UserPersonalization(Recommender):
         """Fold some users in with all their interactions; drop items unknown to the model."""
         return fold_in_users(self, self.with_users(interactions), interactions)
 
+    def with_items(self, data: TrainingData) -> Recommender:
+        """Add new items as candidates: for exploration, and for users with folded-in interactions with them."""
+        updated = update_model(self.weights, self.precomputed, data)
+        return type(self)(updated.catalog, updated.weights, updated.precomputed)
+
     def with_users(self, interactions: pa.Table) -> Self:
         """Return a model of these users only, with the same weights."""
         known = encode_known(interactions, self.catalog.item_ids)

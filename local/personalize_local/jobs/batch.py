@@ -16,6 +16,7 @@ from personalize_local.jobs.batch_filter import FilterRequest
 from personalize_local.jobs.batch_lines import BatchLines, Inference
 from personalize_local.jobs.dataset_files import dataset_parts
 from personalize_local.jobs.job import Job, JobContext
+from personalize_local.jobs.new_items import NewItems, new_items
 from personalize_local.jobs.workers import Task
 from personalize_local.meter import BATCH_RECOMMENDATIONS, BATCH_SEGMENT_USERS
 from personalize_local.recipes import get_recipe
@@ -65,6 +66,7 @@ class BatchInferenceJob(Job):
                 "seed": resource.arn,
                 "line_faults": context.line_faults,
                 "histories": streamed_histories(context, version),
+                "items": new_items(context.store, version),
             },
         )
 
@@ -88,6 +90,7 @@ def infer(
     influence: dict[str, float] | None = None,
     theme_request: ThemeRequest | None = None,
     histories: StreamedHistories | None = None,
+    items: NewItems | None = None,
     line_faults: float = 0.0,
 ) -> dict[str, int]:
     """Write `<input file name>.out` for each input object, and an empty `_CHECK`; raise `JobFailed`.
@@ -102,6 +105,8 @@ def infer(
         client.put_object(Bucket=output.bucket, Key=f"{output.key}_CHECK", Body=b"")
     options = engine.Options(engine.Exploration(*exploration) if exploration else None, influence or {})
     recommender = engine.load(recipe, Path(model_folder))
+    if items is not None:
+        recommender = items.add_to(recommender)
     known = histories.read() if histories else None
     if known is not None and known.num_rows:
         recommender = recommender.with_histories(known)

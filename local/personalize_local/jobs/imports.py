@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
+from personalize_local.attribution import (
+    as_csv,
+    attribution_of,
+    figures,
+    items_for,
+    report_name,
+    send_to_cloudwatch,
+)
 from personalize_local.datasets.avro import DatasetSchema, parse_schema
 from personalize_local.datasets.csv_rows import read_csv_objects
 from personalize_local.datasets.parquet import merges_on_import, read_parts, without_repeats, write_rows
@@ -49,6 +58,7 @@ class DatasetImport(Job):
                 "merge_into": dataset.internal["parts"] if _merges(resource, dataset) else [],
                 "path": context.storage.new_dataset_file(),
                 "min_interactions": context.min_import_interactions,
+                "report": _report(context, resource, dataset),
             },
         )
 
@@ -60,12 +70,25 @@ class DatasetImport(Job):
         dataset.internal["parts"] = [*kept, result["path"]]
         context.store.save(dataset)
         context.store.meter(INGESTED_BYTES, result["bytes"])
+        if result["figures"] and resource.body["importMode"] == "INCREMENTAL":
+            attribution = attribution_of(context.store, str(dataset.parent_arn))
+            name = attribution.body["name"] if attribution else "deleted"
+            send_to_cloudwatch(context.storage.root, name, result["figures"], time.time())
 
 
 def import_objects(
-    uri: str, region: str, schema_text: str, merge_into: list[str], path: str, min_interactions: int
+    uri: str,
+    region: str,
+    schema_text: str,
+    merge_into: list[str],
+    path: str,
+    min_interactions: int,
+    report: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Write the rows of all CSV objects at a location, merged with earlier ones, to `path`; raise `JobFailed`."""
+    """Write the rows of all CSV objects at a location, merged with earlier ones, to `path`; raise `JobFailed`.
+
+    :param report: of the metric attribution: `metrics`, `items` (files), and `location` to write it to, or None.
+    """
     schema = parse_schema(schema_text)
     try:
         table, size_bytes = _read(uri, region, schema)
@@ -80,8 +103,30 @@ def import_objects(
     if merge_into:
         former = read_parts(merge_into, schema.dataset_type)
         table = pa.concat_tables([former, table])
-    write_rows(without_repeats(table, schema.dataset_type), path)
-    return {"path": path, "merged": merge_into, "bytes": size_bytes}
+    rows = without_repeats(table, schema.dataset_type)
+    write_rows(rows, path)
+    found = figures(rows, report["metrics"], report["items"]) if report else []
+    if report and report["location"]:
+        location = Location.parse(report["location"])
+        with failing_with("Invalid S3 output path"):
+            body = as_csv(found).encode()
+            connect(region).put_object(Bucket=location.bucket, Key=location.key, Body=body)
+    return {"path": path, "merged": merge_into, "bytes": size_bytes, "figures": found}
+
+
+def _report(context: JobContext, resource: Resource, dataset: Resource) -> dict[str, Any] | None:
+    """Return what a report of the import needs; None when nothing counts its rows."""
+    group = str(dataset.parent_arn)
+    attribution = attribution_of(context.store, group)
+    if attribution is None or dataset.body["datasetType"] != _INTERACTIONS:
+        return None
+    metrics = attribution.internal["metrics"]
+    path = attribution.body["metricsOutputConfig"].get("s3DataDestination", {}).get("path")
+    location = None
+    if path and resource.body["publishAttributionMetricsToS3"]:
+        name = report_name(resource.body["importMode"], resource.body["creationDateTime"])
+        location = f"{path.rstrip('/')}/{name}"
+    return {"metrics": metrics, "items": items_for(context.store, group, metrics), "location": location}
 
 
 def _read(uri: str, region: str, schema: DatasetSchema) -> tuple[pa.Table, int]:

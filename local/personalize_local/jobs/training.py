@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from personalize_local import engine
-from personalize_local.datasets.parquet import DatasetParts
+from personalize_local.datasets.parquet import DatasetParts, read_parts
 from personalize_local.datasets.training_data import (
     EventParameters,
     Needs,
@@ -57,7 +57,7 @@ def training_task(context: JobContext, resource: Resource, previous: str | None 
         train_model,
         {
             "recipe": recipe.name,
-            "request": _request(context.store, resource),
+            "request": training_request(context.store, resource),
             "hyperparameters": {
                 **config.get("featureTransformationParameters", {}),
                 **config.get("algorithmHyperParameters", {}),
@@ -140,9 +140,13 @@ def train_model(
 
 
 def _interaction_rows(store: Store, resource: Resource) -> int:
-    """Count the rows of the Interactions dataset before any event is filtered out."""
+    """Count the rows of the Interactions dataset before any event is filtered out; equal rows are one."""
     dataset = dataset_parts(store, resource.body["datasetGroupArn"]).get("INTERACTIONS")
-    return sum(pq.read_metadata(part).num_rows for part in dataset.parts) if dataset else 0
+    if dataset is None or not dataset.parts:
+        return 0
+    if len(dataset.parts) == 1:
+        return int(pq.read_metadata(dataset.parts[0]).num_rows)
+    return int(read_parts(dataset.parts, "INTERACTIONS").num_rows)
 
 
 def _is_update(resource: Resource) -> bool:
@@ -157,7 +161,8 @@ def _newest_full_model(store: Store, resource: Resource) -> str:
     return str(models[-1])
 
 
-def _request(store: Store, resource: Resource) -> TrainingRequest:
+def training_request(store: Store, resource: Resource) -> TrainingRequest:
+    """Return what a solution version trains on, in the current files of its dataset group."""
     config = resource.body["solutionConfig"]
     columns = config.get("trainingDataConfig", {})
     threshold = config.get("eventValueThreshold")

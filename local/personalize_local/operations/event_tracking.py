@@ -1,6 +1,6 @@
 """Manage event trackers and metric attributions: one of each per dataset group.
 
-Metric attributions are stored and checked; there is no CloudWatch here to publish their figures to.
+What a metric attribution reports is computed in `personalize_local.attribution`.
 API: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateEventTracker.html
 """
 
@@ -11,6 +11,7 @@ import secrets
 import uuid
 from typing import Any
 
+from personalize_local.attribution import SUM
 from personalize_local.context import Context, Params
 from personalize_local.datasets.avro import NUMERIC_TYPES, DatasetSchema
 from personalize_local.errors import already_exists, invalid_input, not_found
@@ -30,7 +31,6 @@ from personalize_local.s3 import is_s3_uri
 
 # Quota: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MOST_METRICS = 10
-_SUM = re.compile(r"SUM\(\s*(Items|Interactions)\.(\w+)\s*\)", re.IGNORECASE)
 _SAMPLE_COUNT = re.compile(r"SAMPLECOUNT\(\s*\)", re.IGNORECASE)
 Metrics = list[dict[str, str]]
 
@@ -137,7 +137,7 @@ def _check_metrics(context: Context, group_arn: str, metrics: Metrics) -> None:
 def _check_expression(expression: str, schemas: dict[str, DatasetSchema]) -> None:
     if _SAMPLE_COUNT.fullmatch(expression):
         return
-    match = _SUM.fullmatch(expression)
+    match = SUM.fullmatch(expression)
     if match is None:
         raise invalid_input(f"{expression} is neither SAMPLECOUNT() nor SUM(DatasetType.COLUMN).")
     dataset_type, column = match.group(1).upper(), match.group(2)

@@ -7,11 +7,14 @@ API: https://docs.aws.amazon.com/personalize/latest/dg/API_Operations_Amazon_Per
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 from botocore.utils import parse_timestamp
 
+from personalize_local.attribution import attribution_of, figures, items_for, send_to_cloudwatch
 from personalize_local.datasets.avro import DatasetSchema
 from personalize_local.errors import in_use, invalid_input, not_found
 from personalize_local.real_time.context import Operation, Params, RealTimeContext
@@ -36,8 +39,33 @@ def put_events(context: RealTimeContext, params: Params) -> dict[str, Any]:
         raise invalid_input("The dataset group of the event tracker has no ACTIVE Interactions dataset.")
     schema = context.rows.schema(dataset)
     user_id = params.get("userId") or params["sessionId"]
-    context.streams.put(dataset, [_event_row(event, user_id, schema) for event in params["eventList"]])
+    rows = [_event_row(event, user_id, schema) for event in params["eventList"]]
+    context.streams.put(dataset, rows)
+    _attribute(context, str(tracker.parent_arn), params["eventList"], rows)
     return {}
+
+
+def _attribute(
+    context: RealTimeContext, group_arn: str, events: list[Params], rows: list[StreamedRow]
+) -> None:
+    """Count events for the metric attribution; the source of an event needs no column in the schema."""
+    attribution = attribution_of(context.store, group_arn)
+    if attribution is None:
+        return
+    metrics = attribution.internal["metrics"]
+    table = pa.Table.from_pylist(
+        [
+            {**row.cells, "EVENT_ATTRIBUTION_SOURCE": _source(event)}
+            for row, event in zip(rows, events, strict=True)
+        ]
+    )
+    found = figures(table, metrics, items_for(context.store, group_arn, metrics))
+    send_to_cloudwatch(context.streams.root, attribution.body["name"], found, time.time())
+
+
+def _source(event: Params) -> str | None:
+    source: str | None = event.get("metricAttribution", {}).get("eventAttributionSource")
+    return source
 
 
 def put_action_interactions(context: RealTimeContext, params: Params) -> dict[str, Any]:
@@ -74,7 +102,6 @@ def _event_row(event: Params, user_id: str, schema: DatasetSchema) -> StreamedRo
         raise invalid_input(f"properties must not have the keys {', '.join(sorted(forbidden))}.")
     if "itemId" not in event and not properties.get("itemId"):
         raise invalid_input("itemId is required.")
-    source = event.get("metricAttribution", {}).get("eventAttributionSource")
     given = {
         "USER_ID": user_id,
         "ITEM_ID": event.get("itemId"),
@@ -83,7 +110,7 @@ def _event_row(event: Params, user_id: str, schema: DatasetSchema) -> StreamedRo
         "EVENT_VALUE": event.get("eventValue"),
         "RECOMMENDATION_ID": event.get("recommendationId"),
         "IMPRESSION": "|".join(event["impression"]) if "impression" in event else None,
-        "EVENT_ATTRIBUTION_SOURCE": source,
+        "EVENT_ATTRIBUTION_SOURCE": _source(event),
     }
     # Members without a column in the schema are dropped.
     return StreamedRow(user_id, cells_of(schema, given, properties), event.get("eventId"))

@@ -43,6 +43,11 @@ class Streams:
         self._sizes = self._log.sizes()
         self._closed = False
 
+    @property
+    def root(self) -> Path:
+        """Return the server's data folder."""
+        return self._storage.root
+
     def close(self) -> None:
         """Close the log after a running move."""
         with self._moving:

@@ -6,7 +6,7 @@ import argparse
 import time
 from datetime import UTC, datetime, timedelta
 
-from stack.closing import closing_lines
+from stack.closing import closing_lines, experiment_lines
 from stack.commands.run import chain
 from stack.console import make_plan, say
 from stack.parts import Plan
@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     say("2/2  the hours since: export, INCREMENTAL import, UPDATE training")
     second = followed.hourly()
     hourly_rows = export_rows(followed, "export", followed.exports(until))
+    verdict = followed.lift()
     rows = [f"full snapshot   {_rows(full_rows)}", f"hourly          {_rows(hourly_rows)}"]
     lines = [
         f"Done in {time.monotonic() - started:.0f} s.",
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     deliveries = {"First delivery": first, "Delivery after the update": second}
     lines += ["", *_new_items(plan, until), *closing_lines(plan, followed, deliveries)]
+    lines += experiment_lines(plan, PROGRAM, verdict)
     print("\n".join(["", *lines]))
     return 0
 

@@ -6,7 +6,7 @@ import argparse
 import shutil
 import subprocess  # ruff: ignore[suspicious-subprocess-import] - our own commands
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stack.airflow_api import AirflowApi
@@ -45,20 +45,19 @@ def run(arguments: argparse.Namespace) -> int:
     environ = plan.recsync_environ(own_metadata=None if scheduled else folder)
     # One erasure covers all programs over the same data.
     every = (
-        [] if arguments.program else _recsync("programs", "", environ, "").strip().splitlines()[-1].split()
+        [] if arguments.program else _recsync("programs", "", environ, []).strip().splitlines()[-1].split()
     )
     programs = [arguments.program] if arguments.program else every
     if not scheduled:
         folder.mkdir(parents=True, exist_ok=True)
-        _call([str(Path(sys.executable).parent / "airflow"), "db", "migrate"], environ, "")
-    for number, person in enumerate(people, 1):
-        for program in programs:
-            way = "through the scheduler" if scheduled else "in process"
-            say(f"{program}, person {number} of {len(people)}: {way}")
-            if scheduled:
-                print(_through_scheduler(plan, program, environ, person))
-            else:
-                _recsync("run", program, environ, person, shown=True)
+        _call([str(Path(sys.executable).parent / "airflow"), "db", "migrate"], environ, [])
+    way = "through the scheduler" if scheduled else "in process"
+    for program in programs:
+        say(f"{program}, {len(people):,} people in one run: {way}")
+        if scheduled:
+            print(_through_scheduler(plan, program, environ, people))
+        else:
+            _recsync("run", program, environ, people, shown=True)
     # Mails of `make preview` show people.
     shutil.rmtree(plan.settings.home / "preview", ignore_errors=True)
     # The objects saved by an earlier `down` still contain these people.
@@ -86,30 +85,36 @@ def read_people(file: Path | None) -> list[str]:
     return people
 
 
-def _through_scheduler(plan: Plan, program: str, environ: Mapping[str, str], person: str) -> str:
-    name = _recsync("request", program, environ, person).strip().splitlines()[-1]
+def _through_scheduler(plan: Plan, program: str, environ: Mapping[str, str], people: Sequence[str]) -> str:
+    # The names are the last lines: Airflow's log is on standard output too.
+    distinct = len({person.partition("\t")[0] for person in people})
+    names = _recsync("request", program, environ, people).strip().splitlines()[-distinct:]
     api = AirflowApi(plan.url("airflow"), ADMIN, plan.secrets.airflow_admin_password)
     dag_id = f"{program}_forget"
     api.unpause(dag_id)
-    run_id = api.trigger(dag_id, {"request": name})["dag_run_id"]
+    run_id = api.trigger(dag_id, {})["dag_run_id"]
     say(f"{dag_id}: run {run_id}")
 
     ended = api.wait_for_run(dag_id, run_id, timeout_seconds=_TIMEOUT_SECONDS, poll_seconds=3.0)
     if ended["state"] == "failed":
         raise StackError(f"Run {run_id} of {dag_id} failed; its log says why. Clear it: it goes on.")
-    return _recsync("certificate", program, environ, name)
+    return _recsync("certificates", program, environ, names)
 
 
-def _recsync(what: str, program: str, environ: Mapping[str, str], line: str, *, shown: bool = False) -> str:
-    return _call([sys.executable, "-m", "recsync.forget_user", what, program], environ, line, shown=shown)
+def _recsync(
+    what: str, program: str, environ: Mapping[str, str], lines: Sequence[str], *, shown: bool = False
+) -> str:
+    return _call([sys.executable, "-m", "recsync.forget_user", what, program], environ, lines, shown=shown)
 
 
-def _call(command: list[str], environ: Mapping[str, str], line: str, *, shown: bool = False) -> str:
+def _call(
+    command: list[str], environ: Mapping[str, str], lines: Sequence[str], *, shown: bool = False
+) -> str:
     # Our own commands, in the stack's environment.
     done = subprocess.run(  # ruff: ignore[subprocess-without-shell-equals-true]
         command,
         env=environ,
-        input=f"{line}\n",
+        input="".join(f"{line}\n" for line in lines),
         text=True,
         check=False,
         stdout=None if shown else subprocess.PIPE,

@@ -1,7 +1,8 @@
 """Ask models for answers that are known in advance, and for quality on real groceries."""
 
+import pyarrow as pa
 import pytest
-from engine_data import DAY, NDCG_25, checkerboard, groceries, recommend, table
+from engine_data import DAY, NDCG_25, START, checkerboard, groceries, recommend, table
 
 from personalize_local.engine import Exploration, HyperparameterError, TrainingData, train
 
@@ -65,3 +66,26 @@ def test_hyperparameters_in_range_are_taken():
     )
     found = recommend(model.recommender, list(withheld), 1, None)
     assert [one.ids[0] for one in found] == list(withheld.values())
+
+
+def test_a_new_item_that_is_shown_and_ignored_gives_way_to_other_new_ones():
+    users, known, new = [f"u{n}" for n in range(200)], [f"i{n}" for n in range(300)], ["new a", "new b"]
+    rows = [
+        (user, known[(n * 7 + step) % 300], step * DAY) for n, user in enumerate(users) for step in range(20)
+    ]
+    created = [START] * len(known) + [START + 19 * DAY] * len(new)
+    items = pa.table({"ITEM_ID": known + new, "CREATION_TIMESTAMP": created})
+
+    def listed(impression, *weights):
+        impressions = pa.array([impression] * len(rows), pa.string())
+        data = TrainingData(table(rows).append_column("IMPRESSION", impressions), items)
+        recommender = train(RECIPE, data, {}).recommender
+        for weight in weights:
+            lists = [one.ids for one in recommend(recommender, users, 25, Exploration(weight))]
+            yield [sum(item in ids for ids in lists) for item in new]
+
+    unexplored, before = listed(None, 0.0, 1.0)
+    assert min(before) > 2 * max(unexplored)
+    ((ignored, other),) = listed("new a|i1", 1.0)
+    assert ignored <= unexplored[0]
+    assert other > before[1]

@@ -122,7 +122,7 @@ def test_a_name_and_a_group_are_kept_while_they_are_used(
 def test_stop_and_start_go_through_their_states_and_are_refused_in_others(
     start_server: Callable[..., Any], make_world: Callable[..., Any], refused: Callable[..., Any]
 ) -> None:
-    server = start_server(time_scale=0.1)
+    server = start_server(time_scale=0.5)
     world = make_world(server.url)
     arn = create(world, make_group(world, views_csv()), minRecommendationRequestsPerSecond=3)
     seen: list[str] = []
@@ -133,10 +133,10 @@ def test_stop_and_start_go_through_their_states_and_are_refused_in_others(
     for operation in (stop, start, world.personalize.delete_recommender):
         assert refused(operation, recommenderArn=arn).code == "ResourceInUseException"
     world.wait("Recommender", arn, seen)
-    assert seen == [
-        *("CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE"),
-        *("STOP PENDING", "STOP IN_PROGRESS", "INACTIVE"),
-    ]
+    # A busy machine may not look at each state while it lasts.
+    order = ("CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE", "STOP PENDING", "STOP IN_PROGRESS", "INACTIVE")
+    assert seen == [status for status in order if status in seen]
+    assert {"ACTIVE", "STOP IN_PROGRESS", "INACTIVE"} <= set(seen)
     start(recommenderArn=arn)
     assert world.describe("Recommender", arn)["status"].startswith("START ")
     # A restart of the server resumes the start.

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -59,12 +60,12 @@ def test_filters_see_events_and_items_at_once(told: Any) -> None:
     assert told.ids(UP, userId="u8", filterArn=sale) == ["i12"]
 
 
-def batch(live: Any, user_id: str) -> list[str]:
+def batch(live: Any, user_id: str, num_results: int = 5) -> list[str]:
     """Return what a batch job gives to one user."""
     prefix = f"{live.world.name('batch')}/"
     source = live.world.put(f"{prefix}in/users.json", json.dumps({"userId": user_id}) + "\n")
     destination = f"s3://{live.world.bucket}/{prefix}out/"
-    job = live.world.start_batch(live.versions[UP], source, destination, numResults=5)
+    job = live.world.start_batch(live.versions[UP], source, destination, numResults=num_results)
     assert live.world.wait("BatchInferenceJob", job)["status"] == "ACTIVE"
     line = json.loads(live.world.read(f"{prefix}out/users.json.out"))
     return [str(item) for item in line["output"]["recommendedItems"]]
@@ -81,6 +82,29 @@ def test_batch_jobs_see_events_that_are_old_enough(
         live.put_event("fresh", item, sentAt=now)
     assert odd_share(batch(live, "old")) == 1
     assert batch(live, "fresh") == batch(live, "nobody")
+
+
+def test_new_items_are_candidates_of_the_newest_full_version_alone(
+    start_server: Callable[..., Any], make_live: Callable[..., Any]
+) -> None:
+    live = make_live(start_server(event_age_seconds=0.0).url).fill()
+    solution = live.world.solution(live.group, UP)
+    former, newest = (live.world.train(solution)["solutionVersionArn"] for _ in range(2))
+    live.events.put_items(datasetArn=live.datasets["Items"], items=[{"itemId": "brandnew"}])
+    for version, expected in ((newest, True), (former, False)):
+        live.versions[UP] = version
+        assert ("brandnew" in batch(live, "u8", 500)) is expected
+
+
+def test_a_row_that_was_streamed_and_then_imported_counts_once(
+    start_server: Callable[..., Any], make_live: Callable[..., Any]
+) -> None:
+    live = make_live(start_server().url).fill()
+    live.put_event("u8", "i16", eventType="view", sentAt=1_700_008_000)  # a row of the import
+    live.put_event("u8", "i8", eventType="view", sentAt=5)
+    live.train("aws-user-personalization-v2")
+    with urlopen(f"{live.world.url}/_local/meter") as reply:
+        assert json.load(reply)["trained_interactions"] == 60 * 20 + 1
 
 
 def test_every_accepted_event_survives_a_kill_and_is_trained_on(
