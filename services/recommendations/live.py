@@ -11,9 +11,9 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from recommendations.aws import aws_client
 from recommendations.metrics import LIVE
 from recommendations.settings import Live
+from recsync.storage.aws import aws_client
 
 log = logging.getLogger(__name__)
 

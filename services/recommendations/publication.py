@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from braze_client.identifiers import Identifier
-from recommendations.store import Store
+from recommendations.store import Entry, Store
 from recsync.errors import FatalError
 from recsync.recommend.lists.audience import normalized_one
 from recsync.suppression.store import PERSON, USER, Suppression
@@ -174,8 +174,17 @@ class Publication:
         return max(time.time() - self.checked_at, 0.0)
 
     def warehouse_id(self, person: str) -> str | None:
-        """Return the ``user_id`` of a person for Amazon Personalize; None when the person is suppressed."""
-        return self._look_up(person)[0]
+        """Return the ``user_id`` of a person for Amazon Personalize.
+
+        :returns: None when the person is suppressed, or in an arm of an experiment that gets something else.
+        """
+        user, entry = self._look_up(person)
+        return user if self.store and self._arm(entry) not in self.store.without_live else None
+
+    def _arm(self, entry: Entry | None) -> str:
+        if entry is None or self.store is None or not self.store.without_live:
+            return ""
+        return self.store.labels_of(entry).get("arm", "")
 
     def answer(
         self,
@@ -196,6 +205,8 @@ class Publication:
         user, entry = self._look_up(person)
         if user is None or self.store is None:
             return _NOTHING
+        if entry and self.store.held_out and self._arm(entry) in self.store.held_out:
+            return Answer("none", b"[]", self.store.labels_of(entry) if with_labels else {})
         if live and len(places := self.store.positions(live)[:limit]) >= min(least, limit):
             return Answer("live", self.store.items(places), {})
         if self.is_stale:
@@ -208,7 +219,7 @@ class Publication:
         source = "list" if len(entry.positions) else "none"
         return Answer(source, self.store.items(entry.positions[:limit]), labels)
 
-    def _look_up(self, person: str) -> tuple[str | None, Any]:
+    def _look_up(self, person: str) -> tuple[str | None, Entry | None]:
         if self.store is None or self._suppression is None:
             return None, None
         if self._identifier.name == "email":

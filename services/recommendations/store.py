@@ -79,6 +79,9 @@ class Store:
         self._labels = {name: self.meta["labels"][name] for name in self.meta["label_names"]}
         self._rendered = _Items(self._read_item)
         self.fallback = tuple(self.meta["fallback"])
+        # Experiments: the arms that get nothing, and those that get no live recommendations.
+        self.held_out = frozenset(self.meta.get("held_out", ()))
+        self.without_live = frozenset(self.meta.get("without_live", ()))
 
     def find(self, person: str) -> Entry | None:
         """Look one person up; None when the publication does not have the person."""
@@ -156,8 +159,11 @@ def write_store(
     folder.mkdir(parents=True)
     with opened(work) as connection:
         connection.execute(f"CREATE VIEW lists AS FROM read_parquet({quoted_path(lists)})")
-        label_names = [name for name in LABELS if name in connection.table("lists").columns]
-        labels = {name: _texts(connection, name) for name in label_names}
+        columns = connection.table("lists").columns
+        texts = {name: _texts(connection, name) for name in LABELS if name in columns}
+        # Without an experiment nobody has an arm, and the answers need not say so.
+        labels = {name: found for name, found in texts.items() if name != "arm" or any(found)}
+        label_names = list(labels)
         fallback = _popular(connection, names, fallback_length) if fallback_length else []
         with lmdb.open(
             str(folder), map_size=_MAP_BYTES, max_dbs=len(_DATABASES), sync=False, metasync=False, lock=False

@@ -20,13 +20,13 @@ from typing import Any
 
 from braze_client.payloads import dumps
 from recommendations import metrics
-from recommendations.aws import aws_client
 from recommendations.publication import Folder, replace_file
 from recommendations.settings import FIELDS, Settings
 from recommendations.store import Store, write_store
 from recsync.errors import FatalError, RecsyncError, UnexpectedError
 from recsync.program import Program
 from recsync.recommend.store import RecommendationsStore
+from recsync.storage.aws import aws_client
 from recsync.storage.bucket import Bucket
 from recsync.storage.duck import modest_allocator
 from recsync.storage.keys import Keys
@@ -142,6 +142,13 @@ class ProgramUpdater:
                     "run": run,
                     "created_at": manifest.created_at,
                     "identifier": manifest.identifier,
+                    "held_out": list(manifest.held_out),
+                    # What the campaign recommends now is the champion's, whatever the person's arm gets.
+                    "without_live": [
+                        arm
+                        for arm in manifest.arms
+                        if manifest.versions.get(arm) != manifest.solution_version_arn
+                    ],
                 },
                 work=work / "sort",
             )

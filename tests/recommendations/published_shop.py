@@ -81,6 +81,7 @@ class Shop:
         users: Mapping[str, str] | None = None,
         identifier: str = "external_id",
         columns: Mapping[str, Sequence[str]] | None = None,
+        **manifest_fields: Any,
     ) -> None:
         """Publish lists as the stage ``recommend`` does.
 
@@ -115,7 +116,7 @@ class Shop:
         manifest = RecommendationsManifest(
             run, "2026-11-30T05:00:00+00:00", "", "", len(lists), len(lists), {}, len(items)
         )
-        manifest = replace(manifest, identifier=identifier)
+        manifest = replace(manifest, identifier=identifier, **manifest_fields)
         RecommendationsStore(self.bucket, keys).publish(manifest, folder / "lists.parquet", catalog)
 
     def suppress(

@@ -96,6 +96,8 @@ def test_two_workers_serve_follow_and_forget_and_a_restart_needs_no_s3(shop: Sho
     people = {"ann": ["i2"], "bob-3382": ["i1"]}
     shop.publish(lists=people, users={"ann": "u-ann", "bob-3382": "u-bob-3382"})
     with running(shop, s3_url, "--workers", "2") as service:
+        # Each worker opens the first publication itself, so one may be ready before the other.
+        service.wait(lambda: {service.get("/recommendations?user_id=ann")[0] for _ in range(20)} == {200})
         assert [service.items(person) for person in people] == [["i2"], ["i1"]]
         shop.suppress(["u-bob-3382"], ["bob-3382"])
         service.wait(lambda: service.items("bob-3382") == [])

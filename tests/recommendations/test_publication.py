@@ -34,6 +34,26 @@ def test_live_items_count_only_if_enough_of_them_are_in_the_catalog(shop: Shop) 
     assert served.answer("ann", 1, live=["i3", "gone"], least=2).source == "live", "as many as were asked for"
 
 
+def test_held_out_people_get_nothing_and_only_those_of_the_champion_live_items(shop: Shop) -> None:
+    arms = {"ann": "out", "bob": "popular", "cid": "best", "dot": ""}
+    lists = {"ann": [], "bob": ["i1"], "cid": ["i2"], "dot": ["i2"]}
+    shop.publish(
+        lists=lists,
+        columns={"arm": list(arms.values())},
+        solution_version_arn="arn:v",
+        arms={"out": 1, "popular": 1, "best": 1},
+        held_out=("out",),
+        versions={"best": "arn:v"},
+    )
+    _, served = shop.start()
+    assert [served.warehouse_id(person) for person in [*arms, "new"]] == [None, None, "cid", "dot", "new"]
+    for live in (["i3", "i2"], None):
+        held_out = served.answer("ann", 5, live=live)
+        assert (held_out.source, held_out.items, held_out.labels["arm"]) == ("none", b"[]", "out")
+    assert served.answer("bob", 5).labels == {"tier": "personal", "arm": "popular"}
+    assert served.answer("new", 5).source == "fallback"
+
+
 def test_nothing_is_ready_before_it_is_known_who_is_suppressed(shop: Shop) -> None:
     shop.publish()
     shop.updater().programs["shop"].check_publication()

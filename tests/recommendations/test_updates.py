@@ -13,8 +13,9 @@ from recommendations.publication import Folder, Publication
 from recommendations.settings import VARIABLE
 from recommendations.updates import Updater
 from recsync.errors import FatalError
-from recsync.forget.erase_objects import erase_object
-from recsync.forget.erasure_rules import Identity, Redaction
+from recsync.forget.erasure_rules import Redaction
+from recsync.forget.one_object import ObjectVersion, erase_from_object, put_directly
+from recsync.forget.people import Identity, People
 from recsync.storage.keys import Keys
 
 KEYS = Keys("shop")
@@ -74,8 +75,11 @@ def test_an_erased_person_is_gone_at_once_and_leaves_the_disk(shop: Shop) -> Non
     assert source(served, "b-bob-7712") == "none"
     # Then the objects on S3 lose the person, which makes another store.
     key = f"{KEYS.recommendations('20261130T050000-aa')}lists.parquet"
-    identity = Identity("u-bob-4451", ("b-bob-7712",))
-    assert erase_object(shop.bucket, key, Redaction.TABLE, "erasure", identity) == 1
+    erased = People({"erasure": Identity("u-bob-4451", ("b-bob-7712",))})
+    version = ObjectVersion(key, shop.bucket.etag(key) or "", 0, Redaction.TABLE)
+    assert erase_from_object(shop.bucket, version, erased, put_directly(shop.bucket)).removed == {
+        "erasure": 1
+    }
     ask_again(updater)
     assert [source(served, one) for one in ("ann", "b-bob-7712")] == ["list", "none"]
 
