@@ -94,6 +94,7 @@ DELIVERY.append(
         connections=128,
         faults=True,
         limit=True,
+        prepares=True,
     )
 )
 

@@ -53,7 +53,7 @@ def speed(sink: Sink, settings: Settings) -> Iterator[str]:
         "as dicts in memory before the clock starts; the floor holds finished requests. "
         f"Whoever is not through after {settings.cell_seconds:g} s is stopped there."
     )
-    for scheme, delays in (("http", (0, 50, 200)), ("https", settings.tls_delays_ms)):
+    for scheme, delays in (("http", settings.delays_ms), ("https", settings.tls_delays_ms)):
         for delay_ms in delays:
             contenders = [contender for contender in DELIVERY if contender.speed]
             yield f"**{delay_ms} ms answers{', TLS' if scheme == 'https' else ''}**"
@@ -66,7 +66,7 @@ def transports(sink: Sink, settings: Settings) -> Iterator[str]:
     for connections in settings.transport_connections:
         contenders = [replace(each, connections=connections) for each in TRANSPORTS + ours]
         for scheme in ("http", "https"):
-            for delay_ms in (50, 100):
+            for delay_ms in settings.transport_delays_ms:
                 yield f"**{connections} connections, {delay_ms} ms answers{', TLS' if scheme == 'https' else ''}**"
                 yield _speed_table([Cell(each, delay_ms, scheme) for each in contenders], sink, settings)
                 if line := _wrk(sink, connections, delay_ms, scheme, settings):

@@ -110,7 +110,8 @@ def _method(rows: int, measured: dict[Contender, Runs]) -> str:
         f"{rows:,} interactions of {len(COLUMNS)} columns ({size} of CSV) from PostgreSQL to moto's S3; medians of "
         f"{len(measured[_COPY])}, in turn. The first floor is {how}. Operators run inside an Airflow task, each in a "
         "process of its own; from the begin of `execute` to its end, imports left out. Memory is the peak during "
-        "`execute`, imports included; the idle task is one that does nothing."
+        "`execute`, imports included, and pages that a child process shares are counted once; the idle task is one "
+        "that does nothing."
     )
 
 
@@ -134,7 +135,7 @@ def _row(who: Contender, runs: Runs, floor: float | None, idle_bytes: float | No
 def _ratios(measured: dict[Contender, Runs], idle_bytes: float | None) -> Iterator[list[str]]:
     floor, peer = _seconds(measured[_COPY]), _seconds(measured[_PEER])
     ours, checked = _seconds(measured[_UNCHECKED]), _seconds(measured[_CHECKED])
-    yield ["all checks / COPY to nowhere", _over(checked, floor), "at most 1.7x"]
+    yield ["all checks / COPY to nowhere", _over(checked, floor), "at most 2.0x"]
     yield ["unchecked / COPY to nowhere", _over(ours, floor), "at most 1.7x"]
     yield ["SqlToS3Operator / all checks", _over(peer, checked), "at least 7x"]
     yield ["SqlToS3Operator / unchecked", _over(peer, ours), "at least 7x"]

@@ -99,6 +99,7 @@ class DeliveryJob(Job):
         self._seconds: float = options["seconds"]
         self._claimed: list[str] = []
         self._claimed_calls: list[int] = []
+        self._peak_rss_bytes = 0
 
     def bodies(self) -> list[bytes]:
         """Return the prepared request bodies, 75 users each."""
@@ -126,6 +127,10 @@ class DeliveryJob(Job):
         """Claim these users."""
         self._claimed.extend(entry["external_id"] for entry in objects)
 
+    def measure_memory(self) -> None:
+        """Take the peak of now for the delivery's, without child processes: those are a sandbox."""
+        self._peak_rss_bytes = own_peak_rss_bytes()
+
     def fail(self, error: BaseException | str) -> None:
         """Count an error that the contender reported to its caller."""
         self.errors[error if isinstance(error, str) else type(error).__name__] += 1
@@ -133,6 +138,7 @@ class DeliveryJob(Job):
     def result(self) -> Json:
         """Return the measurements; the claimed ids lie in a file of their own."""
         measured = super().result()  # before the ids are looked up, which takes memory of its own
+        measured["peak_rss_bytes"] = self._peak_rss_bytes or measured["peak_rss_bytes"]
         claimed = self._claimed + [user for batch in self._ids_of_calls() for user in batch]
         Path(self.options["claims"]).write_text("\n".join(claimed))
         return {**measured, "claimed": len(claimed)}

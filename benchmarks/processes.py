@@ -67,7 +67,13 @@ def running_sink() -> Generator[Sink, None, None]:
         command = [sys.executable, "-m", "benchmarks.sink"]
         command += ["--certificate", str(certificate), "--key", str(key)]
         process = stack.enter_context(
-            subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT / "local")},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -139,6 +145,8 @@ def _environment(contender: Contender, options: dict[str, Any]) -> dict[str, str
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     # Nothing of Airflow's is written outside the benchmarks' folder, and no proxy stands between us and the sink.
     environment |= {"AIRFLOW_HOME": str(folder("airflow")), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    if tmpdir := options.get("tmpdir"):
+        environment["TMPDIR"] = tmpdir
     if certificate := options.get("certificate"):
         environment |= {"SSL_CERT_FILE": certificate, "REQUESTS_CA_BUNDLE": certificate}
     return environment

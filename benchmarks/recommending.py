@@ -29,7 +29,7 @@ from recsync.storage.keys import Keys
 from recsync.suppression.store import SuppressionStore
 
 _RATE = 1_000
-_REPEATS = 5
+_REPEATS = 3
 _START_SECONDS = 120
 _BUCKET = "recsync-bench"
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from braze_local.limits import Limiter, Window, WindowKind
+
 _REASONS = {200: "OK", 201: "Created", 202: "Accepted", 404: "Not Found", 411: "Length Required"}
 _EXTERNAL_ID = re.compile(rb'"external_id": ?"([^"]+)"')
 _MARKER = b'"external_id"'
@@ -52,21 +54,23 @@ def is_refused(user_id: str) -> bool:
 
 @dataclass
 class Rules:
-    """What the next requests meet. ``limit``: requests, seconds of a window aligned to the clock.
+    """What the next requests meet. ``limit``: requests, seconds of a window.
 
+    ``dialect``: how the limit shows: in headers with the end of a window aligned to the clock (``classic``) or of one
+    that slides (``sliding``), in a 429 only beside the headers of an hourly window (``mau``), or nowhere (``none``).
     ``faults``: 5 % of the calls are answered 429, 2 % 502 with an HTML page, 1 % 200 with a proxy's HTML page (none
     of these is taken), and calls that hold one of the bad records get a 201 that names it.
     """
 
     delay_seconds: float = 0.0
     limit: tuple[int, int] | None = None
+    dialect: str = "classic"
     faults: bool = False
     _taken_bodies: list[tuple[bytes, frozenset[str]]] = field(default_factory=list)
     _statuses: Counter[int] = field(default_factory=Counter)
     _random: random.Random = field(default_factory=lambda: random.Random(1))
     _deck: list[int] = field(default_factory=list)
-    _window: int = -1
-    _used: int = 0
+    _limiter: Limiter = field(init=False)
     _first_at: float = 0.0
     _last_at: float = 0.0
     _generous: tuple[tuple[str, str], ...] = ()
@@ -75,6 +79,10 @@ class Rules:
         """Compute what does not change between requests."""
         # No limit that anybody could meet, yet headers as Braze always sends them.
         reset = str(int(time.time()) + 3_600)
+        windows = {name: Window(*self.limit or (1, 1)) for name in ("track", "track-burst")}
+        windows["track-hourly"] = Window(1_000_000, 3_600)
+        kind: WindowKind = "sliding" if self.dialect == "sliding" else "fixed"
+        self._limiter = Limiter("mau" if self.dialect == "mau" else "classic", windows, kind=kind)
         self._generous = (
             ("X-RateLimit-Limit", "100000000"),
             ("X-RateLimit-Remaining", "99999999"),
@@ -135,18 +143,10 @@ class Rules:
         return self._deck.pop()
 
     def _pass_limit(self) -> tuple[bool, tuple[tuple[str, str], ...]]:
-        assert self.limit is not None
-        requests, seconds = self.limit
-        window = int(time.time() // seconds)
-        if window != self._window:
-            self._window, self._used = window, 0
-        allowed = self._used < requests
-        self._used += allowed
-        return allowed, (
-            ("X-RateLimit-Limit", str(requests)),
-            ("X-RateLimit-Remaining", str(requests - self._used)),
-            ("X-RateLimit-Reset", str((window + 1) * seconds)),
-        )
+        allowed, headers = self._limiter.take("track")
+        if self.dialect == "none":
+            headers = []
+        return allowed, tuple((name.decode(), value.decode()) for name, value in headers)
 
     def _count(self, status: int, answer: Answer) -> bytes:
         self._statuses[status] += 1

@@ -5,17 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
 
 from benchmarks.job import DeliveryJob, ExportJob, Job, ListsJob, PlanJob
-
-
-class _NoPandas(MetaPathFinder):
-    def find_spec(self, name: str, *_: Any) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("recsync does not need pandas", name=name)
 
 
 def main(module: str, function: str, job_file: str) -> None:
@@ -29,9 +21,6 @@ def main(module: str, function: str, job_file: str) -> None:
         "engine": Job,
     }
     job = kinds[options["kind"]](options)
-    if module.endswith(".recsync"):
-        # pyarrow imports pandas if it is there. A deployment has none; this environment has it for two contenders.
-        sys.meta_path.insert(0, _NoPandas())
     getattr(importlib.import_module(module), function)(job)
     Path(options["result"]).write_text(json.dumps(job.result()))
 

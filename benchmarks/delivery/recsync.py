@@ -30,38 +30,62 @@ _BUCKET = "bench"
 _KEY = "benchmark"
 
 
+def prepare(job: DeliveryJob) -> None:
+    """Write the plan's files, in a process of its own: its memory is not the delivery's."""
+    from recsync.push.plan_format import PARTS, SETTLED, WRITES
+
+    folder = job.state / "plan"
+    (folder / "writes").mkdir(parents=True)
+    for part in PARTS[:-1]:
+        pq.write_table(WRITES.empty_table(), folder / "writes" / f"{part}.parquet")
+    with pq.ParquetWriter(folder / "writes" / "rest.parquet", WRITES, compression="zstd") as writer:
+        for lines in _chunks(Path(job.options["objects"])):
+            writer.write_table(pa.Table.from_pylist([_row(line, job) for line in lines], WRITES))
+    pq.write_table(SETTLED.empty_table(), folder / "settled.parquet")
+    pq.write_table(pa.table({"item_id": [], "fields": [], "used": []}), folder / "items.parquet")
+
+
 def deliver(job: DeliveryJob) -> None:
-    """Plan beforehand, deliver inside the clock, claim what the ledger says."""
+    """Publish the plan beforehand, deliver inside the clock, claim what the ledger says."""
     with _s3() as endpoint:
         os.environ.update(_environment(job, endpoint))
+        # In a process of its own: publishing is the plan's work, and its memory not the delivery's.
+        subprocess.run([*sys.orig_argv[:-2], "publish", sys.argv[-1]], check=True)
         from recsync.context import StageContext
         from recsync.push.deliver import deliver as stage
 
         context = StageContext.of(_PROGRAM)
-        manifest = _publish(job, context)
+        manifest = context.store(Deliveries).plan(_DELIVERY)
         try:
             with job.clock():
                 report = stage(_PROGRAM, manifest.delivery)
             job.figures["recsync"] = {"outcomes": report.outcomes, "answers": report.answers}
         finally:
+            job.measure_memory()
             _claim(job, context, manifest)
 
 
-def _publish(job: DeliveryJob, context: Any) -> Any:
-    from recsync.push.plan_format import PARTS, SETTLED, WRITES, Estimate, PlanFigures
+def publish(job: DeliveryJob) -> None:
+    """Publish the plan as its stage does, into a new bucket."""
+    import boto3
+
+    from recsync.context import StageContext
+    from recsync.push.plan_format import Estimate, PlanFigures
     from recsync.push.store import PlanManifest
 
+    aws = json.loads(os.environ["AIRFLOW_CONN_AWS_DEFAULT"])
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=aws["extra"]["service_config"]["s3"]["endpoint_url"],
+        region_name=_REGION,
+        aws_access_key_id=aws["login"],
+        aws_secret_access_key=aws["password"],
+    )
+    s3.create_bucket(Bucket=_BUCKET)
+    context = StageContext.of(_PROGRAM)
     folder = job.state / "plan"
-    (folder / "writes").mkdir(parents=True, exist_ok=True)
-    for part in PARTS:
-        pq.write_table(WRITES.empty_table(), folder / "writes" / f"{part}.parquet")
-    users = size = 0
-    with pq.ParquetWriter(folder / "writes" / "rest.parquet", WRITES, compression="zstd") as writer:
-        for lines in _chunks(Path(job.options["objects"])):
-            writer.write_table(pa.Table.from_pylist([_row(line, job) for line in lines], WRITES))
-            users, size = users + len(lines), size + sum(map(len, lines))
-    pq.write_table(SETTLED.empty_table(), folder / "settled.parquet")
-    pq.write_table(pa.table({"item_id": [], "fields": [], "used": []}), folder / "items.parquet")
+    users = pq.read_metadata(folder / "writes" / "rest.parquet").num_rows
+    size = Path(job.options["objects"]).stat().st_size - users
     figures = PlanFigures(
         users, {"canary": 0, "removals": 0, "rest": users}, users, 0, 0, {}, {}, users, size
     )
@@ -71,7 +95,6 @@ def _publish(job: DeliveryJob, context: Any) -> Any:
     context.store(Deliveries).publish(manifest, folder, [])
     state, etag = context.store(LastSent).read()
     context.store(LastSent).replace(type(state)(open_delivery=_DELIVERY), etag)
-    return manifest
 
 
 def _row(line: bytes, job: DeliveryJob) -> dict[str, Any]:
@@ -127,16 +150,6 @@ def _s3() -> Generator[str]:
 
 
 def _environment(job: DeliveryJob, endpoint: str) -> dict[str, str]:
-    import boto3
-
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=_REGION,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    s3.create_bucket(Bucket=_BUCKET)
     include = job.state / "include"
     for name in ("programs", f"sql/{_PROGRAM}", f"schemas/{_PROGRAM}"):
         (include / name).mkdir(parents=True, exist_ok=True)
@@ -153,9 +166,8 @@ def _environment(job: DeliveryJob, endpoint: str) -> dict[str, str]:
     schema |= {"version": "1.0", "fields": [{"name": name, "type": kind} for name, kind in fields]}
     (include / "schemas" / _PROGRAM / "interactions.json").write_text(json.dumps(schema))
     aws = {"region_name": _REGION, "service_config": {"s3": {"endpoint_url": endpoint}}}
-    rates = {"connections": job.connections}
-    if not job.options.get("paced"):
-        rates |= {"burst_requests": 1_000_000}
+    requests, seconds = job.options.get("burst", (1_000_000, 3))
+    rates = {"connections": job.connections, "burst_requests": requests, "burst_seconds": seconds}
     extra = {"conn_type": "braze", "host": job.url, "password": _KEY, "extra": rates}
     connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": aws}
     environment = {
@@ -164,6 +176,7 @@ def _environment(job: DeliveryJob, endpoint: str) -> dict[str, str]:
         "AIRFLOW__RECSYNC__BUCKET": _BUCKET,
         "AIRFLOW__RECSYNC__INCLUDE_FOLDER": str(include),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        "AIRFLOW__RECSYNC__PACE_REDIS_URL": job.options.get("pace_redis_url", ""),
     }
     if job.certificate:
         environment["SSL_CERT_FILE"] = job.certificate

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
-import resource
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.job import ExportJob, own_peak_rss_bytes
+
+_SAMPLE_SECONDS = 0.02
 
 
 def run_tasks(job: ExportJob, make_operators: Callable[[], Sequence[Any]]) -> None:
@@ -39,13 +42,11 @@ def _measure(job: ExportJob, operator: Any) -> None:
     execute = getattr(kind.execute, "__wrapped__", kind.execute)
 
     def measured(self: Any, context: Any) -> Any:
-        children = _children_peak_bytes()
         _forget_peak()
         job.figures["task_start_bytes"] = own_peak_rss_bytes()
-        with job.clock():
+        with _children_peaks() as children, job.clock():
             result = execute(self, context)
-        grown = _children_peak_bytes()
-        job.figures["task_peak_bytes"] = own_peak_rss_bytes() + (grown if grown > children else 0)
+        job.figures["task_peak_bytes"] = own_peak_rss_bytes() + max(children.values(), default=0)
         return result
 
     # The task runner looks execute up on the class; a subclass leaves all other operators of this kind unmeasured.
@@ -58,8 +59,53 @@ def _forget_peak() -> None:
         file.write_text("5")
 
 
-def _children_peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1_024
+@contextmanager
+def _children_peaks() -> Generator[dict[int, int], None, None]:
+    """Sample what child processes add to the memory at their peak, in bytes by process id.
+
+    ``ru_maxrss`` of a child counts what its parent held when it was started: the task itself.
+    """
+    peaks: dict[int, int] = {}
+    ended = threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(_SAMPLE_SECONDS):
+            for child in _children():
+                # Of a child that has just begun, this is the parent's; the last sample is right.
+                peaks[child] = _peak_bytes(child) or peaks.get(child, 0)
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _children() -> list[int]:
+    listed = (path for path in Path("/proc/self/task").glob("*/children"))
+    return [int(child) for path in listed for child in _text(path).split()]
+
+
+def _peak_bytes(process: int) -> int | None:
+    """Return the most memory a process added to its parent's; None when it has ended.
+
+    Pages that it shares, such as those of Python and libpq, are in the parent's peak already.
+    """
+    texts = (_text(Path(f"/proc/{process}") / name) for name in ("status", "smaps_rollup"))
+    fields = dict(line.split(":", 1) for text in texts for line in text.splitlines() if ":" in line)
+    if not {"VmHWM", "Shared_Clean", "Shared_Dirty"} <= fields.keys():
+        return None
+    peak, *shared = (int(fields[name].split()[0]) for name in ("VmHWM", "Shared_Clean", "Shared_Dirty"))
+    return (peak - sum(shared)) * 1_024
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def _prepare_airflow() -> None:

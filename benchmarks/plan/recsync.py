@@ -95,5 +95,7 @@ def write_audience(source: Path, target: Path) -> None:
     """Bring the generated audience into the form in which recommend keeps it."""
     with pq.ParquetWriter(target, AUDIENCE, compression="zstd") as writer:
         for batch in pq.ParquetFile(source).iter_batches(100_000):
-            nothing = [pa.nulls(len(batch), AUDIENCE.field(name).type) for name in ("priority", "segment")]
+            nothing = [
+                pa.nulls(len(batch), AUDIENCE.field(name).type) for name in ("priority", "segment", "arm")
+            ]
             writer.write_batch(pa.record_batch([*batch.columns, *nothing], schema=AUDIENCE))

@@ -45,6 +45,7 @@ def deliver(contender: Contender, sink, scheme: str) -> tuple[Run, dict]:
         for scheme in ("http", "https")
     ],
 )
+@pytest.mark.long(reason="make bench checks its contenders, too")
 def test_each_user_arrives_once_with_the_right_list(name, scheme, sink):
     run, result = deliver(OWN[name], sink, scheme)
 
@@ -68,6 +69,7 @@ def test_every_peer_that_is_kept_apart_has_its_folder():
     )
 
 
+@pytest.mark.long(reason="make bench checks its contenders, too")
 def test_the_fault_table_tells_a_silent_loss_from_a_reported_one(monkeypatch):
     hook = [contender for contender in DELIVERY if contender.name == "Airflow HttpHook.run in a loop"]
     monkeypatch.setattr("benchmarks.delivering.DELIVERY", hook)

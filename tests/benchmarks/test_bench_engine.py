@@ -35,6 +35,7 @@ def test_the_shop_s_later_rows_come_on_top(bench_dir):
     assert pc.min(later["TIMESTAMP"].slice(ROWS)).as_py() > pc.max(before["TIMESTAMP"]).as_py()
 
 
+@pytest.mark.long(reason="make bench checks its contenders, too")
 def test_every_row_of_the_speed_table_is_measured():
     *_, markdown = experiment.recommend(Settings(engine_data=(), engine_rows=ROWS))
     rows = cells(markdown)

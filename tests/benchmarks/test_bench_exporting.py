@@ -47,6 +47,7 @@ def test_an_object_with_a_row_missing_is_no_result(servers):
         exporting._judge(UPLOAD, {}, servers, ROWS)
 
 
+@pytest.mark.long(reason="make bench checks its contenders, too")
 def test_past_hours_are_counted_object_by_object(servers):
     settings = replace(Settings(), export_flat_rows=(ROWS - 1,), export_hours=12)
 

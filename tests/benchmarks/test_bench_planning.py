@@ -42,12 +42,14 @@ def test_the_expected_counts_are_what_the_files_hold(data):
     assert all(len(set(items)) == 10 for items in second.values())
 
 
+@pytest.mark.long(reason="make bench checks its contenders, too")
 def test_every_contender_finds_the_truth(data):
     _, markdown = plan(SETTINGS)
 
     assert_right(markdown, PLAN)
 
 
+@pytest.mark.long(reason="make bench checks its contenders, too")
 def test_every_contender_builds_the_right_lists():
     _, markdown = lists(SETTINGS)
 
