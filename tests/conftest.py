@@ -15,10 +15,15 @@ from typing import Any
 
 import botocore.hooks
 import botocore.session
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import moto_in_process
+
+# The first example of a test may import pandas or wait for a busy processor: no test is about time.
+hypothesis.settings.register_profile("recsync", deadline=None)
+hypothesis.settings.load_profile("recsync")
 
 REPO = Path(__file__).resolve().parents[1]
 _HOME = Path(tempfile.mkdtemp(prefix="recsync-airflow-"))
@@ -104,9 +109,54 @@ def _shared_clients() -> None:
     AwsGenericHook.get_client_type = get_client  # type: ignore[method-assign]
 
 
+# The longest files of tests/ by `pytest --durations`, outside those that need a stack: 15 s and more on two busy cores.
+# One that begins last has the machine to itself, while the other workers are done.
+LONGEST_FILES = (
+    "e2e/test_evaluation.py",
+    "e2e/test_recipes.py",
+    "e2e/test_hourly_path.py",
+    "e2e/test_late_events.py",
+    "e2e/test_checkerboard.py",
+    "e2e/test_retire.py",
+    "e2e/test_costs.py",
+    "e2e/test_experiment.py",
+    "fault_matrix/test_fault_matrix.py",
+    "stack/commands/test_new.py",
+    "recsync/push/test_delivery_identifiers.py",
+    "recsync/push/test_closing.py",
+    "recsync/push/test_delivery_faults.py",
+    "recsync/push/test_experiment_month.py",
+    "personalize_local/test_server.py",
+    "recsync/export/checks/test_profile.py",
+    "recsync/push/test_accounts.py",
+    "recsync/maintain/test_run.py",
+    "deployment/test_image.py",
+    "recommendations/test___main__.py",
+    "personalize_local/real_time/test_streams.py",
+    "docs/test_site.py",
+    "personalize_local/engine/test_base.py",
+    "warehouse_local/test_sample.py",
+    "recsync/push/test_delivery_logs.py",
+    "personalize_local/jobs/test_batch.py",
+    "recsync/push/test_plan.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[Any]) -> None:
-    """Begin with the longest files, or one worker would still be at them when the others are done."""
-    items.sort(key=lambda item: (item.get_closest_marker("stack") is None, "e2e" not in item.path.parts))
+    """Begin with the longest files, or one worker would still be at them when the others are done; skip long tests."""
+    if not os.environ.get("RECSYNC_LONG_TESTS"):
+        for item in items:
+            if mark := item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason=mark.kwargs["reason"]))
+    places = {REPO / "tests" / name: place for place, name in enumerate(LONGEST_FILES)}
+    assert all(path.exists() for path in places), "LONGEST_FILES names a file that is not there"
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("stack") is None,
+            "e2e" not in item.path.parts,
+            places.get(item.path, len(places)),
+        )
+    )
 
 
 @pytest.fixture

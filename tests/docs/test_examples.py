@@ -28,6 +28,7 @@ WANTED = {
     "interactions": {"user_id", "item_id", "timestamp", "event_type"},
     "audience": {"user_id", "external_id"},
     "catalogue": {"item_id", "title", "price"},
+    "outcomes": {"user_id", "timestamp", "value", "item_id", "event", "outcome_id"},
 }
 FILES = sorted(SOURCES.glob("*/*.sql"))
 HOUR = Interval(datetime(2026, 11, 22, 5, tzinfo=UTC), datetime(2026, 11, 22, 6, tzinfo=UTC))

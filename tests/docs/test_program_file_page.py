@@ -32,8 +32,10 @@ def expected(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, st
     for name, field in model.model_fields.items():
         path = prefix + (field.alias or name)
         section = _section(field.annotation)
-        if section is None or (not field.is_required() and isinstance(field.default, str | None)):
-            yield path, _default(path, field), _literals(field.annotation)
+        allowed = _literals(field.annotation)
+        optional = not field.is_required() and isinstance(field.default, str | None)
+        if section is None or allowed or optional:
+            yield path, _default(path, field), allowed
         if section is not None:
             yield from expected(section, f"{path}.")
 

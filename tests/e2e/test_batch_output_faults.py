@@ -38,9 +38,11 @@ def build_and_publish_lists(
         "run": RUN,
         "created_at": NOW.isoformat(),
         "solution_version_arn": "arn:version",
+        "job": "job",
+        "input": "",
         "output": context.bucket.uri(context.keys.batch_output(RUN)),
     }
-    manifest = build_and_publish_lists(shop.name, plan, "arn:job")
+    manifest = build_and_publish_lists(shop.name, plan, ["arn:job"])
     return manifest, shop.published(RUN).lists
 
 

@@ -62,7 +62,7 @@ def test_explanations_agree_with_lists_accounts_and_the_sandbox(
 ) -> None:
     from recsync.context import StageContext
     from recsync.explain.explain import explain
-    from recsync.explain.text import as_text
+    from recsync.explain.explanation import as_text
     from recsync.explain.without_list import csv_lines
     from recsync.push.store import Deliveries
     from recsync.recommend.recommend import publish_output
@@ -102,6 +102,7 @@ def test_explanations_agree_with_lists_accounts_and_the_sandbox(
         assert [item.item_id for item in found.items] == row["item_ids"]
         assert [item.name for item in found.items] == [names[item] for item in row["item_ids"]]
         assert [item.score for item in found.items] == (row["scores"] or [])
+        assert [item.put_by for item in found.items] == row["put_by"]
         assert (found.tier, found.reason, found.unanswered) == (row["tier"], row["reason"], row["unanswered"])
         assert found.delivered is not None
         assert (found.delivered.outcome, found.delivered.reason) == (account["outcome"], account["reason"])

@@ -135,7 +135,7 @@ def test_a_recipe_without_update_and_exploration_runs_too(shop: Shop, run: Run) 
 def test_a_cleared_recommend_run_with_another_audience_pays_for_another_job(shop: Shop) -> None:
     from recsync.context import StageContext
     from recsync.evaluation.store import Champion
-    from recsync.recommend.recommend import prepare
+    from recsync.recommend.prepare import prepare
 
     StageContext.of(shop.name).store(ChampionStore).promote(Champion("arn:1", "FULL", "2026", "run", {}))
     first = prepare(shop.name, "run", NOW)

@@ -150,6 +150,7 @@ def test_related_items_are_merged_from_what_each_person_bought_last(
     assert all([item["id"] for item in held[p]["recs"]] == items for p, items in made.lists.items())
 
 
+@pytest.mark.long(reason="make recipes runs every recipe, too")
 @LONG
 def test_each_persons_own_list_is_ranked(shop: Shop, run: Run) -> None:
     candidates = "SELECT DISTINCT customer AS user_id, product AS item_id FROM shop.orders ORDER BY product"
@@ -167,6 +168,7 @@ def test_each_persons_own_list_is_ranked(shop: Shop, run: Run) -> None:
         assert made.lists[f"braze-{user}"] == ranked[:4]
 
 
+@pytest.mark.long(reason="make recipes runs every recipe, too")
 @LONG
 def test_people_get_the_items_of_the_attributes_they_were_found_for(shop: Shop, run: Run) -> None:
     segments = """
@@ -190,6 +192,7 @@ def test_people_get_the_items_of_the_attributes_they_were_found_for(shop: Shop, 
     assert {person: set(got) for person, got in made.lists.items()} == expected
 
 
+@pytest.mark.long(reason="make recipes runs every recipe, too")
 def test_only_those_likely_to_want_a_promotion_are_the_audience(shop: Shop, run: Run) -> None:
     text = program("aws-popularity-count", "audience: {segment: {items: [p-1, p-2], users_per_item: 9}}")
     some = SQL["audience"] + " WHERE right(customer, 1) <> '0'"
@@ -209,6 +212,7 @@ def test_only_those_likely_to_want_a_promotion_are_the_audience(shop: Shop, run:
     assert "item-affinity" in champion.segment_version_arn
 
 
+@pytest.mark.long(reason="make recipes runs every recipe, too")
 @LONG
 def test_everybody_gets_what_rises_and_the_campaign_is_deleted(
     shop: Shop, run: Run, services: Services, monkeypatch: pytest.MonkeyPatch
@@ -234,11 +238,12 @@ def test_everybody_gets_what_rises_and_the_campaign_is_deleted(
     assert campaigns(services) == []
 
 
+@pytest.mark.long(reason="make recipes runs every recipe, too")
 def test_each_person_gets_own_actions_and_answers_are_asked_for_once(
     shop: Shop, run: Run, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from recsync.recommend import campaign_inference as ask_campaign
-    from recsync.recommend.recommend import prepare
+    from recsync.recommend.prepare import prepare
 
     sql = {name: query for name, (_, query) in ACTIONS.items()}
     catalogue = "SELECT 'a-' || n AS item_id, 'Action ' || n AS title FROM generate_series(1, 6) AS n"

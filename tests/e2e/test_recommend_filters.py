@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from dag_runs import states
 from shop import PROGRAM, Shop
 
@@ -44,6 +45,7 @@ def price(item: str) -> float:
     return int(item.removeprefix("p-")) + 0.5
 
 
+@pytest.mark.long(reason="three whole recommend runs; tests of filters.py make and retire filters, too")
 def test_a_filter_rolls_and_former_ones_go(shop: Shop, run: Callable[..., Any]) -> None:
     shop.services.execute(
         "UPDATE shop.products SET added_at = added_at - interval '100 days' WHERE product = 'p-2'"

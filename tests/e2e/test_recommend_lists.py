@@ -200,7 +200,7 @@ def test_a_query_that_does_not_fit_is_named(
 def prepare(shop: Shop) -> dict[str, Any]:
     from recsync.context import StageContext
     from recsync.evaluation.store import Champion
-    from recsync.recommend.recommend import prepare
+    from recsync.recommend.prepare import prepare
 
     champion = Champion("arn:version", "FULL", NOW.isoformat(), "run", {})
     StageContext.of(shop.name).store(ChampionStore).promote(champion)

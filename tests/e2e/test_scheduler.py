@@ -93,6 +93,13 @@ def test_everybody_of_the_audience_and_nobody_else_has_a_list(stack: Stack) -> N
     assert runs(stack, "push")[0]["run_type"] == "asset_triggered"
 
 
+def test_every_run_says_in_its_note_what_it_did(stack: Stack) -> None:
+    notes = {stage: runs(stack, stage)[0]["note"] for stage in ("train_full", "recommend", "push")}
+    assert re.fullmatch(r"\d+ sent, 0 rejected", notes["push"])
+    assert re.match(r"\d+ of \d+ people have a list", notes["recommend"])
+    assert notes["train_full"].endswith(" is champion")
+
+
 def test_a_second_run_with_nothing_new_sends_nothing(stack: Stack) -> None:
     before = stack.services.meter()["attribute_writes"]["total"]
     printed = stack.command("run", NAME)
@@ -100,6 +107,7 @@ def test_a_second_run_with_nothing_new_sends_nothing(stack: Stack) -> None:
     assert stack.services.meter()["attribute_writes"]["total"] == before
 
 
+@pytest.mark.long(reason="a browser fills the forms of all DAGs")
 @pytest.mark.skipif(not CHROMIUM, reason="no browser here: apt-get install chromium")
 def test_every_trigger_form_can_be_sent_and_a_dry_run_ends_by_clicks_alone(
     stack: Stack, tmp_path: Path
@@ -196,7 +204,8 @@ train_full: {drift: {growth: null, metric_drop: null, min_interactions: 1, min_d
                     (
                         each
                         for each in new_runs(stack, "recommend", seen["recommend"])
-                        if (task_result(stack, each, "prepare") or {}).get("solution_version_arn") == champion
+                        if (task_result(stack, each, "prepare", "plan") or {}).get("solution_version_arn")
+                        == champion
                     ),
                     None,
                 ),
@@ -332,8 +341,8 @@ def new_runs(stack: Stack, stage: str, seen: set[str]) -> list[dict[str, Any]]:
     return [run for run in stack.api.dag_runs(f"{NAME}_{stage}") if run["dag_run_id"] not in seen]
 
 
-def task_result(stack: Stack, run: dict[str, Any], task: str) -> Any:
-    return stack.api.xcom(run["dag_id"], run["dag_run_id"], task)
+def task_result(stack: Stack, run: dict[str, Any], task: str, key: str = "return_value") -> Any:
+    return stack.api.xcom(run["dag_id"], run["dag_run_id"], task, key)
 
 
 def promoted_by(stack: Stack, stage: str, seen: set[str]) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 from meters import booked, metered, used
 from services import REPO
@@ -28,6 +30,7 @@ from test_forget import IDS, USER, kept_by, unpacked
 
 from recsync.context import StageContext
 from recsync.evaluation.store import ChampionStore
+from recsync.recommend.store import RecommendationsStore
 from recsync.training.store import Holder, LockStore
 from stack.airflow_api import FINISHED, wait_for
 
@@ -128,6 +131,16 @@ def audience(stack: Stack, name: str) -> set[str]:
     return {str(row[0]) for row in stack.services.query(query.replace("{{ data_interval_end }}", now))}
 
 
+def held_out() -> set[str]:
+    """Name the people whom the experiment of the owner holds out."""
+    store = StageContext.of(OWNER).store(RecommendationsStore)
+    run = str(store.latest_run())
+    with TemporaryDirectory() as folder:
+        store.download(run, Path(folder) / "lists.parquet")
+        rows = pq.read_table(Path(folder) / "lists.parquet", columns=["external_id", "arm"]).to_pylist()
+    return {row["external_id"] for row in rows if row["arm"] in store.manifest(run).held_out}
+
+
 def naming(stack: Stack) -> Counter[str]:
     """Count, by program, the S3 objects that name the person."""
     bucket, found = stack.plan.settings.bucket, Counter[str]()
@@ -182,12 +195,16 @@ def test_each_program_pushes_its_own_attribute_and_each_solution_is_trained_once
     print(
         {name: len(people) for name, people in found.items()}, "objects that name the person", naming(stack)
     )
-    assert found[OWNER] == mailed
+    out = held_out()
+    assert 0.07 * len(mailed) < len(out) < 0.13 * len(mailed)
+    assert found[OWNER] == mailed - out
     assert found["winback"] <= mailed
     assert len(found["winback"] ^ audience(stack, "winback")) < 10, "but for the purchases of these minutes"
     assert found["because"] <= mailed
     assert 0 < len(found["promotion"]) < len(mailed)
-    assert all(USER in people for people in found.values())
+    # The owner's experiment holds the person out; the other programs have none.
+    assert USER in out
+    assert all(USER in people for name, people in found.items() if name != OWNER)
 
     # What the four ledgers hold together is what the meters say.
     sums = Counter[str]()
@@ -224,7 +241,9 @@ def test_an_import_of_the_owners_update_starts_the_sharers(stack: Stack) -> None
 
     def delivered() -> bool:
         runs = stack.api.dag_runs("promotion_recommend", run_type="asset_triggered", state="success")
-        prepared = [stack.api.xcom("promotion_recommend", run["dag_run_id"], "prepare") or {} for run in runs]
+        prepared = [
+            stack.api.xcom("promotion_recommend", run["dag_run_id"], "prepare", "plan") or {} for run in runs
+        ]
         return any(each.get("solution_version_arn") == newest for each in prepared)
 
     awaited("the sharer's recommend", delivered)
@@ -233,7 +252,8 @@ def test_an_import_of_the_owners_update_starts_the_sharers(stack: Stack) -> None
 def test_one_erasure_removes_a_person_from_all_four(stack: Stack, tmp_path: Path) -> None:
     people = tmp_path / "people.txt"
     people.write_text(f"{USER}\n")
-    assert naming(stack).keys() == set(PROGRAMS)
+    # The experiment's table of people belongs to no program.
+    assert naming(stack).keys() == {*PROGRAMS, "_experiments"}
     with pytest.raises(AssertionError, match=f"make forget PROGRAM={OWNER}"):
         stack.command("forget", SHARERS[0], "--users", str(people))
     printed = stack.command("forget", "--users", str(people))

@@ -56,6 +56,7 @@ def succeeded(run: Run, dag_id: str, **kwargs: Any) -> dict[str, str]:
     return states(dag_run)
 
 
+@pytest.mark.long(reason="trains a search and two FULL versions")
 @pytest.mark.timeout(600)
 def test_what_a_search_found_is_used_by_the_next_full_training(shop: Shop, run: Run) -> None:
     from recsync.training import tuning

@@ -109,6 +109,9 @@ def upgraded(
         yield shop, figures
 
 
+@pytest.mark.long(
+    reason="a full run over the state of an earlier release; needed when what is stored changes"
+)
 @pytest.mark.skipif("RECSYNC_RECORD_STATE" in os.environ, reason="records instead")
 def test_the_state_of_an_earlier_release_is_continued(upgraded: tuple[Shop, dict[str, Any]]) -> None:
     shop, figures = upgraded
