@@ -100,6 +100,25 @@ explain: $(READY) ## why people have their list or none, one user_id a line: mak
 	  { echo "An id on the command line is seen by everybody on this machine: write it into a file (make explain USERS=<file>) or type it after make explain."; exit 2; }
 	@$(STACK) explain "$(PROGRAM)" $(if $(USERS),--users "$(USERS)") $(if $(WITHOUT_LIST),--without-list "$(WITHOUT_LIST)")
 
+.PHONY: tables-ddl
+DIALECT ?= athena
+tables-ddl: $(READY) ## SQL that makes a program's tables readable: make tables-ddl PROGRAM=<name> [DIALECT=athena|redshift_spectrum|snowflake|bigquery|duckdb] [BUCKET=<name>] [ACCESS=<role or connection>] [TABLES=<table,table>] [DAYS=31]
+	@test -n "$(PROGRAM)" || { echo "of which program? make tables-ddl PROGRAM=<name of a file in include/programs>"; exit 2; }
+	@PYTHONPATH=plugins $(BIN)/python -m recsync.tables "$(PROGRAM)" --dialect "$(DIALECT)" $(if $(BUCKET),--bucket "$(BUCKET)") \
+	  $(if $(ACCESS),--access "$(ACCESS)") $(if $(TABLES),--tables "$(TABLES)") $(if $(DAYS),--days $(DAYS))
+
+NOTEBOOK := examples/notebook
+.PHONY: notebook
+notebook: $(READY) .notebook-venv/.ready ## a worked example over the tables in a notebook, of the local stack or of AIRFLOW__RECSYNC__BUCKET: make notebook [PROGRAM=<name>]
+	@if [ -n "$$AIRFLOW__RECSYNC__BUCKET" ]; then \
+	  PYTHONPATH=plugins PROGRAM="$(or $(PROGRAM),grocery)" .notebook-venv/bin/marimo edit $(NOTEBOOK)/deliveries.py; \
+	else $(STACK) notebook $(PROGRAM); fi
+
+.notebook-venv/.ready: $(READY) $(NOTEBOOK)/requirements.txt
+	@$(PYTHON) -m venv .notebook-venv && printf '*\n' > .notebook-venv/.gitignore
+	@$(BIN)/uv pip install --quiet --native-tls --python .notebook-venv/bin/python -r $(NOTEBOOK)/requirements.txt
+	@touch $@
+
 retire: $(READY) ## take a program out of Braze, Personalize and S3: make retire PROGRAM=<name> [DRY_RUN=1]
 	@test -n "$(PROGRAM)" || { echo "which program? make retire PROGRAM=<name of a file in include/programs>"; exit 2; }
 	$(STACK) retire "$(PROGRAM)" $(if $(DRY_RUN),--dry-run)
@@ -122,8 +141,8 @@ programs: $(READY) ## the part of check for program files, prices and SQL alone,
 	@PYTHONPATH=plugins $(BIN)/python -m recsync.preflight.check_programs include
 
 .PHONY: bench
-bench: $(READY) .bench-venv/.ready ## measure against floors and peers: make bench [ONLY="plan delivery …"] [USERS=n] [FULL=1]
-	PYTHONPATH=plugins:services $(BIN)/python -m benchmarks.run $(ONLY) $(if $(USERS),--users $(USERS)) $(if $(FULL),--full) $(if $(WRITE),--write)
+bench: $(READY) .bench-venv/.ready ## measure against floors and peers: make bench [ONLY="plan delivery …"] [USERS=n] [FULL=1|DEEP=1] [WRITE=1]
+	PYTHONPATH=plugins:services:local $(BIN)/python -m benchmarks.run $(ONLY) $(if $(USERS),--users $(USERS)) $(if $(FULL),--full) $(if $(DEEP),--deep) $(if $(WRITE),--write)
 
 .bench-venv/.ready: $(READY) benchmarks/requirements.txt benchmarks/requirements-apart.txt
 	@$(BIN)/python -m benchmarks.peers
@@ -149,8 +168,8 @@ docs: $(READY) ## build the documentation site into site/; a broken link or a pa
 docs-diagrams: $(READY) ## draw the Mermaid diagrams of the docs as SVGs: needs npm and Chromium
 	PYTHONPATH=local $(BIN)/python -m docs_site.diagrams
 
-docs-pictures: $(READY) ## take the pictures of the docs from the running stack, after make demo: needs Chromium
-	PYTHONPATH=local $(BIN)/python -m docs_site.pictures
+docs-pictures: $(READY) ## take the pictures of the docs after make demo: make docs-pictures [PICTURES="made" or names]; needs Chromium
+	PYTHONPATH=local $(BIN)/python -m docs_site.pictures $(PICTURES)
 
 fix: $(READY) ## let the formatter and the linter mend what they can
 	$(BIN)/ruff check --fix --quiet . || true
