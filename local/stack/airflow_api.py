@@ -5,6 +5,7 @@ https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.html
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -241,9 +242,10 @@ def wait_for(
 ) -> T:
     """Call `probe` until it returns a true value, and return that.
 
-    Raises WaitTimeoutError with `what` after `timeout_seconds`. Ignores an ApiError only while the server does not
-    respond at all.
+    Raises WaitTimeoutError with `what` after `timeout_seconds`, times STACK_PATIENCE. Ignores an ApiError only while
+    the server does not respond at all.
     """
+    timeout_seconds *= float(os.environ.get("STACK_PATIENCE", "1"))
     deadline, last = time.monotonic() + timeout_seconds, ""
     while True:
         try:

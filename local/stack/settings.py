@@ -43,6 +43,7 @@ VARIABLES = {
     "STACK_PLUGINS": "Airflow's plugins folder (default: plugins in the checkout)",
     "STACK_BUCKET": "S3 bucket, created at start (default: recsync-local)",
     "STACK_TIME_SCALE": "passed to personalize_local --time-scale (default: its own)",
+    "STACK_PATIENCE": "times how long the commands wait for Airflow, for a slow machine (default: 1)",
     "STACK_SAMPLE": "0 leaves the warehouse without the sample data (default: 1)",
 }
 

@@ -31,6 +31,7 @@ from stacks import (
     wait_until_settled,
 )
 
+from stack.airflow_api import FINISHED
 from stack.browser import CHROMIUM, Browser, log_in, open_browser
 from stack.secret_files import ADMIN
 
@@ -472,9 +473,13 @@ def test_a_large_delivery_waits_for_a_person_and_then_leaves_no_old_attribute(st
         timeout_seconds=120,
     )
     run_id = stack.api.trigger(dag_id)["dag_run_id"]
-    question = wait_for(
-        lambda: stack.api.question(dag_id, run_id, "approve"), "the question", timeout_seconds=180
-    )
+
+    def asked() -> dict[str, Any] | None:
+        states = {task["task_id"]: task["state"] for task in stack.api.task_instances(dag_id, run_id)}
+        assert stack.api.dag_run(dag_id, run_id)["state"] not in FINISHED, states
+        return stack.api.question(dag_id, run_id, "approve")
+
+    question = wait_for(asked, "the question", timeout_seconds=180)
     assert f"| get another list | {len(before)} |" in question["body"]
     assert lists(stack) == before, "nothing is sent before somebody agrees"
 

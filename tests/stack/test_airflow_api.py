@@ -193,6 +193,12 @@ def test_a_server_that_does_not_answer_is_named_and_waited_for(free_tcp_port: in
         wait_for(api.health, "the API", timeout_seconds=0.05, poll_seconds=0.01)
 
 
+def test_patience_changes_how_long_a_command_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACK_PATIENCE", "0.001")
+    with pytest.raises(WaitTimeoutError, match="waited 0 s for the run"):
+        wait_for(lambda: None, "the run", timeout_seconds=60, poll_seconds=0.01)
+
+
 def test_every_path_exists_in_the_installed_airflow(api: AirflowApi, fake: FakeAirflow) -> None:
     """Compare the paths the client uses with Airflow's own OpenAPI document."""
     from importlib import resources
