@@ -7,7 +7,9 @@ moving it over S3 and without the quality reports.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.data import BOUGHT_DAYS, LENGTH, MOMENT, MOST_PER_BRAND
@@ -16,6 +18,7 @@ from benchmarks.plan.recsync import read_items, write_audience
 from recsync.program import Recommendations, Rules
 from recsync.recommend.lists.build import build_lists
 from recsync.recommend.lists.catalog import ItemCatalog
+from recsync.recommend.lists.history import write_purchases
 
 _AUDIENCE = "audience.parquet"
 
@@ -32,6 +35,8 @@ def build(job: ListsJob) -> None:
     (job.out / "work").mkdir()
     with job.clock(), job.output.open("rb") as stream:
         catalogue = read_items(job.catalogue, (), rules, ["brand"])
+        purchases = job.out / "purchases.parquet"
+        write_purchases(_texts(job.purchases), purchases, catalogue)
         build_lists(
             [(job.output.name, stream)],
             job.state / _AUDIENCE,
@@ -40,9 +45,16 @@ def build(job: ListsJob) -> None:
             job.out / "lists.parquet",
             job.out / "work",
             moment=MOMENT,
-            events=job.purchases,
+            purchases=purchases,
         )
     job.built(_lists(job, catalogue))
+
+
+def _texts(purchases: Path) -> Iterator[pa.RecordBatch]:
+    """Read purchases as a warehouse returns them."""
+    texts = pa.schema([(name, pa.string()) for name in ("user_id", "item_id", "timestamp")])
+    for batch in pq.ParquetFile(purchases).iter_batches(columns=texts.names):
+        yield batch.cast(texts)
 
 
 def _lists(job: ListsJob, catalogue: ItemCatalog) -> Iterator[tuple[str, list[str]]]:

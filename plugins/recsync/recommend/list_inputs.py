@@ -34,7 +34,7 @@ from recsync.recommend.lists.audience import (
 )
 from recsync.recommend.lists.batch_output import cut_blocks, output_names, read_block, unpacked
 from recsync.recommend.lists.catalog import ItemCatalog
-from recsync.recommend.lists.history import write_events, write_past_lists
+from recsync.recommend.lists.history import write_past_lists, write_purchases
 from recsync.recommend.lists.output_staging import Source
 from recsync.recommend.store import RecommendationsStore
 from recsync.storage import machine
@@ -194,8 +194,8 @@ def _items_of(hook: Warehouse, sql: str, moment: datetime, catalog: ItemCatalog)
     return found[:-1]
 
 
-def read_events(
-    context: StageContext, moment: datetime, target: Path, policy: Recommendations
+def read_purchases(
+    context: StageContext, moment: datetime, target: Path, policy: Recommendations, catalog: ItemCatalog
 ) -> Path | None:
     """Write recent purchases to a local file; None when neither a rule nor the fallback needs them."""
     program = context.program
@@ -209,8 +209,8 @@ def read_events(
         columns.append("EVENT_TYPE")
         map_columns(events.columns, columns, name=events.name)
     with hook.read(events.query, columns, name=events.name, ids=columns[:2]) as rows:
-        written = write_events(rows.batches, target, policy.rules.bought_event_types)
-    log.info("%d purchases of %d days, for rules and fallback", written, policy.history_days)
+        found = write_purchases(rows.batches, target, catalog, policy.rules.bought_event_types)
+    log.info("%d purchases of %d days, for rules and fallback", found, policy.history_days)
     return target
 
 

@@ -27,7 +27,7 @@ from recsync.errors import FatalError
 from recsync.program.recipes import InputType
 from recsync.recommend.arm_jobs import ArmPlan
 from recsync.recommend.job_outputs import asked_users, output_keys, output_mapping_of
-from recsync.recommend.list_inputs import open_objects, read_catalog, read_events, read_past_lists
+from recsync.recommend.list_inputs import open_objects, read_catalog, read_past_lists, read_purchases
 from recsync.recommend.list_spool import (
     AUDIENCE_ROWS,
     CATALOG,
@@ -40,7 +40,6 @@ from recsync.recommend.list_spool import (
     past_rows,
 )
 from recsync.recommend.lists.arms import CHAMPION
-from recsync.recommend.lists.audience import check_unique
 from recsync.recommend.lists.batch_output import unpacked
 from recsync.recommend.lists.build import ListBuilder, check_conflicts, check_segments, summary_of
 from recsync.recommend.lists.catalog import ItemCatalog
@@ -90,16 +89,16 @@ def divide(program_name: str, plan: Mapping[str, Any], second_jobs: int, tasks: 
         audience = folder / "audience.parquet"
         context.bucket.download(context.keys.audience(run), audience)
         catalog = read_catalog(context, moment, run)
-        events = read_events(context, moment, folder / "events.parquet", needed)
+        purchases = read_purchases(context, moment, folder / "purchases.parquet", needed, catalog)
         past_lists, notes = read_past_lists(context, moment, folder, catalog)
         with (
             modest_allocator(),
             local_disk(folder),
             opened(folder, memory_limit=machine.duckdb_memory()) as connection,
         ):
-            check_unique(connection, audience)
+            # The task prepare has checked that no Braze user is in the audience twice.
             check_segments(connection, audience, policy)
-            history, purchases = summary_of(connection, events, audience, catalog, needed, moment, folder)
+            history = summary_of(connection, purchases, audience, catalog, needed, moment)
         if history and purchases:
             history.save(folder / HISTORY)
             spool.upload(HISTORY, folder / HISTORY)

@@ -26,8 +26,8 @@ from recsync.recommend.list_inputs import (
     people_of_output,
     read_audience,
     read_catalog,
-    read_events,
     read_past_lists,
+    read_purchases,
     sources,
 )
 from recsync.recommend.lists.arms import Arms
@@ -238,7 +238,7 @@ def _build(
 ) -> ListsReport:
     policy = context.program.recommendations
     needed = arms.needed(policy) if arms else policy
-    events = read_events(context, moment, folder / "events.parquet", needed)
+    purchases = read_purchases(context, moment, folder / "purchases.parquet", needed, catalog)
     past_lists, notes = read_past_lists(context, moment, folder, catalog)
     if not segmented:
         known = tuple(tier for tier in policy.fallback if tier != "popular_in_segment")
@@ -252,7 +252,7 @@ def _build(
             folder / "lists.parquet",
             Path(work),
             moment=moment,
-            events=events,
+            purchases=purchases,
             past_lists=past_lists,
             mapping=mapping,
             left_out=folder / _LEFT_OUT,

@@ -38,6 +38,19 @@ def test_an_audience_of_nobody_is_refused_before_anything_is_kept(
     assert small_shop.context.bucket.get(small_shop.context.keys.batch_input(RUN)) is None
 
 
+def test_a_braze_user_who_comes_twice_is_refused_before_anything_is_kept(
+    small_shop: SmallShop, tmp_path: Path
+) -> None:
+    small_shop.write_sql(
+        "audience", "SELECT 'u' || n AS user_id, 'b' || n % 2 AS external_id FROM range(3) t(n)"
+    )
+    with pytest.raises(FatalError, match=r"audience\.sql returns 1 Braze user\(s\) more than once"):
+        write_inputs(small_shop.context, RUN, NOW, tmp_path)
+    context = small_shop.context
+    assert context.bucket.get(context.keys.batch_input(RUN)) is None
+    assert context.bucket.get(context.keys.audience(RUN)) is None
+
+
 def test_the_disk_is_checked_before_the_audience_is_read_and_before_it_is_sorted(
     small_shop: SmallShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

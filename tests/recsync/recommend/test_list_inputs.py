@@ -20,10 +20,11 @@ from recsync.recommend.list_inputs import (
     open_files,
     open_objects,
     people_of_output,
+    query_catalog,
     read_audience,
     read_catalog,
-    read_events,
     read_past_lists,
+    read_purchases,
     sources,
 )
 from recsync.recommend.lists.audience import AUDIENCE
@@ -155,9 +156,11 @@ def test_a_bad_catalog_is_refused_and_its_report_says_where(small_shop: SmallSho
 
 
 def test_purchases_are_read_only_where_a_rule_needs_them(small_shop: SmallShop, tmp_path: Path) -> None:
-    target = tmp_path / "events.parquet"
+    target = tmp_path / "purchases.parquet"
+    small_shop.write_sql("catalogue", "SELECT 'i' || n AS item_id FROM range(3) t(n)")
+    catalog = query_catalog(small_shop.context, NOW)
     policy = small_shop.context.program.recommendations
-    assert read_events(small_shop.context, NOW, target, policy) is None
+    assert read_purchases(small_shop.context, NOW, target, policy, catalog) is None
     assert not target.exists()
     with duckdb.connect(str(tmp_path / "shop.duckdb")) as warehouse:
         warehouse.execute("CREATE TABLE sales (u text, i text, sold timestamp)")
@@ -170,8 +173,8 @@ def test_purchases_are_read_only_where_a_rule_needs_them(small_shop: SmallShop, 
     rules = {"not_bought_in_days": 30}
     small_shop.write_program(recommendations={"length": 2, "rules": rules})
     policy = small_shop.context.program.recommendations
-    assert read_events(small_shop.context, NOW, target, policy) == target
-    assert [row["item_id"] for row in rows_of(target)] == ["i1"]
+    assert read_purchases(small_shop.context, NOW, target, policy, catalog) == target
+    assert [row["item"] for row in rows_of(target)] == [1]
 
 
 def test_the_users_of_an_output_are_an_audience(small_shop: SmallShop, tmp_path: Path) -> None:

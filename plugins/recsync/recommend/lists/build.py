@@ -157,7 +157,7 @@ def build_lists(
     folder: Path,
     *,
     moment: datetime,
-    events: Path | None = None,
+    purchases: Path | None = None,
     past_lists: Mapping[str, Sequence[Path]] = _NO_LISTS,
     mapping: OutputMapping = by_user,
     with_scores: bool = False,
@@ -174,7 +174,7 @@ def build_lists(
     :param target: Parquet file to write; of many people several ones, as :func:`file_of` names them.
     :param folder: an existing, empty folder for staged data, about as large as the output's ids.
     :param moment: the time of the run, which the days of the policy count back from.
-    :param events: Parquet file of ``EVENTS``; needed when ``policy.history_days`` is not 0.
+    :param purchases: Parquet file of ``PURCHASES``; needed when ``policy.history_days`` is not 0.
     :param past_lists: by member of ``Rules``, Parquet files of ``history.PAST_LISTS`` with the items to leave out.
     :param mapping: how the output's lines become people's lists; by default each line is about one user.
     :param with_scores: whether to read the scores, which adds about half to the CPU time.
@@ -198,10 +198,10 @@ def build_lists(
         with opened(folder, memory_limit=machine.duckdb_memory()) as connection:
             check_unique(connection, audience)
             check_segments(connection, audience, policy)
-            history, purchases = summary_of(connection, events, audience, catalog, needed, moment, folder)
+            history = summary_of(connection, purchases, audience, catalog, needed, moment)
         people = Partitions(folder / "audience", AUDIENCE, plan.parts).fill(rows_of([audience]))
         bought = None
-        if purchases:
+        if history and purchases:
             bought = Partitions(folder / "purchases", PURCHASES, plan.parts).fill(rows_of([purchases]))
         former = {
             rule: Partitions(folder / rule, PAST_LISTS, plan.parts).fill(rows_of(files))
@@ -228,19 +228,18 @@ def build_lists(
 
 def summary_of(
     connection: duckdb.DuckDBPyConnection,
-    events: Path | None,
+    purchases: Path | None,
     audience: Path,
     catalog: ItemCatalog,
     policy: Recommendations,
     moment: datetime,
-    folder: Path,
-) -> tuple[History | None, Path | None]:
+) -> History | None:
     """Summarise the purchases as :func:`history.summarise` does, where the policy looks at any."""
     if not policy.history_days:
-        return None, None
-    if events is None:
-        raise ValueError("this policy needs events")
-    return summarise(connection, events, audience, catalog, policy, moment, folder)
+        return None
+    if purchases is None:
+        raise ValueError("this policy needs purchases")
+    return summarise(connection, purchases, audience, catalog, policy, moment)
 
 
 def check_segments(connection: duckdb.DuckDBPyConnection, audience: Path, policy: Recommendations) -> None:

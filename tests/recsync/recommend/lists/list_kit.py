@@ -16,6 +16,7 @@ from recsync.program import Recommendations
 from recsync.recommend.lists.audience import AUDIENCE
 from recsync.recommend.lists.build import build_lists
 from recsync.recommend.lists.catalog import ItemCatalog, read_catalog
+from recsync.recommend.lists.history import write_purchases
 from recsync.recommend.lists.list_partition import ListsReport
 from recsync.recommend.lists.output_mapping import OutputMapping
 
@@ -52,6 +53,14 @@ def made(
     )
     rows = with_ids(pq.read_table(folder / "lists.parquet"), catalog)
     return {row["external_id"].removeprefix("b-"): (row["items"], row["reason"]) for row in rows}, report
+
+
+def bought(events: list[dict[str, Any]], catalog: ItemCatalog, target: Path) -> Path:
+    """Write events (``user_id``, ``item_id``, ``timestamp``) as the purchases of a run."""
+    names = ["user_id", "item_id", "timestamp"]
+    texts = {name: pa.array([str(event[name]) for event in events], pa.string()) for name in names}
+    write_purchases([pa.RecordBatch.from_pydict(texts)], target, catalog)
+    return target
 
 
 def with_ids(lists: pa.Table, catalog: ItemCatalog) -> list[dict[str, Any]]:

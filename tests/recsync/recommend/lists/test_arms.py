@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from list_kit import with_ids
+from list_kit import bought, with_ids
 from list_reference import NOW
 
 from recsync.program import Recommendations
@@ -20,7 +20,6 @@ from recsync.recommend.lists.arms import Arms
 from recsync.recommend.lists.audience import AUDIENCE
 from recsync.recommend.lists.build import ArmOutput, build_lists
 from recsync.recommend.lists.catalog import read_catalog
-from recsync.recommend.lists.history import EVENTS
 from recsync.recommend.lists.left_out import LEFT_OUT
 from recsync.recommend.lists.list_partition import LISTS, ListsReport
 from recsync.recommend.lists.output_mapping import by_user, for_everybody
@@ -40,13 +39,12 @@ class World:
         self.arms = dict(zip(USERS, rng.permutation(NAMES * 7)[: len(USERS)].tolist(), strict=True))
         people = [{"user_id": u, "external_id": f"b-{u}", "arm": arm} for u, arm in self.arms.items()]
         pq.write_table(pa.Table.from_pylist(people, schema=AUDIENCE), folder / "audience.parquet")
-        bought = [
+        self.events = [
             {"user_id": str(u), "item_id": str(i), "timestamp": int(NOW.timestamp()) - int(t)}
             for u, i, t in zip(
                 rng.choice(USERS, 120), rng.choice(ITEMS, 120), rng.integers(1, 86_400 * 40, 120), strict=True
             )
         ]
-        pq.write_table(pa.Table.from_pylist(bought, schema=EVENTS), folder / "events.parquet")
         self.answers = {model: self._answers(rng) for model in ("best", "sims")}
 
     def _answers(self, rng: np.random.Generator) -> dict[str, Any]:
@@ -81,7 +79,8 @@ class World:
         work.mkdir()
         report = build_lists(
             champion, self.folder / "audience.parquet", catalog, policy, work / "lists.parquet", work,
-            moment=NOW, events=self.folder / "events.parquet", people_per_partition=7,
+            moment=NOW, people_per_partition=7,
+            purchases=bought(self.events, catalog, work / "purchases.parquet"),
             left_out=work / "left_out.parquet", **rest,
         )  # fmt: skip
         table = pq.read_table(work / "lists.parquet")

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from list_kit import with_ids
+from list_kit import bought, with_ids
 from list_reference import NOW, Event, Item, Person, Reference, Row, World
 
 from recsync.errors import FatalError
@@ -23,7 +23,7 @@ from recsync.program import Recommendations
 from recsync.recommend.lists.audience import AUDIENCE
 from recsync.recommend.lists.build import build_lists
 from recsync.recommend.lists.catalog import ItemCatalog, positions_in, read_catalog
-from recsync.recommend.lists.history import EVENTS, PAST_LISTS
+from recsync.recommend.lists.history import PAST_LISTS
 from recsync.recommend.lists.left_out import names_in
 from recsync.recommend.lists.list_partition import LISTS, ListsReport
 from recsync.warehouse.column_types import Kind
@@ -66,8 +66,6 @@ def build(
         for p in world.people
     ]
     pq.write_table(pa.Table.from_pylist(people, schema=AUDIENCE), folder / "audience.parquet")
-    events = [{"user_id": e.user_id, "item_id": e.item_id, "timestamp": e.timestamp} for e in world.events]
-    pq.write_table(pa.Table.from_pylist(events, schema=EVENTS), folder / "events.parquet")
     held = list(world.items.values())
     columns = pa.RecordBatch.from_pydict({
         "item_id": pa.array(world.items, pa.string()),
@@ -87,6 +85,7 @@ def build(
         [columns], kinds, {"department": "string"}, chosen.rules, moment=NOW, name="catalogue.sql"
     )
     (folder / "work").mkdir()
+    events = [{"user_id": e.user_id, "item_id": e.item_id, "timestamp": e.timestamp} for e in world.events]
     position = {item_id: number for number, item_id in enumerate(catalog.item_ids.to_pylist())}
     past_lists = {}
     for rule, lists in world.past.items():
@@ -103,7 +102,7 @@ def build(
         folder / "lists.parquet",
         folder / "work",
         moment=NOW,
-        events=folder / "events.parquet",
+        purchases=bought(events, catalog, folder / "purchases.parquet"),
         past_lists=past_lists,
         with_scores=bool(world.scores),
         people_per_partition=per_partition,

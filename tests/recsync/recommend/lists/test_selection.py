@@ -11,14 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from list_kit import with_ids
+from list_kit import bought, with_ids
 from list_reference import NOW
 
 from recsync.program import Recommendations
 from recsync.recommend.lists.audience import AUDIENCE
 from recsync.recommend.lists.build import build_lists
 from recsync.recommend.lists.catalog import read_catalog
-from recsync.recommend.lists.history import EVENTS
 from recsync.recommend.lists.list_partition import ListsReport
 from recsync.recommend.lists.selection import diverse, places_of
 from recsync.warehouse.column_types import Kind
@@ -46,12 +45,11 @@ def shop_lists(
         lines.append(
             json.dumps({"input": {"userId": user}, "output": {"recommendedItems": answer}, "error": None})
         )
-    bought = chosen.zipf(1.3, 20_000) % ITEMS
+    sold = chosen.zipf(1.3, 20_000) % ITEMS
     events = [
         {"user_id": f"x{n}", "item_id": items[item], "timestamp": int(NOW.timestamp()) - 9}
-        for n, item in enumerate(bought.tolist())
+        for n, item in enumerate(sold.tolist())
     ]
-    pq.write_table(pa.Table.from_pylist(events, schema=EVENTS), folder / "events.parquet")
     columns = {
         "item_id": items,
         "name": [*NAMES.values()],
@@ -70,7 +68,7 @@ def shop_lists(
         folder / "lists.parquet",
         folder / "work",
         moment=NOW,
-        events=folder / "events.parquet",
+        purchases=bought(events, catalog, folder / "purchases.parquet"),
         people_per_partition=700,
     )
     rows = with_ids(pq.read_table(folder / "lists.parquet"), catalog)

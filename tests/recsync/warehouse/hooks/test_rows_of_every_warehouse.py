@@ -18,7 +18,7 @@ from recsync.context import StageContext
 from recsync.lift.outcomes import read_outcomes
 from recsync.program.intervals import Interval
 from recsync.recommend.job_inputs import _rows, _write_pairs
-from recsync.recommend.list_inputs import query_catalog, read_audience, read_events
+from recsync.recommend.list_inputs import query_catalog, read_audience, read_purchases
 from recsync.warehouse.hooks import Warehouse
 from recsync.warehouse.hooks.bigquery import BigQueryWarehouse
 from recsync.warehouse.hooks.snowflake import SnowflakeWarehouse
@@ -77,13 +77,14 @@ def read(context: StageContext, folder: Path) -> dict[str, Any]:
     """Read all that a run reads; tables whose order does not count are sorted."""
     folder.mkdir()
     found: dict[str, Any] = {"people": read_audience(context, MOMENT, folder / "audience")}
-    found["catalog"] = query_catalog(context, MOMENT).table
-    read_events(context, MOMENT, folder / "events", context.program.recommendations)
+    catalog = query_catalog(context, MOMENT)
+    found["catalog"] = catalog.table
+    read_purchases(context, MOMENT, folder / "purchases", context.program.recommendations, catalog)
     read_outcomes(context, Interval(MOMENT - timedelta(hours=1), MOMENT), folder / "outcomes")
     for query in ("seeds", "nothing"):
         _write_pairs(context, f"shop/{query}.sql", MOMENT, folder / query)
     found["segments"] = _rows(context, "shop/segments.sql", MOMENT, ["item_id"])
-    for name in ("audience", "events", "outcomes", "seeds", "nothing"):
+    for name in ("audience", "purchases", "outcomes", "seeds", "nothing"):
         table = pq.read_table(folder / name)
         in_order = name in {"audience", "seeds"}
         found[name] = (
