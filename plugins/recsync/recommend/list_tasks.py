@@ -84,18 +84,14 @@ def divide(program_name: str, plan: Mapping[str, Any], second_jobs: int, tasks: 
     moment, experiment = datetime.fromisoformat(plan["created_at"]), ArmPlan.of(dict(plan))
     policy = context.program.recommendations
     needed = experiment.arms.needed(policy) if experiment else policy
-    with work_folder() as folder:
+    with work_folder() as folder, modest_allocator():
         spool = ListSpool(context, run, folder)
         audience = folder / "audience.parquet"
         context.bucket.download(context.keys.audience(run), audience)
         catalog = read_catalog(context, moment, run)
         purchases = read_purchases(context, moment, folder / "purchases.parquet", needed, catalog)
         past_lists, notes = read_past_lists(context, moment, folder, catalog)
-        with (
-            modest_allocator(),
-            local_disk(folder),
-            opened(folder, memory_limit=machine.duckdb_memory()) as connection,
-        ):
+        with local_disk(folder), opened(folder, memory_limit=machine.duckdb_memory()) as connection:
             # The task prepare has checked that no Braze user is in the audience twice.
             check_segments(connection, audience, policy)
             history = summary_of(connection, purchases, audience, catalog, needed, moment)

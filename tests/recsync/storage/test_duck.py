@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,20 @@ def test_too_little_memory_says_where_there_is_more(tmp_path: Path) -> None:
     ):
         # DuckDB cannot spill a list.
         database.execute("SELECT list(n) FROM range(10_000_000) AS numbers(n)").fetchone()
+
+
+def test_arrow_imports_pandas_only_where_a_frame_is_wanted() -> None:
+    program = """
+import sys
+import pyarrow as pa
+from recsync.storage.duck import modest_allocator
+
+with modest_allocator():
+    column = pa.array([1, None])
+    column.fill_null(0).to_numpy()
+    assert "pandas" not in sys.modules
+    assert column.to_pandas().sum() == 1
+    assert "pandas" in sys.modules
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
