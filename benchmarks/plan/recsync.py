@@ -22,11 +22,12 @@ from recsync.program import Braze, Recommendations, Rules
 from recsync.push.accounts import merge_state
 from recsync.push.diff import PlanInputs
 from recsync.push.ledger import Ledger, Status
-from recsync.push.plan import plan_files
+from recsync.push.plan_files import plan_files
 from recsync.push.plan_format import PARTS, PlanFigures
 from recsync.recommend.lists.audience import AUDIENCE
 from recsync.recommend.lists.build import build_lists
 from recsync.recommend.lists.catalog import ItemCatalog, read_catalog
+from recsync.storage.duck import modest_allocator
 from recsync.warehouse.column_types import Kind
 
 _FIELDS = ("name", "department", "price", "image_url")
@@ -48,7 +49,7 @@ def prepare(job: PlanJob) -> None:
 def plan(job: PlanJob) -> None:
     """Plan the second output."""
     state = job.state / _STATE
-    with job.clock():
+    with job.clock(), modest_allocator():
         figures = _plan(job, job.output, job.state / _AUDIENCE, state, job.out)
     writes = [str(job.out / "plan" / "writes" / f"{part}.parquet") for part in PARTS]
     new = duckdb.sql(
@@ -85,8 +86,9 @@ def _plan(job: PlanJob, output: Path, audience: Path, state: Path | None, work: 
 def read_items(catalogue: Path, sent: Sequence[str], rules: Rules, others: Sequence[str] = ()) -> ItemCatalog:
     """Read the items with the fields that are sent, and with further columns that the rules read."""
     columns = [*sent, *others]
-    items = pq.read_table(catalogue, columns=["item_id", *columns])
-    texts = items.cast(pa.schema([(name, pa.string()) for name in items.schema.names])).to_batches()
+    with pq.ParquetFile(catalogue) as file:
+        items = file.read(["item_id", *columns], use_threads=False)
+    texts = items.cast(pa.schema([(name, pa.string()) for name in items.schema.names])).to_batches(2_000)
     kinds = dict.fromkeys(columns, Kind.TEXT)
     return read_catalog(texts, kinds, dict.fromkeys(sent), rules, name="catalogue")
 

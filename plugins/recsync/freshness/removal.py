@@ -16,13 +16,8 @@ from recsync.program.names import REMOVAL_PREFIX
 from recsync.push import plan_format
 from recsync.push.closing import close
 from recsync.push.diff import PlanInputs
-from recsync.push.plan import (
-    RemovalBrakeError,
-    delivery_name,
-    plan_files,
-    publish_plan,
-    without_suppressed,
-)
+from recsync.push.plan import RemovalBrakeError, delivery_name, publish_plan, without_suppressed
+from recsync.push.plan_files import plan_files
 from recsync.push.store import Deliveries, LastSent, PlanManifest
 from recsync.recommend.lists.catalog import CATALOG, positions_in
 from recsync.recommend.lists.list_partition import LISTS

@@ -126,20 +126,26 @@ def _column(number: int) -> str:
 
 
 def compare(
-    database: duckdb.DuckDBPyConnection, inputs: PlanInputs, work: Path, without: frozenset[str] = frozenset()
+    database: duckdb.DuckDBPyConnection,
+    inputs: PlanInputs,
+    wanted: Path,
+    person: Path,
+    without: frozenset[str],
 ) -> None:
-    """Create the view ``person`` of a file: every user of the audience or of the state, and what changes.
+    """Write the rows of ``person``: every user of the audience or of the state, and what changes.
 
     ``kept_since`` is null for users with an answer in the batch output; ``kept``: the user keeps the list.
     One join per attribute and no aggregate over lists: joins spill to disk, and most states know one attribute.
 
+    :param wanted: the file of :func:`fingerprint_lists`.
+    :param person: Parquet file to write.
     :param without: see :class:`WantedLists`.
     """
     columns = {attribute.name: _column(n) for n, attribute in enumerate(inputs.braze.written)}
     database.execute(
         f"CREATE VIEW people AS SELECT external_id, reason, priority, row, {', '.join(columns.values())}, "
         "coalesce(unanswered, '') AS unanswered, "
-        f"{_is_held_out(inputs.held_out)} AS held_out FROM read_parquet('{work / 'wanted.parquet'}')"
+        f"{_is_held_out(inputs.held_out)} AS held_out FROM read_parquet('{wanted}')"
     )
     if inputs.state is None:
         database.register("state", STATE.empty_table())
@@ -184,7 +190,6 @@ def compare(
     )
     held = " OR ".join(f"{a.alias}.present" for a in joined)
     # A table would be held in memory, up to DuckDB's limit; a file is read a few columns at a time.
-    person = work / "person.parquet"
     database.execute(
         f"COPY (SELECT {who} AS external_id, p.row, p.external_id IS NOT NULL AS in_audience, "
         f"{has_list} AS has_list, p.reason, p.priority, p.unanswered, coalesce({kept}, false) AS kept, "
@@ -192,9 +197,8 @@ def compare(
         f"coalesce(p.held_out, false) AS held_out, coalesce({held}, false) AS had_list, "
         f"CASE WHEN {kept} THEN NULL WHEN {changed} THEN list_concat({entries}) END AS changes, "
         f"coalesce({has_list} AND {due}, false) AS only_date FROM people p{joins}"
-        f") TO '{person}' (FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1000)"
+        f") TO '{person}' (FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1000, ROW_GROUP_SIZE 20480)"
     )
-    database.execute(f"CREATE VIEW person AS SELECT * FROM read_parquet('{person}')")
 
 
 def _is_held_out(arms: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from recsync.program import Braze
 from recsync.push import diff as comparison
 from recsync.push import writes as batches
 from recsync.push.diff import PlanInputs
-from recsync.push.plan import plan_files
+from recsync.push.plan_files import plan_files
 from recsync.push.plan_format import PARTS, STATE, PlanFigures
 from recsync.push.rendering import item_object, text_fingerprint, value_fingerprint
 from recsync.recommend.lists.list_partition import LISTS

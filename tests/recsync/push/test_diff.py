@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsync.program import Braze
-from recsync.push.plan import plan_files
+from recsync.push.plan_files import plan_files
 
 IDS = Braze(attribute="recs", update_existing_only=False)
 
