@@ -138,7 +138,7 @@ LONGEST_FILES = (
     "warehouse_local/test_sample.py",
     "recsync/push/test_delivery_logs.py",
     "personalize_local/jobs/test_batch.py",
-    "recsync/push/test_plan.py",
+    "recsync/push/test_plan_files.py",
 )
 
 

@@ -20,7 +20,7 @@ from recsync.storage.hashes import string_hashes
 
 # One partition of people is joined, ruled and written at a time; about one row group of the result.
 PEOPLE_PER_PARTITION = 100_000
-# A partition is one open file while it is written; the usual limit is 1,024 for a process.
+# A partition is one open file while it is written; the usual limit is 1,024 for a process. Its number is a byte.
 MAX_PARTITIONS = 256
 # Rows collected before they are split, so that each partition gets more than a few at a time.
 _BUFFER_ROWS = 100_000
@@ -155,17 +155,15 @@ class Partitions:
             return
         table = table.combine_chunks()
         hashes = string_hashes(table["user_id"].combine_chunks())
-        parts = (hashes % np.uint64(self._parts)).astype(np.int32) - self._inside.start
-        order = np.argsort(parts, kind="stable")
-        if len(self._inside) < self._parts:
-            order = order[(parts[order] >= 0) & (parts[order] < len(self._inside))]
-        table = table.take(pa.array(order))
-        ends = np.cumsum(np.bincount(parts[order], minlength=len(self._writers)))
-        start = 0
-        for writer, end in zip(self._writers, ends.tolist(), strict=True):
+        # numpy sorts bytes by radix, in a third of the time.
+        parts = (hashes % np.uint64(self._parts)).astype(np.uint8)
+        ends = np.concatenate([[0], np.cumsum(np.bincount(parts, minlength=self._parts))])
+        bounds = ends[self._inside.start : self._inside.stop + 1]
+        order = np.argsort(parts, kind="stable")[bounds[0] : bounds[-1]]
+        table, starts = table.take(pa.array(order)), (bounds - bounds[0]).tolist()
+        for writer, start, end in zip(self._writers, starts, starts[1:], strict=False):
             if end > start:
                 writer.write_table(table.slice(start, end - start))
-            start = end
 
 
 @dataclass(frozen=True)
