@@ -51,18 +51,15 @@ def deliver(job: DeliveryJob) -> None:
         os.environ.update(_environment(job, endpoint))
         # In a process of its own: publishing is the plan's work, and its memory not the delivery's.
         subprocess.run([*sys.orig_argv[:-2], "publish", sys.argv[-1]], check=True)
-        from recsync.context import StageContext
         from recsync.push.deliver import deliver as stage
 
-        context = StageContext.of(_PROGRAM)
-        manifest = context.store(Deliveries).plan(_DELIVERY)
         try:
             with job.clock():
-                report = stage(_PROGRAM, manifest.delivery)
+                report = stage(_PROGRAM, _DELIVERY)
             job.figures["recsync"] = {"outcomes": report.outcomes, "answers": report.answers}
         finally:
             job.measure_memory()
-            _claim(job, context, manifest)
+            _claim(job)
 
 
 def publish(job: DeliveryJob) -> None:
@@ -122,9 +119,12 @@ def _chunks(path: Path) -> Generator[list[bytes]]:
         yield lines
 
 
-def _claim(job: DeliveryJob, context: Any, manifest: Any) -> None:
+def _claim(job: DeliveryJob) -> None:
+    from recsync.context import StageContext
     from recsync.push.ledger import Status
 
+    context = StageContext.of(_PROGRAM)
+    manifest = context.store(Deliveries).plan(_DELIVERY)
     ledger, _ = context.store(Deliveries).read_ledger(manifest.delivery, manifest.figures.total_rows)
     table = pq.read_table(job.state / "plan" / "writes" / "rest.parquet", columns=["external_id"])
     taken = pa.array(ledger.statuses == Status.TAKEN)

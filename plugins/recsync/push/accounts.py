@@ -18,6 +18,7 @@ from recsync.push.diff import select_state
 from recsync.push.ledger import Ledger, Status
 from recsync.push.plan_format import PARTS, UNANSWERED_FILE, PlanFigures
 from recsync.storage import duck
+from recsync.storage.hashes import number_column, text_column
 
 
 class Outcome(StrEnum):
@@ -109,14 +110,13 @@ def settle(
         )
         accounts = f"read_parquet('{target}')"
         outcomes = dict(database.sql(f"SELECT outcome, count(*) FROM {accounts} GROUP BY 1").fetchall())
-        _prove(figures.audience, outcomes, _different_people(target))
         reasons = database.sql(
             f"SELECT reason, count(*) FROM {accounts} WHERE reason <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20"
         ).fetchall()
         left = "FROM written WHERE NOT in_audience"
         points = f"SELECT data_points FROM {accounts} UNION ALL SELECT data_points {left}"
         removed = _value(database, f"SELECT count(*) {left} AND outcome = '{Outcome.REMOVED}'")
-        return DeliveryAccount(
+        account = DeliveryAccount(
             audience=figures.audience,
             outcomes={outcome.value: outcomes.get(outcome, 0) for outcome in Outcome},
             reasons=dict(reasons),
@@ -125,18 +125,21 @@ def settle(
             data_points=_value(database, f"SELECT coalesce(sum(data_points), 0)::BIGINT FROM ({points})"),
             left_behind=_left_behind(database, accounts, state),
         )
+    # Once DuckDB has returned its memory.
+    _prove(figures.audience, outcomes, _different_people(target))
+    return account
 
 
 def _different_people(accounts: Path) -> int:
     """Count the different ids of a file that is sorted by them, in the memory of one row group."""
-    count, last = 0, pa.scalar(None, pa.string())
+    count, last = 0, None
     with pq.ParquetFile(accounts) as file:
         for batch in file.iter_batches(columns=["external_id"]):
             ids = batch.column("external_id")
             is_new = pc.not_equal(ids[1:], ids[:-1])
             count += pc.sum(is_new).as_py() or 0
-            count += len(ids) > 0 and ids[0] != last
-            last = ids[-1] if len(ids) else last
+            count += len(ids) > 0 and ids[0].as_py() != last
+            last = ids[-1].as_py() if len(ids) else last
     return count
 
 
@@ -275,14 +278,13 @@ def _register(
     unknown[ledger.unknown_rows] = True
     # Nearly every row is taken: only the others are joined.
     others = np.flatnonzero(unknown | (ledger.statuses != Status.TAKEN))
-    statuses = {"row": others, "status": ledger.statuses[others], "unknown": unknown[others]}
-    database.register("others", pa.table(statuses))
-    why = {
-        "row": pa.array(list(ledger.reasons), pa.int64()),
-        "reason": pa.array(list(ledger.reasons.values()), pa.string()),
-        "nobody": pa.array([is_unknown(reason) for reason in ledger.reasons.values()], pa.bool_()),
-    }
-    database.register("why", pa.table(why))
+    statuses = [number_column(values) for values in (others, ledger.statuses[others], unknown[others])]
+    database.register("others", pa.Table.from_arrays(statuses, ["row", "status", "unknown"]))
+    reasons = list(ledger.reasons.values())
+    rows = number_column(np.array(list(ledger.reasons), np.int64))
+    nobody_there = number_column(np.array([is_unknown(reason) for reason in reasons], np.bool_))
+    why = [rows, text_column(reasons), nobody_there]
+    database.register("why", pa.Table.from_arrays(why, ["row", "reason", "nobody"]))
     nobody = f"(w.status = {Status.REJECTED:d} AND w.nobody)"
     # A user unknown to Braze has nothing to remove.
     gone = f"(w.removal AND {nobody})"

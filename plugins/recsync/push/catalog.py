@@ -24,6 +24,7 @@ from braze_client.payloads import MAX_CATALOG_ITEMS, Json, batches, catalog_item
 from recsync.context import StageContext
 from recsync.errors import FatalError, RetriableError
 from recsync.program import Catalog
+from recsync.storage.hashes import text_column
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +93,8 @@ class CatalogSync:
                 del known[item_id]
             else:
                 known[item_id] = fingerprint(body)
-        columns = {"item_id": list(known), "fingerprint": list(known.values())}
-        table = pa.Table.from_pydict(columns, schema=_STATE)
+        columns = [text_column(list(known)), text_column(list(known.values()))]
+        table = pa.Table.from_arrays(columns, schema=_STATE)
         self.context.bucket.put_table(_state_key(self.context, self.catalog), table)
         log.info("Catalog %s: %d items brought up to date", self.catalog.name, len(wanted))
 

@@ -42,6 +42,7 @@ from recsync.push.store import Deliveries, LastSent, PlanManifest, TakenOverErro
 from recsync.push.write_ahead_log import WriteAheadLog
 from recsync.push.writes import open_batches, rows_of_newcomers, taken_lists
 from recsync.storage.duck import modest_allocator, work_folder
+from recsync.storage.hashes import number_column, text_column
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,8 @@ def deliver(program_name: str, delivery: str) -> DeliveryReport:
     with work_folder() as folder, modest_allocator():
         deliveries.download(delivery, folder)
         closing.forget(context, manifest, folder)
+        # The transfers' memory: nothing of it is needed for sending.
+        pa.system_memory_pool().release_unused()
         work = _Delivery(context, manifest, ledger, number, folder, token)
         return asyncio.run(work.run(started))
 
@@ -306,7 +309,7 @@ class _Delivery:
         chosen = random.Random(len(taken)).sample(taken, min(len(taken), MAX_EXPORT_IDS))  # ruff: ignore[suspicious-non-cryptographic-random-usage]
         return {
             row["external_id"]: {change["attribute"]: change["fingerprint"] for change in row["changes"]}
-            for row in table.take(pa.array(chosen, pa.int64())).to_pylist()
+            for row in table.take(number_column(np.array(chosen, np.int64))).to_pylist()
         }
 
     async def _retire(self, account: DeliveryAccount) -> int:
@@ -335,9 +338,10 @@ class _Delivery:
             "fresh_until": moment + int(max_age.total_seconds()),
         }
         name = self._context.program.name
-        item = {"item_id": [name], "fields": [json.dumps(fields)], "used": [True]}
+        columns = [text_column([name]), text_column([json.dumps(fields)]), number_column(np.array([True]))]
         is_retired = self._manifest.recommendations.startswith(RETIRE_PREFIX)
-        items = pa.table(item).slice(1 if is_retired else 0)
+        item = pa.Table.from_arrays(columns, ["item_id", "fields", "used"])
+        items = item.slice(1 if is_retired else 0)
         sync = CatalogSync(self._context, status, client, items, resync=self._manifest.resync)
         await (sync.retire() if is_retired else sync.update())
 

@@ -32,6 +32,7 @@ from recsync.push.rendering import (
 )
 from recsync.recommend.lists.audience import PROBLEMS, is_usable
 from recsync.storage import duck
+from recsync.storage.hashes import number_column, numbers_of, text_column
 
 _TOO_LARGE = f"the value is over {MAX_VALUE_BYTES} bytes, which Braze drops silently"
 _LEFT_OUT = pa.schema([("external_id", pa.string()), ("reason", pa.string())])
@@ -220,6 +221,8 @@ class _PartWriter:
         self._tally.object_bytes += pc.sum(pc.binary_length(table["object"])).as_py()
 
 
+# As Arrow's scalar: it would make one of a Python value by importing pandas.
+_COMMA = text_column([","]).cast(pa.binary())[0]
 # Rows decoded at a time: a hundred calls, in a few milliseconds; 20 MB where lists are of ten objects.
 _CHUNK_ROWS = 7_500
 
@@ -300,15 +303,15 @@ def _cut(
         objects = table.column("object")
         if not here.all():
             chosen = np.flatnonzero(here)
-            rows, objects = (chosen + first).tolist(), objects.take(pa.array(chosen))
-        cuts = _by_size(pc.binary_length(objects).to_numpy(), max_objects, max_bytes)
-        calls = pa.ListArray.from_arrays(pa.array(cuts, pa.int32()), objects)
-        for start, end, joined in zip(cuts, cuts[1:], pc.binary_join(calls, b","), strict=False):
+            rows, objects = (chosen + first).tolist(), objects.take(number_column(chosen))
+        cuts = _by_size(numbers_of(pc.binary_length(objects)).astype(np.int64), max_objects, max_bytes)
+        calls = pa.ListArray.from_arrays(number_column(np.array(cuts, np.int32)), objects)
+        for start, end, joined in zip(cuts, cuts[1:], pc.binary_join(calls, _COMMA), strict=False):
             yield Batch(rows[start:end], _ArrowObjects(objects[start:end], joined.as_py()))
         first += len(table)
 
 
-def _by_size(lengths: NDArray[np.int32], max_objects: int, max_bytes: int) -> list[int]:
+def _by_size(lengths: NDArray[np.int64], max_objects: int, max_bytes: int) -> list[int]:
     """Return where calls begin, and at the end where the last one ends."""
     # A comma after each object.
     ends, cuts = np.concatenate(([0], np.cumsum(lengths + 1, dtype=np.int64))), [0]
@@ -363,8 +366,8 @@ def taken_lists(
             for table in file.iter_batches(_CHUNK_ROWS, columns=["external_id", "removal"]):
                 rows = np.arange(start, start + len(table))
                 start += len(table)
-                removal = table.column("removal").to_numpy(zero_copy_only=False)
+                removal = np.array(table.column("removal").to_pylist(), np.bool_)
                 chosen = np.flatnonzero((statuses[rows] == Status.TAKEN) & ~removal & wanted[rows])
-                ids: list[str] = table.column("external_id").take(pa.array(chosen)).to_pylist()
+                ids: list[str] = table.column("external_id").take(number_column(chosen)).to_pylist()
                 if ids:
                     yield rows[chosen].tolist(), ids

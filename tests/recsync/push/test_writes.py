@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsync.push import writes
-from recsync.push.plan_format import PARTS, WRITES
+from recsync.push.plan_format import PARTS, SETTLED, WRITES
 from recsync.push.writes import Batch, open_batches, rows_of_newcomers
 
 
@@ -27,7 +30,7 @@ def write_plan(folder: Path, sizes: dict[str, list[int]]) -> list[bytes]:
         here = [json.dumps(f"{part}-{n}").encode().ljust(size, b" ") for n, size in enumerate(sizes[part])]
         rows = [
             {
-                "external_id": str(n),
+                "external_id": f"{part}-{n}",
                 "in_audience": True,
                 "removal": False,
                 "object": o,
@@ -41,6 +44,41 @@ def write_plan(folder: Path, sizes: dict[str, list[int]]) -> list[bytes]:
         )
         objects += here
     return objects
+
+
+REPO = Path(__file__).resolve().parents[3]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPO / "plugins")}
+# pyarrow imports pandas where an array is made of Python's or numpy's values.
+DELIVERY = """
+import sys
+from pathlib import Path
+import numpy as np
+from recsync.push import accounts, deliver, read_back
+from recsync.push.ledger import EntryKind, Ledger, LedgerEntry, Refusal
+from recsync.push.plan_format import PARTS, PlanFigures
+from recsync.push.writes import open_batches, taken_lists
+folder, rows = Path(sys.argv[1]), {part: 20 for part in PARTS}
+figures = PlanFigures(60, rows, 40, 20, 0, {}, {}, 60, 0)
+is_open = np.arange(60) % 7 > 0
+sent = [row for batch in open_batches(folder, is_open, PARTS, max_objects=9, max_bytes=2_000) for row in batch.rows]
+ledger = Ledger.of(60, [LedgerEntry(
+    EntryKind.PROGRESS, "now", sending=((0, 60),), taken=((0, 50),), rejected=(Refusal(50, "too bad"),),
+    dead=tuple(Refusal(row, "no answer") for row in range(51, 60)),
+)])
+account = accounts.settle(folder, figures, ledger, None, folder / "accounts.parquet", folder)
+accounts.merge_state(None, folder, figures, ledger, "d-1", folder / "state.parquet", folder)
+people = sum(len(ids) for _, ids in taken_lists(folder, ledger.statuses, PARTS, np.ones(60, np.bool_)))
+print(len(sent), account.outcomes["sent"], people, *sys.modules)
+"""
+
+
+def test_a_delivery_imports_no_pandas(tmp_path: Path) -> None:
+    write_plan(tmp_path, dict.fromkeys(PARTS, [40] * 20))
+    pq.write_table(SETTLED.empty_table(), tmp_path / "settled.parquet")
+    command = [sys.executable, "-c", DELIVERY, str(tmp_path)]
+    done = subprocess.run(command, cwd=REPO, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    sent, taken, people, *modules = done.stdout.split("\n")[-2].split()
+    assert (sent, taken, people, "pandas" in modules) == ("51", "50", "50", False)
 
 
 SIZES = st.lists(st.sampled_from([15, 40, 90, 300]), max_size=25)

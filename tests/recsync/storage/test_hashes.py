@@ -11,9 +11,11 @@ from recsync.storage.hashes import (
     HashIndex,
     column_hashes,
     mixed,
+    number_column,
     numbers_of,
     present_numbers,
     string_hashes,
+    text_column,
 )
 
 _MASK = 2**64 - 1
@@ -97,3 +99,13 @@ def test_numbers_are_read_as_arrow_reads_them(
     column = pa.array(values, kind).slice(skipped)
     assert numbers_of(column).tolist() == column.fill_null(0).to_pylist()
     assert present_numbers(column).tolist() == column.drop_null().to_pylist()
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.booleans()), st.lists(st.text()))
+def test_columns_of_numbers_flags_and_texts_are_those_of_arrow(
+    numbers: list[int], flags: list[bool], texts: list[str]
+) -> None:
+    assert number_column(np.array(numbers, np.int64)).equals(pa.array(numbers, pa.int64()))
+    assert number_column(np.array(numbers, np.int64)[::2]).equals(pa.array(numbers[::2], pa.int64()))
+    assert number_column(np.array(flags, np.bool_)).equals(pa.array(flags, pa.bool_()))
+    assert text_column(texts).equals(pa.array(texts, pa.string()))
