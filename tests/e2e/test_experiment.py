@@ -24,7 +24,7 @@ ARMS = {
 FILTER = "INCLUDE ItemID WHERE Items.PRICE <= $BUDGET"
 SQL = {
     "audience": """
-        SELECT DISTINCT customer AS user_id, 'braze-' || customer AS external_id, 20 AS budget FROM shop.orders
+        SELECT DISTINCT customer AS user_id, 'SHOP-' || customer AS external_id, 20 AS budget FROM shop.orders
     """,
     "outcomes": """
         SELECT customer AS user_id, {{ epoch('at') }} AS timestamp, 1.0 AS value FROM shop.orders
@@ -41,7 +41,8 @@ def write(shop: Shop) -> None:
     attributes = [{"name": f"recs_{source}", "from": source} for source in ("arm", "version")]
     program += f"  attributes: {json.dumps(attributes)}\n"
     program += f"experiment: {json.dumps(experiment)}\nfilters: {json.dumps(filters)}\n"
-    shop.write_files(program, SQL)
+    # People of this test alone: verify takes a list that another test's program wrote to somebody held out for drift.
+    shop.write_files(program, SQL | {"audience": SQL["audience"].replace("SHOP", shop.name)})
 
 
 def writes_of(shop: Shop) -> dict[str, int]:
@@ -93,7 +94,8 @@ def test_each_arm_gets_its_own_and_held_out_people_nothing(
     delivered = run(f"{shop.name}_push")
     assert delivered.state == "success", states(delivered)
     deliveries = context.store(Deliveries)
-    report = deliveries.report(deliveries.newest(), "report") or {}
+    (delivery,) = deliveries.names()
+    report = deliveries.report(delivery, "report") or {}
     out = {who for who, arm in arms.items() if arm == "out"}
     assert (report["outcomes"]["held_out"], report["outcomes"]["sent"]) == (len(out), CUSTOMERS - len(out))
     assert not out & writes_of(shop).keys()
@@ -109,7 +111,7 @@ def test_each_arm_gets_its_own_and_held_out_people_nothing(
     # Both jobs are booked as the service counts them.
     assert booked(shop) == used(before, metered(shop.services))
 
-    held_out = sorted(out)[0].removeprefix("braze-")
+    held_out = sorted(out)[0].removeprefix(f"{shop.name}-")
     (told,) = explain(shop.name, [held_out])
     assert told.summary == (
         f"No list in run {manifest.run}: held out by experiment {shop.name}-e. Braze has no list of this program."
