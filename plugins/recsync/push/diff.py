@@ -70,8 +70,9 @@ class PlanInputs:
         """
         columns = {"external_id", *others, *(c for a in self.braze.written for c in a.source.columns)}
         with pq.ParquetFile(self.lists, read_dictionary=_REPEATED) as file:
+            # Several threads do not decode these few columns sooner, and keep 20 MB.
             yield from file.iter_batches(
-                CHUNK_ROWS, columns=[name for name in LISTS.names if name in columns]
+                CHUNK_ROWS, columns=[name for name in LISTS.names if name in columns], use_threads=False
             )
 
 

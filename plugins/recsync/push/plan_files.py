@@ -42,6 +42,7 @@ def plan_files(inputs: PlanInputs, target: Path, work: Path) -> PlanFigures:
             )  # fmt: skip
         items = inputs.catalogue.append_column("used", pa.array(wanted.used))
         pq.write_table(items, target / "items.parquet", compression="zstd")
+        pa.system_memory_pool().release_unused()
         person = work / "person.parquet"
         if inputs.oldest is None:
             # A database of its own: DuckDB returns the memory of the joins, 90 MB for a million people, when it closes.
