@@ -126,18 +126,18 @@ class WorkerPool:
 def _start_fork_server() -> None:
     """Start the process that workers are forked from, unless it runs.
 
-    Before Python 3.14 it does not get `sys.path`, and would silently skip the imports.
+    Before Python 3.14 it does not get `sys.path`, and would silently skip the imports. It gets the C library's
+    environment, so `os.environ`, which other threads may be reading, stays as it is.
     """
     with _STARTING:
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        os.putenv("PYTHONPATH", os.pathsep.join(sys.path))
         try:
             forkserver.ensure_running()
         finally:
-            if before is None:
-                del os.environ["PYTHONPATH"]
+            if "PYTHONPATH" in os.environ:
+                os.putenv("PYTHONPATH", os.environ["PYTHONPATH"])
             else:
-                os.environ["PYTHONPATH"] = before
+                os.unsetenv("PYTHONPATH")
 
 
 def _serve(pipe: Connection, environment: dict[str, str]) -> None:
